@@ -1,0 +1,62 @@
+/* Which kernels run on this CPU: the only file that asks. Callers choose one table when they start and keep it.
+ *
+ * __builtin_cpu_supports reads CPUID and also XGETBV, so that a CPU whose operating system does not save the wide
+ * registers counts as one without them. Each check names every flag that setup.py compiles the file with, since the
+ * compiler may use any of them.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "matmul_i8.h"
+
+const cpu_vnni_kernels *const cpu_vnni_compiled[] = {
+    &cpu_vnni_portable,
+    NULL,
+};
+
+static int runs_here(const cpu_vnni_kernels *kernels) {
+    if (kernels == &cpu_vnni_portable) return 1;
+    return 0;
+}
+
+static const cpu_vnni_kernels *find(const char *name) {
+    for (const cpu_vnni_kernels *const *k = cpu_vnni_compiled; *k != NULL; k++) {
+        if (strcmp((*k)->name, name) == 0) return *k;
+    }
+    return NULL;
+}
+
+/* `format` takes the wanted name and then the list of names to choose from. */
+static const char *refusal(const char *format, const char *wanted, int only_supported) {
+    static _Thread_local char sentence[256];
+    char names[96] = "";
+    for (const cpu_vnni_kernels *const *k = cpu_vnni_compiled; *k != NULL; k++) {
+        if (only_supported && !runs_here(*k)) continue;
+        if (names[0] != '\0') strncat(names, ", ", sizeof names - strlen(names) - 1);
+        strncat(names, (*k)->name, sizeof names - strlen(names) - 1);
+    }
+    snprintf(sentence, sizeof sentence, format, wanted, names);
+    return sentence;
+}
+
+int cpu_vnni_supported(const char *name) {
+    const cpu_vnni_kernels *kernels = find(name);
+    return kernels != NULL && runs_here(kernels);
+}
+
+const cpu_vnni_kernels *cpu_vnni_select(const char *wanted, const char **error) {
+    if (wanted != NULL && wanted[0] != '\0') {
+        const cpu_vnni_kernels *named = find(wanted);
+        if (named != NULL && runs_here(named)) return named;
+        if (error != NULL) {
+            *error = named == NULL ? refusal("unknown instruction set '%.64s' (this build has %s)", wanted, 0)
+                                   : refusal("this CPU lacks the instruction set '%.64s' (it has %s)", wanted, 1);
+        }
+        return NULL;
+    }
+    const cpu_vnni_kernels *best = &cpu_vnni_portable;
+    for (const cpu_vnni_kernels *const *k = cpu_vnni_compiled; *k != NULL; k++) {
+        if (runs_here(*k)) best = *k;
+    }
+    return best;
+}

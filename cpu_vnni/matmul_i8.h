@@ -1,0 +1,16 @@
+/* What the matmul_i8_*.c files and dispatch.c share and nobody else needs. Functions here must be static: each
+ * file is compiled for its own instruction set, and a copy that the linker merged could carry the wrong one. */
+#ifndef CPU_VNNI_MATMUL_I8_H
+#define CPU_VNNI_MATMUL_I8_H
+
+#include "kernels.h"
+
+extern const cpu_vnni_kernels cpu_vnni_portable;
+
+/* `size` rounded up to a multiple of `step`, at least one step: aligned_alloc(64, 0) may give NULL. */
+static inline size_t matmul_i8_round_up(size_t size, size_t step) {
+    size_t steps = (size + step - 1) / step;
+    return (steps > 0 ? steps : 1) * step;
+}
+
+#endif
