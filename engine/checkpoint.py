@@ -1,0 +1,311 @@
+"""Model files: one safetensors file holds the tensors, the config and the model's card.
+
+The few lines of the format are written out here and not left to the safetensors library (the tests
+hold both against each other): it orders the metadata at random, so that equal models would differ in
+their hash; its errors do not name the tensor that is cut short; and with numpy it cannot read bfloat16,
+which stays uint16 bits here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.config import ModelConfig, is_matrix
+
+FORMAT = "personal-lm/1"
+DTYPES = ("int8", "bf16", "f32")
+Array = NDArray[Any]
+
+_FILE_DTYPE = {"int8": "I8", "bf16": "BF16", "f32": "F32"}
+_NUMPY_DTYPE: dict[str, np.dtype[Any]] = {
+    "I8": np.dtype(np.int8),
+    "BF16": np.dtype("<u2"),
+    "F32": np.dtype("<f4"),
+}
+_LARGEST_HEADER = 16 << 20
+
+
+class ModelFileError(ValueError):
+    """A model file that is missing, cut short, foreign or wrong; the message names file and tensor."""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A validated model file. `tensors` are read-only views of the mapped file; bf16 stays uint16 bits."""
+
+    path: Path
+    name: str
+    dtype: str
+    config: ModelConfig
+    card: dict[str, Any]
+    hash: str  # first 16 hex digits of the file's sha256
+    tensors: dict[str, Array]
+
+    def float32(self, name: str) -> NDArray[np.float32]:
+        """One tensor of the config, dequantised, shape as in `config.tensors`."""
+        tensor = self.tensors[name]
+        if tensor.dtype == np.int8:
+            return np.multiply(tensor, self.tensors[f"{name}.scale"][:, None], dtype=np.float32)
+        return from_bf16(tensor) if tensor.dtype == np.uint16 else tensor.astype(np.float32)
+
+    def float_tensors(self) -> dict[str, NDArray[np.float32]]:
+        return {name: self.float32(name) for name in self.config.tensors}
+
+
+def to_bf16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """float32 to bfloat16 bits, nearest, ties to even. NaN is not handled: writing refuses it."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def from_bf16(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def quantize_rows(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """[N, K] to int8 [N, K] and a scale a row [N]: absmax / 127, ties to even; 1 for a row of zeros."""
+    scale = np.abs(values).max(axis=1) / np.float32(127)
+    scale[scale == 0] = 1
+    quantized = np.clip(np.rint(values / scale[:, None]), -127, 127).astype(np.int8)
+    return quantized, scale
+
+
+def write_model(
+    path: str | Path,
+    tensors: Mapping[str, Array],
+    config: ModelConfig,
+    card: Mapping[str, Any],
+    name: str,
+    dtype: str,
+) -> None:
+    """Write float32 `tensors` (exactly those of `config.tensors`) as a model file of `dtype`, atomically.
+
+    Raises ModelFileError for a missing, extra, misshapen or non-finite tensor.
+    """
+    path = Path(path)
+    if dtype not in DTYPES:
+        raise ModelFileError(f"{path}: dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+    _check_names(path, tensors.keys(), config.tensors.keys())
+    stored: dict[str, tuple[str, Array]] = {}
+    for tensor_name, shape in config.tensors.items():
+        values = np.ascontiguousarray(tensors[tensor_name], np.float32)
+        if values.shape != shape:
+            raise ModelFileError(f"{path}: {tensor_name}: shape is {values.shape}, the config says {shape}")
+        stored |= _stored(tensor_name, values, dtype if is_matrix(tensor_name, shape) else "f32")
+    for tensor_name, (_, array) in stored.items():
+        _check_values(path, tensor_name, array)
+    metadata = {
+        "format": FORMAT,
+        "name": name,
+        "arch": str(config.to_dict()["arch"]),
+        "config": json.dumps(config.to_dict()),
+        "card": json.dumps(card, ensure_ascii=False),
+        "dtype": dtype,
+    }
+    write_atomically(path, _serialize(stored, metadata))
+
+
+def _serialize(stored: Mapping[str, tuple[str, Array]], metadata: Mapping[str, str]) -> bytes:
+    """The bytes of a safetensors file; wider elements come first, so that each tensor is aligned."""
+    header: dict[str, object] = {"__metadata__": metadata}
+    data: list[bytes] = []
+    end = 0
+    for name, (kind, array) in sorted(stored.items(), key=lambda item: -item[1][1].itemsize):
+        begin, end = end, end + array.nbytes
+        header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": (begin, end)}
+        data.append(array.astype(_NUMPY_DTYPE[kind], copy=False).tobytes())
+    encoded = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    return b"".join([len(encoded).to_bytes(8, "little"), encoded, *data])
+
+
+def _stored(name: str, values: NDArray[np.float32], dtype: str) -> dict[str, tuple[str, Array]]:
+    if dtype == "int8":
+        if not np.isfinite(values).all():
+            return {name: ("F32", values)}  # refused by name right after; int8 would hide what is wrong
+        quantized, scale = quantize_rows(values)
+        return {name: ("I8", quantized), f"{name}.scale": ("F32", scale)}
+    return {name: ("BF16", to_bf16(values)) if dtype == "bf16" else ("F32", values)}
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` so that a crash or a full disk leaves one whole file, old or new."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def quantize_model(source: str | Path, target: str | Path) -> None:
+    """Write the int8 form of a bf16 or f32 model file."""
+    model = read_model(source)
+    if model.dtype == "int8":
+        raise ModelFileError(f"{source}: is int8 already")
+    write_model(target, model.float_tensors(), model.config, model.card, model.name, "int8")
+
+
+def read_model(path: str | Path) -> ModelFile:
+    """Map a model file and check all of it. Raises ModelFileError naming the file and what is wrong in it."""
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileNotFoundError:
+        raise ModelFileError(f"{path}: no such model file") from None
+    except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
+        raise ModelFileError(f"{path}: cannot be read: {error}") from None
+    header, start = _read_header(path, mapped)
+    metadata = _pop_metadata(path, header)
+    try:
+        config = ModelConfig.from_dict(_json_object(metadata, "config"))
+        card = _json_object(metadata, "card")
+    except ValueError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+    dtype = metadata["dtype"]
+    if dtype not in DTYPES:
+        raise ModelFileError(f"{path}: dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+    expected = _expected(config, dtype)
+    _check_names(path, header.keys(), expected.keys())
+    tensors = _view_tensors(path, mapped, header, start, expected)
+    digest = hashlib.sha256(mapped).hexdigest()[:16]
+    return ModelFile(path, metadata["name"], dtype, config, card, digest, tensors)
+
+
+def _read_header(path: Path, mapped: mmap.mmap) -> tuple[dict[str, Any], int]:
+    size = int.from_bytes(mapped[:8], "little")
+    if len(mapped) < 8 or not 2 <= size <= _LARGEST_HEADER:
+        raise ModelFileError(f"{path}: not a safetensors file (its header length is impossible)")
+    if len(mapped) < 8 + size:
+        raise ModelFileError(f"{path}: cut short inside the header")
+    try:
+        header = json.loads(mapped[8 : 8 + size].decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise ModelFileError(f"{path}: not a safetensors file (its header is not JSON)") from None
+    if not isinstance(header, dict):
+        raise ModelFileError(f"{path}: not a safetensors file (its header is not an object)")
+    return header, 8 + size
+
+
+def _pop_metadata(path: Path, header: dict[str, Any]) -> dict[str, str]:
+    metadata = header.pop("__metadata__", None)
+    if not isinstance(metadata, dict) or "format" not in metadata:
+        raise ModelFileError(f"{path}: not a personal-lm model (no 'format' in the metadata)")
+    if metadata["format"] != FORMAT:
+        raise ModelFileError(f"{path}: format is {metadata['format']!r}, this version reads {FORMAT!r}")
+    for key in ("name", "arch", "config", "card", "dtype"):
+        if not isinstance(metadata.get(key), str):
+            raise ModelFileError(f"{path}: {key!r} is missing in the metadata")
+    return metadata
+
+
+def _json_object(metadata: Mapping[str, str], key: str) -> dict[str, Any]:
+    try:
+        value = json.loads(metadata[key])
+    except (ValueError, RecursionError):
+        raise ValueError(f"{key!r} in the metadata is not JSON") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{key!r} in the metadata is not an object")
+    return value
+
+
+def _expected(config: ModelConfig, dtype: str) -> dict[str, tuple[str, tuple[int, ...]]]:
+    expected: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for name, shape in config.tensors.items():
+        matrix = is_matrix(name, shape)
+        expected[name] = (_FILE_DTYPE[dtype] if matrix else "F32", shape)
+        if matrix and dtype == "int8":
+            expected[f"{name}.scale"] = ("F32", shape[:1])
+    return expected
+
+
+def _check_names(path: Path, found: Any, expected: Any) -> None:
+    if missing := sorted(expected - found):
+        raise ModelFileError(f"{path}: {missing[0]}: tensor is missing")
+    if extra := sorted(found - expected):
+        raise ModelFileError(f"{path}: {extra[0]}: tensor does not belong to this model")
+
+
+def _view_tensors(
+    path: Path,
+    mapped: mmap.mmap,
+    header: Mapping[str, Any],
+    start: int,
+    expected: Mapping[str, tuple[str, tuple[int, ...]]],
+) -> dict[str, Array]:
+    tensors: dict[str, Array] = {}
+    spans: list[tuple[int, int, str]] = []
+    for name, (kind, shape) in expected.items():
+        entry = header[name]
+        if not isinstance(entry, dict) or entry.get("dtype") != kind:
+            found = entry.get("dtype") if isinstance(entry, dict) else entry
+            raise ModelFileError(f"{path}: {name}: dtype is {found!r}, expected {kind!r}")
+        if entry.get("shape") != list(shape):
+            raise ModelFileError(
+                f"{path}: {name}: shape is {entry.get('shape')}, the config says {list(shape)}"
+            )
+        offsets = entry.get("data_offsets")
+        if not _is_span(offsets, prod(shape) * _NUMPY_DTYPE[kind].itemsize):
+            raise ModelFileError(f"{path}: {name}: impossible data_offsets {offsets}")
+        if start + offsets[1] > len(mapped):
+            raise ModelFileError(f"{path}: {name}: the file is cut short, at {len(mapped)} bytes")
+        spans.append((offsets[0], offsets[1], name))
+        flat = np.frombuffer(mapped, _NUMPY_DTYPE[kind], prod(shape), start + offsets[0])
+        tensors[name] = flat.reshape(shape)
+    _check_spans(path, spans, len(mapped) - start)
+    for name, tensor in tensors.items():
+        _check_values(path, name, tensor)
+    return tensors
+
+
+def _is_span(offsets: Any, size: int) -> TypeGuard[list[int]]:
+    return (
+        isinstance(offsets, list)
+        and len(offsets) == 2
+        and all(type(offset) is int and offset >= 0 for offset in offsets)
+        and offsets[1] - offsets[0] == size
+    )
+
+
+def _check_spans(path: Path, spans: list[tuple[int, int, str]], size: int) -> None:
+    """Tensors must cover the data exactly once, as the safetensors format asks."""
+    end = 0
+    for begin, stop, name in sorted(spans):
+        if begin != end:
+            raise ModelFileError(f"{path}: {name}: data begins at {begin}, not at {end}")
+        end = stop
+    if end != size:
+        raise ModelFileError(f"{path}: {size - end} bytes too many after the last tensor")
+
+
+def _check_values(path: Path, name: str, tensor: Array) -> None:
+    if tensor.dtype == np.int8:
+        # -128 has no positive twin, which kernels that multiply |a| by sign(a)·b rely on.
+        if tensor.min() < -127:
+            raise ModelFileError(f"{path}: {name}: holds -128, which quantize never writes")
+        return
+    values = from_bf16(tensor) if tensor.dtype == np.uint16 else tensor
+    if not np.isfinite(values).all():
+        raise ModelFileError(f"{path}: {name}: holds a value that is not finite")
+    if name.endswith(".scale") and values.min() <= 0:
+        raise ModelFileError(f"{path}: {name}: holds a scale that is not above zero")
