@@ -9,6 +9,7 @@ older than their source or any header, or when a flag changes. The rest of the p
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import platform
 import re
@@ -73,12 +74,12 @@ class BuildNative(build_ext):
         with ThreadPoolExecutor(int(os.environ.get("PLM_BUILD_JOBS", "2"))) as pool:
             objects = list(pool.map(lambda source: self.compile_one(source, stale_after), ext.sources))
         ext.extra_objects = objects
-        ext.depends = objects
-        sources, ext.sources = ext.sources, []
+        # Linked anew each time: it takes a second, and objects of other flags may be older than the module.
+        sources, ext.sources, forced, self.force = ext.sources, [], self.force, True
         try:
-            super().build_extension(ext)  # links, if the module is older than one of its objects
+            super().build_extension(ext)
         finally:
-            ext.sources = sources
+            ext.sources, self.force = sources, forced
 
     def compile_one(self, source: str, stale_after: float) -> str:
         """Returns the path of the object, compiled only if it must be."""
@@ -87,6 +88,7 @@ class BuildNative(build_ext):
         newest = max(os.stat(ROOT / source).st_mtime, stale_after)
         if self.force or not obj.exists() or obj.stat().st_mtime <= newest:
             # Compiled beside its place and moved there: an interrupted build leaves no half-written object.
+            self.announce(f"compile {source}", level=logging.WARNING)  # to be seen in a quiet build too
             scratch = obj.parent / f"{obj.stem}.{os.getpid()}"
             made = self.compiler.compile(
                 [source],

@@ -1,0 +1,82 @@
+# Everything happens in .venv; nothing is installed outside this folder.
+#   make PYTHON=python3.13 build     another interpreter
+#   make test ARGS="-k wechat"       ARGS go to the command that runs
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := .ci/constraints.txt
+PIP = $(BIN)/python -m pip install -q --disable-pip-version-check -c $(LOCK)
+ARGS ?=
+MODEL ?= tcm
+
+# An environment knows its own path, so a copied or moved checkout gets a new one.
+MADE := $(VENV)/.made-$(shell pwd | cksum | cut -d' ' -f1)
+# Folders are listed too: their times change when a file comes or goes.
+NATIVE := $(shell find engine/src cpu_vnni 2>/dev/null)
+SETTINGS := pyproject.toml setup.py $(LOCK)
+
+.DEFAULT_GOAL := help
+.PHONY: help build serve chat test lint bench clean
+.DELETE_ON_ERROR:
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+build: $(VENV)/.native  ## make .venv with the program in it
+
+serve: build  ## the whole service on http://127.0.0.1:8000
+	@exec $(BIN)/plm serve $(ARGS)
+
+chat: build  ## talk in the terminal (MODEL=tcm)
+	@exec $(BIN)/plm chat $(MODEL) $(ARGS)
+
+test: build $(VENV)/.test  ## all tests that need no special hardware
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.lint  ## style and types, Python and C++
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy bot engine
+	git ls-files '*.c' '*.h' '*.cpp' '*.cu' | xargs -r $(BIN)/clang-format --dry-run -Werror
+
+bench: build  ## speed on this machine
+	@exec $(BIN)/plm bench $(ARGS)
+
+clean:  ## remove .venv and what was built
+	rm -rf $(VENV) build *.egg-info
+	rm -f engine/*.so
+
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "make: Python 3.11 or newer is needed, and '$(PYTHON)' is not; try: make PYTHON=python3.13 build" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "make: Python's venv is missing; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")' 2>/dev/null || \
+		{ echo "make: Python's headers are missing; on Debian: apt-get install python3-dev" >&2; exit 1; }
+	@command -v g++ >/dev/null || \
+		{ echo "make: the C++ compiler g++ is missing; on Debian: apt-get install g++" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+# Without build isolation, so that the objects of one build serve the next.
+$(VENV)/.installed: $(MADE) $(SETTINGS)
+	@echo "Installing into $(VENV): a minute or two."
+	$(PIP) "setuptools>=77" "pybind11>=3"
+	$(BIN)/python setup.py -q build_ext --inplace
+	$(PIP) --no-build-isolation -e .
+	@touch $@ $(VENV)/.native
+
+$(VENV)/.native: $(VENV)/.installed $(NATIVE) $(if $(wildcard engine/_core.*),,always)
+	$(BIN)/python setup.py -q build_ext --inplace
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.installed
+	$(PIP) --no-build-isolation -e ".[test,train]"
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.installed
+	$(PIP) --no-build-isolation -e ".[lint]"
+	@touch $@
+
+.PHONY: always
