@@ -1,0 +1,104 @@
+// From 256 logits to one byte: which bytes stay in the running, and the draw among them.
+//
+// The order is fixed: the mask of utf8.h, the repetition penalty, the choice of the candidates at temperature
+// 1 (so that a high temperature makes the draw bolder among plausible bytes and never lets absurd ones in),
+// the temperature, the draw. Same logits, options and seed: same bytes, on every machine. To that end all is
+// double precision in a fixed order, with an exp and a log of our own (libm's differ in the last bit between
+// machines), a generator of our own, and ties broken by the smaller byte.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "utf8.h"
+
+namespace plm {
+
+// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): its state is
+// one 64-bit counter, so seed and position fit in eight bytes.
+struct SplitMix64 {
+  uint64_t state;
+
+  uint64_t next() {
+    uint64_t z = (state += 0x9E3779B97F4A7C15u);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+  }
+  // Uniform in [0, 1), all 53 bits of a double used.
+  double uniform() { return double(next() >> 11) * 0x1p-53; }
+};
+
+// How the candidates are chosen; `amount` in SamplerOptions is the number in parentheses.
+enum class Keep : uint8_t {
+  kGreedy,   // the likeliest byte alone
+  kTopE,     // the ceil(amount * exp(H)) likeliest bytes, H the entropy in nats
+  kTopP,     // the likeliest bytes until their probabilities add up to amount
+  kTopK,     // the amount likeliest bytes
+  kMinP,     // bytes at least amount times as likely as the likeliest
+  kTypical,  // bytes whose surprise is nearest to H, until their probabilities add up to amount
+};
+
+struct SamplerOptions {
+  Keep keep = Keep::kTopE;
+  double amount = 1.0;
+  double temperature = 1.0;         // 0 takes the likeliest candidate
+  double repetition_penalty = 1.0;  // 1 is off
+  int repetition_window = 64;       // characters
+};
+
+// Makes it hard for a text to go round in circles, without forbidding it to use its words again.
+//
+// The classic penalty on every symbol that occurred lately is of no use here: on bytes it would punish E4 to
+// E9, the lead bytes of all Chinese, and on characters it would punish commas and 之 for being common. So
+// what is punished is *continuing* a repetition. If the last m characters of the answer also stand earlier in
+// the window, the character that followed them there is made penalty^m times less likely (m the longest such
+// match). A term said twice costs little, a loop costs more with every character until it breaks.
+//
+// The character's n bytes share this: each is made penalty^(m/n) times less likely, so the detour can begin
+// at the first byte. A penalty on the last byte alone would come too late, when only unrelated characters
+// that happen to share the first bytes are left. The window holds what was drawn in this answer, never the
+// question, whose words an answer has every reason to repeat.
+class RepetitionPenalty {
+ public:
+  RepetitionPenalty(double penalty, int window);
+  // A character has been closed.
+  void see(const Character& character);
+  // Lowers the logits of the bytes that, after the pending ones, continue a repetition.
+  void apply(double logits[256], const uint8_t* pending, int size) const;
+
+ private:
+  struct Seen {
+    Character character;
+    int match;  // how many characters before this one are the same as the last ones of the text
+  };
+  double log_penalty_;
+  size_t window_;
+  std::vector<Seen> seen_;  // oldest first; empty for ever while the penalty is off
+};
+
+// One answer's sampler: options, generator and what the repetition penalty remembers.
+class Sampler {
+ public:
+  // Throws std::invalid_argument for options out of range.
+  Sampler(const SamplerOptions& options, uint64_t seed);
+
+  // The next byte after those pending in `cutter`. Takes one number from the generator, none when greedy.
+  // Throws std::domain_error for a logit that is not finite.
+  uint8_t draw(const float logits[256], const Utf8Cutter& cutter, bool end_allowed);
+
+  // The probabilities from which `draw` draws; exactly 0 for what is masked or not kept.
+  void probabilities(double out[256], const float logits[256], const Utf8Cutter& cutter,
+                     bool end_allowed) const;
+
+  // To be called with every character that the drawn bytes close.
+  void see(const Character& character) { repetition_.see(character); }
+
+ private:
+  SamplerOptions options_;
+  SplitMix64 generator_;
+  RepetitionPenalty repetition_;
+};
+
+}  // namespace plm
