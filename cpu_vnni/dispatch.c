@@ -11,11 +11,23 @@
 
 const cpu_vnni_kernels *const cpu_vnni_compiled[] = {
     &cpu_vnni_portable,
+#if defined(__x86_64__)
+    &cpu_vnni_avx2,     &cpu_vnni_avxvnni, &cpu_vnni_avx512vnni,
+#endif
     NULL,
 };
 
 static int runs_here(const cpu_vnni_kernels *kernels) {
     if (kernels == &cpu_vnni_portable) return 1;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    int avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                 __builtin_cpu_supports("avx512vl");
+    if (kernels == &cpu_vnni_avx2) return avx2;
+    if (kernels == &cpu_vnni_avxvnni) return avx2 && __builtin_cpu_supports("avxvnni") != 0;
+    if (kernels == &cpu_vnni_avx512vnni) return avx512 && __builtin_cpu_supports("avx512vnni") != 0;
+#endif
     return 0;
 }
 

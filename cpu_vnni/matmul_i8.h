@@ -6,6 +6,11 @@
 #include "kernels.h"
 
 extern const cpu_vnni_kernels cpu_vnni_portable;
+#if defined(__x86_64__)
+extern const cpu_vnni_kernels cpu_vnni_avx2;
+extern const cpu_vnni_kernels cpu_vnni_avxvnni;
+extern const cpu_vnni_kernels cpu_vnni_avx512vnni;
+#endif
 
 /* `size` rounded up to a multiple of `step`, at least one step: aligned_alloc(64, 0) may give NULL. */
 static inline size_t matmul_i8_round_up(size_t size, size_t step) {
