@@ -16,135 +16,136 @@ namespace {
 using Logits = py::array_t<float, py::array::c_style | py::array::forcecast>;
 
 py::bytes to_bytes(const Character& character) {
-  return py::bytes(reinterpret_cast<const char*>(character.bytes), character.size);
+    return py::bytes(reinterpret_cast<const char*>(character.bytes), character.size);
 }
 
 // The cutter that has just these bytes pending.
 Utf8Cutter cutter_with(const std::string& pending) {
-  const auto* bytes = reinterpret_cast<const uint8_t*>(pending.data());
-  if (pending.size() > 3 || !is_prefix(bytes, int(pending.size())))
-    throw std::invalid_argument("the pending bytes must be the beginning of a character");
-  Utf8Cutter cutter;
-  Character closed[2];
-  for (const uint8_t byte : pending) cutter.push(byte, closed);
-  return cutter;
+    const auto* bytes = reinterpret_cast<const uint8_t*>(pending.data());
+    if (pending.size() > 3 || !is_prefix(bytes, int(pending.size())))
+        throw std::invalid_argument("the pending bytes must be the beginning of a character");
+    Utf8Cutter cutter;
+    Character closed[2];
+    for (const uint8_t byte : pending) cutter.push(byte, closed);
+    return cutter;
 }
 
 // The one character that these bytes are, well formed or not.
 Character character_of(const std::string& bytes) {
-  Utf8Cutter cutter;
-  Character closed[2];
-  int count = 0;
-  for (size_t i = 0; i < bytes.size() && count == 0; ++i) {
-    count = cutter.push(uint8_t(bytes[i]), closed);
-    if (count > 0 && i + 1 < bytes.size()) count = -1;
-  }
-  if (count == 0) count = cutter.flush(closed);
-  if (count != 1) throw std::invalid_argument("expected the bytes of exactly one character");
-  return closed[0];
+    Utf8Cutter cutter;
+    Character closed[2];
+    int count = 0;
+    for (size_t i = 0; i < bytes.size() && count == 0; ++i) {
+        count = cutter.push(uint8_t(bytes[i]), closed);
+        if (count > 0 && i + 1 < bytes.size()) count = -1;
+    }
+    if (count == 0) count = cutter.flush(closed);
+    if (count != 1) throw std::invalid_argument("expected the bytes of exactly one character");
+    return closed[0];
 }
 
 const float* checked_logits(const Logits& logits) {
-  if (logits.ndim() != 1 || logits.shape(0) != 256)
-    throw std::invalid_argument("logits must have shape (256,)");
-  return logits.data();
+    if (logits.ndim() != 1 || logits.shape(0) != 256)
+        throw std::invalid_argument("logits must have shape (256,)");
+    return logits.data();
 }
 
 Keep keep_by_name(const std::string& name) {
-  if (name == "greedy") return Keep::kGreedy;
-  if (name == "top-e") return Keep::kTopE;
-  if (name == "top-p") return Keep::kTopP;
-  if (name == "top-k") return Keep::kTopK;
-  if (name == "min-p") return Keep::kMinP;
-  if (name == "typical") return Keep::kTypical;
-  throw std::invalid_argument("unknown sampling method '" + name + "'");
+    if (name == "greedy") return Keep::kGreedy;
+    if (name == "top-e") return Keep::kTopE;
+    if (name == "top-p") return Keep::kTopP;
+    if (name == "top-k") return Keep::kTopK;
+    if (name == "min-p") return Keep::kMinP;
+    if (name == "typical") return Keep::kTypical;
+    throw std::invalid_argument("unknown sampling method '" + name + "'");
 }
 
 void bind_cutter(py::module_& m) {
-  py::class_<Utf8Cutter>(m, "Utf8Cutter", "Cuts a byte stream into characters, malformed ones included.")
-      .def(py::init<>())
-      .def("push",
-           [](Utf8Cutter& self, uint8_t byte) {
-             Character closed[2];
-             const int count = self.push(byte, closed);
-             py::list out;
-             for (int i = 0; i < count; ++i) out.append(to_bytes(closed[i]));
-             return out;
-           })
-      .def("flush",
-           [](Utf8Cutter& self) {
-             Character closed;
-             return self.flush(&closed) ? py::object(to_bytes(closed)) : py::object(py::none());
-           })
-      .def_property_readonly("pending",
-                             [](const Utf8Cutter& self) {
-                               return py::bytes(reinterpret_cast<const char*>(self.pending), self.size);
-                             })
-      .def_property_readonly("prefix_lead", &Utf8Cutter::prefix_lead)
-      .def_property_readonly("prefix_pair", &Utf8Cutter::prefix_pair);
+    py::class_<Utf8Cutter>(m, "Utf8Cutter", "Cuts a byte stream into characters, malformed ones included.")
+        .def(py::init<>())
+        .def("push",
+             [](Utf8Cutter& self, uint8_t byte) {
+                 Character closed[2];
+                 const int count = self.push(byte, closed);
+                 py::list out;
+                 for (int i = 0; i < count; ++i) out.append(to_bytes(closed[i]));
+                 return out;
+             })
+        .def("flush",
+             [](Utf8Cutter& self) {
+                 Character closed;
+                 return self.flush(&closed) ? py::object(to_bytes(closed)) : py::object(py::none());
+             })
+        .def_property_readonly("pending",
+                               [](const Utf8Cutter& self) {
+                                   return py::bytes(reinterpret_cast<const char*>(self.pending), self.size);
+                               })
+        .def_property_readonly("prefix_lead", &Utf8Cutter::prefix_lead)
+        .def_property_readonly("prefix_pair", &Utf8Cutter::prefix_pair);
 
-  m.def(
-      "character_rows",
-      [](const std::string& bytes) {
-        const Character character = character_of(bytes);
-        return py::make_tuple(character.lead(), character.id());
-      },
-      "The rows of one character in lead_embedding and char_embedding.", py::arg("character"));
-  m.def(
-      "allowed_bytes",
-      [](const std::string& pending, bool end_allowed) {
-        const Utf8Cutter cutter = cutter_with(pending);
-        const ByteMask mask = allowed_bytes(cutter.pending, cutter.size, end_allowed);
-        std::string out;
-        for (int b = 0; b < 256; ++b)
-          if (mask[size_t(b)]) out.push_back(char(b));
-        return py::bytes(out);
-      },
-      "The bytes that generation may draw after the pending ones, in order.", py::arg("pending"),
-      py::arg("end_allowed"));
+    m.def(
+        "character_rows",
+        [](const std::string& bytes) {
+            const Character character = character_of(bytes);
+            return py::make_tuple(character.lead(), character.id());
+        },
+        "The rows of one character in lead_embedding and char_embedding.", py::arg("character"));
+    m.def(
+        "allowed_bytes",
+        [](const std::string& pending, bool end_allowed) {
+            const Utf8Cutter cutter = cutter_with(pending);
+            const ByteMask mask = allowed_bytes(cutter.pending, cutter.size, end_allowed);
+            std::string out;
+            for (int b = 0; b < 256; ++b)
+                if (mask[size_t(b)]) out.push_back(char(b));
+            return py::bytes(out);
+        },
+        "The bytes that generation may draw after the pending ones, in order.", py::arg("pending"),
+        py::arg("end_allowed"));
 }
 
 void bind_sampler(py::module_& m) {
-  py::class_<Sampler>(m, "Sampler", "Draws the bytes of one answer; see engine/src/infer/sampling.h.")
-      .def(py::init([](const std::string& keep, double amount, double temperature, double repetition_penalty,
-                       int repetition_window, uint64_t seed) {
-             return Sampler({keep_by_name(keep), amount, temperature, repetition_penalty, repetition_window},
-                            seed);
-           }),
-           py::arg("keep"), py::arg("amount"), py::arg("temperature"), py::arg("repetition_penalty"),
-           py::arg("repetition_window"), py::arg("seed"))
-      .def(
-          "draw",
-          [](Sampler& self, const Logits& logits, const std::string& pending, bool end_allowed) {
-            return self.draw(checked_logits(logits), cutter_with(pending), end_allowed);
-          },
-          py::arg("logits"), py::arg("pending") = py::bytes(""), py::arg("end_allowed") = true)
-      .def(
-          "probabilities",
-          [](const Sampler& self, const Logits& logits, const std::string& pending, bool end_allowed) {
-            py::array_t<double> out(256);
-            self.probabilities(out.mutable_data(), checked_logits(logits), cutter_with(pending), end_allowed);
-            return out;
-          },
-          py::arg("logits"), py::arg("pending") = py::bytes(""), py::arg("end_allowed") = true)
-      .def(
-          "see", [](Sampler& self, const std::string& character) { self.see(character_of(character)); },
-          py::arg("character"));
+    py::class_<Sampler>(m, "Sampler", "Draws the bytes of one answer; see engine/src/infer/sampling.h.")
+        .def(py::init([](const std::string& keep, double amount, double temperature,
+                         double repetition_penalty, int repetition_window, uint64_t seed) {
+                 return Sampler(
+                     {keep_by_name(keep), amount, temperature, repetition_penalty, repetition_window}, seed);
+             }),
+             py::arg("keep"), py::arg("amount"), py::arg("temperature"), py::arg("repetition_penalty"),
+             py::arg("repetition_window"), py::arg("seed"))
+        .def(
+            "draw",
+            [](Sampler& self, const Logits& logits, const std::string& pending, bool end_allowed) {
+                return self.draw(checked_logits(logits), cutter_with(pending), end_allowed);
+            },
+            py::arg("logits"), py::arg("pending") = py::bytes(""), py::arg("end_allowed") = true)
+        .def(
+            "probabilities",
+            [](const Sampler& self, const Logits& logits, const std::string& pending, bool end_allowed) {
+                py::array_t<double> out(256);
+                self.probabilities(out.mutable_data(), checked_logits(logits), cutter_with(pending),
+                                   end_allowed);
+                return out;
+            },
+            py::arg("logits"), py::arg("pending") = py::bytes(""), py::arg("end_allowed") = true)
+        .def(
+            "see", [](Sampler& self, const std::string& character) { self.see(character_of(character)); },
+            py::arg("character"));
 
-  m.def(
-      "splitmix64",
-      [](uint64_t seed, int count) {
-        SplitMix64 generator{seed};
-        std::vector<uint64_t> out;
-        for (int i = 0; i < count; ++i) out.push_back(generator.next());
-        return out;
-      },
-      "The first numbers of the sampler's generator.", py::arg("seed"), py::arg("count"));
+    m.def(
+        "splitmix64",
+        [](uint64_t seed, int count) {
+            SplitMix64 generator{seed};
+            std::vector<uint64_t> out;
+            for (int i = 0; i < count; ++i) out.push_back(generator.next());
+            return out;
+        },
+        "The first numbers of the sampler's generator.", py::arg("seed"), py::arg("count"));
 }
 
 }  // namespace
 
 void bind_sampling(py::module_& m) {
-  bind_cutter(m);
-  bind_sampler(m);
+    bind_cutter(m);
+    bind_sampler(m);
 }

@@ -18,34 +18,34 @@ namespace plm {
 // SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): its state is
 // one 64-bit counter, so seed and position fit in eight bytes.
 struct SplitMix64 {
-  uint64_t state;
+    uint64_t state;
 
-  uint64_t next() {
-    uint64_t z = (state += 0x9E3779B97F4A7C15u);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-  }
-  // Uniform in [0, 1), all 53 bits of a double used.
-  double uniform() { return double(next() >> 11) * 0x1p-53; }
+    uint64_t next() {
+        uint64_t z = (state += 0x9E3779B97F4A7C15u);
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+        return z ^ (z >> 31);
+    }
+    // Uniform in [0, 1), all 53 bits of a double used.
+    double uniform() { return double(next() >> 11) * 0x1p-53; }
 };
 
 // How the candidates are chosen; `amount` in SamplerOptions is the number in parentheses.
 enum class Keep : uint8_t {
-  kGreedy,   // the likeliest byte alone
-  kTopE,     // the ceil(amount * exp(H)) likeliest bytes, H the entropy in nats
-  kTopP,     // the likeliest bytes until their probabilities add up to amount
-  kTopK,     // the amount likeliest bytes
-  kMinP,     // bytes at least amount times as likely as the likeliest
-  kTypical,  // bytes whose surprise is nearest to H, until their probabilities add up to amount
+    kGreedy,   // the likeliest byte alone
+    kTopE,     // the ceil(amount * exp(H)) likeliest bytes, H the entropy in nats
+    kTopP,     // the likeliest bytes until their probabilities add up to amount
+    kTopK,     // the amount likeliest bytes
+    kMinP,     // bytes at least amount times as likely as the likeliest
+    kTypical,  // bytes whose surprise is nearest to H, until their probabilities add up to amount
 };
 
 struct SamplerOptions {
-  Keep keep = Keep::kTopE;
-  double amount = 1.0;
-  double temperature = 1.0;         // 0 takes the likeliest candidate
-  double repetition_penalty = 1.0;  // 1 is off
-  int repetition_window = 64;       // characters
+    Keep keep = Keep::kTopE;
+    double amount = 1.0;
+    double temperature = 1.0;         // 0 takes the likeliest candidate
+    double repetition_penalty = 1.0;  // 1 is off
+    int repetition_window = 64;       // characters
 };
 
 // Makes it hard for a text to go round in circles, without forbidding it to use its words again.
@@ -61,44 +61,44 @@ struct SamplerOptions {
 // that happen to share the first bytes are left. The window holds what was drawn in this answer, never the
 // question, whose words an answer has every reason to repeat.
 class RepetitionPenalty {
- public:
-  RepetitionPenalty(double penalty, int window);
-  // A character has been closed.
-  void see(const Character& character);
-  // Lowers the logits of the bytes that, after the pending ones, continue a repetition.
-  void apply(double logits[256], const uint8_t* pending, int size) const;
+  public:
+    RepetitionPenalty(double penalty, int window);
+    // A character has been closed.
+    void see(const Character& character);
+    // Lowers the logits of the bytes that, after the pending ones, continue a repetition.
+    void apply(double logits[256], const uint8_t* pending, int size) const;
 
- private:
-  struct Seen {
-    Character character;
-    int match;  // how many characters before this one are the same as the last ones of the text
-  };
-  double log_penalty_;
-  size_t window_;
-  std::vector<Seen> seen_;  // oldest first; empty for ever while the penalty is off
+  private:
+    struct Seen {
+        Character character;
+        int match;  // how many characters before this one are the same as the last ones of the text
+    };
+    double log_penalty_;
+    size_t window_;
+    std::vector<Seen> seen_;  // oldest first; empty for ever while the penalty is off
 };
 
 // One answer's sampler: options, generator and what the repetition penalty remembers.
 class Sampler {
- public:
-  // Throws std::invalid_argument for options out of range.
-  Sampler(const SamplerOptions& options, uint64_t seed);
+  public:
+    // Throws std::invalid_argument for options out of range.
+    Sampler(const SamplerOptions& options, uint64_t seed);
 
-  // The next byte after those pending in `cutter`. Takes one number from the generator, none when greedy.
-  // Throws std::domain_error for a logit that is not finite.
-  uint8_t draw(const float logits[256], const Utf8Cutter& cutter, bool end_allowed);
+    // The next byte after those pending in `cutter`. Takes one number from the generator, none when greedy.
+    // Throws std::domain_error for a logit that is not finite.
+    uint8_t draw(const float logits[256], const Utf8Cutter& cutter, bool end_allowed);
 
-  // The probabilities from which `draw` draws; exactly 0 for what is masked or not kept.
-  void probabilities(double out[256], const float logits[256], const Utf8Cutter& cutter,
-                     bool end_allowed) const;
+    // The probabilities from which `draw` draws; exactly 0 for what is masked or not kept.
+    void probabilities(double out[256], const float logits[256], const Utf8Cutter& cutter,
+                       bool end_allowed) const;
 
-  // To be called with every character that the drawn bytes close.
-  void see(const Character& character) { repetition_.see(character); }
+    // To be called with every character that the drawn bytes close.
+    void see(const Character& character) { repetition_.see(character); }
 
- private:
-  SamplerOptions options_;
-  SplitMix64 generator_;
-  RepetitionPenalty repetition_;
+  private:
+    SamplerOptions options_;
+    SplitMix64 generator_;
+    RepetitionPenalty repetition_;
 };
 
 }  // namespace plm

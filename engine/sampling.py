@@ -1,0 +1,228 @@
+"""How the next byte is chosen, and where an answer stops.
+
+The choices are plain values here and are carried out in engine/src/infer/sampling.cpp, always in this order:
+the UTF-8 mask, the repetition penalty, the method's candidates (at temperature 1), the temperature, the draw.
+With a fixed seed the same model gives the same text on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import KW_ONLY, dataclass, fields
+from typing import Any, ClassVar
+
+from engine._core import Sampler as NativeSampler
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """What all methods share.
+
+    temperature: below 1 bolder for the likeliest candidate, above 1 for the others; 0 takes the likeliest.
+        It changes the odds among the candidates, not who is one.
+    repetition_penalty: 1 is off. If the last m characters of the answer already stand earlier in it, the
+        character that followed them there becomes penalty^m times less likely: a term said twice costs
+        little, a loop costs more with every character. It looks at repeated *sequences*, as common single
+        characters (的, 之, a comma) are no fault. 1.1 to 1.5 is a sensible range.
+    repetition_window: how many of the answer's last characters the penalty looks back on, 1 to 4096.
+    """
+
+    _: KW_ONLY
+    temperature: float = 1.0
+    repetition_penalty: float = 1.0
+    repetition_window: int = 64
+
+    name: ClassVar[str]
+    amount_field: ClassVar[str | None]
+
+    def __post_init__(self) -> None:
+        _check_number(self.temperature, "temperature", "of 0 or more", lambda t: t >= 0)
+        _check_number(self.repetition_penalty, "repetition_penalty", "of 1 or more", lambda r: r >= 1)
+        _check_whole(self.repetition_window, "repetition_window", 1, 4096)
+
+    def start(self, seed: int | None = None) -> NativeSampler:
+        """The native sampler of one answer. Seeds are taken modulo 2^64; None draws one at random."""
+        amount = 0.0 if self.amount_field is None else float(getattr(self, self.amount_field))
+        return NativeSampler(
+            self.name,
+            amount,
+            self.temperature,
+            self.repetition_penalty,
+            self.repetition_window,
+            secrets.randbits(64) if seed is None else seed % 2**64,
+        )
+
+
+@dataclass(frozen=True)
+class TopE(Sampler):
+    """Keep the ⌈factor · exp(H)⌉ likeliest bytes and renormalise; H is the entropy of the next byte in nats.
+
+    exp(H) is the number of equally likely bytes that would leave the model just as undecided, so there are
+    as many candidates as the model is effectively undecided among: one where it is sure, many where it is
+    not. Top-E is a name the original author uses for his sampling; his text on it is not at hand, and this is
+    our reading of the name.
+    """
+
+    factor: float = 1.0
+    name: ClassVar[str] = "top-e"
+    amount_field: ClassVar[str | None] = "factor"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_number(self.factor, "factor", "above 0", lambda factor: factor > 0)
+
+
+@dataclass(frozen=True)
+class TopP(Sampler):
+    """Keep the fewest likeliest bytes whose probabilities add up to p (Holtzman et al., 2020)."""
+
+    p: float = 0.9
+    name: ClassVar[str] = "top-p"
+    amount_field: ClassVar[str | None] = "p"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_probability(self.p)
+
+
+@dataclass(frozen=True)
+class TopK(Sampler):
+    """Keep the k likeliest bytes (Fan et al., 2018)."""
+
+    k: int = 40
+    name: ClassVar[str] = "top-k"
+    amount_field: ClassVar[str | None] = "k"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_whole(self.k, "k", 1, None)
+
+
+@dataclass(frozen=True)
+class MinP(Sampler):
+    """Keep the bytes at least p times as likely as the likeliest one (Nguyen et al., 2024)."""
+
+    p: float = 0.05
+    name: ClassVar[str] = "min-p"
+    amount_field: ClassVar[str | None] = "p"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_probability(self.p)
+
+
+@dataclass(frozen=True)
+class Typical(Sampler):
+    """Keep the fewest bytes that add up to p, taking first those whose surprise -ln(probability) is nearest
+    to the entropy (locally typical sampling, Meister et al., 2022)."""
+
+    p: float = 0.9
+    name: ClassVar[str] = "typical"
+    amount_field: ClassVar[str | None] = "p"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_probability(self.p)
+
+
+@dataclass(frozen=True)
+class Greedy(Sampler):
+    """Always the likeliest byte, so temperature and seed change nothing."""
+
+    name: ClassVar[str] = "greedy"
+    amount_field: ClassVar[str | None] = None
+
+
+SAMPLERS: dict[str, type[Sampler]] = {kind.name: kind for kind in (TopE, TopP, TopK, MinP, Typical, Greedy)}
+
+
+def sampler_by_name(name: str, **options: float | None) -> Sampler:
+    """The sampler of that name, as in `top-e`, with these options; None leaves an option at its default."""
+    kind = SAMPLERS.get(name)
+    if kind is None:
+        raise ValueError(f"unknown sampler {name!r}: choose one of {', '.join(SAMPLERS)}")
+    given = {key: value for key, value in options.items() if value is not None}
+    known = [field.name for field in fields(kind)]
+    for key in given:
+        if key not in known:
+            raise ValueError(f"sampler {name} has no option {key!r}: it has {', '.join(known)}")
+    return kind(**given)  # type: ignore[arg-type]  # whether a number is whole is checked by the class
+
+
+class StopStrings:
+    """Ends a text just before the first stop string in it, while the text is still being made.
+
+    What could be the beginning of a stop string is held back until it is clear that it is none, so that no
+    part of a stop string is ever let out. Of stop strings that are completed by the same character, the one
+    that begins first counts. Each is followed by the matcher of Knuth, Morris and Pratt, so a character
+    costs the same however long they are.
+    """
+
+    def __init__(self, stops: Iterable[str] = ()) -> None:
+        self._stops = tuple(dict.fromkeys((stops,) if isinstance(stops, str) else stops))
+        if not all(self._stops):
+            raise ValueError("a stop string must not be empty")
+        self._borders = [_borders(stop) for stop in self._stops]
+        self._matched = [0] * len(self._stops)  # how much of each the text ends with
+        self._held = ""
+        self.stopped = False
+
+    def push(self, text: str) -> tuple[str, bool]:
+        """Takes the next piece of text; returns what may be let out now, and whether the text has ended."""
+        if self.stopped:
+            return "", True
+        held = self._held + text
+        for end in range(len(self._held) + 1, len(held) + 1):
+            complete = self._advance(held[end - 1])
+            if complete:
+                self.stopped, self._held = True, ""
+                return held[: end - complete], True
+        keep = len(held) - max(self._matched, default=0)
+        self._held = held[keep:]
+        return held[:keep], False
+
+    def flush(self) -> str:
+        """What was held back, when the text ends without a stop string."""
+        held, self._held = self._held, ""
+        return held
+
+    def _advance(self, char: str) -> int:
+        """Follows one character; returns the length of the longest stop string it completes, or 0."""
+        for i, (stop, borders) in enumerate(zip(self._stops, self._borders, strict=True)):
+            matched = self._matched[i]
+            while matched and stop[matched] != char:
+                matched = borders[matched - 1]
+            self._matched[i] = matched + (stop[matched] == char)
+        pairs = zip(self._stops, self._matched, strict=True)
+        return max((n for stop, n in pairs if n == len(stop)), default=0)
+
+
+def _borders(text: str) -> list[int]:
+    """For each prefix of `text`, the length of its longest proper suffix that is also a prefix."""
+    borders = [0] * len(text)
+    length = 0
+    for i in range(1, len(text)):
+        while length and text[i] != text[length]:
+            length = borders[length - 1]
+        length += text[i] == text[length]
+        borders[i] = length
+    return borders
+
+
+def _check_number(value: Any, name: str, bound: str, within: Callable[[float], bool]) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or not within(value):
+        raise ValueError(f"{name} must be a number {bound}, not {value!r}")
+
+
+def _check_probability(p: Any) -> None:
+    _check_number(p, "p", "above 0 and at most 1", lambda p: 0 < p <= 1)
+
+
+def _check_whole(value: Any, name: str, lowest: int, highest: int | None) -> None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < lowest or (highest is not None and value > highest):
+        bound = f"of at least {lowest}" if highest is None else f"from {lowest} to {highest}"
+        raise ValueError(f"{name} must be a whole number {bound}, not {value!r}")
