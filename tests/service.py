@@ -1,0 +1,137 @@
+"""The real service as separate processes, started and stopped (or killed) by the tests that talk to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+_PLM = "import sys; from bot.cli import main; sys.argv[0] = 'plm'; sys.exit(main())"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 10.0, what: str = "") -> None:
+    """Poll until `condition()` is true; an AssertionError naming `what` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what or condition}")
+        time.sleep(0.02)
+
+
+def environment(settings: dict[str, object]) -> dict[str, str]:
+    """This process's environment with exactly `settings` as its PLM_ variables."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PLM_")}
+    isa = {"PLM_ISA": os.environ["PLM_ISA"]} if "PLM_ISA" in os.environ else {}
+    return kept | isa | {name: str(value) for name, value in settings.items()}
+
+
+class Plm:
+    """One `plm` command running in a process group of its own, its output in a file."""
+
+    def __init__(
+        self, arguments: Sequence[str], log: Path, settings: dict[str, object], prefix: Sequence[str] = ()
+    ) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [*prefix, sys.executable, "-c", _PLM, *arguments],
+                cwd=ROOT, env=environment(settings), stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def output(self) -> str:
+        return self.log.read_text("utf-8", "replace")
+
+    def wait(self, seconds: float = 20.0) -> int:
+        return self.process.wait(seconds)
+
+    def stop(self, seconds: float = 20.0) -> int:
+        """SIGTERM to the command itself, as systemd and a container do; its exit status."""
+        self.process.terminate()
+        try:
+            return self.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"did not stop within {seconds} s:\n{self.output()[-2000:]}") from None
+
+    def kill(self) -> None:
+        """kill -9 for the command and all its children at once, as when a machine loses its power."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+class Service:
+    """A web front: `plm serve` or `plm web` on a its own port. As a context manager it stops at the end."""
+
+    def __init__(
+        self,
+        directory: Path,
+        command: str = "serve",
+        *,
+        port: int | None = None,
+        prefix: Sequence[str] = (),
+        **settings: object,
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = directory / f"{command}-{self.port}.log"
+        self._command, self._prefix = command, prefix
+        self._settings = {"PLM_PORT": self.port, "PLM_DATA_DIR": directory / "data", **settings}
+        self.plm: Plm | None = None
+
+    def start(self, seconds: float = 30.0) -> Service:
+        self.plm = Plm([self._command], self._log, self._settings, self._prefix)
+        plm = self.plm
+        wait_until(lambda: self.ready() or not plm.running, seconds, f"{self._command} is ready")
+        if not plm.running:
+            raise AssertionError(
+                f"{self._command} ended with {plm.process.returncode}:\n{plm.output()[-3000:]}"
+            )
+        return self
+
+    def ready(self, path: str = "/readyz") -> bool:
+        try:
+            return requests.get(self.url + path, timeout=2).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def stop(self, seconds: float = 20.0) -> int:
+        assert self.plm is not None
+        return self.plm.stop(seconds)
+
+    def kill(self) -> None:
+        assert self.plm is not None
+        self.plm.kill()
+
+    def output(self) -> str:
+        return self._log.read_text("utf-8", "replace")
+
+    def __enter__(self) -> Service:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self.plm and self.plm.running:
+            self.stop()
+        if self.plm:
+            self.plm.kill()  # whatever the command may have left behind
