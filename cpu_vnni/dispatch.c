@@ -1,27 +1,31 @@
-/* Which kernels run on this CPU: the only file that asks. Callers choose one table when they start and keep it.
+/* Which kernels run on this CPU: the only file that asks. Callers choose one table when they start and keep
+ * it.
  *
- * __builtin_cpu_supports reads CPUID and also XGETBV, so that a CPU whose operating system does not save the wide
- * registers counts as one without them. Each check names every flag that setup.py compiles the file with, since the
- * compiler may use any of them.
+ * __builtin_cpu_supports reads CPUID and also XGETBV, so that a CPU whose operating system does not save the
+ * wide registers counts as one without them. Each check names every flag that setup.py compiles the file
+ * with, since the compiler may use any of them.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "matmul_i8.h"
 
-const cpu_vnni_kernels *const cpu_vnni_compiled[] = {
+const cpu_vnni_kernels* const cpu_vnni_compiled[] = {
     &cpu_vnni_portable,
 #if defined(__x86_64__)
-    &cpu_vnni_avx2,     &cpu_vnni_avxvnni, &cpu_vnni_avx512vnni,
+    &cpu_vnni_avx2,
+    &cpu_vnni_avxvnni,
+    &cpu_vnni_avx512vnni,
 #endif
     NULL,
 };
 
-static int runs_here(const cpu_vnni_kernels *kernels) {
+static int runs_here(const cpu_vnni_kernels* kernels) {
     if (kernels == &cpu_vnni_portable) return 1;
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    int avx2 =
+        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
     int avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                  __builtin_cpu_supports("avx512vl");
     if (kernels == &cpu_vnni_avx2) return avx2;
@@ -31,43 +35,46 @@ static int runs_here(const cpu_vnni_kernels *kernels) {
     return 0;
 }
 
-static const cpu_vnni_kernels *find(const char *name) {
-    for (const cpu_vnni_kernels *const *k = cpu_vnni_compiled; *k != NULL; k++) {
+static const cpu_vnni_kernels* find(const char* name) {
+    for (const cpu_vnni_kernels* const* k = cpu_vnni_compiled; *k != NULL; k++) {
         if (strcmp((*k)->name, name) == 0) return *k;
     }
     return NULL;
 }
 
-/* `format` takes the wanted name and then the list of names to choose from. */
-static const char *refusal(const char *format, const char *wanted, int only_supported) {
+/* `format` takes the wanted name (length and text) and then the list of names to choose from. */
+static const char* refusal(const char* format, const char* wanted, int only_supported) {
     static _Thread_local char sentence[256];
     char names[96] = "";
-    for (const cpu_vnni_kernels *const *k = cpu_vnni_compiled; *k != NULL; k++) {
+    for (const cpu_vnni_kernels* const* k = cpu_vnni_compiled; *k != NULL; k++) {
         if (only_supported && !runs_here(*k)) continue;
         if (names[0] != '\0') strncat(names, ", ", sizeof names - strlen(names) - 1);
         strncat(names, (*k)->name, sizeof names - strlen(names) - 1);
     }
-    snprintf(sentence, sizeof sentence, format, wanted, names);
+    int shown = strlen(wanted) < 64 ? (int)strlen(wanted) : 64;
+    while (shown > 0 && (wanted[shown] & 0xC0) == 0x80) shown--; /* do not cut a UTF-8 character */
+    snprintf(sentence, sizeof sentence, format, shown, wanted, names);
     return sentence;
 }
 
-int cpu_vnni_supported(const char *name) {
-    const cpu_vnni_kernels *kernels = find(name);
+int cpu_vnni_supported(const char* name) {
+    const cpu_vnni_kernels* kernels = find(name);
     return kernels != NULL && runs_here(kernels);
 }
 
-const cpu_vnni_kernels *cpu_vnni_select(const char *wanted, const char **error) {
+const cpu_vnni_kernels* cpu_vnni_select(const char* wanted, const char** error) {
     if (wanted != NULL && wanted[0] != '\0') {
-        const cpu_vnni_kernels *named = find(wanted);
+        const cpu_vnni_kernels* named = find(wanted);
         if (named != NULL && runs_here(named)) return named;
         if (error != NULL) {
-            *error = named == NULL ? refusal("unknown instruction set '%.64s' (this build has %s)", wanted, 0)
-                                   : refusal("this CPU lacks the instruction set '%.64s' (it has %s)", wanted, 1);
+            *error = named == NULL
+                         ? refusal("unknown instruction set '%.*s' (this build has %s)", wanted, 0)
+                         : refusal("this CPU lacks the instruction set '%.*s' (it has %s)", wanted, 1);
         }
         return NULL;
     }
-    const cpu_vnni_kernels *best = &cpu_vnni_portable;
-    for (const cpu_vnni_kernels *const *k = cpu_vnni_compiled; *k != NULL; k++) {
+    const cpu_vnni_kernels* best = &cpu_vnni_portable;
+    for (const cpu_vnni_kernels* const* k = cpu_vnni_compiled; *k != NULL; k++) {
         if (runs_here(*k)) best = *k;
     }
     return best;

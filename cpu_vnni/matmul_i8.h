@@ -1,5 +1,6 @@
-/* What the matmul_i8_*.c files and dispatch.c share and nobody else needs. Functions here must be static: each
- * file is compiled for its own instruction set, and a copy that the linker merged could carry the wrong one. */
+/* What the matmul_i8_*.c files and dispatch.c share and nobody else needs. Functions here must be static:
+ * each file is compiled for its own instruction set, and a copy that the linker merged could carry the wrong
+ * one. */
 #ifndef CPU_VNNI_MATMUL_I8_H
 #define CPU_VNNI_MATMUL_I8_H
 

@@ -1,25 +1,25 @@
-/* The loops around a matmul_i8 register tile, shared by the vector instruction sets. Each matmul_i8_<isa>.c includes
- * this file once, so that its loops are compiled for its own instruction set, and provides what differs:
+/* The loops around a matmul_i8 register tile, shared by the vector instruction sets. Each matmul_i8_<isa>.c
+ * includes this file once, so that its loops are compiled for its own instruction set. Before that it defines
+ * what differs:
  *
- *     vector         a register of LANES sums
- *     LANES
- *     GROUP          activations in one 32-bit group: what one lane of one multiply instruction consumes
+ *     vector         a register of LANES sums of 32 bits
+ *     GROUP          activations in one 32-bit group: what one lane of one multiplication consumes
  *     OFFSET         added to every activation by widen_row to make it fit the instruction
  *     TILE_ROWS      most activation rows in one tile
- *     tile_blocks    [rows - 1] -> most blocks of LANES columns in a tile of that many rows; never rises with rows
+ *     tile_blocks    [rows - 1] -> most blocks of LANES columns beside that many rows; never rises
  *     widen_row      int8 activations -> groups
  *     broadcast      one group -> all lanes
- *     load_weight    GROUP weights of LANES columns
+ *     load_weight    GROUP weights of each of LANES columns
  *     multiply_add   sum + a * w, over the group
- *     load_sums, store_sums    the first `cols` of LANES results, touching no others
+ *     load_sums      the first `cols` of LANES results, and store_sums; neither touches another
  *
  * Packed weights, with LANES columns to a block, both tails padded by zeros:
  *
  *     int32 correction[blocks][LANES]              -OFFSET * sum of the column's weights
  *     int8  weight[blocks][steps][LANES][GROUP]
  *
- * so that one register load gives GROUP weights of LANES columns, and a block is read from front to back. Since
- * sum((a + OFFSET) * w) = sum(a * w) + OFFSET * sum(w), sums that start from the correction end exact.
+ * so that one register load gives GROUP weights of LANES columns, and a block is read from front to back.
+ * Since sum((a + OFFSET) * w) = sum(a * w) + OFFSET * sum(w), sums that start from the correction end exact.
  */
 #ifndef CPU_VNNI_MATMUL_I8_PANELS_H
 #define CPU_VNNI_MATMUL_I8_PANELS_H
@@ -36,39 +36,42 @@
 
 /* One tile: out[rows, cols] = or += groups[rows, steps] @ weight[cols, steps]^T. */
 typedef struct {
-    int32_t *out;
+    int32_t* out;
     size_t out_stride; /* N */
-    const int32_t *groups;
+    const int32_t* groups;
     size_t group_stride;
-    const int8_t *weight;
+    const int8_t* weight;
     size_t block_stride; /* bytes from one block of columns to the next */
     int steps;
-    const int32_t *correction; /* where sums start; NULL: from out, which an earlier chunk of K wrote */
+    const int32_t* correction; /* where sums start; NULL: from out, which an earlier chunk of K wrote */
     int cols;                  /* columns to write: the last block may have fewer than LANES */
 } tile_job;
 
 /* Inlined with constant rows and blocks, so that `sum` becomes registers. */
-static inline __attribute__((always_inline)) void tile(const int rows, const int blocks, const tile_job *job) {
+static inline __attribute__((always_inline)) void tile(const int rows, const int blocks,
+                                                       const tile_job* job) {
     vector sum[TILE_ROWS][MAX_BLOCKS];
     const int last = blocks - 1, last_cols = job->cols - last * LANES;
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++) {
-        const int32_t *out = job->out + (size_t)r * job->out_stride;
+        const int32_t* out = job->out + (size_t)r * job->out_stride;
 #pragma GCC unroll 8
         for (int b = 0; b < blocks; b++) {
             sum[r][b] = job->correction != NULL ? load_sums(job->correction + b * LANES, LANES)
                                                 : load_sums(out + b * LANES, b < last ? LANES : last_cols);
         }
     }
-    const int8_t *weight = job->weight;
+    const int8_t* weight = job->weight;
     for (int step = 0; step < job->steps; step++, weight += LANES * GROUP) {
         vector a[TILE_ROWS];
 #pragma GCC unroll 4
-        for (int r = 0; r < rows; r++) a[r] = broadcast(job->groups[(size_t)r * job->group_stride + (size_t)step]);
+        for (int r = 0; r < rows; r++)
+            a[r] = broadcast(job->groups[(size_t)r * job->group_stride + (size_t)step]);
 #pragma GCC unroll 8
         for (int b = 0; b < blocks; b++) {
             vector w = load_weight(weight + (size_t)b * job->block_stride);
-            /* One load for all rows: left alone, GCC repeats it in every multiplication, and loads become the limit. */
+            /* One load for all rows: left alone, GCC may repeat it in every multiplication, and loads become
+             * the limit. */
             if (rows > 1) __asm__("" : "+v"(w));
 #pragma GCC unroll 4
             for (int r = 0; r < rows; r++) sum[r][b] = multiply_add(sum[r][b], a[r], w);
@@ -76,17 +79,17 @@ static inline __attribute__((always_inline)) void tile(const int rows, const int
     }
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++) {
-        int32_t *out = job->out + (size_t)r * job->out_stride;
+        int32_t* out = job->out + (size_t)r * job->out_stride;
 #pragma GCC unroll 8
         for (int b = 0; b < blocks; b++) store_sums(out + b * LANES, sum[r][b], b < last ? LANES : last_cols);
     }
 }
 
-/* Tiles that no entry of tile_blocks asks for are never called and cost only code. */
-static void run_tile(int rows, int blocks, const tile_job *job) {
-#define TILE(r, b)       \
-    case 10 * r + b:     \
-        tile(r, b, job); \
+/* tile_blocks is constant: the tiles that it does not ask for fold away. */
+static void run_tile(int rows, int blocks, const tile_job* job) {
+#define TILE(r, b)                                    \
+    case 10 * r + b:                                  \
+        if (b <= tile_blocks[r - 1]) tile(r, b, job); \
         break
     switch (10 * rows + blocks) {
         TILE(1, 1);
@@ -124,8 +127,12 @@ static void run_tile(int rows, int blocks, const tile_job *job) {
 #undef TILE
 }
 
-static inline int divide_up(int a, int b) { return a / b + (a % b != 0); }
-static inline int smaller(int a, int b) { return a < b ? a : b; }
+static inline int divide_up(int a, int b) {
+    return a / b + (a % b != 0);
+}
+static inline int smaller(int a, int b) {
+    return a < b ? a : b;
+}
 
 static size_t packed_size(int N, int K) {
     size_t columns = (size_t)divide_up(N, LANES) * LANES;
@@ -138,13 +145,13 @@ static size_t weight_start(int N) {
     return matmul_i8_round_up((size_t)divide_up(N, LANES) * LANES * sizeof(int32_t), CPU_VNNI_ALIGNMENT);
 }
 
-static void pack(void *packed, const int8_t *weight, int N, int K) {
-    int32_t *correction = packed;
-    int8_t *blocks = (int8_t *)packed + weight_start(N);
+static void pack(void* packed, const int8_t* weight, int N, int K) {
+    int32_t* correction = packed;
+    int8_t* blocks = (int8_t*)packed + weight_start(N);
     size_t block_stride = (size_t)divide_up(K, GROUP) * LANES * GROUP;
     memset(packed, 0, packed_size(N, K));
     for (int n = 0; n < N; n++) {
-        int8_t *column = blocks + (size_t)(n / LANES) * block_stride + (size_t)(n % LANES) * GROUP;
+        int8_t* column = blocks + (size_t)(n / LANES) * block_stride + (size_t)(n % LANES) * GROUP;
         int32_t sum = 0;
         for (int k = 0; k < K; k++) {
             int8_t w = weight[(size_t)n * K + k];
@@ -155,14 +162,14 @@ static void pack(void *packed, const int8_t *weight, int N, int K) {
     }
 }
 
-/* All columns for up to CHUNK_ROWS rows whose groups are ready. The weights of one panel of columns stay in L1 while
- * all rows pass over them; rows are shared out evenly, since tiles of 3 + 3 rows beat 4 + 2. */
-static void multiply_rows(tile_job job, const int8_t *weight, int rows, int N) {
+/* All columns for up to CHUNK_ROWS rows whose groups are ready. The weights of one panel of columns stay in
+ * L1 while all rows pass over them; rows are shared out evenly, since tiles of 3 + 3 rows beat 4 + 2. */
+static void multiply_rows(tile_job job, const int8_t* weight, int rows, int N) {
     int row_tiles = divide_up(rows, TILE_ROWS);
     int blocks_left = divide_up(N, LANES);
     int panels_left = divide_up(blocks_left, tile_blocks[divide_up(rows, row_tiles) - 1]);
-    int32_t *out = job.out;
-    const int32_t *groups = job.groups;
+    int32_t* out = job.out;
+    const int32_t* groups = job.groups;
     for (int col = 0; panels_left > 0; panels_left--) {
         int blocks = divide_up(blocks_left, panels_left);
         job.cols = smaller(N - col, blocks * LANES);
@@ -181,25 +188,27 @@ static void multiply_rows(tile_job job, const int8_t *weight, int rows, int N) {
 }
 
 /* C = A @ B^T */
-static void matmul(int32_t *out, const int8_t *inp, const void *packed, int M, int N, int K) {
+static void matmul(int32_t* out, const int8_t* inp, const void* packed, int M, int N, int K) {
     _Alignas(CPU_VNNI_ALIGNMENT) int32_t groups[CHUNK_ROWS * CHUNK_STEPS];
-    const int8_t *weight = (const int8_t *)packed + weight_start(N);
+    const int8_t* weight = (const int8_t*)packed + weight_start(N);
     int steps_all = divide_up(K, GROUP);
     for (int row = 0; row < M; row += CHUNK_ROWS) {
         int rows = smaller(M - row, CHUNK_ROWS);
         int step = 0;
         do { /* once even for K = 0, whose results are zeros */
             int steps = smaller(steps_all - step, CHUNK_STEPS);
-            tile_job job = {.out = out + (size_t)row * N,
-                            .out_stride = (size_t)N,
-                            .groups = groups,
-                            .group_stride = matmul_i8_round_up((size_t)steps, CPU_VNNI_ALIGNMENT / sizeof(int32_t)),
-                            .block_stride = (size_t)steps_all * LANES * GROUP,
-                            .steps = steps,
-                            .correction = step == 0 ? packed : NULL};
+            tile_job job = {
+                .out = out + (size_t)row * N,
+                .out_stride = (size_t)N,
+                .groups = groups,
+                .group_stride = matmul_i8_round_up((size_t)steps, CPU_VNNI_ALIGNMENT / sizeof(int32_t)),
+                .block_stride = (size_t)steps_all * LANES * GROUP,
+                .steps = steps,
+                .correction = step == 0 ? packed : NULL};
             for (int r = 0; r < rows; r++) {
-                const int8_t *source = inp + (size_t)(row + r) * K + (size_t)step * GROUP;
-                widen_row(groups + (size_t)r * job.group_stride, source, smaller(K - step * GROUP, steps * GROUP));
+                const int8_t* source = inp + (size_t)(row + r) * K + (size_t)step * GROUP;
+                widen_row(groups + (size_t)r * job.group_stride, source,
+                          smaller(K - step * GROUP, steps * GROUP));
             }
             multiply_rows(job, weight + (size_t)step * LANES * GROUP, rows, N);
             step += steps;
