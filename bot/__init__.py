@@ -1,0 +1,133 @@
+"""The bot: a Flask application that carries messages between people and the model."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, Response, current_app, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from bot.config import ConfigError, Settings, load_settings
+from bot.engines import Engine, LocalEngine, RemoteEngine
+from bot.jobs import Jobs
+from bot.store import Store, StoreDownError
+
+__all__ = ["Bot", "ConfigError", "Settings", "create_app", "current_bot", "load_settings"]
+
+log = logging.getLogger(__name__)
+MAX_BODY = 1 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class Bot:
+    """What the channels work with; `current_bot()` inside a request."""
+
+    settings: Settings
+    store: Store
+    jobs: Jobs
+
+
+def current_bot() -> Bot:
+    bot: Bot = current_app.extensions["plm"]
+    return bot
+
+
+def create_app(
+    settings: Settings | None = None, *, engine: Engine | None = None, store: Store | None = None
+) -> Flask:
+    """The web application. Without arguments everything comes from the environment.
+
+    Raises ConfigError if a setting is wrong, and the engine's errors if the model cannot be loaded. Redis may
+    be away at the start and come later.
+    """
+    settings = settings or load_settings()
+    if store is None:
+        if not settings.redis_url:
+            raise ConfigError("PLM_REDIS_URL: missing (plm serve brings a store along; plm web needs one)")
+        store = open_store(settings)
+    if engine is None:
+        engine = (
+            RemoteEngine(settings.engine_urls)
+            if settings.engine_urls
+            else LocalEngine.from_settings(settings)
+        )
+    app = Flask("bot")
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    bot = Bot(settings, store, Jobs(store, engine, settings.context_bytes))
+    app.extensions["plm"] = bot
+    atexit.register(bot.jobs.close, 1.0)  # does nothing where the server has closed it already
+    _add_operator_routes(app)
+    _add_error_pages(app)
+    _add_channels(app)
+    return app
+
+
+def open_store(settings: Settings) -> Store:
+    try:
+        return Store(settings.redis_url or "", settings.keep_days)
+    except ValueError as error:
+        raise ConfigError(f"PLM_REDIS_URL: {error}") from None
+
+
+def _add_channels(app: Flask) -> None:
+    from bot.channels import webhook, wechat  # they import current_bot from here
+
+    app.register_blueprint(wechat.blueprint)
+    app.register_blueprint(webhook.blueprint)
+
+
+def _add_operator_routes(app: Flask) -> None:
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        """This process answers."""
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    def readyz() -> tuple[dict[str, Any], int]:
+        """Messages can be answered: the store and an engine are there."""
+        bot, faults = current_bot(), {}
+        try:
+            bot.store.ping()
+        except StoreDownError as error:
+            faults["redis"] = str(error)
+        if fault := bot.jobs.engine.ready():
+            faults["engine"] = fault
+        if bot.jobs.stopping:
+            faults["web"] = "stopping"
+        return ({"status": "unavailable", "faults": faults}, 503) if faults else ({"status": "ready"}, 200)
+
+
+def _add_error_pages(app: Flask) -> None:
+    """Errors are one plain sentence: JSON for programs that ask for it, text for people."""
+
+    @app.errorhandler(StoreDownError)
+    def store_down(error: StoreDownError) -> Response:
+        log.error("%s %s: %s", request.method, request.path, error)
+        response = sentence(
+            503, "服务暂时不可用，请稍后再试。 The service is unavailable for the moment; try again."
+        )
+        response.headers["Retry-After"] = "2"
+        return response
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        response = sentence(error.code or 500, error.description or error.name)
+        if error.code == 405 and "Allow" in (headers := dict(error.get_headers())):
+            response.headers["Allow"] = headers["Allow"]
+        return response
+
+    @app.errorhandler(Exception)
+    def fault(error: Exception) -> Response:
+        log.exception("%s %s failed", request.method, request.path)
+        return sentence(500, "内部错误，请稍后再试。 Something went wrong here; it is in the log.")
+
+
+def sentence(status: int, text: str) -> Response:
+    wants_json = request.is_json or request.accept_mimetypes.best == "application/json"
+    response = jsonify(error=text) if wants_json else Response(text + "\n", mimetype="text/plain")
+    response.status_code = status
+    return response

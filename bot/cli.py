@@ -1,0 +1,216 @@
+"""The command `plm`: the bot's commands, and the engine's beside them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from bot.config import ELSEWHERE, NOT_YET, ConfigError, Settings, load_settings, unknown_variables
+
+log = logging.getLogger("bot")
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """What a user can mend is one line and exit code 1, not a traceback."""
+    import engine
+    from bot.embedded import EmbeddedStoreError
+    from bot.store import StoreDownError
+
+    try:
+        yield
+    except (ConfigError, EmbeddedStoreError, StoreDownError, engine.ModelFileError) as error:
+        raise click.ClickException(str(error)) from None
+    except FileNotFoundError as error:
+        raise click.ClickException(str(error)) from None
+
+
+class Commands(click.Group):
+    """The engine's commands are loaded when they are asked for: the web server has no use for them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_engine_commands().list_commands(ctx)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, cmd_name) or _engine_commands().get_command(ctx, cmd_name)
+
+
+def _engine_commands() -> click.Group:
+    from engine.cli import main as engine_main
+
+    return engine_main
+
+
+@click.group(cls=Commands)
+@click.version_option(package_name="personal-lm", prog_name="plm")
+def main() -> None:
+    """A small language model of your own that answers over WeChat, webhooks and the web.
+
+    Settings are variables of the environment, PLM_*; bot/README.md lists them.
+    """
+
+
+def _prepare() -> Settings:
+    settings = load_settings()
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    return settings
+
+
+def _warn_about_variables() -> None:
+    for name in unknown_variables():
+        what = (
+            "is not built yet and has no effect" if name in NOT_YET else "is not a setting; a typing mistake?"
+        )
+        log.warning("%s %s", name, what)
+
+
+@main.command()
+def serve() -> None:
+    """Run everything: the store unless PLM_REDIS_URL names one, the engine, the web server."""
+    from bot.embedded import EmbeddedStore
+    from bot.processes import WebChild, check_port
+
+    with one_line_errors():
+        settings = _prepare()
+        _warn_about_variables()
+        check_port(settings)
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        store = None
+        if not settings.redis_url:
+            store = EmbeddedStore(settings.data_dir)
+            store.start()
+        web = None
+        try:
+            web = WebChild(settings, store.url if store else settings.redis_url or "")
+            if not web.wait_until_up(stop):
+                sys.exit(0 if stop.is_set() else 1)
+            click.echo(
+                f"打开 http://{settings.host}:{settings.port}/ （open this in a browser; Ctrl-C ends it）"
+            )
+            web.run(stop)
+        finally:
+            if web:
+                web.stop()
+            if store:
+                store.stop()
+
+
+@main.command()
+def web() -> None:
+    """Run the web server alone; it needs PLM_REDIS_URL, and finds engines by PLM_ENGINE_URLS."""
+    from bot import create_app
+
+    with one_line_errors():
+        settings = _prepare()
+        if not settings.redis_url:
+            raise ConfigError("PLM_REDIS_URL: missing (plm serve brings a store along; plm web needs one)")
+        _serve(settings, lambda: create_app(settings))
+
+
+@main.command("engine")
+def engine_command() -> None:
+    """Run an engine host for the web servers of other machines."""
+    from bot.engine_host import create_engine_app
+
+    with one_line_errors():
+        settings = _prepare()
+        _serve(settings, lambda: create_engine_app(settings))
+
+
+def _serve(settings: Settings, make_app: Callable[[], Any]) -> None:
+    from bot.engines import LocalEngine
+    from bot.processes import Server, check_port
+
+    check_port(settings)
+    if not settings.engine_urls:
+        LocalEngine.from_settings(
+            settings
+        )  # a bad model file is one line here, not a worker that will not start
+    Server(settings, make_app).run()
+
+
+@main.command()
+def doctor() -> None:
+    """Say what is wrong with this set-up, if anything."""
+    faults = 0
+    for name, check in _checks():
+        try:
+            with one_line_errors():
+                click.echo(f"ok    {name}: {check()}")
+        except Exception as error:
+            faults += 1
+            message = (
+                error.message
+                if isinstance(error, click.ClickException)
+                else f"{type(error).__name__}: {error}"
+            )
+            click.echo(f"WRONG {name}: {message}")
+    for variable in unknown_variables():
+        click.echo(f"note  {variable} has no effect")
+    if faults:
+        sys.exit(1)
+
+
+def _checks() -> list[tuple[str, Callable[[], str]]]:
+    return [
+        ("settings", _check_settings),
+        ("model", _check_model),
+        ("store", _check_store),
+        ("WeChat", _check_wechat),
+        ("webhooks", lambda: ", ".join(load_settings().webhooks) or "none"),
+    ]
+
+
+def _check_settings() -> str:
+    settings = load_settings()
+    read = [name for name in os.environ if name.startswith("PLM_") and name not in ELSEWHERE]
+    return f"{len(read)} from the environment, data in {settings.data_dir}"
+
+
+def _check_model() -> str:
+    from bot.engines import LocalEngine, RemoteEngine
+
+    settings = load_settings()
+    if settings.engine_urls:
+        if fault := RemoteEngine(settings.engine_urls).ready():
+            raise ConfigError(f"PLM_ENGINE_URLS: {fault}")
+        return f"an engine host of {len(settings.engine_urls)} answers"
+    model = LocalEngine.from_settings(settings).model
+    return f"{model.name} ({model.parameters:,} parameters)"
+
+
+def _check_store() -> str:
+    from bot import open_store
+    from bot.embedded import find_server
+
+    settings = load_settings()
+    if not settings.redis_url:
+        return f"brought along: {find_server()}"
+    open_store(settings).ping()
+    return "PLM_REDIS_URL answers"
+
+
+def _check_wechat() -> str:
+    settings = load_settings()
+    return (
+        f"{settings.wechat_mode_in_force} mode"
+        if settings.wechat_token
+        else "off: PLM_WECHAT_TOKEN is not set"
+    )
+
+
+if __name__ == "__main__":
+    main()

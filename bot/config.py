@@ -1,0 +1,225 @@
+"""Settings: the environment (PLM_*) over a TOML file (PLM_CONFIG) over defaults.
+
+A wrong or missing value raises ConfigError, whose text is one line that names the variable. Secrets are never
+part of that line.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from standardwebhooks.webhooks import Webhook as Signer
+
+DISCLAIMER = (
+    "提示：我是一个自己训练的小语言模型，所答可能有误，仅供学习参考，"
+    "不能代替医师的诊断和处方；身体不适请及时就医。"
+)
+# Named in the contract, built by later versions: better a warning than a false sense of being protected.
+NOT_YET = {"PLM_API_KEYS", "PLM_ADMIN_KEY", "PLM_RATE_LIMIT"}
+# Read by other parts: the engine, the build, the tests, and this module itself.
+ELSEWHERE = {"PLM_CONFIG", "PLM_ISA", "PLM_CUDA", "PLM_REQUIRE"}
+WEBHOOK_VARIABLE = re.compile(r"PLM_WEBHOOK_([A-Z0-9_]+)_(SECRET|URL)")
+
+
+class ConfigError(Exception):
+    """A setting is wrong or missing; the text names it in one line."""
+
+
+def _split(value: object) -> object:
+    return tuple(part for part in re.split(r"[,\s]+", value) if part) if isinstance(value, str) else value
+
+
+def _check_url(value: str) -> str:
+    if not re.match(r"https?://[^/\s]+", value):
+        raise ValueError("must be a URL that starts with http:// or https://")
+    return value.rstrip("/")
+
+
+def _check_aes_key(value: str) -> str:
+    try:
+        good = len(value) == 43 and len(base64.b64decode(value + "=", validate=True)) == 32
+    except (binascii.Error, ValueError):
+        good = False
+    if not good:
+        raise ValueError("must be the EncodingAESKey: 43 letters and digits")
+    return value
+
+
+def _check_signing_secret(value: str) -> str:
+    try:
+        Signer(value)
+    except Exception:  # the library has several kinds of complaint, and none may quote the secret
+        raise ValueError("must be whsec_ followed by base64") from None
+    return value
+
+
+Url = Annotated[str, BeforeValidator(lambda v: _check_url(v) if isinstance(v, str) else v)]
+AesKey = Annotated[str, BeforeValidator(lambda v: _check_aes_key(v) if isinstance(v, str) else v)]
+SigningSecret = Annotated[
+    str, BeforeValidator(lambda v: _check_signing_secret(v) if isinstance(v, str) else v)
+]
+
+
+class Webhook(BaseModel):
+    """One name under /webhook: several secrets are valid while one is being changed; the first one signs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    secret: Annotated[tuple[SigningSecret, ...], BeforeValidator(_split), Field(min_length=1)]
+    url: Url | None = None
+
+
+def default_data_dir() -> Path:
+    base = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(base) if base.startswith("/") else Path("~/.local/share").expanduser()) / "personal-lm"
+
+
+class Settings(BaseSettings):
+    """Every field is the variable PLM_<FIELD>, and the key <field> in the TOML file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PLM_", env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    model: str = "tcm"
+    model_dir: Path | None = None
+    data_dir: Path = Field(default_factory=default_data_dir)
+    redis_url: str | None = None
+    engine_urls: Annotated[tuple[Url, ...], NoDecode, BeforeValidator(_split)] = ()
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(48, ge=2, le=1000)  # a WeChat request may hold one for five seconds
+    processes: int = Field(1, ge=1, le=64)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    wechat_token: str | None = Field(None, min_length=3, max_length=32)
+    wechat_appid: str | None = None
+    wechat_secret: str | None = None
+    wechat_aes_key: AesKey | None = None
+    wechat_aes_key_previous: AesKey | None = None
+    wechat_mode: Literal["plain", "compatible", "safe"] | None = None
+    wechat_push: bool = False
+    wechat_replay_window: int = Field(300, ge=0)  # seconds; 0 turns the check off
+    webhooks: dict[str, Webhook] = Field(default_factory=dict)
+
+    disclaimer: str = DISCLAIMER
+    sampler: Literal["top-e", "top-p", "top-k", "min-p", "typical", "greedy"] = "top-e"
+    temperature: float = Field(1.0, gt=0, le=10)
+    max_bytes: int = Field(1200, ge=16, le=20_000)
+    context_bytes: int = Field(6000, ge=500, le=1_000_000)
+    keep_days: float = Field(30, gt=0, le=3650)
+    engine_delay_ms: float = Field(0, ge=0, le=10_000)  # diagnostic: sleep this long before each character
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upper_case_level(cls, data: dict[str, Any]) -> dict[str, Any]:
+        if isinstance(data.get("log_level"), str):
+            data = {**data, "log_level": data["log_level"].upper()}
+        return data
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Settings:
+        if self.device == "cuda":
+            raise ValueError("PLM_DEVICE: cuda is not part of this build; use auto or cpu")
+        if self.wechat_push:
+            raise ValueError("PLM_WECHAT_PUSH: customer-service messages are not built yet; leave it 0")
+        if self.wechat_mode == "plain" and self.wechat_aes_key:
+            raise ValueError(
+                "PLM_WECHAT_MODE: plain contradicts PLM_WECHAT_AES_KEY: choose safe or compatible"
+            )
+        if self.wechat_mode in ("safe", "compatible") and not self.wechat_aes_key:
+            raise ValueError(f"PLM_WECHAT_AES_KEY: missing, and PLM_WECHAT_MODE is {self.wechat_mode}")
+        if self.wechat_aes_key_previous and not self.wechat_aes_key:
+            raise ValueError("PLM_WECHAT_AES_KEY: missing, and PLM_WECHAT_AES_KEY_PREVIOUS is set")
+        if self.wechat_aes_key and not self.wechat_appid:
+            raise ValueError("PLM_WECHAT_APPID: missing, and encrypted messages (PLM_WECHAT_AES_KEY) need it")
+        if self.wechat_aes_key and not self.wechat_token:
+            raise ValueError("PLM_WECHAT_TOKEN: missing, and PLM_WECHAT_AES_KEY is set")
+        return self
+
+    @property
+    def wechat_mode_in_force(self) -> Literal["plain", "compatible", "safe"]:
+        """With a key and no mode chosen, only encrypted messages are let in."""
+        return self.wechat_mode or ("safe" if self.wechat_aes_key else "plain")
+
+    @property
+    def model_file(self) -> str:
+        """What Model.load() takes: a file of PLM_MODEL_DIR if it has one by that name, else the name or
+        path."""
+        if self.model_dir and (self.model_dir / f"{self.model}.safetensors").is_file():
+            return str(self.model_dir / f"{self.model}.safetensors")
+        return self.model
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[Any, ...]:
+        sources: list[Any] = [init_settings, env_settings, webhooks_from_environment]
+        if file := os.environ.get("PLM_CONFIG"):
+            sources.append(TomlConfigSettingsSource(settings_cls, Path(file)))
+        return tuple(sources)
+
+
+def webhooks_from_environment() -> dict[str, Any]:
+    """PLM_WEBHOOK_<NAME>_SECRET and _URL, as {"webhooks": {"<name>": {…}}}."""
+    found: dict[str, dict[str, str]] = {}
+    for variable, value in os.environ.items():
+        if (match := WEBHOOK_VARIABLE.fullmatch(variable)) and value:
+            found.setdefault(match[1].lower(), {})[match[2].lower()] = value
+    return {"webhooks": found} if found else {}
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read file and environment; raise ConfigError with one line on the first thing that is wrong."""
+    file = os.environ.get("PLM_CONFIG")
+    if file and not Path(file).is_file():
+        raise ConfigError(f"PLM_CONFIG: no such file: {file}")
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error)) from None
+    except ValueError as error:  # the TOML parser's
+        raise ConfigError(f"PLM_CONFIG: {file}: {error}") from None
+
+
+def unknown_variables() -> list[str]:
+    """PLM_ variables that nothing reads: a typing mistake, or a setting of a later version."""
+    known = {f"PLM_{name.upper()}" for name in Settings.model_fields} | ELSEWHERE
+    return sorted(
+        name
+        for name in os.environ
+        if name.startswith("PLM_") and name not in known and not WEBHOOK_VARIABLE.fullmatch(name)
+    )
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    message = first["msg"].removeprefix("Value error, ").replace("\n", " ")
+    place = [str(part) for part in first["loc"]]
+    if not place:
+        return message
+    if place[0] == "webhooks" and len(place) > 2:
+        if first["type"] == "missing":
+            message = "missing"
+        return f"PLM_WEBHOOK_{place[1].upper()}_{place[2].upper()}: {message}"
+    if first["type"] == "extra_forbidden":
+        return f"PLM_CONFIG: {os.environ.get('PLM_CONFIG')}: there is no setting {place[0]!r}"
+    return f"PLM_{place[0].upper()}: {message[:1].lower()}{message[1:]}"

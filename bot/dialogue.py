@@ -1,0 +1,180 @@
+"""What to say next: commands, fixed sentences, the bytes the model reads, and how answers are cut.
+
+Pure functions on text: no Flask, no Redis, no clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine import ASSISTANT_MARK, END_MARK, USER_MARK
+
+MAX_QUESTION = 2000  # characters
+
+WELCOME = "您好！我是一个自己训练的中医药小模型，可以问我方剂、药性、症候、经典里的话。发送“帮助”看用法。"
+HELP = (
+    "直接用文字提问即可，例如：桂枝汤由哪些药组成？\n"
+    "继续：看没有说完的回答\n"
+    "新对话（/new）：忘掉前面的话，重新开始\n"
+    "帮助（/help）：看这段话"
+)
+NEW_TALK = "好的，我们重新开始。请问您想了解什么？"
+BUSY = "服务繁忙，请稍后再试"
+TEXT_ONLY = "我现在只会读文字，请把问题打成字发给我，谢谢。"
+NOTHING_TO_READ = "这条消息里没有我能读的文字，请再说一遍，谢谢。"
+NOTHING_MORE = "没有未说完的回答了，请直接提问。"
+ALREADY_TOLD = "上一个回答已经说完了。"
+EMPTY_ANSWER = "这个问题我答不上来，换个说法再问我试试。"
+STILL_THINKING = "我还在想，请过一会儿回复“继续”看回答。"
+MORE_HINT = "（没有说完，回复“继续”看余下部分）"
+QUESTION_CUT = f"（您的话较长，我只读了前 {MAX_QUESTION} 个字）"
+
+_COMMANDS = {
+    "/new": "new", "新对话": "new", "新對話": "new", "/help": "help", "帮助": "help", "幫助": "help",
+    "继续": "more", "繼續": "more", "/more": "more",
+}  # fmt: skip
+_SENTENCE_ENDS = "。！？!?；;\n…"
+_CLAUSE_ENDS = "，,、：: ）)"
+_CLOSERS = "”’」』）)》\"'"
+
+
+@dataclass(frozen=True)
+class Question:
+    text: str  # "" if nothing readable is left
+    cut: bool  # the end of an over-long message was left out
+
+
+def clean_question(text: str) -> Question:
+    """Compose accents (NFC), drop control characters and the like, bound the length."""
+    text = text.encode("utf-8", "replace").decode()  # JSON can smuggle in lone surrogates
+    text = unicodedata.normalize("NFC", text[: 4 * MAX_QUESTION].replace("\r\n", "\n").replace("\r", "\n"))
+    text = printable(text).strip()
+    return Question(text[:MAX_QUESTION].strip(), len(text) > MAX_QUESTION)
+
+
+def printable(text: str) -> str:
+    """Without the characters that XML 1.0 forbids and terminals obey; line ends and tabs stay."""
+    return "".join(
+        c for c in text if c in "\n\t" or not (unicodedata.category(c) in ("Cc", "Cs") or c in "\ufffe\uffff")
+    )
+
+
+def command(text: str) -> str | None:
+    """ "new", "help" or "more" if the whole message is that command, however it is quoted or ended."""
+    return _COMMANDS.get(text.strip().strip("“”\"'「」。.!！~ ").lower())
+
+
+def turn_bytes(question: str, answer: str) -> bytes:
+    return question_bytes(question) + answer.encode() + END_MARK
+
+
+def question_bytes(question: str) -> bytes:
+    return USER_MARK + question.encode() + ASSISTANT_MARK
+
+
+def chain(prefix: str, question: str, answer: str) -> str:
+    """Hash of the answered turns so far: the hash before this one, then this one. "" is the beginning."""
+    return hashlib.sha256(prefix.encode() + turn_bytes(question, answer)).hexdigest()
+
+
+def seed(conversation_id: str, message_id: str) -> int:
+    """The same message gets the same dice, so that an answer begun again after a crash is the same answer."""
+    digest = hashlib.sha256(f"{conversation_id}\n{message_id}".encode()).digest()
+    return int.from_bytes(digest[:7], "big")
+
+
+def history(turns: Iterable[Mapping[str, Any]], before: str, limit: int) -> bytes:
+    """The answered turns before message `before`, as the model reads them: the last ones that fit in limit
+    bytes.
+
+    Questions and answers are paired by message id: a question may have come in while the one before it was
+    still being answered.
+    """
+    questions: dict[str, str] = {}
+    pairs: list[bytes] = []
+    for turn in turns:
+        if turn["role"] == "user":
+            questions[turn["message_id"]] = turn["content"]
+        elif turn["message_id"] in questions and turn["message_id"] != before:
+            pairs.append(turn_bytes(questions[turn["message_id"]], turn["content"]))
+    kept: list[bytes] = []
+    for pair in reversed(pairs):
+        limit -= len(pair)
+        if limit < 0:
+            break
+        kept.append(pair)
+    return b"".join(reversed(kept))
+
+
+def cut(text: str, limit: int) -> int:
+    """How many bytes of text to hand out at once: at most limit, up to the end of a sentence if there is one
+    in the second half, else of a clause, and never inside a character or a joined emoji.
+    """
+    data = text.encode()
+    if len(data) <= limit:
+        return len(data)
+    head = data[: max(limit, 0)].decode("utf-8", "ignore")
+    for ends in (_SENTENCE_ENDS, _CLAUSE_ENDS):
+        place = max(head.rfind(end) for end in ends) + 1
+        while place and place < len(head) and head[place] in _CLOSERS:
+            place += 1
+        if len(head[:place].encode()) * 2 > limit:
+            return len(head[:place].encode())
+    place = len(head)
+    while place > 1 and _joined(text[place - 1], text[place]):
+        place -= 1
+    return len(head[:place].encode())
+
+
+def cut_at_sentence(text: str) -> int:
+    """Bytes up to the last finished sentence; all of them if no sentence is finished yet."""
+    place = max(text.rfind(end) for end in _SENTENCE_ENDS) + 1
+    while place and place < len(text) and text[place] in _CLOSERS:
+        place += 1
+    return len(text[:place].encode()) or len(text.encode())
+
+
+def _joined(before: str, after: str) -> bool:
+    return (
+        before == "\u200d"
+        or after in "\u200d\ufe0f"
+        or unicodedata.category(after) in ("Mn", "Me")
+        or "\U0001f3fb" <= after <= "\U0001f3ff"
+    )
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One reply: `text` is what to send, bytes [start, end) of the answer are in it, more are to come or
+    not."""
+
+    text: str
+    start: int
+    end: int
+    more: bool
+
+
+def piece(answer: str, start: int, finished: bool, limit: int, before: str = "") -> Piece:
+    """The reply that goes on with an answer at byte `start`: `before`, what fits in limit bytes, and a hint
+    if that is not all. An unfinished answer is handed out up to its last whole sentence.
+    """
+    rest = answer.encode()[start:].decode()
+    room = limit - len(before.encode()) - len(MORE_HINT.encode()) - 2
+    if not rest:
+        return Piece(before + (ALREADY_TOLD if finished else STILL_THINKING), start, start, not finished)
+    taken = cut(rest, room)
+    if not finished:
+        taken = min(taken, cut_at_sentence(rest))
+    more = not finished or taken < len(rest.encode())
+    shown = rest.encode()[:taken].decode().strip()
+    return Piece(before + shown + ("\n" + MORE_HINT if more else ""), start, start + taken, more)
+
+
+def label(question: str) -> str:
+    """Says whose answer goes on when it is not the answer to the latest question."""
+    start = question if len(question) <= 20 else question[:20] + "…"
+    return f"【接“{start}”的回答】\n"

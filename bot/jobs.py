@@ -1,0 +1,271 @@
+"""One running job per message, shared by all processes through the store.
+
+`ask` puts a message into its conversation's queue. Whoever waits for it (`generate`, `follow`) sees to it
+that somebody answers that queue: the holder of the conversation's lease, one message after the other. A
+holder that is killed stops renewing the lease; the next one who waits takes over and begins that answer
+again, with the same seed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from bot import dialogue
+from bot.engines import Engine, EngineDownError, Finished, Prompt
+from bot.records import Conversation, Job, Work
+from bot.store import LEASE_MS, Store, StoreDownError
+
+log = logging.getLogger(__name__)
+
+POLL = 0.03  # seconds between two looks at a record that another process writes
+FLUSH = 0.05  # seconds between two publications of the text so far
+ENGINE_PATIENCE = 20.0  # seconds that an absent engine is waited for before the job fails
+STORE_PATIENCE = 15.0  # seconds that a finished answer waits for an absent store
+LONGEST = 180.0  # seconds after which an answer ends with what there is
+PARALLEL = 16  # conversations that one process answers at a time
+
+
+class LeaseLostError(Exception):
+    """Another process answers this conversation now."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """A step of an answer: `text` is new text, or the whole text if `restart`; the last one has `done`."""
+
+    text: str
+    restart: bool = False
+    done: bool = False
+    failed: bool = False
+
+
+class Jobs:
+    def __init__(self, store: Store, engine: Engine, context_bytes: int = 6000) -> None:
+        self.store = store
+        self.engine = engine
+        self.context_bytes = context_bytes
+        self.stopping = False
+        self._runners: dict[str, _Runner] = {}
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="answer")
+        self._quiet = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="heart", daemon=True)
+        self._heart.start()
+
+    def ask(self, conversation: Conversation, message_id: str, question: str) -> Job:
+        """Take a message in (once per id) and begin to answer it. One call is one attempt of the sender."""
+        job = self.store.ask(conversation, message_id, uuid.uuid4().hex, question)
+        if not job.finished:
+            self._see_to(conversation)
+        return job
+
+    def generate(self, conversation: Conversation, message_id: str, deadline: float) -> Job:
+        """Wait until the message is answered, or time.monotonic() is past the deadline; the job as it is
+        then.
+
+        The store may be away for a while in between; it raises StoreDownError only if it is away at the end.
+        """
+        while True:
+            runner = self._runners.get(conversation.id)
+            seen = runner.version if runner else 0
+            left = deadline - time.monotonic()
+            try:
+                job = self.store.job(conversation, message_id)
+                if job.finished or not job.status or left <= 0:
+                    return job
+                if not job.owned:
+                    self._see_to(conversation)
+            except StoreDownError:
+                if left <= 0:
+                    raise
+            if runner:
+                runner.wait(seen, max(0.0, min(left, POLL)))
+            else:
+                time.sleep(max(0.0, min(left, POLL)))
+
+    def follow(
+        self, conversation: Conversation, message_id: str, timeout: float = LONGEST
+    ) -> Iterator[Update]:
+        """The answer as it grows, from its beginning, whichever process writes it."""
+        told, deadline = "", time.monotonic() + timeout
+        while True:
+            now = time.monotonic()
+            job = self.generate(conversation, message_id, min(deadline, now + FLUSH))
+            over = job.finished or not job.status or now > deadline
+            if job.text.startswith(told):
+                if len(job.text) > len(told):
+                    yield Update(job.text[len(told) :])
+                    told = job.text
+            elif over or not told.startswith(job.text):  # begun again elsewhere, in other words
+                yield Update(job.text, restart=True)
+                told = job.text
+            if over:
+                yield Update("", done=True, failed=job.status != "done")
+                return
+
+    def close(self, timeout: float) -> None:
+        """Finish what is being written, take nothing new; what is not done in time is left to another
+        process.
+        """
+        self.stopping = True
+        end = time.monotonic() + timeout
+        while self._runners and time.monotonic() < end:
+            time.sleep(0.02)
+        for runner in list(self._runners.values()):
+            runner.dropped = True
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._quiet.set()
+
+    def _see_to(self, conversation: Conversation) -> None:
+        """Have this process answer the conversation's queue, unless it is at it already."""
+        with self._lock:
+            if self.stopping or conversation.id in self._runners:
+                return
+            runner = self._runners[conversation.id] = _Runner(self, conversation)
+        self._pool.submit(self._run, runner)
+
+    def _run(self, runner: _Runner) -> None:
+        try:
+            runner.run()
+        except StoreDownError as error:
+            log.warning("%s: left for later: %s", runner.conversation.id, error)
+        except Exception:
+            log.exception("%s: answering failed", runner.conversation.id)
+        finally:
+            with self._lock:
+                self._runners.pop(runner.conversation.id, None)
+            runner.ring()
+
+    def _beat(self) -> None:
+        """Renew the leases of this process: an engine may be silent for longer than a lease lives."""
+        while not self._quiet.wait(LEASE_MS / 4000):
+            for runner in list(self._runners.values()):
+                token = runner.token
+                if token:
+                    try:
+                        self.store.progress(runner.conversation, token)
+                    except StoreDownError:
+                        break
+
+
+class _Runner:
+    """Answers one conversation's queue while this process holds its lease."""
+
+    def __init__(self, jobs: Jobs, conversation: Conversation) -> None:
+        self.jobs = jobs
+        self.store = jobs.store
+        self.conversation = conversation
+        self.owner = uuid.uuid4().hex
+        self.token = ""
+        self.dropped = False
+        self.version = 0
+        self._bell = threading.Condition()
+
+    def ring(self) -> None:
+        with self._bell:
+            self.version += 1
+            self._bell.notify_all()
+
+    def wait(self, seen: int, timeout: float) -> None:
+        with self._bell:
+            if self.version == seen:
+                self._bell.wait(timeout)
+
+    def run(self) -> None:
+        while not self.jobs.stopping:
+            work = self.store.take(self.conversation, self.owner)
+            if isinstance(work, str):
+                return
+            self.token = work.token
+            try:
+                self._answer(work)
+            except LeaseLostError:
+                log.warning("%s: another process has taken over", self.conversation.id)
+                return
+            except StoreDownError:
+                raise
+            except EngineDownError as error:
+                log.error("%s: message %s failed: %s", self.conversation.id, work.id, error)
+                self.store.give_up(self.conversation, work, str(error))
+            except Exception as error:
+                log.exception("%s: message %s failed", self.conversation.id, work.id)
+                self.store.give_up(self.conversation, work, type(error).__name__)
+            finally:
+                self.token = ""
+                self.ring()
+
+    def _answer(self, work: Work) -> None:
+        end = time.monotonic() + ENGINE_PATIENCE
+        while True:
+            try:
+                raw, text, last = self._write(work)
+                break
+            except EngineDownError as error:
+                if time.monotonic() > end or self.dropped:
+                    raise
+                log.warning("%s: %s; trying again", self.conversation.id, error)
+                time.sleep(0.25)
+        if last.stop == "cancelled" and self.dropped:
+            self.store.give_up(self.conversation, work, "")
+            return
+        answer = text.strip() or dialogue.EMPTY_ANSWER
+        # The state has read what the model wrote; where the transcript says otherwise, the transcript is
+        # right.
+        state = last.state if answer == raw else b""
+        prefix = dialogue.chain(work.prefix, work.question, answer)
+        if not self._insist(work, answer, last.stop, prefix, state):
+            raise LeaseLostError
+
+    def _write(self, work: Work) -> tuple[str, str, Finished]:
+        """Answer once, publishing on the way: what the model wrote, what of it is shown, and how it ended."""
+
+        def read_history() -> bytes:
+            turns = self.store.turns(self.conversation, talk=work.talk)
+            return dialogue.history(turns, work.id, self.jobs.context_bytes)
+
+        began = time.monotonic()
+        prompt = Prompt(
+            conversation=self.conversation.id,
+            state=work.state,
+            tail=dialogue.question_bytes(work.question),
+            history=read_history,
+            seed=dialogue.seed(self.conversation.id, work.id),
+        )
+        raw = text = ""
+        published = 0.0
+        for event in self.jobs.engine.stream(prompt, self._cancelled(began)):
+            if isinstance(event, Finished):
+                return raw, text, event
+            raw += event
+            text = (text + dialogue.printable(event)).lstrip()
+            if text and time.monotonic() - published >= FLUSH:
+                self._publish(work, text)
+                published = time.monotonic()
+        raise EngineDownError("the answer broke off")
+
+    def _cancelled(self, began: float) -> Callable[[], bool]:
+        return lambda: self.dropped or time.monotonic() - began > LONGEST
+
+    def _publish(self, work: Work, text: str) -> None:
+        try:
+            if not self.store.progress(self.conversation, work.token, work.id, text):
+                raise LeaseLostError
+        except StoreDownError as error:  # the answer is worth finishing: the store may be back by then
+            log.warning("%s: %s", self.conversation.id, error)
+        self.ring()
+
+    def _insist(self, work: Work, answer: str, stop: str, prefix: str, state: bytes) -> bool:
+        end = time.monotonic() + STORE_PATIENCE
+        while True:
+            try:
+                return self.store.finish(self.conversation, work, answer, stop, prefix, state)
+            except StoreDownError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)

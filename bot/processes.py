@@ -1,0 +1,133 @@
+"""The processes of one machine: the web server (gunicorn, threads) and what watches over it."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+
+from bot.config import ConfigError, Settings
+
+log = logging.getLogger(__name__)
+GRACE = 25  # seconds that running answers get on SIGTERM
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """In a child before exec: get SIGTERM when the parent is gone, however it went. Linux; elsewhere
+    nothing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def check_port(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            name = "PLM_PORT" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "PLM_HOST"
+            reason = error.strerror or str(error)
+            raise ConfigError(f"{name}: cannot listen on {settings.host}:{settings.port}: {reason}") from None
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """gunicorn around an application that each worker process makes for itself."""
+
+    def __init__(self, settings: Settings, make_app: Callable[[], Any]) -> None:
+        self.settings = settings
+        self.make_app = make_app
+        super().__init__()
+
+    def load_config(self) -> None:
+        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
+        options = {
+            "bind": f"{host}:{self.settings.port}",
+            "worker_class": "gthread",
+            "workers": self.settings.processes,
+            "threads": self.settings.threads,
+            "timeout": 60,
+            "graceful_timeout": GRACE + 5,
+            "keepalive": 15,
+            "loglevel": self.settings.log_level.lower(),
+            "worker_exit": _finish_answers,
+            "control_socket_disable": True,
+            "proc_name": "plm",
+            "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108
+        }
+        for name, value in options.items():
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return self.make_app()
+
+
+def _finish_answers(server: Any, worker: Any) -> None:
+    app = getattr(worker, "wsgi", None)
+    bot = getattr(app, "extensions", {}).get("plm")
+    if bot:
+        bot.jobs.close(GRACE)
+
+
+class WebChild:
+    """`plm web` as a child process: started again when it dies, stopped gently."""
+
+    def __init__(self, settings: Settings, redis_url: str) -> None:
+        self.settings = settings
+        self.environment = {**os.environ, "PLM_REDIS_URL": redis_url}
+        self.process = self._launch()
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "bot.cli", "web"]
+        return subprocess.Popen(command, env=self.environment, preexec_fn=die_with_parent)
+
+    def wait_until_up(self, stop: threading.Event, timeout: float = 60) -> bool:
+        """False if it ended instead (it has said why), or was told to stop."""
+        host = "127.0.0.1" if self.settings.host in ("0.0.0.0", "::") else self.settings.host  # noqa: S104
+        host = f"[{host}]" if ":" in host else host
+        end = time.monotonic() + timeout
+        while time.monotonic() < end and self.process.poll() is None and not stop.is_set():
+            try:
+                with urllib.request.urlopen(f"http://{host}:{self.settings.port}/healthz", timeout=1):
+                    return True
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.05)
+        return False
+
+    def run(self, stop: threading.Event) -> None:
+        """Until stop is set. A web server that keeps dying is started at longer and longer intervals."""
+        pause = 0.1
+        began = time.monotonic()
+        while not stop.wait(0.1):
+            if self.process.poll() is None:
+                continue
+            log.error("the web server ended with status %s; starting it again", self.process.returncode)
+            pause = 0.1 if time.monotonic() - began > 10 else min(2 * pause, 10.0)
+            if stop.wait(pause):
+                break
+            began = time.monotonic()
+            self.process = self._launch()
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(GRACE + 10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
