@@ -36,7 +36,9 @@ BASELINE = [
 ]
 LANGUAGE = {".c": ["-std=c11"], ".cpp": ["-std=c++17", "-fvisibility-inlines-hidden"]}
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
-AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx2", "-mfma"]
+AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx2", "-mfma", "-mprefer-vector-width=512"]
+# The trainer needs no equal bits across processors, but sums and fused products as vector code.
+TRAINING = ["-ffp-contract=fast", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math"]
 FLAGS_BY_SUFFIX = {
     "avx2": AVX2,
     "avx512": AVX512,
@@ -63,7 +65,7 @@ def found(*patterns: str) -> list[str]:
 
 
 def headers() -> list[str]:
-    return found(*(f"{root}/**/*.{ending}" for root in HEADER_ROOTS for ending in ("h", "hpp", "inc")))
+    return found(*(f"{root}/**/*.{ending}" for root in HEADER_ROOTS for ending in ("h", "inl")))
 
 
 class BuildNative(build_ext):
@@ -84,6 +86,8 @@ class BuildNative(build_ext):
     def compile_one(self, source: str, stale_after: float) -> str:
         """Returns the path of the object, compiled only if it must be."""
         flags = [*BASELINE, *LANGUAGE[Path(source).suffix], *isa_flags(source)]
+        if source.startswith("engine/src/train/"):
+            flags += TRAINING
         obj = self.object_path(source, flags)
         newest = max(os.stat(ROOT / source).st_mtime, stale_after)
         if self.force or not obj.exists() or obj.stat().st_mtime <= newest:

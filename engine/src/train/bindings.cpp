@@ -1,0 +1,138 @@
+// engine._train: the trainer as one Python class. engine/training.py is its only user outside the tests.
+#include <pybind11/functional.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstring>
+
+#include "bindings_ops.h"
+#include "trainer.h"
+
+namespace py = pybind11;
+
+namespace plm {
+namespace {
+
+using Bytes = py::array_t<uint8_t, py::array::c_style>;
+using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
+
+Source source_of(const Bytes& text, double weight) {
+    if (text.size() < 16) throw std::invalid_argument("a text to train on needs at least 16 bytes");
+    return {text.data(), static_cast<size_t>(text.size()), weight};
+}
+
+Settings settings_of(const py::dict& d) {
+    Settings s;
+    s.lanes = d["lanes"].cast<int>(), s.length = d["length"].cast<int>();
+    s.shards = d["shards"].cast<int>(), s.threads = d["threads"].cast<int>();
+    s.run_windows = d["run_windows"].cast<uint32_t>(), s.seed = d["seed"].cast<uint64_t>();
+    s.beta1 = d["beta1"].cast<float>(), s.beta2 = d["beta2"].cast<float>(),
+    s.epsilon = d["epsilon"].cast<float>();
+    s.decay = d["decay"].cast<float>(), s.clip = d["clip"].cast<float>();
+    return s;
+}
+
+Floats copy_of(const std::vector<float>& values) {
+    return Floats(static_cast<py::ssize_t>(values.size()), values.data());
+}
+
+void fill(std::vector<float>& values, const Floats& from, const char* what) {
+    if (static_cast<size_t>(from.size()) != values.size()) {
+        throw std::invalid_argument(std::string("checkpoint: ") + what + " has " +
+                                    std::to_string(from.size()) + " numbers, the model needs " +
+                                    std::to_string(values.size()));
+    }
+    std::memcpy(values.data(), from.data(), values.size() * sizeof(float));
+}
+
+py::dict get_state(Trainer& t) {
+    static_assert(std::is_trivially_copyable<Lane>::value, "lanes are stored as they lie in memory");
+    py::dict d;
+    d["weights"] = copy_of(t.weights), d["moment1"] = copy_of(t.moment1), d["moment2"] = copy_of(t.moment2);
+    d["carried"] = copy_of(t.carried());
+    d["lanes"] = Bytes(static_cast<py::ssize_t>(t.lanes().size() * sizeof(Lane)),
+                       reinterpret_cast<const uint8_t*>(t.lanes().data()));
+    d["steps"] = t.steps;
+    return d;
+}
+
+void set_state(Trainer& t, const py::dict& d) {
+    auto lanes = d["lanes"].cast<Bytes>();
+    if (static_cast<size_t>(lanes.size()) != t.lanes().size() * sizeof(Lane)) {
+        throw std::invalid_argument("checkpoint: it was made with another number of lanes");
+    }
+    fill(t.weights, d["weights"].cast<Floats>(), "weights");
+    fill(t.moment1, d["moment1"].cast<Floats>(), "moment1");
+    fill(t.moment2, d["moment2"].cast<Floats>(), "moment2");
+    auto carried = d["carried"].cast<Floats>();
+    t.carry(std::vector<float>(carried.data(), carried.data() + carried.size()));
+    std::memcpy(static_cast<void*>(t.lanes().data()), lanes.data(), static_cast<size_t>(lanes.size()));
+    t.steps = d["steps"].cast<uint64_t>();
+}
+
+py::dict get_tensors(const Trainer& t) {
+    py::dict d;
+    for (const Tensor& tensor : t.parameters().tensors()) {
+        std::vector<py::ssize_t> shape(tensor.shape.begin(), tensor.shape.end());
+        d[tensor.name.c_str()] = py::array_t<float>(shape, t.weights.data() + tensor.offset);
+    }
+    return d;
+}
+
+void set_tensors(Trainer& t, const py::dict& d) {
+    for (const Tensor& tensor : t.parameters().tensors()) {
+        if (!d.contains(tensor.name.c_str()))
+            throw std::invalid_argument("tensor " + tensor.name + " is missing");
+        auto values = d[tensor.name.c_str()].cast<Floats>();
+        if (static_cast<size_t>(values.size()) != tensor.size) {
+            throw std::invalid_argument("tensor " + tensor.name + " has the wrong size");
+        }
+        std::memcpy(t.weights.data() + tensor.offset, values.data(), tensor.size * sizeof(float));
+    }
+}
+
+}  // namespace
+}  // namespace plm
+
+PYBIND11_MODULE(_train, m) {
+    using namespace plm;
+    m.doc() = "Operators and trainer of the character-synchronous byte model.";
+    bind_ops(m);
+    py::class_<Trainer>(m, "Trainer")
+        .def(py::init([](const py::dict& config, const py::dict& settings, const std::string& isa) {
+                 return new Trainer(config_of(config), settings_of(settings), isa.c_str());
+             }),
+             py::arg("config"), py::arg("settings"), py::arg("isa") = "")
+        .def(
+            "add_source",
+            [](Trainer& t, const Bytes& text, double weight) { t.add_source(source_of(text, weight)); },
+            py::keep_alive<1, 2>(),
+            "Adds a text (uint8 array, kept alive) that takes `weight` of the lanes' jumps.")
+        .def(
+            "step",
+            [](Trainer& t, float rate) {
+                Progress p;
+                {
+                    py::gil_scoped_release release;
+                    p = t.step(rate);
+                }
+                return py::make_tuple(p.nats, p.bytes, p.gradient_norm);
+            },
+            "One optimiser step at a learning rate; returns (sum of losses in nats, bytes, gradient norm).")
+        .def(
+            "evaluate",
+            [](Trainer& t, const Bytes& text) {
+                Source source = source_of(text, 1.0);
+                py::gil_scoped_release release;
+                return t.evaluate(source);
+            },
+            "Bits per byte of a text (uint8 array), read in as many pieces as there are lanes.")
+        .def("tensors", get_tensors, "The weights by name, as float32 copies.")
+        .def("set_tensors", set_tensors)
+        .def("state", get_state, "All that an exact continuation needs.")
+        .def("set_state", set_state)
+        .def_property_readonly("isa", &Trainer::isa)
+        .def_readonly("steps", &Trainer::steps)
+        .def_property_readonly("size", [](const Trainer& t) { return t.parameters().size(); });
+}

@@ -1,0 +1,235 @@
+// The operators as Python functions over numpy arrays: f(isa, ...) with float32 for an instruction set's
+// table, float64 for the reference table ("float64"). Outputs are returned; gradients that an operator adds
+// to start at zero.
+#include "bindings_ops.h"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include "network.h"
+
+namespace py = pybind11;
+
+namespace plm {
+namespace {
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;
+using Ints = py::array_t<int, py::array::c_style | py::array::forcecast>;
+using Bytes = py::array_t<uint8_t, py::array::c_style | py::array::forcecast>;
+using Shape = std::vector<py::ssize_t>;
+
+template <class T>
+const Ops<T>& table(const std::string& isa);
+template <>
+const Ops<float>& table(const std::string& isa) {
+    return select_ops(isa.c_str());
+}
+template <>
+const Ops<double>& table(const std::string& isa) {
+    if (isa != "float64") throw std::invalid_argument("float64 arrays go to the table float64 alone");
+    return ops_float64;
+}
+
+template <class T>
+Array<T> zeros(const Shape& shape) {
+    Array<T> a(shape);
+    std::fill_n(a.mutable_data(), a.size(), T(0));
+    return a;
+}
+
+template <class T>
+int dim(const Array<T>& a, int axis) {
+    return static_cast<int>(a.shape(axis));
+}
+
+template <class T>
+void bind_norm_and_embedding(py::module_& m) {
+    using A = const Array<T>&;
+    m.def("embedding_forward", [](const std::string& isa, A t, const Ints& ids) {
+        auto out = zeros<T>({ids.size(), t.shape(1)});
+        table<T>(isa).embedding_forward(out.mutable_data(), t.data(), ids.data(), dim(out, 0), dim(t, 1),
+                                        false);
+        return out;
+    });
+    m.def("embedding_backward", [](const std::string& isa, A dout, const Ints& ids, int rows) {
+        auto d = zeros<T>({rows, dout.shape(1)});
+        table<T>(isa).embedding_backward(d.mutable_data(), dout.data(), ids.data(), dim(dout, 0),
+                                         dim(dout, 1));
+        return d;
+    });
+    m.def("rmsnorm_forward", [](const std::string& isa, A inp, A weight) {
+        auto out = zeros<T>({inp.shape(0), inp.shape(1)}), rinv = zeros<T>({inp.shape(0)});
+        table<T>(isa).rmsnorm_forward(out.mutable_data(), rinv.mutable_data(), inp.data(), weight.data(),
+                                      dim(inp, 0), dim(inp, 1));
+        return py::make_tuple(out, rinv);
+    });
+    m.def("rmsnorm_backward", [](const std::string& isa, A dout, A inp, A rinv, A weight) {
+        auto dinp = zeros<T>({inp.shape(0), inp.shape(1)}), dweight = zeros<T>({inp.shape(1)});
+        table<T>(isa).rmsnorm_backward(dinp.mutable_data(), dweight.mutable_data(), dout.data(), inp.data(),
+                                       rinv.data(), weight.data(), dim(inp, 0), dim(inp, 1));
+        return py::make_tuple(dinp, dweight);
+    });
+}
+
+template <class T>
+void bind_conv_and_scan(py::module_& m) {
+    using A = const Array<T>&;
+    m.def("conv_forward", [](const std::string& isa, A inp, A history, A weight) {
+        auto out = zeros<T>({inp.shape(0), inp.shape(1), inp.shape(2)});
+        table<T>(isa).conv_forward(out.mutable_data(), inp.data(), history.data(), weight.data(), dim(inp, 0),
+                                   dim(inp, 1), dim(inp, 2));
+        return out;
+    });
+    m.def("conv_backward", [](const std::string& isa, A dout, A inp, A history, A weight) {
+        auto dinp = zeros<T>({inp.shape(0), inp.shape(1), inp.shape(2)}),
+             dweight = zeros<T>({inp.shape(2), 3});
+        table<T>(isa).conv_backward(dinp.mutable_data(), dweight.mutable_data(), dout.data(), inp.data(),
+                                    history.data(), weight.data(), dim(inp, 0), dim(inp, 1), dim(inp, 2));
+        return py::make_tuple(dinp, dweight);
+    });
+    m.def("scan_forward", [](const std::string& isa, A fvo, A bias, A s0) {
+        Shape shape{fvo.shape(0), fvo.shape(1), bias.shape(0)};
+        auto y = zeros<T>(shape), a = zeros<T>(shape), s = zeros<T>(shape);
+        table<T>(isa).scan_forward(y.mutable_data(), a.mutable_data(), s.mutable_data(), fvo.data(),
+                                   bias.data(), s0.data(), dim(fvo, 0), dim(fvo, 1), dim(bias, 0));
+        return py::make_tuple(y, a, s);
+    });
+    m.def("scan_backward", [](const std::string& isa, A dy, A fvo, A a, A s, A s0) {
+        auto dfvo = zeros<T>({fvo.shape(0), fvo.shape(1), fvo.shape(2)}), dbias = zeros<T>({s0.shape(1)});
+        table<T>(isa).scan_backward(dfvo.mutable_data(), dbias.mutable_data(), dy.data(), fvo.data(),
+                                    a.data(), s.data(), s0.data(), dim(fvo, 0), dim(fvo, 1), dim(s0, 1));
+        return py::make_tuple(dfvo, dbias);
+    });
+}
+
+template <class T>
+void bind_gates_and_loss(py::module_& m) {
+    using A = const Array<T>&;
+    m.def("swiglu_forward", [](const std::string& isa, A inp) {
+        auto out = zeros<T>({inp.shape(0), inp.shape(1) / 2});
+        table<T>(isa).swiglu_forward(out.mutable_data(), inp.data(), dim(out, 0), dim(out, 1));
+        return out;
+    });
+    m.def("swiglu_backward", [](const std::string& isa, A dout, A inp) {
+        auto dinp = zeros<T>({inp.shape(0), inp.shape(1)});
+        table<T>(isa).swiglu_backward(dinp.mutable_data(), dout.data(), inp.data(), dim(dout, 0),
+                                      dim(dout, 1));
+        return dinp;
+    });
+    m.def("cross_entropy_forward", [](const std::string& isa, A logits, const Bytes& targets) {
+        auto losses = zeros<T>({logits.shape(0)});
+        table<T>(isa).cross_entropy_forward(losses.mutable_data(), logits.data(), targets.data(),
+                                            dim(logits, 0), dim(logits, 1));
+        return losses;
+    });
+    m.def("cross_entropy_backward", [](const std::string& isa, A logits, const Bytes& targets, T scale) {
+        auto d = zeros<T>({logits.shape(0), logits.shape(1)});
+        table<T>(isa).cross_entropy_backward(d.mutable_data(), logits.data(), targets.data(), scale,
+                                             dim(logits, 0), dim(logits, 1));
+        return d;
+    });
+    m.def("adamw_update", [](const std::string& isa, A weight, A m1, A m2, A grad, T rate, T beta1, T beta2,
+                             T epsilon, T decay, T clip, T c1, T c2) {
+        Array<T> w(weight.size(), weight.data()), a(m1.size(), m1.data()), b(m2.size(), m2.data());
+        table<T>(isa).adamw_update(w.mutable_data(), a.mutable_data(), b.mutable_data(), grad.data(),
+                                   w.size(), rate, beta1, beta2, epsilon, decay, clip, c1, c2);
+        return py::make_tuple(w, a, b);
+    });
+}
+
+template <class T>
+void bind_matmul(py::module_& m) {
+    using A = const Array<T>&;
+    m.def("matmul_forward", [](const std::string& isa, A inp, A weight, A onto) {
+        int M = dim(inp, 0), K = dim(inp, 1), N = dim(weight, 0);
+        bool accumulate = onto.size() > 0;
+        auto out = zeros<T>({M, N});
+        if (accumulate) std::copy_n(onto.data(), onto.size(), out.mutable_data());
+        table<T>(isa).matmul_forward(out.mutable_data(), inp.data(), weight.data(), M, N, K, accumulate);
+        return out;
+    });
+    m.def("matmul_backward", [](const std::string& isa, A dout, A inp, A weight) {
+        int M = dim(inp, 0), K = dim(inp, 1), N = dim(weight, 0);
+        auto dinp = zeros<T>({M, K}), dweight = zeros<T>({N, K});
+        table<T>(isa).matmul_backward_input(dinp.mutable_data(), dout.data(), weight.data(), M, N, K, false);
+        table<T>(isa).matmul_backward_weight(dweight.mutable_data(), dout.data(), inp.data(), M, N, K);
+        return py::make_tuple(dinp, dweight);
+    });
+}
+
+// Losses (nats) of every byte of a text that begins as a document, and the gradient of their mean, read in
+// windows.
+template <class T>
+py::tuple network(const std::string& isa, const py::dict& config, const Array<T>& weights, const Bytes& text,
+                  int window) {
+    Config c = config_of(config);
+    Parameters parameters(c);
+    if (static_cast<size_t>(weights.size()) != parameters.size())
+        throw std::invalid_argument("wrong number of weights");
+    Network<T> net(table<T>(isa), c, parameters);
+    Source source{text.data(), static_cast<size_t>(text.size()), 1.0};
+    Lane lane;
+    lane.begin(0, source.size);
+    std::vector<T> losses;
+    auto gradient = zeros<T>({weights.size()});
+    for (Batch batch;;) {
+        batch.clear();
+        lane.read(source, window, false, batch);
+        if (batch.target.empty()) break;
+        net.forward(weights.data(), batch, 1, window);
+        losses.insert(losses.end(), net.losses().begin(), net.losses().end());
+        net.backward(weights.data(), gradient.mutable_data(), batch, T(1) / static_cast<T>(source.size));
+    }
+    return py::make_tuple(Array<T>(static_cast<py::ssize_t>(losses.size()), losses.data()), gradient);
+}
+
+template <class T>
+void bind_all(py::module_& m) {
+    bind_norm_and_embedding<T>(m);
+    bind_conv_and_scan<T>(m);
+    bind_gates_and_loss<T>(m);
+    bind_matmul<T>(m);
+    m.def("network", network<T>, py::arg("isa"), py::arg("config"), py::arg("weights").noconvert(),
+          py::arg("text"), py::arg("window"));
+}
+
+}  // namespace
+
+Config config_of(const py::dict& d) {
+    auto get = [&](const char* name) {
+        if (!d.contains(name)) throw std::invalid_argument(std::string("config: ") + name + " is missing");
+        return d[name].cast<int>();
+    };
+    return {get("width"),      get("layers"),      get("state"),      get("hidden"),
+            get("head_width"), get("head_hidden"), get("head_layers")};
+}
+
+void bind_ops(py::module_& m) {
+    // float32 first: pybind takes the first overload whose arrays match without conversion.
+    bind_all<float>(m);
+    bind_all<double>(m);
+    m.def("supported", [] {
+        std::vector<std::string> names;
+        for (const char* const* n = supported_ops(); *n != nullptr; ++n) names.emplace_back(*n);
+        return names;
+    });
+    m.def(
+        "layout",
+        [](const py::dict& config) {
+            py::list all;
+            Parameters parameters(config_of(config));
+            for (const Tensor& t : parameters.tensors())
+                all.append(py::make_tuple(t.name, t.shape, t.offset));
+            return all;
+        },
+        "(name, shape, offset) of every tensor in the flat array of weights.");
+    m.def("initial_weights", [](const py::dict& config, uint64_t seed) {
+        Parameters parameters(config_of(config));
+        Array<float> w(static_cast<py::ssize_t>(parameters.size()));
+        parameters.initialize(w.mutable_data(), seed);
+        return w;
+    });
+}
+
+}  // namespace plm

@@ -1,0 +1,44 @@
+// Lanes: several readers that run through the texts side by side and hand out windows of characters.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "../infer/utf8.h"
+#include "parameters.h"
+
+namespace plm {
+
+struct Source {
+    const uint8_t* data;
+    size_t size;
+    double weight;
+};
+
+// One window of several lanes: M = lanes * length characters, and every byte that is predicted from them.
+struct Batch {
+    std::vector<int> lead, id;  // (M) rows of the two embeddings
+    std::vector<int> row, prefix_lead,
+        prefix_pair;                    // (N) which character a byte follows, what of the next is known
+    std::vector<unsigned char> target;  // (N) the byte
+    void clear();
+};
+
+// Plain numbers only: a checkpoint stores lanes as they lie in memory.
+struct Lane {
+    uint64_t random = 0;
+    uint64_t source = 0, position = 0, end = 0;  // end: where reading stops (evaluation) or wraps (training)
+    uint32_t windows_left = 0;                   // until a jump to another place
+    uint8_t waiting_count = 0;                   // characters closed but not yet part of a window
+    Character waiting[3] = {};
+    Utf8Cutter cutter;
+
+    // Jumps to a random place of a random source, at the start of a document if one begins soon after it.
+    void jump(const std::vector<Source>& sources, uint32_t windows);
+    // Begins at `position` as a document does: with an end mark and an empty state.
+    void begin(uint64_t from, uint64_t to);
+    // Appends one window to the batch. A lane whose text has ended pads it with end marks that predict
+    // nothing.
+    void read(const Source& source, int length, bool wrap, Batch& batch);
+};
+
+}  // namespace plm

@@ -1,0 +1,51 @@
+// The operators of training: one definition each (ops/<op>.h), compiled once per instruction set into a table
+// of functions. float is what trains; double exists for the reference table alone, where finite differences
+// need it.
+#pragma once
+#include <cstddef>
+
+namespace plm {
+
+template <class T>
+struct Ops {
+    const char* name;
+    void (*embedding_forward)(T* out, const T* table, const int* ids, int M, int D, bool accumulate);
+    void (*embedding_backward)(T* dtable, const T* dout, const int* ids, int M, int D);
+    void (*rmsnorm_forward)(T* out, T* rinv, const T* inp, const T* weight, int M, int D);
+    void (*rmsnorm_backward)(T* dinp, T* dweight, const T* dout, const T* inp, const T* rinv, const T* weight,
+                             int M, int D);
+    void (*conv_forward)(T* out, const T* inp, const T* history, const T* weight, int B, int length, int D);
+    void (*conv_backward)(T* dinp, T* dweight, const T* dout, const T* inp, const T* history, const T* weight,
+                          int B, int length, int D);
+    void (*scan_forward)(T* y, T* a, T* s, const T* fvo, const T* bias, const T* s0, int B, int length,
+                         int R);
+    void (*scan_backward)(T* dfvo, T* dbias, const T* dy, const T* fvo, const T* a, const T* s, const T* s0,
+                          int B, int length, int R);
+    void (*swiglu_forward)(T* out, const T* inp, int M, int F);
+    void (*swiglu_backward)(T* dinp, const T* dout, const T* inp, int M, int F);
+    void (*cross_entropy_forward)(T* losses, const T* logits, const unsigned char* targets, int M, int V);
+    void (*cross_entropy_backward)(T* dlogits, const T* logits, const unsigned char* targets, T scale, int M,
+                                   int V);
+    void (*adamw_update)(T* weight, T* m, T* v, const T* grad, size_t n, T rate, T beta1, T beta2, T epsilon,
+                         T decay, T clip, T correction1, T correction2);
+    void (*matmul_forward)(T* out, const T* inp, const T* weight, int M, int N, int K, bool accumulate);
+    void (*matmul_backward_input)(T* dinp, const T* dout, const T* weight, int M, int N, int K,
+                                  bool accumulate);
+    void (*matmul_backward_weight)(T* dweight, const T* dout, const T* inp, int M, int N, int K);
+};
+
+extern const Ops<float> ops_portable;
+extern const Ops<double> ops_float64;  // the reference for tests
+#if defined(__x86_64__)
+extern const Ops<float> ops_avx2;
+extern const Ops<float> ops_avx512;
+extern const Ops<float> ops_avx512bf16;  // matrix products in bf16 with float32 sums, the rest as ops_avx512
+#endif
+
+// The best table for this processor, or the one named (portable, avx2, avx512, avx512bf16).
+// Throws std::invalid_argument for a name that is unknown or that the processor lacks.
+const Ops<float>& select_ops(const char* name);
+// Names of the tables that run here, best first, ended by nullptr.
+const char* const* supported_ops();
+
+}  // namespace plm

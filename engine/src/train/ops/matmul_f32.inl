@@ -1,0 +1,64 @@
+// float32 products on vectors of PLM_LANES floats: a tile is PLM_TILE_ROWS rows by two vectors.
+// An element of a packed operand is one float.
+
+typedef float Element;
+typedef float Vector __attribute__((vector_size(PLM_LANES * 4), aligned(4)));
+constexpr int kCols = 2 * PLM_LANES;
+#include "matmul_tile.inl"
+
+template <int rows>
+static void tile(float* out, int ldc, const float* a, size_t a_row, size_t a_step, const float* panel,
+                 int steps, bool accumulate) {
+    Vector sum[rows][2] = {};
+    for (int k = 0; k < steps; ++k) {
+        Vector b0 = *reinterpret_cast<const Vector*>(panel + static_cast<size_t>(k) * kCols);
+        Vector b1 = *reinterpret_cast<const Vector*>(panel + static_cast<size_t>(k) * kCols + PLM_LANES);
+#pragma GCC unroll 12
+        for (int r = 0; r < rows; ++r) {
+            float x = a[r * a_row + k * a_step];
+            sum[r][0] += x * b0;
+            sum[r][1] += x * b1;
+        }
+    }
+#pragma GCC unroll 12
+    for (int r = 0; r < rows; ++r) {
+        for (int h = 0; h < 2; ++h) {
+            Vector* o = reinterpret_cast<Vector*>(out + static_cast<size_t>(r) * ldc + h * PLM_LANES);
+            *o = accumulate ? *o + sum[r][h] : sum[r][h];
+        }
+    }
+}
+
+// Panels of B from rows of B (steps, N), or of its transpose (N, steps).
+static const float* pack_panels(const float* b, int N, int steps, bool transposed) {
+    int panels = (N + kCols - 1) / kCols;
+    float* out = static_cast<float*>(scratch_b.reserve(sizeof(float) * panels * kCols * steps));
+    for (int n = 0; n < panels * kCols; n += kCols) {
+        float* panel = out + static_cast<size_t>(n) * steps;
+        int cols = N - n < kCols ? N - n : kCols;
+        for (int k = 0; k < steps; ++k) {
+            float* o = panel + static_cast<size_t>(k) * kCols;
+            for (int c = 0; c < cols; ++c) {
+                o[c] = transposed ? b[static_cast<size_t>(n + c) * steps + k]
+                                  : b[static_cast<size_t>(k) * N + n + c];
+            }
+            for (int c = cols; c < kCols; ++c) o[c] = 0;
+        }
+    }
+    return out;
+}
+
+static void matmul_forward_tiled(float* out, const float* inp, const float* weight, int M, int N, int K,
+                                 bool accumulate) {
+    product(out, inp, K, 1, pack_panels(weight, N, K, true), M, N, K, accumulate);
+}
+
+static void matmul_backward_input_tiled(float* dinp, const float* dout, const float* weight, int M, int N,
+                                        int K, bool accumulate) {
+    product(dinp, dout, N, 1, pack_panels(weight, K, N, false), M, K, N, accumulate);
+}
+
+static void matmul_backward_weight_tiled(float* dweight, const float* dout, const float* inp, int M, int N,
+                                         int K) {
+    product(dweight, dout, 1, N, pack_panels(inp, K, M, false), N, K, M, true);
+}

@@ -1,0 +1,78 @@
+// Matrix products by register tiles. One driver serves every instruction set; the including file defines, in
+// its own namespace, the tile's micro-kernel `tile<rows>(...)` and the constants kRows (most rows of a tile)
+// and kCols.
+//   C[M,N] (+)= A @ B, A read through two strides, B packed in panels of kCols columns (the last one padded
+//   with zeros).
+
+// Memory for packed operands, kept per thread and grown on demand.
+struct Scratch {
+    void* data = nullptr;
+    size_t size = 0;
+    ~Scratch() { __builtin_free(data); }
+    void* reserve(size_t bytes) {
+        if (bytes > size) {
+            __builtin_free(data);
+            size = (bytes + 63) / 64 * 64;
+            data = aligned_alloc(64, size);
+        }
+        return data;
+    }
+};
+static thread_local Scratch scratch_a, scratch_b;
+
+template <int rows>
+static void tile(float* out, int ldc, const Element* a, size_t a_row, size_t a_step, const Element* panel,
+                 int steps, bool accumulate);
+
+static void tile_rows(int rows, float* out, int ldc, const Element* a, size_t a_row, size_t a_step,
+                      const Element* panel, int steps, bool accumulate) {
+    switch (rows) {
+#define PLM_TILE(R) \
+    case R:         \
+        return tile<R>(out, ldc, a, a_row, a_step, panel, steps, accumulate);
+        PLM_TILE(1)
+        PLM_TILE(2)
+        PLM_TILE(3)
+        PLM_TILE(4)
+        PLM_TILE(5)
+        PLM_TILE(6)
+#if PLM_TILE_ROWS > 6
+        PLM_TILE(7)
+        PLM_TILE(8)
+        PLM_TILE(9)
+        PLM_TILE(10)
+        PLM_TILE(11)
+        PLM_TILE(12)
+#endif
+#undef PLM_TILE
+    }
+}
+
+// A partial panel goes through a buffer, so that nothing beyond column N is read or written.
+static void tile_edge(int rows, int cols, float* out, int ldc, const Element* a, size_t a_row, size_t a_step,
+                      const Element* panel, int steps, bool accumulate) {
+    float buffer[PLM_TILE_ROWS * kCols];
+    tile_rows(rows, buffer, kCols, a, a_row, a_step, panel, steps, false);
+    for (int r = 0; r < rows; ++r) {
+        float* o = out + static_cast<size_t>(r) * ldc;
+        for (int c = 0; c < cols; ++c)
+            o[c] = accumulate ? o[c] + buffer[r * kCols + c] : buffer[r * kCols + c];
+    }
+}
+
+static void product(float* out, const Element* a, size_t a_row, size_t a_step, const Element* panels, int M,
+                    int N, int steps, bool accumulate) {
+    for (int n = 0; n < N; n += kCols) {
+        const Element* panel = panels + static_cast<size_t>(n) * steps;
+        for (int m = 0; m < M; m += PLM_TILE_ROWS) {
+            int rows = M - m < PLM_TILE_ROWS ? M - m : PLM_TILE_ROWS;
+            float* o = out + static_cast<size_t>(m) * N + n;
+            const Element* from = a + m * a_row;
+            if (N - n >= kCols) {
+                tile_rows(rows, o, N, from, a_row, a_step, panel, steps, accumulate);
+            } else {
+                tile_edge(rows, N - n, o, N, from, a_row, a_step, panel, steps, accumulate);
+            }
+        }
+    }
+}

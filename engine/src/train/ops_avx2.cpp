@@ -1,0 +1,22 @@
+// The operators compiled for AVX2, with float32 matrix products on vectors of 8.
+#if defined(__x86_64__)
+#include <cstdlib>
+
+#include "ops.h"
+
+#define PLM_LANES 8
+#define PLM_TILE_ROWS 6
+
+namespace plm {
+namespace avx2 {
+#include "ops/ops.inl"
+//
+#include "ops/matmul_f32.inl"
+
+extern const Ops<float> table = {"avx2", PLM_ELEMENTWISE_OPS(float), matmul_forward_tiled,
+                                 matmul_backward_input_tiled, matmul_backward_weight_tiled};
+}  // namespace avx2
+
+const Ops<float> ops_avx2 = avx2::table;
+}  // namespace plm
+#endif

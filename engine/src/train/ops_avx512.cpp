@@ -1,0 +1,22 @@
+// The operators compiled for AVX512, with float32 matrix products on vectors of 16.
+#if defined(__x86_64__)
+#include <cstdlib>
+
+#include "ops.h"
+
+#define PLM_LANES 16
+#define PLM_TILE_ROWS 12
+
+namespace plm {
+namespace avx512 {
+#include "ops/ops.inl"
+//
+#include "ops/matmul_f32.inl"
+
+extern const Ops<float> table = {"avx512", PLM_ELEMENTWISE_OPS(float), matmul_forward_tiled,
+                                 matmul_backward_input_tiled, matmul_backward_weight_tiled};
+}  // namespace avx512
+
+const Ops<float> ops_avx512 = avx512::table;
+}  // namespace plm
+#endif

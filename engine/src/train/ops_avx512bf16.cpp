@@ -1,0 +1,186 @@
+// Matrix products in bf16 with float32 sums (vdpbf16ps), the other operators as for AVX-512.
+// An element of a packed operand is a pair of bf16 numbers that follow each other along the summed dimension.
+#if defined(__x86_64__)
+// GCC 12 warns falsely inside its own intrinsics headers (GCC bug 105593).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+
+#include <cstdint>
+#include <cstdlib>
+
+#include "ops.h"
+
+#define PLM_TILE_ROWS 12
+
+namespace plm {
+namespace avx512bf16 {
+#include "ops/ops.inl"
+
+typedef uint32_t Element;
+constexpr int kCols = 32;
+#include "ops/matmul_tile.inl"
+
+static inline __m512bh as_bf16(__m512i x) {
+    return (__m512bh)x;
+}
+
+template <int rows>
+static void tile(float* out, int ldc, const uint32_t* a, size_t a_row, size_t a_step, const uint32_t* panel,
+                 int steps, bool accumulate) {
+    __m512 sum[rows][2];
+#pragma GCC unroll 12
+    for (int r = 0; r < rows; ++r) sum[r][0] = sum[r][1] = _mm512_setzero_ps();
+    for (int k = 0; k < steps; ++k) {
+        __m512bh b0 = as_bf16(_mm512_loadu_si512(panel + static_cast<size_t>(k) * kCols));
+        __m512bh b1 = as_bf16(_mm512_loadu_si512(panel + static_cast<size_t>(k) * kCols + 16));
+#pragma GCC unroll 12
+        for (int r = 0; r < rows; ++r) {
+            __m512bh x = as_bf16(_mm512_set1_epi32(static_cast<int>(a[r * a_row + k * a_step])));
+            sum[r][0] = _mm512_dpbf16_ps(sum[r][0], x, b0);
+            sum[r][1] = _mm512_dpbf16_ps(sum[r][1], x, b1);
+        }
+    }
+#pragma GCC unroll 12
+    for (int r = 0; r < rows; ++r) {
+        for (int h = 0; h < 2; ++h) {
+            float* o = out + static_cast<size_t>(r) * ldc + h * 16;
+            _mm512_storeu_ps(o, accumulate ? _mm512_add_ps(_mm512_loadu_ps(o), sum[r][h]) : sum[r][h]);
+        }
+    }
+}
+
+static inline __mmask16 first_lanes(int n) {
+    return static_cast<__mmask16>(n >= 16 ? 0xFFFF : (1u << n) - 1);
+}
+
+// 16 pairs (low[i], high[i]) of the lanes below n; high may be null for the odd last row.
+static inline __m512i pair_rows(const float* low, const float* high, int n) {
+    __mmask16 mask = first_lanes(n);
+    __m512i l = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, low)));
+    if (high == nullptr) return l;
+    __m512i h = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, high)));
+    return _mm512_or_si512(l, _mm512_slli_epi32(h, 16));
+}
+
+// 16 pairs of neighbours x[0..31] of a row of which n numbers are left
+static inline __m512i pair_neighbours(const float* x, int n) {
+    __m512 low = _mm512_maskz_loadu_ps(first_lanes(n), x);
+    __m512 high = n > 16 ? _mm512_maskz_loadu_ps(first_lanes(n - 16), x + 16) : _mm512_setzero_ps();
+    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+}
+
+// A (rows, K) with its numbers paired along K: (rows, ceil(K / 2))
+static const uint32_t* pair_a(const float* a, int rows, int K) {
+    int half = (K + 1) / 2;
+    uint32_t* out = static_cast<uint32_t*>(scratch_a.reserve(sizeof(uint32_t) * rows * half));
+    for (int m = 0; m < rows; ++m) {
+        for (int k = 0; k < K; k += 32) {
+            int n = (K - k + 1) / 2;
+            _mm512_mask_storeu_epi32(out + static_cast<size_t>(m) * half + k / 2, first_lanes(n),
+                                     pair_neighbours(a + static_cast<size_t>(m) * K + k, K - k));
+        }
+    }
+    return out;
+}
+
+// A^T from A (M, N), paired along M: (ceil(M / 2), N)
+static const uint32_t* pair_a_transposed(const float* a, int M, int N) {
+    uint32_t* out = static_cast<uint32_t*>(scratch_a.reserve(sizeof(uint32_t) * ((M + 1) / 2) * N));
+    for (int m = 0; m < M; m += 2) {
+        const float* low = a + static_cast<size_t>(m) * N;
+        for (int n = 0; n < N; n += 16) {
+            _mm512_mask_storeu_epi32(out + static_cast<size_t>(m / 2) * N + n, first_lanes(N - n),
+                                     pair_rows(low + n, m + 1 < M ? low + N + n : nullptr, N - n));
+        }
+    }
+    return out;
+}
+
+// Panels from the rows of B (K, N), paired along K
+static const uint32_t* pack_rows(const float* b, int K, int N) {
+    int half = (K + 1) / 2, panels = (N + kCols - 1) / kCols;
+    uint32_t* out = static_cast<uint32_t*>(scratch_b.reserve(sizeof(uint32_t) * panels * kCols * half));
+    for (int n = 0; n < panels * kCols; n += 16) {
+        uint32_t* panel = out + static_cast<size_t>(n / kCols) * kCols * half + n % kCols;
+        int left = N - n < 0 ? 0 : N - n;
+        for (int k = 0; k < K; k += 2) {
+            const float* low = b + static_cast<size_t>(k) * N + n;
+            _mm512_storeu_si512(panel + static_cast<size_t>(k / 2) * kCols,
+                                pair_rows(low, k + 1 < K ? low + N : nullptr, left));
+        }
+    }
+    return out;
+}
+
+// 16 x 16 transposition of 32-bit lanes
+static inline void transpose16(__m512i* r) {
+    __m512i t[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    for (int i = 0; i < 4; ++i) {
+        t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+        t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+        t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+        t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+    }
+    for (int i = 0; i < 4; ++i) {
+        r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+        r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+        r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+        r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+    }
+}
+
+// Panels of B = weight^T from weight (N, K), paired along K
+static const uint32_t* pack_transposed(const float* weight, int N, int K) {
+    int half = (K + 1) / 2, panels = (N + kCols - 1) / kCols;
+    uint32_t* out = static_cast<uint32_t*>(scratch_b.reserve(sizeof(uint32_t) * panels * kCols * half));
+    for (int n = 0; n < panels * kCols; n += 16) {
+        uint32_t* panel = out + static_cast<size_t>(n / kCols) * kCols * half + n % kCols;
+        for (int k = 0; k < K; k += 32) {
+            __m512i block[16];
+            for (int i = 0; i < 16; ++i) {
+                block[i] = n + i < N ? pair_neighbours(weight + static_cast<size_t>(n + i) * K + k, K - k)
+                                     : _mm512_setzero_si512();
+            }
+            transpose16(block);
+            int steps = half - k / 2 < 16 ? half - k / 2 : 16;
+            for (int s = 0; s < steps; ++s)
+                _mm512_storeu_si512(panel + static_cast<size_t>(k / 2 + s) * kCols, block[s]);
+        }
+    }
+    return out;
+}
+
+static void matmul_forward_bf16(float* out, const float* inp, const float* weight, int M, int N, int K,
+                                bool accumulate) {
+    int half = (K + 1) / 2;
+    product(out, pair_a(inp, M, K), half, 1, pack_transposed(weight, N, K), M, N, half, accumulate);
+}
+
+static void matmul_backward_input_bf16(float* dinp, const float* dout, const float* weight, int M, int N,
+                                       int K, bool accumulate) {
+    int half = (N + 1) / 2;
+    product(dinp, pair_a(dout, M, N), half, 1, pack_rows(weight, N, K), M, K, half, accumulate);
+}
+
+static void matmul_backward_weight_bf16(float* dweight, const float* dout, const float* inp, int M, int N,
+                                        int K) {
+    product(dweight, pair_a_transposed(dout, M, N), 1, N, pack_rows(inp, M, K), N, K, (M + 1) / 2, true);
+}
+
+extern const Ops<float> table = {"avx512bf16", PLM_ELEMENTWISE_OPS(float), matmul_forward_bf16,
+                                 matmul_backward_input_bf16, matmul_backward_weight_bf16};
+}  // namespace avx512bf16
+
+const Ops<float> ops_avx512bf16 = avx512bf16::table;
+}  // namespace plm
+#endif

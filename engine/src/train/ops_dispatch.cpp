@@ -1,0 +1,65 @@
+// Chooses the operator table for this processor; the only file of the trainer that asks what the processor
+// can do.
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "ops.h"
+
+namespace plm {
+namespace {
+
+struct Candidate {
+    const Ops<float>* ops;
+    bool supported;
+};
+
+#if defined(__x86_64__)
+bool has_avx512() {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+#endif
+
+// Best first.
+const Candidate* candidates(int* count) {
+    static const Candidate all[] = {
+#if defined(__x86_64__)
+        {&ops_avx512bf16, has_avx512() && __builtin_cpu_supports("avx512bf16")},
+        {&ops_avx512, has_avx512()},
+        {&ops_avx2, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")},
+#endif
+        {&ops_portable, true}};
+    *count = sizeof all / sizeof all[0];
+    return all;
+}
+
+}  // namespace
+
+const Ops<float>& select_ops(const char* name) {
+    int count;
+    const Candidate* all = candidates(&count);
+    bool any = name == nullptr || *name == 0 || !std::strcmp(name, "auto");
+    for (int i = 0; i < count; ++i) {
+        if (any ? all[i].supported : !std::strcmp(name, all[i].ops->name)) {
+            if (!all[i].supported) throw std::invalid_argument("this processor has no " + std::string(name));
+            return *all[i].ops;
+        }
+    }
+    throw std::invalid_argument("unknown instruction set " + std::string(name) +
+                                ": use portable, avx2, avx512 or avx512bf16");
+}
+
+const char* const* supported_ops() {
+    static const char* names[5] = {};
+    if (names[0] == nullptr) {
+        int count, n = 0;
+        const Candidate* all = candidates(&count);
+        for (int i = 0; i < count; ++i) {
+            if (all[i].supported) names[n++] = all[i].ops->name;
+        }
+    }
+    return names;
+}
+
+}  // namespace plm

@@ -1,0 +1,110 @@
+#include "parameters.h"
+
+#include <cmath>
+
+namespace plm {
+
+Parameters::Parameters(const Config& c) {
+    const std::pair<const char*, int> sizes[] = {{"width", c.width},
+                                                 {"layers", c.layers},
+                                                 {"state", c.state},
+                                                 {"hidden", c.hidden},
+                                                 {"head_width", c.head_width},
+                                                 {"head_hidden", c.head_hidden},
+                                                 {"head_layers", c.head_layers}};
+    for (const auto& [name, value] : sizes) {
+        if (value < 1 || value > 4096) {
+            throw std::invalid_argument("config: " + std::string(name) +
+                                        " must lie between 1 and 4096, not " + std::to_string(value));
+        }
+    }
+    // What each layer adds to the residual stream starts small, so that the sum of all layers does not grow
+    // with depth.
+    float residual = 1.0f / std::sqrt(2.0f * static_cast<float>(c.layers));
+    add("lead_embedding", {256, c.width}, Start::kNormal, 0.1f, false);
+    add("char_embedding", {4096, c.width}, Start::kNormal, 0.1f, false);
+    for (int l = 0; l < c.layers; ++l) {
+        std::string layer = "layers." + std::to_string(l) + ".";
+        add(layer + "recurrence.norm", {c.width}, Start::kOnes, 0, false);
+        add(layer + "recurrence.conv", {c.width, 3}, Start::kLastTap, 0, false);
+        add_matrix(layer + "recurrence.in", 3 * c.state, c.width);
+        add(layer + "recurrence.bias", {c.state}, Start::kTimescales, 0, false);
+        add_matrix(layer + "recurrence.out", c.width, c.state, residual);
+        add(layer + "swiglu.norm", {c.width}, Start::kOnes, 0, false);
+        add_matrix(layer + "swiglu.up", 2 * c.hidden, c.width);
+        add_matrix(layer + "swiglu.down", c.width, c.hidden, residual);
+    }
+    add("norm", {c.width}, Start::kOnes, 0, false);
+    add_matrix("head.base", c.head_width, c.width);
+    add("head.prefix_lead", {257, c.head_width}, Start::kNormal, 0.2f, false);
+    add("head.prefix_pair", {1025, c.head_width}, Start::kNormal, 0.2f, false);
+    for (int i = 0; i < c.head_layers; ++i) {
+        std::string layer = "head.layers." + std::to_string(i) + ".";
+        add(layer + "norm", {c.head_width}, Start::kOnes, 0, false);
+        add_matrix(layer + "up", 2 * c.head_hidden, c.head_width);
+        add_matrix(layer + "down", c.head_width, c.head_hidden, 0.5f);
+    }
+    add("head.norm", {c.head_width}, Start::kOnes, 0, false);
+    add_matrix("head.out", 256, c.head_width, 0.5f);
+}
+
+void Parameters::add(const std::string& name, std::vector<int> shape, Start start, float deviation,
+                     bool decays) {
+    size_t size = 1;
+    for (int n : shape) size *= static_cast<size_t>(n);
+    tensors_.push_back({name, std::move(shape), size_, size, start, deviation, decays});
+    size_ += size;
+}
+
+void Parameters::add_matrix(const std::string& name, int rows, int columns, float gain) {
+    add(name, {rows, columns}, Start::kNormal, gain / std::sqrt(static_cast<float>(columns)), true);
+}
+
+size_t Parameters::offset(const std::string& name) const {
+    for (const Tensor& t : tensors_) {
+        if (t.name == name) return t.offset;
+    }
+    throw std::out_of_range("no tensor " + name);
+}
+
+void Parameters::initialize(float* weights, uint64_t seed) const {
+    Random random{seed};
+    for (const Tensor& t : tensors_) {
+        float* w = weights + t.offset;
+        for (size_t i = 0; i < t.size; ++i) {
+            switch (t.start) {
+                case Start::kNormal:
+                    w[i] = random.normal() * t.deviation;
+                    break;
+                case Start::kOnes:
+                    w[i] = 1.0f;
+                    break;
+                case Start::kLastTap:
+                    w[i] = i % 3 == 2 ? 1.0f : 0.0f;
+                    break;
+                case Start::kTimescales: {
+                    // Memories of 1.5 to 400 characters, spread evenly on a logarithmic scale over the
+                    // channels.
+                    double share = (static_cast<double>(i) + 0.5) / static_cast<double>(t.size);
+                    double span = 1.5 * std::pow(400.0 / 1.5, share);
+                    w[i] = static_cast<float>(std::log(span - 1.0));
+                    break;
+                }
+            }
+        }
+    }
+}
+
+uint64_t Random::next() {
+    uint64_t z = (state += 0x9E3779B97F4A7C15ull);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+    return z ^ (z >> 31);
+}
+
+float Random::normal() {
+    double radius = std::sqrt(-2.0 * std::log(1.0 - uniform()));
+    return static_cast<float>(radius * std::cos(6.283185307179586 * uniform()));
+}
+
+}  // namespace plm

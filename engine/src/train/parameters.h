@@ -1,0 +1,50 @@
+// What tensors a model has, where they lie in one flat array, and how they start. Everything else
+// (checkpoints, the optimiser, gradients) is written over that flat array.
+#pragma once
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace plm {
+
+struct Config {
+    int width, layers, state, hidden, head_width, head_hidden, head_layers;
+};
+
+enum class Start { kNormal, kOnes, kLastTap, kTimescales };
+
+struct Tensor {
+    std::string name;
+    std::vector<int> shape;
+    size_t offset, size;
+    Start start;
+    float deviation;  // of a normal start
+    bool decays;      // takes weight decay: matrices do; norms, biases, taps and embeddings do not
+};
+
+class Parameters {
+  public:
+    explicit Parameters(const Config& config);
+    const std::vector<Tensor>& tensors() const { return tensors_; }
+    size_t size() const { return size_; }
+    size_t offset(const std::string& name) const;
+    // Fills a flat array of size() with the starting values of `seed`.
+    void initialize(float* weights, uint64_t seed) const;
+
+  private:
+    void add(const std::string& name, std::vector<int> shape, Start start, float deviation, bool decays);
+    void add_matrix(const std::string& name, int rows, int columns, float gain = 1.0f);
+    std::vector<Tensor> tensors_;
+    size_t size_ = 0;
+};
+
+// A small generator whose whole state is one number (splitmix64, Steele et al., 2014).
+struct Random {
+    uint64_t state;
+    uint64_t next();
+    double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
+    float normal();
+};
+
+}  // namespace plm

@@ -1,0 +1,59 @@
+// One optimiser step after the other over lanes of text. The batch is cut into shards with gradients of their
+// own, which threads take in turn and which are summed in a fixed order: the result does not depend on the
+// number of threads.
+#pragma once
+#include <functional>
+
+#include "network.h"
+
+namespace plm {
+
+struct Settings {
+    int lanes, length, shards, threads;
+    uint32_t run_windows;  // windows, on average, before a lane jumps elsewhere
+    uint64_t seed;
+    float beta1, beta2, epsilon, decay, clip;
+};
+
+struct Progress {
+    double nats;
+    uint64_t bytes;
+    double gradient_norm;
+};
+
+class Trainer {
+  public:
+    Trainer(const Config& config, const Settings& settings, const char* isa);
+    void add_source(const Source& source) { sources_.push_back(source); }
+    Progress step(float rate);
+    // Bits per byte over `text`, cut into as many pieces as there are lanes, each read as a document of its
+    // own.
+    double evaluate(const Source& text);
+
+    const Parameters& parameters() const { return parameters_; }
+    const char* isa() const { return ops_.name; }
+    std::vector<float> weights, moment1, moment2;
+    uint64_t steps = 0;
+    std::vector<Lane>& lanes() { return lanes_; }
+    // All recurrent states of all lanes, shard by shard and layer by layer.
+    std::vector<float> carried();
+    void carry(const std::vector<float>& values);
+
+  private:
+    void gather();
+    void parallel(int tasks, const std::function<void(int)>& task);
+    void update(float rate, double* norm);
+    std::vector<std::vector<float>*> carried_parts();
+
+    Config config_;
+    Settings settings_;
+    const Ops<float>& ops_;
+    Parameters parameters_;
+    std::vector<Source> sources_;
+    std::vector<Lane> lanes_;
+    std::vector<std::unique_ptr<Network<float>>> networks_;
+    std::vector<Batch> batches_;
+    std::vector<std::vector<float>> gradients_;
+};
+
+}  // namespace plm
