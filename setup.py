@@ -56,6 +56,8 @@ def isa_flags(source: str) -> list[str]:
     word = re.search(r"_([a-z0-9]+)\.(?:c|cpp)$", source)
     if word is None or platform.machine() not in ("x86_64", "AMD64"):
         return []
+    if word[1].startswith(("avx", "sse")) and word[1] not in FLAGS_BY_SUFFIX:
+        raise SystemExit(f"setup.py: {source}: no flags are known for the instruction set {word[1]}")
     return FLAGS_BY_SUFFIX.get(word[1], [])
 
 
@@ -73,7 +75,7 @@ class BuildNative(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         stale_after = max((os.stat(ROOT / h).st_mtime for h in headers()), default=0.0)
-        with ThreadPoolExecutor(int(os.environ.get("PLM_BUILD_JOBS", "2"))) as pool:
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
             objects = list(pool.map(lambda source: self.compile_one(source, stale_after), ext.sources))
         ext.extra_objects = objects
         # Linked anew each time: it takes a second, and objects of other flags may be older than the module.

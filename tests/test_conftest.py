@@ -1,0 +1,45 @@
+"""PLM_REQUIRE turns the skips it names into failures, and no others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HOUSE_RULES = Path(__file__).with_name("conftest.py")
+TESTS = """
+import pytest
+
+@pytest.mark.skipif(True, reason="no Redis server on PATH")
+def test_marked():
+    pass
+
+def test_called():
+    pytest.skip("needs CUDA")
+"""
+
+
+@pytest.mark.parametrize(
+    ("required", "summary"),
+    [
+        ("", "2 skipped"),
+        ("redis", "1 skipped, 1 error"),
+        ("cuda, redis", "1 failed, 1 error"),
+        ("chromium", "2 skipped"),
+    ],
+)
+def test_required_things_are_not_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, required: str, summary: str
+) -> None:
+    monkeypatch.setenv("PLM_REQUIRE", required)
+    (tmp_path / "conftest.py").write_text(HOUSE_RULES.read_text())
+    (tmp_path / "test_it.py").write_text(TESTS)
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert summary in run.stdout.splitlines()[-1], run.stdout + run.stderr

