@@ -67,7 +67,7 @@ def found(*patterns: str) -> list[str]:
 
 
 def headers() -> list[str]:
-    return found(*(f"{root}/**/*.{ending}" for root in HEADER_ROOTS for ending in ("h", "inl")))
+    return found(*(f"{root}/**/*.{ending}" for root in HEADER_ROOTS for ending in ("h", "inc", "inl")))
 
 
 class BuildNative(build_ext):

@@ -27,7 +27,7 @@ TOP_LEVEL = {
     "README.zh-CN.md",
     "CHANGELOG.md",
 }
-NATIVE_ENDINGS = {".c", ".cpp", ".cu", ".h", ".hpp", ".inc", ".cuh"}
+NATIVE_ENDINGS = {".c", ".cpp", ".cu", ".cuh", ".h", ".inc", ".inl"}
 
 # Who alone may import what (beside the standard library and its own layer).
 ONLY_IN = {
