@@ -109,6 +109,10 @@ class Jobs:
                 yield Update("", done=True, failed=job.status != "done")
                 return
 
+    def stop(self, conversation: Conversation, message_id: str) -> None:
+        """End the answer to a message with what there is of it, whichever process writes it."""
+        self.store.enough(conversation, message_id)
+
     def close(self, timeout: float) -> None:
         """Finish what is being written, take nothing new; what is not done in time is left to another
         process.
@@ -164,6 +168,7 @@ class _Runner:
         self.owner = uuid.uuid4().hex
         self.token = ""
         self.dropped = False
+        self.enough = False  # the sender wants no more of the answer being written
         self.version = 0
         self._bell = threading.Condition()
 
@@ -239,6 +244,7 @@ class _Runner:
         )
         raw = text = ""
         published = 0.0
+        self.enough = False
         for event in self.jobs.engine.stream(prompt, self._cancelled(began)):
             if isinstance(event, Finished):
                 return raw, text, event
@@ -250,12 +256,14 @@ class _Runner:
         raise EngineDownError("the answer broke off")
 
     def _cancelled(self, began: float) -> Callable[[], bool]:
-        return lambda: self.dropped or time.monotonic() - began > LONGEST
+        return lambda: self.dropped or self.enough or time.monotonic() - began > LONGEST
 
     def _publish(self, work: Work, text: str) -> None:
         try:
-            if not self.store.progress(self.conversation, work.token, work.id, text):
+            held = self.store.progress(self.conversation, work.token, work.id, text)
+            if not held:
                 raise LeaseLostError
+            self.enough = held == 2
         except StoreDownError as error:  # the answer is worth finishing: the store may be back by then
             log.warning("%s: %s", self.conversation.id, error)
         self.ring()

@@ -180,6 +180,13 @@ while true do
 end
 """
 
+# id
+_ENOUGH = """
+local status = redis.call('HGET', job(ARGV[1]), 'status')
+if status == 'queued' or status == 'running' then redis.call('HSET', job(ARGV[1]), 'enough', 1) end
+return 1
+"""
+
 # token id text lease_ms; an empty id only renews the lease
 _PROGRESS = """
 if ARGV[2] == '' then  -- a heartbeat may come late: it must not bring back a lease that was given back
@@ -189,6 +196,7 @@ else
   redis.call('HSET', job(ARGV[2]), 'text', ARGV[3])
 end
 redis.call('SET', base .. 'lease', ARGV[1], 'PX', ARGV[4])
+if ARGV[2] ~= '' and redis.call('HEXISTS', job(ARGV[2]), 'enough') == 1 then return 2 end
 return 1
 """
 
@@ -240,7 +248,7 @@ class Store:
         self.keep_ms = int(keep_days * 24 * 3600 * 1000)
         bodies = {
             "ask": _ASK, "command": _COMMAND, "more": _MORE, "reply": _REPLY, "take": _TAKE,
-            "progress": _PROGRESS, "finish": _FINISH, "give_up": _GIVE_UP,
+            "enough": _ENOUGH, "progress": _PROGRESS, "finish": _FINISH, "give_up": _GIVE_UP,
         }  # fmt: skip
         self._scripts = {name: self.client.register_script(_COMMON + body) for name, body in bodies.items()}
 
@@ -309,9 +317,13 @@ class Store:
             prefix=(prefix or b"").decode(), state=blob if fresh else None, starts=int(starts),
         )  # fmt: skip
 
-    def progress(self, conversation: Conversation, token: str, message_id: str = "", text: str = "") -> bool:
-        """Renew the lease, and publish the text so far; False if the lease is lost."""
-        return bool(self._run("progress", conversation, token, message_id, text, LEASE_MS))
+    def enough(self, conversation: Conversation, message_id: str) -> None:
+        """The sender wants no more of this answer: whoever writes it hears of it from `progress`."""
+        self._run("enough", conversation, message_id)
+
+    def progress(self, conversation: Conversation, token: str, message_id: str = "", text: str = "") -> int:
+        """Renew the lease, publish the text so far: 0 if the lease is lost, 2 if it is `enough`, else 1."""
+        return int(self._run("progress", conversation, token, message_id, text, LEASE_MS))
 
     def finish(
         self, conversation: Conversation, work: Work, answer: str, stop: str, prefix: str, state: bytes

@@ -1,0 +1,183 @@
+"""GET / is a chat page for trying the bot in a browser; POST /page/… are what its script asks for.
+
+POST /page/chat {"id", "text"} answers lines of JSON as the answer is written: {"text": …} goes on,
+{"restart": true} takes back what was shown, {"done": true, "note"?: …} ends it, {"error": …} ends it badly.
+The id makes a question the browser's own: the same id attaches to the same answer. POST /page/stop {"id"}
+ends an answer with what there is; POST /page/new {"id"} begins a new talk.
+
+Whose conversation it is lies in a random cookie that no script can read. Other sites' pages cannot speak for
+the browser: their requests carry the wrong Origin, and JSON bodies need a leave (CORS) that is never given.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, make_response, render_template, request
+from werkzeug.exceptions import BadRequest, Forbidden, UnsupportedMediaType
+
+from bot import current_bot, dialogue
+from bot.jobs import Update
+from bot.records import Conversation
+from bot.store import StoreDownError
+
+log = logging.getLogger(__name__)
+blueprint = Blueprint("page", __name__)
+
+COOKIE = "plm_page"
+TOKEN = re.compile(r"[0-9a-f]{32}")
+SHOWN = 200  # turns
+BUSY = dialogue.BUSY + "。"
+FAILED = "这个回答没有写成，请重试。"
+# What the bundled models know something about, to begin with.
+EXAMPLES = {"tcm": ("什么是气虚？", "四君子汤由哪些药组成？", "失眠多梦，中医怎样看？")}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+@blueprint.get("/")
+def show() -> Response:
+    """The page with the conversation so far; 503 with a sentence in it when the store is away."""
+    bot, token = current_bot(), _token()
+    turns: list[dict[str, Any]] = []
+    error = None
+    try:
+        if token:
+            turns = _turns(Conversation("page", token))
+        else:
+            bot.store.ping()
+    except StoreDownError as fault:
+        log.error("page: %s", fault)
+        error = BUSY
+    model = bot.settings.model
+    page = render_template(
+        "page.html", turns=turns, error=error, model=model, examples=EXAMPLES.get(model, ()),
+        disclaimer=bot.settings.disclaimer, longest=dialogue.MAX_QUESTION,
+    )  # fmt: skip
+    response = make_response(page, 503 if error else 200)
+    response.headers["Content-Security-Policy"] = POLICY
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cache-Control"] = "no-store"
+    response.set_cookie(
+        COOKIE, token or secrets.token_hex(16), max_age=int(bot.settings.keep_days * 24 * 3600), path="/",
+        httponly=True, samesite="Lax", secure=request.is_secure,
+    )  # fmt: skip
+    return response
+
+
+@blueprint.post("/page/chat")
+def chat() -> Response:
+    conversation, message_id, body = _ask()
+    text = body.get("text")
+    question = dialogue.clean_question(text if isinstance(text, str) else "")
+    if not question.text:
+        return _refusal(400, dialogue.NOTHING_TO_READ)
+    if dialogue.command(question.text) == "help":
+        return _stream([{"text": dialogue.HELP, "done": True}])
+    jobs = current_bot().jobs
+    jobs.ask(conversation, message_id, question.text)
+    return _stream(_answer(jobs.follow(conversation, message_id), question.cut))
+
+
+@blueprint.post("/page/stop")
+def stop() -> dict[str, bool]:
+    conversation, message_id, _ = _ask()
+    current_bot().jobs.stop(conversation, message_id)
+    return {"done": True}
+
+
+@blueprint.post("/page/new")
+def new() -> dict[str, bool]:
+    conversation, message_id, _ = _ask()
+    store = current_bot().store
+    store.command(conversation, message_id, uuid.uuid4().hex, "new", dialogue.NEW_TALK)
+    return {"done": True}
+
+
+@blueprint.errorhandler(StoreDownError)
+def store_down(error: StoreDownError) -> Response:
+    log.error("page: %s", error)
+    return _refusal(503, BUSY)
+
+
+def _turns(conversation: Conversation) -> list[dict[str, Any]]:
+    """The running talk, every answer behind its question, and whether a question has been answered."""
+    store = current_bot().store
+    rows = store.turns(conversation, SHOWN, talk=store.talk(conversation))
+    answers = {row["message_id"]: row for row in rows if row["role"] == "assistant"}
+    turns = []
+    for row in rows:
+        if row["role"] == "user":
+            answer = answers.get(row["message_id"])
+            turns.append(row | {"answered": answer is not None})
+            if answer:
+                turns.append(answer | {"answered": True})
+    return turns
+
+
+def _answer(updates: Iterable[Update], cut: bool) -> Iterator[dict[str, Any]]:
+    try:
+        for update in updates:
+            if update.restart:
+                yield {"restart": True}
+            if update.text:
+                yield {"text": update.text}
+            if update.failed:
+                yield {"error": FAILED}
+            elif update.done:
+                yield {"done": True, "note": dialogue.QUESTION_CUT} if cut else {"done": True}
+    except StoreDownError as error:
+        log.error("page: %s", error)
+        yield {"error": BUSY}
+
+
+def _stream(events: Iterable[dict[str, Any]]) -> Response:
+    lines = (json.dumps(event, ensure_ascii=False) + "\n" for event in events)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # a proxy must pass each line on
+    return Response(lines, mimetype="application/x-ndjson", headers=headers)
+
+
+def _ask() -> tuple[Conversation, str, dict[str, Any]]:
+    """Whose request this is, its id, and its body; aborts with 400, 403 or 415."""
+    if not _same_origin():
+        raise Forbidden("this address is for the page of this site alone")
+    if not request.is_json:
+        raise UnsupportedMediaType("the body must be JSON")
+    token, body = _token(), request.get_json()
+    if token is None:
+        raise BadRequest("浏览器没有送回本站的 Cookie，请允许后刷新页面。")
+    message_id = body.get("id") if isinstance(body, dict) else None
+    if not isinstance(message_id, str) or not TOKEN.fullmatch(message_id):
+        raise BadRequest("id must be 32 hexadecimal digits")
+    return Conversation("page", token), message_id, body
+
+
+def _same_origin() -> bool:
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "same-origin"
+    origin = request.headers.get("Origin")  # older browsers, and plain http
+    return origin is None or urlsplit(origin).netloc == request.host
+
+
+def _token() -> str | None:
+    token = request.cookies.get(COOKIE, "")
+    return token if TOKEN.fullmatch(token) else None
+
+
+def _refusal(status: int, sentence: str) -> Response:
+    response = Response(
+        json.dumps({"error": sentence}, ensure_ascii=False), status, mimetype="application/json"
+    )
+    if status == 503:
+        response.headers["Retry-After"] = "2"
+    return response
