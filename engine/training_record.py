@@ -59,5 +59,6 @@ def plot_losses(record: Record, path: Path, report: Callable[[str], None]) -> No
         axes.plot(*zip(*losses, strict=True), label=name, marker="o", markersize=3)
     axes.set(xlabel="minutes of training", ylabel="bits per byte")
     axes.grid(alpha=0.3)
-    axes.legend()
+    if record.losses or record.valid_losses:
+        axes.legend()
     figure.savefig(path, dpi=120)

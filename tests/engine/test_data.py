@@ -1,0 +1,69 @@
+"""Texts become framed documents; what cannot be read is named."""
+
+from __future__ import annotations
+
+import json
+import lzma
+from pathlib import Path
+
+import pytest
+
+from engine.data import DataError, load_text, prepare
+
+
+def test_a_text_is_cut_at_two_empty_lines() -> None:
+    raw = "上篇\n\n一行\n\n\n下篇\n\n\n\n\n末\n".encode()
+    documents = ["上篇\n\n一行", "下篇", "末"]
+    assert prepare("a.txt", raw) == b"".join(b"\xff" + d.encode() + b"\xff" for d in documents)
+
+
+def test_windows_line_ends_and_byte_order_mark_are_dropped() -> None:
+    assert prepare("a.txt", b"\xef\xbb\xbfa\r\nb\r\n") == b"\xffa\nb\xff"
+
+
+def test_a_dialogue_carries_the_marks() -> None:
+    turns = [("user", "问一"), ("assistant", "答一"), ("user", "问二"), ("assistant", "答二")]
+    line = json.dumps({"turns": [{"role": r, "content": c} for r, c in turns]})
+    want = b"\xff\xfd%b\xfe%b\xff\xfd%b\xfe%b\xff" % tuple(c.encode() for _, c in turns)
+    assert prepare("a.jsonl", line.encode()) == want
+
+
+def test_documents_are_shuffled_the_same_way_each_time() -> None:
+    raw = "\n".join(json.dumps({"text": f"<{i}>"}) for i in range(50)).encode()
+    first = prepare("a.jsonl", raw)
+    assert first == prepare("a.jsonl", raw)
+    assert first != b"".join(b"\xff<%d>\xff" % i for i in range(50))
+    assert sorted(first.split(b"\xff")) == sorted([b"", *(b"<%d>" % i for i in range(50)), *[b""] * 50])
+
+
+def test_xz_gives_the_same(tmp_path: Path) -> None:
+    raw = "黄帝问曰".encode()
+    (tmp_path / "a.txt.xz").write_bytes(lzma.compress(raw))
+    text = load_text(tmp_path / "a.txt.xz", tmp_path / "cache")
+    assert text.bytes.tobytes() == b"\xff" + raw + b"\xff"
+    again = load_text(tmp_path / "a.txt.xz", tmp_path / "cache")
+    assert again.bytes.tobytes() == text.bytes.tobytes()
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "message"),
+    [
+        ("a.txt", b"ok\nbad \xff\n", "a.txt: line 2 is not UTF-8"),
+        ("a.txt", b"\n\n\n", "a.txt: holds no text"),
+        ("a.doc", b"x", "must end in .txt"),
+        ("a.txt.xz", b"not xz", "not a whole .xz file"),
+        ("a.txt.xz", lzma.compress(b"abc" * 999)[:-20], "not a whole .xz file"),
+        ("a.jsonl", b'{"text": "a"}\n\n{"turns": 3}', "a.jsonl: line 3 has neither"),
+        ("a.jsonl", b'{"turns": [{"role": "system", "content": "x"}]}', "a.jsonl: line 1 has neither"),
+        ("a.jsonl", b"{", "a.jsonl: line 1 has neither"),
+    ],
+)
+def test_bad_files_are_named(name: str, raw: bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        prepare(name, raw)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone\.txt: cannot be read"):
+        load_text(tmp_path / "gone.txt", tmp_path)
