@@ -1,9 +1,9 @@
 """How fast the int8 kernels are on one core, as JSON: `python -m tests.bench.bench_matmul_i8 [--isa NAME]`.
 
-For each shape of the model and each batch, billions of multiply-adds a second; with one row every weight byte is used
-once, so the figure is also GB/s of weights. Weights come from a working set of the given size, as they do in a model:
-0.5 MB lies in most L2 caches, 3 MB (a whole model) in L3. NumPy's float32 product on one thread runs beside each
-measurement, since shared machines are noisy: quote the ratio.
+For each shape of the model and each batch, billions of multiply-adds a second; with one row every weight
+byte is used once, so the figure is also GB/s of weights. Weights come from a working set of the given size,
+as they do in a model: 0.5 MB lies in most L2 caches, 3 MB (a whole model) in L3. NumPy's float32 product on
+one thread runs beside each measurement, since shared machines are noisy: quote the ratio.
 """
 
 from __future__ import annotations
