@@ -1,0 +1,9 @@
+#include "elementwise.h"
+
+#if defined(__x86_64__)
+#include "elementwise.inc"
+
+namespace plm {
+PLM_ELEMENTWISE(avx2);
+}
+#endif

@@ -1,0 +1,6 @@
+#include "elementwise.h"
+#include "elementwise.inc"
+
+namespace plm {
+PLM_ELEMENTWISE(portable);
+}
