@@ -143,11 +143,11 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Replace `path` by `data` so that a crash or a full disk leaves one whole file, old or new."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        with temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
@@ -169,7 +169,7 @@ def read_model(path: str | Path) -> ModelFile:
     """Map a model file and check all of it. Raises ModelFileError naming the file and what is wrong in it."""
     path = Path(path)
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError:
         raise ModelFileError(f"{path}: no such model file") from None

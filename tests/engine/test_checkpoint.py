@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
-from tiny_model import TINY, random_tensors, write_tiny_model
 
 from engine.checkpoint import (
     DTYPES,
@@ -26,6 +25,7 @@ from engine.checkpoint import (
     write_model,
 )
 from engine.config import ModelConfig
+from tests.tiny_model import TINY, random_tensors, write_tiny_model
 
 Header = dict[str, Any]
 
@@ -99,7 +99,8 @@ def test_quantize_rows() -> None:
     quantized, scale = quantize_rows(values)
     assert quantized[0].tolist() == [127, -64, 2, 2]
     assert quantized[2].tolist() == [-127, 0, 0, 64]
-    assert scale[1] == 1 and not quantized[1].any()
+    assert scale[1] == 1
+    assert not quantized[1].any()
 
 
 def test_quantize_model_equals_writing_int8_at_once(tmp_path: Path) -> None:
@@ -212,7 +213,7 @@ def test_writing_refuses_wrong_tensors(tmp_path: Path) -> None:
         write(norm=np.zeros(3))
     with pytest.raises(ModelFileError, match="char_embedding: holds a value that is not finite"):
         write(char_embedding=np.full((4096, 32), np.nan))
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +227,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(OSError, match="No space"):
         write_tiny_model(path, seed=1)
     assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ["m"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 // The module engine._core: what Python sees of inference. Checks on types and sizes that would be memory
-// errors below are made here; all else is checked by the Python code, which knows the names to put in messages.
+// errors below are made here; all else is checked by the Python code, which knows the names to put in
+// messages.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -20,138 +21,143 @@ using Array = py::array_t<T, py::array::c_style>;
 
 template <typename T>
 Array<T> array_of(const py::handle& object, const std::string& name) {
-  if (!py::isinstance<Array<T>>(object)) throw py::type_error("tensor " + name + " has the wrong type");
-  return py::reinterpret_borrow<Array<T>>(object);
+    if (!py::isinstance<Array<T>>(object)) throw py::type_error("tensor " + name + " has the wrong type");
+    return py::reinterpret_borrow<Array<T>>(object);
 }
 
 // A tensor is an array of float32, or a pair of int8 values and float32 scales.
 TensorView view_of(const py::dict& tensors, const std::string& name) {
-  if (!tensors.contains(name)) throw py::key_error("tensor " + name + " is missing");
-  const py::object value = tensors[name.c_str()];
-  if (!py::isinstance<py::tuple>(value)) {
-    const auto floats = array_of<float>(value, name);
-    return {nullptr, floats.data(), 0, size_t(floats.size())};
-  }
-  const auto pair = value.cast<py::tuple>();
-  if (pair.size() != 2) throw py::type_error("tensor " + name + " must be values and scales");
-  const auto quantized = array_of<int8_t>(pair[0], name);
-  const auto scales = array_of<float>(pair[1], name);
-  return {quantized.data(), scales.data(), size_t(quantized.size()), size_t(scales.size())};
+    if (!tensors.contains(name)) throw py::key_error("tensor " + name + " is missing");
+    const py::object value = tensors[name.c_str()];
+    if (!py::isinstance<py::tuple>(value)) {
+        const auto floats = array_of<float>(value, name);
+        return {nullptr, floats.data(), 0, size_t(floats.size())};
+    }
+    const auto pair = value.cast<py::tuple>();
+    if (pair.size() != 2) throw py::type_error("tensor " + name + " must be values and scales");
+    const auto quantized = array_of<int8_t>(pair[0], name);
+    const auto scales = array_of<float>(pair[1], name);
+    return {quantized.data(), scales.data(), size_t(quantized.size()), size_t(scales.size())};
 }
 
 std::shared_ptr<Network> make_network(int width, int layers, int state, int hidden, int head_width,
                                       int head_hidden, int head_layers, const py::dict& tensors,
                                       const std::string& isa) {
-  for (const int size : {width, state, hidden, head_width, head_hidden})
-    if (size < 16 || size % 16 != 0) throw std::invalid_argument("every width must be a multiple of 16");
-  const Config config{width, layers, state, hidden, head_width, head_hidden, head_layers};
-  return std::make_shared<Network>(
-      Weights(config, [&](const std::string& name) { return view_of(tensors, name); }, isa));
+    for (const int size : {width, state, hidden, head_width, head_hidden})
+        if (size < 16 || size % 16 != 0) throw std::invalid_argument("every width must be a multiple of 16");
+    const Config config{width, layers, state, hidden, head_width, head_hidden, head_layers};
+    return std::make_shared<Network>(
+        Weights(config, [&](const std::string& name) { return view_of(tensors, name); }, isa));
 }
 
-const uint8_t* data_of(std::string_view bytes) { return reinterpret_cast<const uint8_t*>(bytes.data()); }
+const uint8_t* data_of(std::string_view bytes) {
+    return reinterpret_cast<const uint8_t*>(bytes.data());
+}
 
 py::bytes to_bytes(const Character& character) {
-  return {reinterpret_cast<const char*>(character.bytes), character.size};
+    return {reinterpret_cast<const char*>(character.bytes), character.size};
 }
 
 void feed(Session& session, const py::bytes& bytes) {
-  const std::string_view view = bytes;
-  const py::gil_scoped_release release;
-  session.feed(data_of(view), view.size(), nullptr);
+    const std::string_view view = bytes;
+    const py::gil_scoped_release release;
+    session.feed(data_of(view), view.size(), nullptr);
 }
 
 py::array_t<double> score(Session& session, const py::bytes& bytes) {
-  const std::string_view view = bytes;
-  py::array_t<double> bits(py::ssize_t(view.size()));
-  double* out = bits.mutable_data();
-  const py::gil_scoped_release release;
-  session.feed(data_of(view), view.size(), out);
-  return bits;
+    const std::string_view view = bytes;
+    py::array_t<double> bits(py::ssize_t(view.size()));
+    double* out = bits.mutable_data();
+    const py::gil_scoped_release release;
+    session.feed(data_of(view), view.size(), out);
+    return bits;
 }
 
 py::array_t<float> logits(Session& session) {
-  py::array_t<float> out(256);
-  session.logits(out.mutable_data());
-  return out;
+    py::array_t<float> out(256);
+    session.logits(out.mutable_data());
+    return out;
 }
 
 py::object write_character(Session& session, Sampler& sampler, bool end_allowed, int room) {
-  Character character;
-  bool written;
-  {
-    const py::gil_scoped_release release;
-    written = session.write(sampler, end_allowed, room, &character);
-  }
-  return written ? py::object(to_bytes(character)) : py::object(py::none());
+    Character character;
+    bool written;
+    {
+        const py::gil_scoped_release release;
+        written = session.write(sampler, end_allowed, room, &character);
+    }
+    return written ? py::object(to_bytes(character)) : py::object(py::none());
 }
 
 py::bytes write_bytes(const std::vector<Session*>& sessions, const std::vector<Sampler*>& samplers,
                       bool end_allowed) {
-  if (sessions.size() != samplers.size()) throw std::invalid_argument("one sampler for each session");
-  std::string out(sessions.size(), '\0');
-  {
-    const py::gil_scoped_release release;
-    Session::write_bytes(sessions, samplers, end_allowed, reinterpret_cast<uint8_t*>(out.data()));
-  }
-  return out;
+    if (sessions.size() != samplers.size()) throw std::invalid_argument("one sampler for each session");
+    std::string out(sessions.size(), '\0');
+    {
+        const py::gil_scoped_release release;
+        Session::write_bytes(sessions, samplers, end_allowed, reinterpret_cast<uint8_t*>(out.data()));
+    }
+    return out;
 }
 
 py::tuple save(Session& session) {
-  std::string pending;
-  const std::vector<float> state = session.save(&pending);
-  return py::make_tuple(
-      py::bytes(reinterpret_cast<const char*>(state.data()), state.size() * sizeof(float)), py::bytes(pending));
+    std::string pending;
+    const std::vector<float> state = session.save(&pending);
+    return py::make_tuple(
+        py::bytes(reinterpret_cast<const char*>(state.data()), state.size() * sizeof(float)),
+        py::bytes(pending));
 }
 
 void restore(Session& session, const py::bytes& state, const py::bytes& pending) {
-  const std::string_view view = state;
-  if (view.size() % sizeof(float) != 0) throw std::invalid_argument("the state has another size");
-  std::vector<float> floats(view.size() / sizeof(float));  // a copy, as the bytes may lie at any address
-  std::copy(view.begin(), view.end(), reinterpret_cast<char*>(floats.data()));
-  session.restore(floats.data(), floats.size(), std::string(std::string_view(pending)));
+    const std::string_view view = state;
+    if (view.size() % sizeof(float) != 0) throw std::invalid_argument("the state has another size");
+    std::vector<float> floats(view.size() / sizeof(float));  // a copy, as the bytes may lie at any address
+    std::copy(view.begin(), view.end(), reinterpret_cast<char*>(floats.data()));
+    session.restore(floats.data(), floats.size(), std::string(std::string_view(pending)));
 }
 
 const Elementwise& elementwise_named(const std::string& isa) {
 #if defined(__x86_64__)
-  for (const Elementwise* table : {&elementwise_avx2, &elementwise_avx512})
-    if (isa == table->name && cpu_vnni_supported(isa == "avx2" ? "avx2" : "avx512vnni")) return *table;
+    for (const Elementwise* table : {&elementwise_avx2, &elementwise_avx512})
+        if (isa == table->name && cpu_vnni_supported(isa == "avx2" ? "avx2" : "avx512vnni")) return *table;
 #endif
-  if (isa != elementwise_portable.name) throw std::invalid_argument("no such instruction set here");
-  return elementwise_portable;
+    if (isa != elementwise_portable.name) throw std::invalid_argument("no such instruction set here");
+    return elementwise_portable;
 }
 
 py::array_t<float> exp_f32(const std::string& isa, const Array<float>& x) {
-  py::array_t<float> out(x.size());
-  elementwise_named(isa).exp(out.mutable_data(), x.data(), int(x.size()));
-  return out;
+    py::array_t<float> out(x.size());
+    elementwise_named(isa).exp(out.mutable_data(), x.data(), int(x.size()));
+    return out;
 }
 
 }  // namespace
 
 PYBIND11_MODULE(_core, m) {
-  m.doc() = "Inference: int8 matrix kernels, the model's step and head, sampling, UTF-8.";
-  bind_i8(m);
-  bind_sampling(m);
+    m.doc() = "Inference: int8 matrix kernels, the model's step and head, sampling, UTF-8.";
+    bind_i8(m);
+    bind_sampling(m);
 
-  py::class_<Network, std::shared_ptr<Network>>(m, "Network", "Weights ready for inference; never changes.")
-      .def(py::init(&make_network), py::kw_only(), py::arg("width"), py::arg("layers"), py::arg("state"),
-           py::arg("hidden"), py::arg("head_width"), py::arg("head_hidden"), py::arg("head_layers"),
-           py::arg("tensors"), py::arg("isa") = "")
-      .def_property_readonly("isa", [](const Network& n) { return n.weights.kernels->name; })
-      .def_property_readonly("elementwise", [](const Network& n) { return n.weights.elementwise->name; });
+    py::class_<Network, std::shared_ptr<Network>>(m, "Network", "Weights ready for inference; never changes.")
+        .def(py::init(&make_network), py::kw_only(), py::arg("width"), py::arg("layers"), py::arg("state"),
+             py::arg("hidden"), py::arg("head_width"), py::arg("head_hidden"), py::arg("head_layers"),
+             py::arg("tensors"), py::arg("isa") = "")
+        .def_property_readonly("isa", [](const Network& n) { return n.weights.kernels->name; })
+        .def_property_readonly("elementwise", [](const Network& n) { return n.weights.elementwise->name; });
 
-  py::class_<Session>(m, "Session", "One text; see engine/src/infer/session.h. RuntimeError if two threads use it.")
-      .def(py::init<std::shared_ptr<Network>>(), py::arg("network"))
-      .def("feed", &feed, py::arg("bytes"))
-      .def("score", &score, py::arg("bytes"), "Feed, and return the bits of each byte.")
-      .def("logits", &logits, "Logits [256] of the next byte.")
-      .def("write", &write_character, py::arg("sampler"), py::arg("end_allowed"), py::arg("room"),
-           "Write one character and return it; None if it needs more than `room` bytes.")
-      .def("save", &save, "The state as float32 bytes, and the pending bytes.")
-      .def("restore", &restore, py::arg("state"), py::arg("pending"));
+    py::class_<Session>(m, "Session",
+                        "One text; see engine/src/infer/session.h. RuntimeError if two threads use it.")
+        .def(py::init<std::shared_ptr<Network>>(), py::arg("network"))
+        .def("feed", &feed, py::arg("bytes"))
+        .def("score", &score, py::arg("bytes"), "Feed, and return the bits of each byte.")
+        .def("logits", &logits, "Logits [256] of the next byte.")
+        .def("write", &write_character, py::arg("sampler"), py::arg("end_allowed"), py::arg("room"),
+             "Write one character and return it; None if it needs more than `room` bytes.")
+        .def("save", &save, "The state as float32 bytes, and the pending bytes.")
+        .def("restore", &restore, py::arg("state"), py::arg("pending"));
 
-  m.def("write_bytes", &write_bytes, py::arg("sessions"), py::arg("samplers"), py::arg("end_allowed"),
-        "Write one byte in each session, all in one batch, and return them.");
-  m.def("exp_f32", &exp_f32, py::arg("isa"), py::arg("x"), "The exponential that inference uses, for tests.");
+    m.def("write_bytes", &write_bytes, py::arg("sessions"), py::arg("samplers"), py::arg("end_allowed"),
+          "Write one byte in each session, all in one batch, and return them.");
+    m.def("exp_f32", &exp_f32, py::arg("isa"), py::arg("x"),
+          "The exponential that inference uses, for tests.");
 }

@@ -12,44 +12,44 @@ namespace plm {
 
 // int32 sums of one row of a matrix product, and what turns them into floats: sums[n] * (inp * weights[n]).
 struct Sums {
-  const int32_t* sums;
-  const float* weights;  // scale of each weight row
-  float inp;             // scale of the input row
+    const int32_t* sums;
+    const float* weights;  // scale of each weight row
+    float inp;             // scale of the input row
 };
 
 struct Elementwise {
-  const char* name;
+    const char* name;
 
-  // out[n] = lead[n] * lead_scale + rest[n] * rest_scale (+ base[n], where there is a base).
-  void (*add_rows)(float* out, const float* base, const int8_t* lead, float lead_scale, const int8_t* rest,
-                   float rest_scale, int n);
+    // out[n] = lead[n] * lead_scale + rest[n] * rest_scale (+ base[n], where there is a base).
+    void (*add_rows)(float* out, const float* base, const int8_t* lead, float lead_scale, const int8_t* rest,
+                     float rest_scale, int n);
 
-  // quantized <- rmsnorm(x; gain); returns the scale of the quantized row.
-  float (*norm_quantize)(int8_t* quantized, float* scratch, const float* x, const float* gain, int n);
+    // quantized <- rmsnorm(x; gain); returns the scale of the quantized row.
+    float (*norm_quantize)(int8_t* quantized, float* scratch, const float* x, const float* gain, int n);
 
-  // The same with the convolution over this and the two previous characters in between. history: [2][n], oldest
-  // first, moved on by one; taps: [3][n].
-  float (*norm_conv_quantize)(int8_t* quantized, float* scratch, float* history, const float* x,
-                              const float* gain, const float* taps, int n);
+    // The same with the convolution over this and the two previous characters in between. history: [2][n],
+    // oldest first, moved on by one; taps: [3][n].
+    float (*norm_conv_quantize)(int8_t* quantized, float* scratch, float* history, const float* x,
+                                const float* gain, const float* taps, int n);
 
-  // Gated recurrence: in = [f; v; o], 3n sums; moves state[n] on; quantized <- state * silu(o).
-  float (*recurrence_quantize)(int8_t* quantized, float* scratch, float* state, const Sums* in,
-                               const float* bias, int n);
+    // Gated recurrence: in = [f; v; o], 3n sums; moves state[n] on; quantized <- state * silu(o).
+    float (*recurrence_quantize)(int8_t* quantized, float* scratch, float* state, const Sums* in,
+                                 const float* bias, int n);
 
-  // up = [g; p], 2n sums; quantized <- silu(g) * p.
-  float (*swiglu_quantize)(int8_t* quantized, float* scratch, const Sums* up, int n);
+    // up = [g; p], 2n sums; quantized <- silu(g) * p.
+    float (*swiglu_quantize)(int8_t* quantized, float* scratch, const Sums* up, int n);
 
-  // x += sums, as floats.
-  void (*residual)(float* x, const Sums* sums, int n);
+    // x += sums, as floats.
+    void (*residual)(float* x, const Sums* sums, int n);
 
-  // out = sums, as floats.
-  void (*dequantize)(float* out, const Sums* sums, int n);
+    // out = sums, as floats.
+    void (*dequantize)(float* out, const Sums* sums, int n);
 
-  // ln(sum of exp(logits)) as highest + ln(sum): returns the sum, at least 1, and stores the highest logit.
-  double (*sum_exp)(float* highest, const float* logits, int n);
+    // ln(sum of exp(logits)) as highest + ln(sum): returns the sum, at least 1, and stores the highest logit.
+    double (*sum_exp)(float* highest, const float* logits, int n);
 
-  // out = exp(x), relative error below 3e-7 for |x| <= 80 and clamped beyond. For tests.
-  void (*exp)(float* out, const float* x, int n);
+    // out = exp(x), relative error below 3e-7 for |x| <= 80 and clamped beyond. For tests.
+    void (*exp)(float* out, const float* x, int n);
 };
 
 extern const Elementwise elementwise_portable;

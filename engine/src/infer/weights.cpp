@@ -9,81 +9,81 @@ namespace {
 constexpr int kBytes = 256, kCharacters = 4096, kLeads = 257, kPairs = 1025, kTaps = 3;
 
 const cpu_vnni_kernels* select_kernels(const std::string& isa) {
-  const char* error = nullptr;
-  const cpu_vnni_kernels* kernels = cpu_vnni_select(isa.c_str(), &error);
-  if (kernels == nullptr) throw std::invalid_argument(error);
-  return kernels;
+    const char* error = nullptr;
+    const cpu_vnni_kernels* kernels = cpu_vnni_select(isa.c_str(), &error);
+    if (kernels == nullptr) throw std::invalid_argument(error);
+    return kernels;
 }
 
 // The widest float code that goes with the integer kernels: lowering those lowers this too.
 const Elementwise* select_elementwise(const cpu_vnni_kernels* kernels) {
 #if defined(__x86_64__)
-  const std::string name = kernels->name;
-  if (name == "avx512vnni" && __builtin_cpu_supports("avx512dq") && cpu_vnni_supported("avx2"))
-    return &elementwise_avx512;
-  if (name != "portable" && cpu_vnni_supported("avx2")) return &elementwise_avx2;
+    const std::string name = kernels->name;
+    if (name == "avx512vnni" && __builtin_cpu_supports("avx512dq") && cpu_vnni_supported("avx2"))
+        return &elementwise_avx512;
+    if (name != "portable" && cpu_vnni_supported("avx2")) return &elementwise_avx2;
 #else
-  (void)kernels;
+    (void)kernels;
 #endif
-  return &elementwise_portable;
+    return &elementwise_portable;
 }
 
 // Copies tensors out of the views that a model file gives.
 struct Reader {
-  const std::function<TensorView(const std::string&)>& tensor;
-  const cpu_vnni_kernels* kernels;
+    const std::function<TensorView(const std::string&)>& tensor;
+    const cpu_vnni_kernels* kernels;
 
-  TensorView checked(const std::string& name, size_t quantized, size_t floats) const {
-    const TensorView view = tensor(name);
-    if (view.quantized_count != quantized || view.float_count != floats)
-      throw std::invalid_argument("tensor " + name + " has another size than the config says");
-    return view;
-  }
+    TensorView checked(const std::string& name, size_t quantized, size_t floats) const {
+        const TensorView view = tensor(name);
+        if (view.quantized_count != quantized || view.float_count != floats)
+            throw std::invalid_argument("tensor " + name + " has another size than the config says");
+        return view;
+    }
 
-  std::vector<float> floats(const std::string& name, int count) const {
-    const float* values = checked(name, 0, size_t(count)).floats;
-    return {values, values + count};
-  }
+    std::vector<float> floats(const std::string& name, int count) const {
+        const float* values = checked(name, 0, size_t(count)).floats;
+        return {values, values + count};
+    }
 
-  Table table(const std::string& name, int rows, int width) const {
-    const TensorView view = checked(name, size_t(rows) * size_t(width), size_t(rows));
-    return {width,
-            {view.quantized, view.quantized + view.quantized_count},
-            {view.floats, view.floats + view.float_count}};
-  }
+    Table table(const std::string& name, int rows, int width) const {
+        const TensorView view = checked(name, size_t(rows) * size_t(width), size_t(rows));
+        return {width,
+                {view.quantized, view.quantized + view.quantized_count},
+                {view.floats, view.floats + view.float_count}};
+    }
 
-  Matrix matrix(const std::string& name, int N, int K) const {
-    const TensorView view = checked(name, size_t(N) * size_t(K), size_t(N));
-    Matrix matrix;
-    matrix.N = N;
-    matrix.K = K;
-    matrix.packed.reset(std::aligned_alloc(CPU_VNNI_ALIGNMENT, kernels->matmul_i8_packed_size(N, K)));
-    if (!matrix.packed) throw std::bad_alloc();
-    kernels->matmul_i8_pack(matrix.packed.get(), view.quantized, N, K);
-    matrix.scale.assign(view.floats, view.floats + view.float_count);
-    return matrix;
-  }
+    Matrix matrix(const std::string& name, int N, int K) const {
+        const TensorView view = checked(name, size_t(N) * size_t(K), size_t(N));
+        Matrix matrix;
+        matrix.N = N;
+        matrix.K = K;
+        matrix.packed.reset(std::aligned_alloc(CPU_VNNI_ALIGNMENT, kernels->matmul_i8_packed_size(N, K)));
+        if (!matrix.packed) throw std::bad_alloc();
+        kernels->matmul_i8_pack(matrix.packed.get(), view.quantized, N, K);
+        matrix.scale.assign(view.floats, view.floats + view.float_count);
+        return matrix;
+    }
 
-  // [D,3] in the file, [3][D] here, so that the taps of one character lie side by side.
-  std::vector<float> taps(const std::string& name, int width) const {
-    const float* values = checked(name, 0, size_t(width) * kTaps).floats;
-    std::vector<float> taps(size_t(width) * kTaps);
-    for (int i = 0; i < width; ++i)
-      for (int k = 0; k < kTaps; ++k) taps[size_t(k * width + i)] = values[i * kTaps + k];
-    return taps;
-  }
+    // [D,3] in the file, [3][D] here, so that the taps of one character lie side by side.
+    std::vector<float> taps(const std::string& name, int width) const {
+        const float* values = checked(name, 0, size_t(width) * kTaps).floats;
+        std::vector<float> taps(size_t(width) * kTaps);
+        for (int i = 0; i < width; ++i)
+            for (int k = 0; k < kTaps; ++k) taps[size_t(k * width + i)] = values[i * kTaps + k];
+        return taps;
+    }
 
-  SwiGlu swiglu(const std::string& name, int width, int hidden) const {
-    return {floats(name + ".norm", width), matrix(name + ".up", 2 * hidden, width),
-            matrix(name + ".down", width, hidden)};
-  }
+    SwiGlu swiglu(const std::string& name, int width, int hidden) const {
+        return {floats(name + ".norm", width), matrix(name + ".up", 2 * hidden, width),
+                matrix(name + ".down", width, hidden)};
+    }
 
-  Layer layer(int index, const Config& c) const {
-    const std::string prefix = "layers." + std::to_string(index), r = prefix + ".recurrence";
-    return {{floats(r + ".norm", c.width), taps(r + ".conv", c.width), floats(r + ".bias", c.state),
-             matrix(r + ".in", 3 * c.state, c.width), matrix(r + ".out", c.width, c.state)},
-            swiglu(prefix + ".swiglu", c.width, c.hidden)};
-  }
+    Layer layer(int index, const Config& c) const {
+        const std::string prefix = "layers." + std::to_string(index), r = prefix + ".recurrence";
+        return {{floats(r + ".norm", c.width), taps(r + ".conv", c.width), floats(r + ".bias", c.state),
+                 matrix(r + ".in", 3 * c.state, c.width), matrix(r + ".out", c.width, c.state)},
+                swiglu(prefix + ".swiglu", c.width, c.hidden)};
+    }
 };
 
 }  // namespace
@@ -91,18 +91,18 @@ struct Reader {
 Weights::Weights(const Config& c, const std::function<TensorView(const std::string&)>& tensor,
                  const std::string& isa)
     : config(c), kernels(select_kernels(isa)), elementwise(select_elementwise(kernels)) {
-  const Reader read{tensor, kernels};
-  lead_embedding = read.table("lead_embedding", kBytes, c.width);
-  char_embedding = read.table("char_embedding", kCharacters, c.width);
-  for (int i = 0; i < c.layers; ++i) layers.push_back(read.layer(i, c));
-  norm = read.floats("norm", c.width);
-  head_base = read.matrix("head.base", c.head_width, c.width);
-  prefix_lead = read.table("head.prefix_lead", kLeads, c.head_width);
-  prefix_pair = read.table("head.prefix_pair", kPairs, c.head_width);
-  for (int i = 0; i < c.head_layers; ++i)
-    head_layers.push_back(read.swiglu("head.layers." + std::to_string(i), c.head_width, c.head_hidden));
-  head_norm = read.floats("head.norm", c.head_width);
-  head_out = read.matrix("head.out", kBytes, c.head_width);
+    const Reader read{tensor, kernels};
+    lead_embedding = read.table("lead_embedding", kBytes, c.width);
+    char_embedding = read.table("char_embedding", kCharacters, c.width);
+    for (int i = 0; i < c.layers; ++i) layers.push_back(read.layer(i, c));
+    norm = read.floats("norm", c.width);
+    head_base = read.matrix("head.base", c.head_width, c.width);
+    prefix_lead = read.table("head.prefix_lead", kLeads, c.head_width);
+    prefix_pair = read.table("head.prefix_pair", kPairs, c.head_width);
+    for (int i = 0; i < c.head_layers; ++i)
+        head_layers.push_back(read.swiglu("head.layers." + std::to_string(i), c.head_width, c.head_hidden));
+    head_norm = read.floats("head.norm", c.head_width);
+    head_out = read.matrix("head.out", kBytes, c.head_width);
 }
 
 }  // namespace plm

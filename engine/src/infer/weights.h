@@ -14,63 +14,63 @@
 namespace plm {
 
 struct Config {
-  int width, layers, state, hidden, head_width, head_hidden, head_layers;
+    int width, layers, state, hidden, head_width, head_hidden, head_layers;
 };
 
 // A tensor as it comes from the model file: int8 values with a scale for each row, or floats alone.
 struct TensorView {
-  const int8_t* quantized;
-  const float* floats;  // the scales, where there are int8 values
-  size_t quantized_count, float_count;
+    const int8_t* quantized;
+    const float* floats;  // the scales, where there are int8 values
+    size_t quantized_count, float_count;
 };
 
 // weight[N,K] int8, packed for one table of kernels; scale[N].
 struct Matrix {
-  int N = 0, K = 0;
-  std::unique_ptr<void, void (*)(void*)> packed{nullptr, std::free};
-  std::vector<float> scale;
+    int N = 0, K = 0;
+    std::unique_ptr<void, void (*)(void*)> packed{nullptr, std::free};
+    std::vector<float> scale;
 };
 
 // An embedding table [rows, width], row-major.
 struct Table {
-  int width;
-  std::vector<int8_t> rows;
-  std::vector<float> scale;
+    int width;
+    std::vector<int8_t> rows;
+    std::vector<float> scale;
 
-  const int8_t* row(int i) const { return rows.data() + size_t(i) * size_t(width); }
+    const int8_t* row(int i) const { return rows.data() + size_t(i) * size_t(width); }
 };
 
 struct SwiGlu {
-  std::vector<float> norm;
-  Matrix up, down;
+    std::vector<float> norm;
+    Matrix up, down;
 };
 
 struct Recurrence {
-  std::vector<float> norm, taps, bias;  // taps: [3][D], oldest character first
-  Matrix in, out;
+    std::vector<float> norm, taps, bias;  // taps: [3][D], oldest character first
+    Matrix in, out;
 };
 
 struct Layer {
-  Recurrence recurrence;
-  SwiGlu swiglu;
+    Recurrence recurrence;
+    SwiGlu swiglu;
 };
 
 class Weights {
- public:
-  // `tensor` finds a tensor of the model by its name; the views need to last only during construction.
-  // `isa` as for cpu_vnni_select. Throws std::invalid_argument for one that cannot run here (with the reason)
-  // and for a tensor of another size than the config says.
-  Weights(const Config& config, const std::function<TensorView(const std::string&)>& tensor,
-          const std::string& isa);
+  public:
+    // `tensor` finds a tensor of the model by its name; the views need to last only during construction.
+    // `isa` as for cpu_vnni_select. Throws std::invalid_argument for one that cannot run here (with the
+    // reason) and for a tensor of another size than the config says.
+    Weights(const Config& config, const std::function<TensorView(const std::string&)>& tensor,
+            const std::string& isa);
 
-  Config config;
-  const cpu_vnni_kernels* kernels;
-  const Elementwise* elementwise;
-  Table lead_embedding, char_embedding, prefix_lead, prefix_pair;
-  std::vector<Layer> layers;
-  std::vector<float> norm, head_norm;
-  Matrix head_base, head_out;
-  std::vector<SwiGlu> head_layers;
+    Config config;
+    const cpu_vnni_kernels* kernels;
+    const Elementwise* elementwise;
+    Table lead_embedding, char_embedding, prefix_lead, prefix_pair;
+    std::vector<Layer> layers;
+    std::vector<float> norm, head_norm;
+    Matrix head_base, head_out;
+    std::vector<SwiGlu> head_layers;
 };
 
 }  // namespace plm

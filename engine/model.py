@@ -1,0 +1,106 @@
+"""A model loaded for inference. Find it by name or path, then open sessions on it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from engine import _core
+from engine.checkpoint import ModelFile, ModelFileError, quantize_rows, read_model
+from engine.config import ModelConfig, is_matrix
+from engine.scoring import Score, score_text
+from engine.session import Session
+
+BUNDLED = Path(__file__).parent / "models"
+_SUFFIX = ".safetensors"
+
+
+class Model:
+    """Weights that any number of sessions, in any threads, share. Use `Model.load`."""
+
+    def __init__(self, file: ModelFile, isa: str = "") -> None:
+        self.name = file.name
+        self.hash = file.hash
+        self.config: ModelConfig = file.config
+        self.card = file.card
+        self.path = file.path
+        self.dtype = file.dtype
+        sizes = {key: value for key, value in file.config.to_dict().items() if key not in ("arch", "conv")}
+        self.network = _core.Network(**sizes, tensors=_native_tensors(file), isa=isa)
+
+    @classmethod
+    def load(cls, name_or_path: str | os.PathLike[str]) -> Model:
+        """Load a model by its path, or by the name of one in PLM_MODEL_DIR or bundled with the engine.
+
+        A model that is not int8 is quantised on the way. PLM_ISA chooses a slower instruction set than the
+        best one here. Raises ModelFileError (which is a ValueError); ValueError for a wrong PLM_ISA.
+        """
+        file = read_model(find_model(name_or_path))
+        try:
+            return cls(file, os.environ.get("PLM_ISA", ""))
+        except ValueError as error:
+            raise ValueError(f"PLM_ISA: {error}") from None
+
+    @property
+    def parameters(self) -> int:
+        return self.config.parameters
+
+    @property
+    def isa(self) -> str:
+        """The instruction set in use: portable, avx2, avxvnni or avx512vnni."""
+        return str(self.network.isa)
+
+    def session(self, snapshot: bytes | None = None) -> Session:
+        """A new text, or the one that a snapshot was taken of. SnapshotError if it cannot be continued."""
+        return Session(self, snapshot)
+
+    def score(self, text: str | bytes) -> Score:
+        """The cost of a whole text, read as one document."""
+        return score_text(self, text)
+
+    def info(self) -> dict[str, Any]:
+        """What the model is, for people and for JSON."""
+        return {
+            "name": self.name,
+            "path": str(self.path),
+            "hash": self.hash,
+            "dtype": self.dtype,
+            "parameters": self.parameters,
+            "config": self.config.to_dict(),
+            "isa": self.isa,
+            "card": self.card,
+        }
+
+
+def find_model(name_or_path: str | os.PathLike[str]) -> Path:
+    """The file of a model; ModelFileError, naming those there are, if there is none."""
+    given = Path(name_or_path)
+    if given.suffix == _SUFFIX or given.name != str(name_or_path):
+        return given
+    for folder in _folders():
+        if (path := folder / f"{given}{_SUFFIX}").is_file():
+            return path
+    if given.is_file():
+        return given
+    names = sorted({path.stem for folder in _folders() for path in folder.glob(f"*{_SUFFIX}")})
+    known = f"there is {', '.join(names)}" if names else "there is none by name here"
+    raise ModelFileError(f"no model {str(given)!r}: {known}; or give the path of a file")
+
+
+def _folders() -> list[Path]:
+    own = os.environ.get("PLM_MODEL_DIR")
+    return ([Path(own)] if own else []) + [BUNDLED]
+
+
+def _native_tensors(file: ModelFile) -> dict[str, Any]:
+    """Each matrix as int8 values and scales, all else as float32."""
+    tensors: dict[str, Any] = {}
+    for name, shape in file.config.tensors.items():
+        if not is_matrix(name, shape):
+            tensors[name] = file.tensors[name]
+        elif file.dtype == "int8":
+            tensors[name] = (file.tensors[name], file.tensors[f"{name}.scale"])
+        else:
+            tensors[name] = quantize_rows(file.float32(name))
+    return tensors

@@ -1,0 +1,179 @@
+"""A text being read and written by a model: `feed`, `generate`, `score`, and snapshots of the state."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine import _core
+from engine.sampling import Sampler, StopStrings, TopE
+
+if TYPE_CHECKING:
+    from engine.model import Model
+
+USER_MARK = b"\xfd"
+ASSISTANT_MARK = b"\xfe"
+END_MARK = b"\xff"
+
+_MAGIC = b"PLMS"
+_VERSION = 1
+# magic, version, number of pending bytes, model hash, pending bytes, crc32 of all with this field zero
+_HEADER = struct.Struct("<4sHBx16s4sI")
+
+
+class SnapshotError(ValueError):
+    """A snapshot that is damaged, or another model's; the message says which."""
+
+
+class Session:
+    """One text, from an implicit end mark on. Not for two threads at once: RuntimeError.
+
+    `stop_reason` says how the last `generate` ended: "end" (the model drew the end mark), "stop" (a stop
+    string), "length" or "cancelled"; None before the first has ended.
+    """
+
+    def __init__(self, model: Model, snapshot: bytes | None = None) -> None:
+        self._model = model
+        self._native = _core.Session(model.network)
+        self._generating = False
+        self.stop_reason: str | None = None
+        if snapshot is not None:
+            self._restore(bytes(snapshot))
+
+    def feed(self, text: str | bytes) -> None:
+        """Read text. Bytes may be anything, marks included, and may end inside a character."""
+        self._refuse_while_generating()
+        self._native.feed(_to_bytes(text))
+
+    def score(self, text: str | bytes) -> float:
+        """Read text and return its cost in bits, under the model's full softmax over 256 bytes."""
+        return float(self.bits(text).sum())
+
+    def bits(self, text: str | bytes) -> NDArray[np.float64]:
+        """Read text and return the cost of each byte, [number of bytes]."""
+        self._refuse_while_generating()
+        bits: NDArray[np.float64] = self._native.score(_to_bytes(text))
+        return bits
+
+    def logits(self) -> NDArray[np.float32]:
+        """The model's logits for the next byte, [256], before any mask."""
+        logits: NDArray[np.float32] = self._native.logits()
+        return logits
+
+    def generate(
+        self,
+        max_bytes: int = 600,
+        sampler: Sampler | None = None,
+        seed: int | None = None,
+        stop: str | Iterable[str] = (),
+        stop_at_end: bool = True,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Iterator[str]:
+        """Write on, yielding one character at a time; what is yielded has been read by the session too.
+
+        At most `max_bytes` bytes are written. `sampler` is TopE() by default; with `seed` the text is always
+        the same. A stop string ends the text before it; the session is then as if it had not begun. With
+        `stop_at_end` the model may draw the end mark, which ends the text and is fed; else it cannot.
+        `cancel` is asked before each character. If bytes of an open character were fed, the first character
+        yielded is that one, completed.
+        """
+        if max_bytes < 0:
+            raise ValueError(f"max_bytes must be 0 or more, not {max_bytes}")
+        stops = tuple(dict.fromkeys((stop,) if isinstance(stop, str) else stop))
+        writer = (sampler or TopE()).start(seed)
+
+        def write(room: int) -> bytes | None:
+            character: bytes | None = self._native.write(writer, stop_at_end, room)
+            return character
+
+        return self._generate(write, max_bytes, StopStrings(stops), bool(stops), cancel or (lambda: False))
+
+    def snapshot(self) -> bytes:
+        """The session as bytes, from which `Model.session` continues exactly; a few kB whatever was read."""
+        state, pending = self._native.save()
+        fields = (_MAGIC, _VERSION, len(pending), self._model.hash.encode(), pending)
+        crc = zlib.crc32(_HEADER.pack(*fields, 0) + state)
+        return _HEADER.pack(*fields, crc) + bytes(state)
+
+    def _generate(
+        self,
+        write: Callable[[int], bytes | None],
+        room: int,
+        stops: StopStrings,
+        may_hold: bool,
+        cancel: Callable[[], bool],
+    ) -> Iterator[str]:
+        self._refuse_while_generating()
+        self._generating = True
+        reason = ended = "cancelled"
+        fed = len(self._native.save()[1])
+        # The state before each character that is written but not yielded yet: where the text turns out to
+        # end before them, or nobody asks for them, the session goes back to where the reader is.
+        ahead: deque[tuple[bytes, bytes]] = deque()
+        try:
+            while not cancel():
+                if may_hold:
+                    ahead.append(self._native.save())
+                character = write(room) if room > 0 else None
+                if character is None or character == END_MARK:
+                    ended = "length" if character is None else "end"
+                    if may_hold:
+                        ahead.pop()
+                    break
+                room, fed = room - (len(character) - fed), 0
+                text, stopped = stops.push(character.decode())
+                yield from _behind(text, ahead)
+                if stopped:
+                    ended = "stop"
+                    break
+            yield from _behind(stops.flush(), ahead)
+            reason = ended
+        finally:
+            if ahead:
+                self._native.restore(*ahead[0])
+            self.stop_reason = reason
+            self._generating = False
+
+    def _restore(self, snapshot: bytes) -> None:
+        if not snapshot.startswith(_MAGIC[: len(snapshot)]):
+            raise SnapshotError("not a snapshot: it does not begin with 'PLMS'")
+        if len(snapshot) < _HEADER.size:
+            raise SnapshotError(f"the snapshot is cut short, at {len(snapshot)} bytes")
+        _, version, size, model, pending, crc = _HEADER.unpack_from(snapshot)
+        if version != _VERSION:
+            raise SnapshotError(f"the snapshot is of version {version}, this engine reads {_VERSION}")
+        if model != self._model.hash.encode():
+            other = model.decode("ascii", "replace")
+            raise SnapshotError(f"the snapshot is of another model ({other}, this is {self._model.hash})")
+        state = snapshot[_HEADER.size :]
+        expected = len(self._native.save()[0])
+        if len(state) != expected:
+            raise SnapshotError(f"the snapshot holds {len(state)} bytes of state, this model has {expected}")
+        if zlib.crc32(_HEADER.pack(_MAGIC, version, size, model, pending, 0) + state) != crc:
+            raise SnapshotError("the snapshot is damaged: its checksum does not fit")
+        try:
+            self._native.restore(state, pending[:size])
+        except ValueError as error:
+            raise SnapshotError(f"the snapshot is damaged: {error}") from None
+
+    def _refuse_while_generating(self) -> None:
+        if self._generating:
+            raise RuntimeError("the session is generating: end or close that first")
+
+
+def _behind(text: str, ahead: deque[tuple[bytes, bytes]]) -> Iterator[str]:
+    """Yield the characters, forgetting for each the state before it."""
+    for character in text:
+        if ahead:
+            ahead.popleft()
+        yield character
+
+
+def _to_bytes(text: str | bytes) -> bytes:
+    return text.encode() if isinstance(text, str) else bytes(text)
