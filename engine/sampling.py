@@ -23,9 +23,9 @@ class Sampler:
     temperature: below 1 bolder for the likeliest candidate, above 1 for the others; 0 takes the likeliest.
         It changes the odds among the candidates, not who is one.
     repetition_penalty: 1 is off. If the last m characters of the answer already stand earlier in it, the
-        character that followed them there becomes penalty^m times less likely: a term said twice costs
-        little, a loop costs more with every character. It looks at repeated *sequences*, as common single
-        characters (的, 之, a comma) are no fault. 1.1 to 1.5 is a sensible range.
+        bytes of the character that followed them there become penalty^m times less likely: a term said
+        twice costs little, a loop costs more with every character. It looks at repeated *sequences*, as
+        common single characters (的, 之, a comma) are no fault. 1.1 to 1.5 is a sensible range.
     repetition_window: how many of the answer's last characters the penalty looks back on, 1 to 4096.
     """
 

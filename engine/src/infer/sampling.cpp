@@ -178,13 +178,13 @@ void RepetitionPenalty::see(const Character& character) {
 }
 
 void RepetitionPenalty::apply(double logits[256], const uint8_t* pending, int size) const {
-    double share[256] = {};  // m / n of the header: the largest, where several characters go on with a byte
+    int match[256] = {};  // the longest, where several characters go on with a byte
     for (const Seen& seen : seen_)
-        if (seen.match > 0 && begins_with(seen.character, pending, size)) {
-            double& s = share[seen.character.bytes[size]];
-            s = std::max(s, double(seen.match) / seen.character.size);
+        if (begins_with(seen.character, pending, size)) {
+            int& longest = match[seen.character.bytes[size]];
+            longest = std::max(longest, seen.match);
         }
-    for (int b = 0; b < 256; ++b) logits[b] -= share[b] * log_penalty_;
+    for (int b = 0; b < 256; ++b) logits[b] -= match[b] * log_penalty_;
 }
 
 Sampler::Sampler(const SamplerOptions& options, uint64_t seed)

@@ -53,13 +53,15 @@ struct SamplerOptions {
 // The classic penalty on every symbol that occurred lately is of no use here: on bytes it would punish E4 to
 // E9, the lead bytes of all Chinese, and on characters it would punish commas and 之 for being common. So
 // what is punished is *continuing* a repetition. If the last m characters of the answer also stand earlier in
-// the window, the character that followed them there is made penalty^m times less likely (m the longest such
-// match). A term said twice costs little, a loop costs more with every character until it breaks.
+// the window, each byte of the character that followed them there is made penalty^m times less likely (m the
+// longest such match). A term said twice costs little, a loop costs more with every character until it
+// breaks.
 //
-// The character's n bytes share this: each is made penalty^(m/n) times less likely, so the detour can begin
-// at the first byte. A penalty on the last byte alone would come too late, when only unrelated characters
-// that happen to share the first bytes are left. The window holds what was drawn in this answer, never the
-// question, whose words an answer has every reason to repeat.
+// Each byte and not the last alone: by the last one, only unrelated characters that happen to share the first
+// bytes are left to turn to. In a loop the model is sure of the character, so its first byte stands for it;
+// where the model is not sure, m is small, and so is what other characters with that first byte suffer. The
+// window holds what was drawn in this answer, never the question, whose words an answer has every reason to
+// repeat.
 class RepetitionPenalty {
   public:
     RepetitionPenalty(double penalty, int window);
