@@ -23,8 +23,10 @@ END_MARK = b"\xff"
 
 _MAGIC = b"PLMS"
 _VERSION = 1
-# magic, version, number of pending bytes, model hash, pending bytes, crc32 of all with this field zero
-_HEADER = struct.Struct("<4sHBx16s4sI")
+# magic, version, number of pending bytes, model hash, pending bytes; then the crc32 of all but itself
+_HEADER = struct.Struct("<4sHBx16s4s")
+_CRC = struct.Struct("<I")
+_STATE = _HEADER.size + _CRC.size
 
 
 class SnapshotError(ValueError):
@@ -97,9 +99,8 @@ class Session:
     def snapshot(self) -> bytes:
         """The session as bytes, from which `Model.session` continues exactly; a few kB whatever was read."""
         state, pending = self._native.save()
-        fields = (_MAGIC, _VERSION, len(pending), self._model.hash.encode(), pending)
-        crc = zlib.crc32(_HEADER.pack(*fields, 0) + state)
-        return _HEADER.pack(*fields, crc) + bytes(state)
+        header = _HEADER.pack(_MAGIC, _VERSION, len(pending), self._model.hash.encode(), pending)
+        return b"".join([header, _CRC.pack(zlib.crc32(header + state)), state])
 
     def _generate(
         self,
@@ -143,19 +144,19 @@ class Session:
     def _restore(self, snapshot: bytes) -> None:
         if not snapshot.startswith(_MAGIC[: len(snapshot)]):
             raise SnapshotError("not a snapshot: it does not begin with 'PLMS'")
-        if len(snapshot) < _HEADER.size:
+        if len(snapshot) < _STATE:
             raise SnapshotError(f"the snapshot is cut short, at {len(snapshot)} bytes")
-        _, version, size, model, pending, crc = _HEADER.unpack_from(snapshot)
+        _, version, size, model, pending = _HEADER.unpack_from(snapshot)
         if version != _VERSION:
             raise SnapshotError(f"the snapshot is of version {version}, this engine reads {_VERSION}")
         if model != self._model.hash.encode():
             other = model.decode("ascii", "replace")
             raise SnapshotError(f"the snapshot is of another model ({other}, this is {self._model.hash})")
-        state = snapshot[_HEADER.size :]
+        state = snapshot[_STATE:]
         expected = len(self._native.save()[0])
         if len(state) != expected:
             raise SnapshotError(f"the snapshot holds {len(state)} bytes of state, this model has {expected}")
-        if zlib.crc32(_HEADER.pack(_MAGIC, version, size, model, pending, 0) + state) != crc:
+        if (zlib.crc32(snapshot[: _HEADER.size] + state),) != _CRC.unpack_from(snapshot, _HEADER.size):
             raise SnapshotError("the snapshot is damaged: its checksum does not fit")
         try:
             self._native.restore(state, pending[:size])

@@ -1,0 +1,144 @@
+"""The step and the head: equal to the equations, and to the last bit the same however the work is cut."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine import Model, TopP, _core
+from engine.checkpoint import read_model, write_model
+from engine.config import ModelConfig
+from tests.engine import reference
+from tests.tiny_model import TINY, random_tensors
+
+# Sizes that are no multiple of 32, all different, and two layers in the head.
+ODD = ModelConfig(width=48, layers=3, state=16, hidden=80, head_width=64, head_hidden=16, head_layers=2)
+TEXT = "黄帝曰：人生有形，不離陰陽。What is qi? é𠀀\n氣者，\x00人之根本也；根絕則莖葉枯矣。".encode()
+BROKEN = b"\xe4\xb8\xe4\xb8\xad\xf0\x9f\xe0\x80\xed\xa0\x80\xc0\xff\xfd?\xfe\xf4\x90\xf5\x80\xf0\x9f\x98"
+MIXED = (TEXT + BROKEN) * 4
+
+
+@pytest.fixture(scope="module", params=[TINY, ODD], ids=["tiny", "odd"])
+def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("step") / "model.safetensors"
+    write_model(path, random_tensors(request.param, 3), request.param, {}, "step", "int8")
+    return path
+
+
+def load(path: Path, isa: str = "") -> Model:
+    return Model(read_model(path), isa)
+
+
+def test_each_step_equals_the_equations(path: Path) -> None:
+    """From the same state on: a difference in rounding to int8 would otherwise be carried along for ever."""
+    file = read_model(path)
+    equations = reference.Reference(file.float_tensors(), file.config, round_activations=True)
+    session = load(path).session()
+    logits, states = [], []
+    for i, (pending, closed) in enumerate(reference.cut(MIXED)):
+        logits.append(np.abs(session.logits() - equations.logits(pending)).max())
+        session.feed(MIXED[i : i + 1])
+        for character in closed:
+            equations.step(character)
+        floats = np.frombuffer(session.snapshot()[32:], np.float32)
+        if len(closed) == 1:
+            states.append(np.abs(equations.floats() - floats).max())
+        equations.set_floats(floats)
+    # Now and then float32 and float64 round an activation to neighbouring int8 values; else nothing shows.
+    assert np.quantile(logits, 0.95) < 2e-6
+    assert np.quantile(states, 0.95) < 2e-6
+    assert max(logits + states) < 0.2
+
+
+def test_a_long_text_costs_what_the_equations_say(path: Path) -> None:
+    file = read_model(path)
+    equations = reference.Reference(file.float_tensors(), file.config, round_activations=True)
+    expected = reference.bits(equations.read(MIXED), MIXED)
+    bits = load(path).session().bits(MIXED)
+    assert np.abs(bits - expected).max() < 1
+    assert bits.mean() == pytest.approx(expected.mean(), rel=2e-3)
+
+
+def test_int8_is_near_the_unquantised_model(tmp_path: Path) -> None:
+    tensors = random_tensors(TINY, 5)
+    write_model(tmp_path / "f32", tensors, TINY, {}, "f32", "f32")
+    expected = reference.bits(reference.Reference(tensors, TINY, round_activations=False).read(MIXED), MIXED)
+    score = Model.load(tmp_path / "f32").score(MIXED)
+    assert score.bits_per_byte == pytest.approx(expected.mean(), rel=0.01)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 63, 64, 65, 259, 260])
+def test_chunks_of_any_size_give_the_same_bits_and_state(path: Path, chunk: int) -> None:
+    model = load(path)
+    data = MIXED * 2
+    whole, pieces, silent = model.session(), model.session(), model.session()
+    expected = whole.bits(data)
+    found = [pieces.bits(data[i : i + chunk]) for i in range(0, len(data), chunk)]
+    for i in range(0, len(data), chunk):
+        silent.feed(data[i : i + chunk])
+    assert np.array_equal(np.concatenate(found), expected)
+    assert pieces.snapshot() == whole.snapshot() == silent.snapshot()
+
+
+@pytest.mark.parametrize("isa", _core.kernels_compiled())
+def test_every_instruction_set_gives_the_same_bits(path: Path, isa: str) -> None:
+    if isa not in _core.kernels_supported():
+        pytest.skip(f"this CPU has no {isa}")
+    portable, other = load(path, "portable").session(), load(path, isa).session()
+    assert np.array_equal(portable.bits(MIXED), other.bits(MIXED))
+    assert portable.snapshot() == other.snapshot()
+    assert np.array_equal(portable.logits(), other.logits())
+
+
+def test_the_float_code_follows_the_instruction_set(path: Path) -> None:
+    assert load(path, "portable").network.elementwise == "portable"
+    if "avx2" in _core.kernels_supported():
+        assert load(path, "avx2").network.elementwise == "avx2"
+
+
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 130])
+def test_a_batch_writes_what_each_session_writes_alone(path: Path, count: int) -> None:
+    model = load(path)
+
+    def begin() -> tuple[list[_core.Session], list[_core.Sampler]]:
+        sessions = [_core.Session(model.network) for _ in range(count)]
+        for i, session in enumerate(sessions):
+            session.feed(MIXED[i : 2 * i])
+        return sessions, [TopP().start(seed) for seed in range(count)]
+
+    together, samplers = begin()
+    written = [_core.write_bytes(together, samplers, False) for _ in range(12)]
+    alone, samplers = begin()
+    for _ in range(12):
+        for session, sampler in zip(alone, samplers, strict=True):
+            _core.write_bytes([session], [sampler], False)
+    assert [session.save() for session in together] == [session.save() for session in alone]
+    assert len({row[0] for row in written}) > 1
+
+
+def test_a_batch_refuses_sessions_that_do_not_belong_together(path: Path, model: Model) -> None:
+    first, other = _core.Session(load(path).network), _core.Session(model.network)
+    samplers = [TopP().start(0), TopP().start(1)]
+    with pytest.raises(ValueError, match="different models"):
+        _core.write_bytes([first, other], samplers, False)
+    with pytest.raises(RuntimeError, match="in use"):
+        _core.write_bytes([first, first], samplers, False)
+    with pytest.raises(ValueError, match="one sampler"):
+        _core.write_bytes([first], samplers, False)
+    first.feed(b"still usable")
+
+
+@pytest.mark.parametrize("isa", ["portable", "avx2", "avx512"])
+def test_the_exponential_is_as_good_as_stated(isa: str) -> None:
+    x = np.concatenate([np.linspace(-80, 80, 200_003), [0.0, -0.0, 1e-30]]).astype(np.float32)
+    try:
+        found = _core.exp_f32(isa, x)
+    except ValueError:
+        pytest.skip(f"this CPU has no {isa}")
+    exact = np.exp(x.astype(np.float64))
+    assert np.abs(found / exact - 1).max() < 3e-7
+    assert np.array_equal(found, _core.exp_f32("portable", x))
+    beyond = _core.exp_f32(isa, np.array([-1e9, -81, 81, 1e9, np.inf], np.float32))
+    assert np.array_equal(beyond, _core.exp_f32(isa, np.array([-80, -80, 80, 80, 80], np.float32)))
