@@ -6,7 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := .ci/constraints.txt
-PIP = $(BIN)/python -m pip install -q --disable-pip-version-check -c $(LOCK)
+# Not compiled ahead: most of the bytecode would never be used, and it is a quarter of the installation.
+PIP = $(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c $(LOCK)
 ARGS ?=
 MODEL ?= tcm
 

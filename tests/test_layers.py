@@ -9,8 +9,10 @@ import ast
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from fnmatch import fnmatch
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -246,6 +248,31 @@ def test_packages_and_their_data_are_all_named() -> None:
             if not path.endswith((".py", ".pyi", ".md")):
                 inside = path.removeprefix(f"{package}/")
                 assert any(fnmatch(inside, pattern) for pattern in patterns), path
+
+
+def required(*extras: str) -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = project["dependencies"] + [x for extra in extras for x in project["optional-dependencies"][extra]]
+    return {canonical(re.split(r"[^\w.-]", line)[0]) for line in lines}
+
+
+def canonical(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+@pytest.mark.parametrize(
+    ("folder", "extras"), [("bot", ()), ("engine", ("train",)), ("tests", ("train", "test"))]
+)
+def test_every_library_in_use_is_required(folder: str, extras: tuple[str, ...]) -> None:
+    """One that is only there because another library brings it along would vanish with that one."""
+    provided = packages_distributions()
+    ours = {"bot", "engine", "tests", *sys.stdlib_module_names}
+    for path in python_files(folder):
+        for library in tops(imports_of(path)) - ours:
+            sources = {canonical(source) for source in provided.get(library, [library])}
+            # Half of what Flask gives its users is Werkzeug, and of pydantic-settings pydantic.
+            sources |= {"werkzeug": {"flask"}, "pydantic": {"pydantic-settings"}}.get(library, set())
+            assert sources & required(*extras), f"{name(path)} imports {library}"
 
 
 def test_the_checks_see_what_they_should() -> None:

@@ -126,6 +126,8 @@ def test_image_runs_the_makefile() -> None:
     made = {word for line in instructions("RUN") for word in re.findall(r"(?:^|&&) *make ([a-z]+)", line)}
     assert made == {"build"}
     assert made <= targets
+    for arguments in re.findall(r"\.venv/bin/plm ([^&]+)", " ".join(instructions("RUN"))):
+        check_plm([word for word in arguments.split() if word != "--help"])
 
 
 def test_image_has_the_packages_the_makefile_asks_for() -> None:
