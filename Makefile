@@ -39,7 +39,7 @@ lint: $(VENV)/.lint  ## style and types, Python and C++
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy bot engine
-	git ls-files '*.c' '*.h' '*.cpp' '*.cu' | xargs -r $(BIN)/clang-format --dry-run -Werror
+	git ls-files '*.c' '*.h' '*.cpp' '*.inc' '*.inl' '*.cu' | xargs -r $(BIN)/clang-format --dry-run -Werror
 
 bench: build  ## speed on this machine
 	@exec $(BIN)/plm bench $(ARGS)

@@ -36,7 +36,10 @@ BASELINE = [
 ]
 LANGUAGE = {".c": ["-std=c11"], ".cpp": ["-std=c++17", "-fvisibility-inlines-hidden"]}
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
-AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx2", "-mfma", "-mprefer-vector-width=512"]
+AVX512 = [
+    *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx2", "-mfma"),
+    "-mprefer-vector-width=512",
+]
 # The trainer needs no equal bits across processors, but sums and fused products as vector code.
 TRAINING = ["-ffp-contract=fast", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math"]
 FLAGS_BY_SUFFIX = {

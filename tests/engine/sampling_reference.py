@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from engine._core import allowed_bytes
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from engine._core import allowed_bytes
 from engine.sampling import Greedy, MinP, Sampler, TopE, TopK, TopP, Typical
 
 Logits = NDArray[np.float32]

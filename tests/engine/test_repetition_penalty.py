@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from engine._core import Utf8Cutter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine._core import Utf8Cutter
 from engine.sampling import Greedy, TopP
 from tests.engine.sampling_reference import WHOLE, Logits, any_logits, drawn_from, probabilities
 

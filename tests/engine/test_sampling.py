@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine._core import Utf8Cutter, allowed_bytes, splitmix64
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from engine._core import Utf8Cutter, allowed_bytes, splitmix64
 from engine.sampling import SAMPLERS, Greedy, MinP, Sampler, TopE, TopK, TopP, Typical, sampler_by_name
 from tests.engine.sampling_reference import (
     WHOLE,

@@ -3,9 +3,10 @@
 from collections import defaultdict
 
 import pytest
-from engine._core import Utf8Cutter, allowed_bytes, character_rows
 from hypothesis import example, given
 from hypothesis import strategies as st
+
+from engine._core import Utf8Cutter, allowed_bytes, character_rows
 
 
 def is_prefix(data: bytes) -> bool:
