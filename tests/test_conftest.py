@@ -34,6 +34,7 @@ def test_required_things_are_not_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, required: str, summary: str
 ) -> None:
     monkeypatch.setenv("PLM_REQUIRE", required)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     (tmp_path / "conftest.py").write_text(HOUSE_RULES.read_text())
     (tmp_path / "test_it.py").write_text(TESTS)
     run = subprocess.run(

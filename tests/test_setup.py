@@ -1,0 +1,117 @@
+"""setup.py: flags by file name, and no file compiled without need. Run on a small tree of its own."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULE = """
+#include <Python.h>
+#include "infer/answer.h"
+extern "C" int kernel(void);
+static PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_core", 0, -1, 0, 0, 0, 0, 0};
+PyMODINIT_FUNC PyInit__core() {
+    PyObject* module = PyModule_Create(&definition);
+    PyModule_AddIntConstant(module, "answer", ANSWER);
+    PyModule_AddIntConstant(module, "kernel", kernel());
+    return module;
+}
+"""
+KERNEL = """
+int kernel(void) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+    return 2;
+#else
+    return 0;
+#endif
+}
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    shutil.copy(ROOT / "setup.py", tmp_path)
+    for path, text in {
+        "engine/__init__.py": "",
+        "engine/src/infer/bindings.cpp": MODULE,
+        "engine/src/infer/answer.h": "#define ANSWER 41\n",
+        "cpu_vnni/kernel_avx2.c": KERNEL,
+        "pyproject.toml": '[project]\nname = "x"\nversion = "1"\n[tool.setuptools]\npackages = ["engine"]\n',
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    return tmp_path
+
+
+def build(tree: Path, **environment: str) -> list[str]:
+    """The files that were compiled."""
+    run = subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    assert run.returncode == 0, run.stderr
+    return sorted(re.findall(r"^compile (\S+)$", run.stdout + run.stderr, re.MULTILINE))
+
+
+def constants(tree: Path) -> tuple[int, int]:
+    run = subprocess.run(
+        [sys.executable, "-c", "import engine._core as c; print(c.answer, c.kernel)"],
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answer, kernel = map(int, run.stdout.split())
+    return answer, kernel
+
+
+def touch_later(path: Path, text: str) -> None:
+    path.write_text(text)
+    later = path.stat().st_mtime + 5
+    os.utime(path, (later, later))
+
+
+def test_files_are_compiled_once_with_their_own_flags(tree: Path) -> None:
+    both = ["cpu_vnni/kernel_avx2.c", "engine/src/infer/bindings.cpp"]
+    assert build(tree) == both
+    assert constants(tree) == (41, 2 if platform.machine() == "x86_64" else 0)
+    assert build(tree) == []
+
+    touch_later(tree / "engine/src/infer/bindings.cpp", MODULE.replace("ANSWER)", "ANSWER + 1)"))
+    assert build(tree) == ["engine/src/infer/bindings.cpp"]
+    assert constants(tree)[0] == 42
+
+    touch_later(tree / "engine/src/infer/answer.h", "#define ANSWER 50\n")
+    assert build(tree) == both
+    assert constants(tree)[0] == 51
+
+
+def test_other_flags_get_objects_of_their_own(tree: Path) -> None:
+    assert len(build(tree)) == 2
+    assert len(build(tree, CFLAGS="-DANSWER_IS_UNUSED=1")) == 2
+    assert build(tree) == [], "the objects of the first build are still there"
+    assert constants(tree)[0] == 41
+
+
+def test_an_unknown_instruction_set_stops_the_build(tree: Path) -> None:
+    if platform.machine() != "x86_64":
+        pytest.skip("instruction-set files are empty here")
+    (tree / "cpu_vnni/kernel_avx9000.c").write_text("")
+    with pytest.raises(AssertionError, match="no flags are known for the instruction set avx9000"):
+        build(tree)
+
+
+def test_a_tree_without_training_sources_builds_what_is_there(tree: Path) -> None:
+    build(tree)
+    assert [path.name.split(".")[0] for path in (tree / "engine").glob("*.so")] == ["_core"]
