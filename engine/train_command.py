@@ -11,7 +11,7 @@ import click
 
 from engine.checkpoint import ModelFileError
 from engine.data import DataError, Text, load_text
-from engine.training import Budget, Run, TrainingError, check_inputs, load_config, summary
+from engine.training import Budget, Run, TrainingError, check_inputs, load_plan, summary
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -57,18 +57,17 @@ def train(
     if minutes is None and steps is None:
         raise click.UsageError("say how long: --minutes or --steps")
     try:
-        config, recipe = load_config(config_name)
-        recipe = replace(
-            recipe,
-            **{k: v for k, v in {"rate": rate, "seed": seed}.items() if v is not None},  # type: ignore[arg-type]
-        )
+        plan = load_plan(config_name)
+        recipe = plan.recipe
+        recipe = replace(recipe, rate=recipe.rate if rate is None else rate)
+        recipe = replace(recipe, seed=recipe.seed if seed is None else seed)
         texts = [load_text(path) for path in data]
         weights = shares(mix, texts)
-        check_inputs(config, initial, weights, texts)
+        check_inputs(plan.model, initial, weights, texts)
         run = Run(
             out=out,
             name=name or out.name.removesuffix(".safetensors").removesuffix("-bf16"),
-            config=config,
+            config=plan.model,
             recipe=recipe,
             budget=Budget(minutes, steps),
             texts=texts,
@@ -76,11 +75,12 @@ def train(
             valid=[load_text(path) for path in valid],
             threads=threads or len(os.sched_getaffinity(0)),
             initial=initial,
+            notes=plan.notes,
             report=click.echo,
         )
         if resume:
             run.resume()
-        click.echo(f"{config.parameters:,} parameters, {run.trainer.isa}, {run.threads} threads")
+        click.echo(f"{plan.model.parameters:,} parameters, {run.trainer.isa}, {run.threads} threads")
         run.train()
     except (DataError, TrainingError, ModelFileError, OSError, RuntimeError) as error:
         raise click.ClickException(str(error)) from None

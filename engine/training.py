@@ -66,7 +66,16 @@ class Budget:
         return max([*shares, *([steps / self.steps] if self.steps else [])], default=0.0)
 
 
-def load_config(name: str) -> tuple[ModelConfig, Recipe]:
+@dataclass(frozen=True)
+class Plan:
+    """A config file: what to build, how to train it, and what its card says beside the figures."""
+
+    model: ModelConfig
+    recipe: Recipe
+    notes: dict[str, str]
+
+
+def load_plan(name: str) -> Plan:
     """A bundled config by name, or a TOML file. Raises TrainingError naming what is wrong."""
     bundled = resources.files("engine") / "configs"
     known = sorted(p.name.removesuffix(".toml") for p in bundled.iterdir() if p.name.endswith(".toml"))
@@ -75,7 +84,8 @@ def load_config(name: str) -> tuple[ModelConfig, Recipe]:
         raise TrainingError(f"no config {name!r}: name one of {', '.join(known)} or a TOML file")
     try:
         parsed = tomllib.loads(source.read_text(encoding="utf-8"))
-        return ModelConfig(**parsed["model"]), Recipe(**parsed.get("train", {}))
+        recipe = Recipe(**parsed.get("train", {}))
+        return Plan(ModelConfig(**parsed["model"]), recipe, parsed.get("card", {}))
     except KeyError as error:
         raise TrainingError(f"{name}: section {error} is missing") from None
     except (tomllib.TOMLDecodeError, TypeError, ValueError) as error:
@@ -96,6 +106,7 @@ class Run:
     valid: Sequence[Text] = ()
     threads: int = 1
     initial: Path | None = None
+    notes: dict[str, str] = field(default_factory=dict)
     report: Callable[[str], None] = print
     checkpoint_minutes: float = 3.0
     record: Record = field(default_factory=Record)
@@ -176,7 +187,7 @@ class Run:
         write_atomically(self.folder / "state.safetensors", save(state))
 
     def write(self) -> None:
-        card = describe_run(self.record, self.texts, self.recipe, self.config, self.trainer.isa)
+        card = describe_run(self.record, self.texts, self.recipe, self.config, self.trainer.isa) | self.notes
         write_model(self.out, self.trainer.tensors(), self.config, card, self.name, "bf16")
         plot_losses(self.record, self.out.with_suffix(".png"), self.report)
 

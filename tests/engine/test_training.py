@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from engine import _train
 from engine.checkpoint import read_model
 from engine.data import Text, load_text
 from engine.train_command import train
-from engine.training import Budget, Run, TrainingError, load_config
+from engine.training import Budget, Run, TrainingError, load_plan
 
 PHRASE = "太阳之为病，脉浮，头项强痛而恶寒。桂枝三两，芍药三两，甘草二两，生姜三两，大枣十二枚。\n"
 
@@ -31,9 +31,9 @@ def text(tmp_path: Path) -> Text:
 @pytest.fixture
 def make_run(tmp_path: Path, text: Text) -> Callable[..., Run]:
     def make(out: str = "m", steps: int = 12, **settings: Any) -> Run:
-        config, recipe = load_config("tiny")
-        lines: list[str] = []
-        run = Run(tmp_path / f"{out}.safetensors", out, config, recipe, Budget(steps=steps), [text], [1.0])
+        plan, lines = load_plan("tiny"), list[str]()
+        place, budget = tmp_path / f"{out}.safetensors", Budget(steps=steps)
+        run = Run(place, out, plan.model, plan.recipe, budget, [text], [1.0], notes={"licence": "none"})
         return replace(run, report=lines.append, **settings)
 
     return make
@@ -48,6 +48,7 @@ def test_the_loss_falls(make_run: Callable[..., Run], text: Text) -> None:
     model = read_model(run.out)
     assert model.dtype == "bf16"
     assert model.card["stages"][0]["data"][0]["sha256"] == text.sha256
+    assert model.card["licence"] == "none"
     assert model.card["valid_bits_per_byte"] == run.record.valid
     assert run.out.with_suffix(".png").stat().st_size > 1000
 
@@ -134,10 +135,8 @@ def test_a_checkpoint_of_other_sizes_is_refused(make_run: Callable[..., Run], tm
 
 
 def test_settings_are_checked() -> None:
-    config, recipe = load_config("tiny")
-    from dataclasses import asdict
-
-    settings = asdict(recipe) | {"threads": 1}
+    plan = load_plan("tiny")
+    config, settings = plan.model, asdict(plan.recipe) | {"threads": 1}
     for change, message in [({"lanes": 3}, "multiple of shards"), ({"length": 1}, "at least 2 characters")]:
         with pytest.raises(ValueError, match=message):
             _train.Trainer(config.to_dict(), settings | change)
