@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,7 +76,7 @@ class Session:
         stop: str | Iterable[str] = (),
         stop_at_end: bool = True,
         cancel: Callable[[], bool] | None = None,
-    ) -> Iterator[str]:
+    ) -> Generator[str, None, None]:
         """Write on, yielding one character at a time; what is yielded has been read by the session too.
 
         At most `max_bytes` bytes are written. `sampler` is TopE() by default; with `seed` the text is always
@@ -109,7 +109,7 @@ class Session:
         stops: StopStrings,
         may_hold: bool,
         cancel: Callable[[], bool],
-    ) -> Iterator[str]:
+    ) -> Generator[str, None, None]:
         self._refuse_while_generating()
         self._generating = True
         reason = ended = "cancelled"

@@ -202,7 +202,7 @@ def test_closing_early_leaves_the_session_where_the_reader_was(model: Model) -> 
     session.feed(TEXT)
     pieces = session.generate(90, TopP(), 1, [whole[3:6] + "x"], stop_at_end=False)
     text = "".join(next(pieces) for _ in range(4))
-    pieces.close()  # type: ignore[attr-defined]
+    pieces.close()
     assert session.stop_reason == "cancelled"
     twin.feed(TEXT + text)
     assert twin.snapshot() == session.snapshot()

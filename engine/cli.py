@@ -1,0 +1,168 @@
+"""The engine's part of the command `plm`.
+
+Exit codes: 0 done, 1 failed with one line on stderr, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import click
+
+from engine.bench import bench_model, report
+from engine.chat import talk
+from engine.checkpoint import quantize_model
+from engine.model import Model
+from engine.sampling import SAMPLERS, Sampler, sampler_by_name
+from engine.train_command import train
+
+P = ParamSpec("P")
+
+
+@click.group()
+def main() -> None:
+    """Use and make models."""
+
+
+main.add_command(train)
+
+
+def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """What a user can mend is one line and exit code 1, not a traceback."""
+
+    @wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except BrokenPipeError:
+            raise  # click ends quietly when the reader has gone
+        except OSError as error:
+            raise click.ClickException(f"{error.filename or 'failed'}: {error.strerror}") from None
+        except ValueError as error:  # ModelFileError, a wrong PLM_ISA
+            raise click.ClickException(str(error)) from None
+
+    return wrapper
+
+
+def sampler_options(command: Callable[..., None]) -> Callable[..., None]:
+    """--sampler, --temperature, --seed; the command gets `sampler` and `seed`."""
+
+    @click.option("--sampler", "name", type=click.Choice(list(SAMPLERS)), default="top-e", show_default=True)
+    @click.option("--temperature", type=float, default=1.0, show_default=True)
+    @click.option("--seed", type=int, help="The same seed writes the same text.")
+    @wraps(command)
+    def wrapper(*args: Any, name: str, temperature: float, **kwargs: Any) -> None:
+        try:
+            sampler = sampler_by_name(name, temperature=temperature)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+        command(*args, sampler=sampler, **kwargs)
+
+    return wrapper
+
+
+@main.command()
+@click.argument("model")
+@click.option("--prompt", required=True, help="The text to continue.")
+@click.option("--max-bytes", type=click.IntRange(min=0), default=600, show_default=True)
+@sampler_options
+@one_line_errors
+def generate(model: str, prompt: str, max_bytes: int, sampler: Sampler, seed: int | None) -> None:
+    """Continue a text; prints what comes after --prompt."""
+    session = Model.load(model).session()
+    session.feed(prompt)
+    _stream(session.generate(max_bytes, sampler, seed))
+
+
+@main.command()
+@click.argument("model")
+@click.argument("file")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
+@one_line_errors
+def score(model: str, file: str, as_json: bool) -> None:
+    """How likely the text in FILE is, in bits per byte; - reads standard input."""
+    loaded = Model.load(model)
+    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    result = loaded.score(data)
+    if as_json:
+        click.echo(json.dumps(result.to_dict()))
+        return
+    click.echo(
+        f"{result.bits_per_byte:.4f} bits per byte over {result.bytes:,} bytes"
+        f" ({result.bytes_per_second:,.0f} bytes/s)"
+    )
+
+
+@main.command()
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="All of it as JSON.")
+@one_line_errors
+def info(model: str, as_json: bool) -> None:
+    """What a model is, what it was trained on, and how good it is."""
+    facts = Model.load(model).info()
+    if as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    card = facts.pop("card")
+    for key, value in _flat({**facts, **card}):
+        click.echo(f"{key:<24} {value}")
+
+
+@main.command()
+@click.argument("model", type=click.Path())
+@click.argument("out", type=click.Path())
+@one_line_errors
+def quantize(model: str, out: str) -> None:
+    """Write the int8 form of a bf16 or f32 model file."""
+    quantize_model(model, out)
+    before, after = (Path(path).stat().st_size for path in (model, out))
+    click.echo(f"{out}: {after:,} bytes, from {before:,}")
+
+
+@main.command()
+@click.option("--model", default=lambda: os.environ.get("PLM_MODEL", "tcm"), help="The model to run.")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
+@click.option("--seconds", type=float, default=1.0, show_default=True, help="For each figure.")
+@one_line_errors
+def bench(model: str, as_json: bool, seconds: float) -> None:
+    """How fast a model runs here, on one core."""
+    figures = bench_model(model, seconds)
+    click.echo(json.dumps(figures) if as_json else report(figures))
+
+
+@main.command()
+@click.argument("model", default=lambda: os.environ.get("PLM_MODEL", "tcm"))
+@click.option("--max-bytes", type=click.IntRange(min=1), default=1200, show_default=True)
+@sampler_options
+@one_line_errors
+def chat(model: str, max_bytes: int, sampler: Sampler, seed: int | None) -> None:
+    """Talk with a model in the terminal."""
+    talk(Model.load(model), sampler, seed, max_bytes)
+
+
+def _stream(pieces: Iterator[str]) -> None:
+    for piece in pieces:
+        click.echo(piece, nl=False)
+        sys.stdout.flush()
+    click.echo()
+
+
+def _flat(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            for i, item in enumerate(value):
+                yield from _flat({str(i): item}, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+if __name__ == "__main__":
+    main()
