@@ -13,6 +13,7 @@ from engine._core import allowed_bytes
 from engine.sampling import Greedy, MinP, Sampler, TopE, TopK, TopP, Typical
 
 Logits = NDArray[np.float32]
+TINY = 1e-300  # below this, NumPy goes on with subnormal numbers and the sampler says 0
 WHOLE = TopP(1.0)  # keeps everything: the model's own distribution
 
 samplers = st.one_of(
@@ -44,6 +45,7 @@ def probabilities(logits: Logits, pending: bytes = b"", end_allowed: bool = True
     z = logits[allowed].astype(np.float64)
     out = np.zeros(256)
     out[allowed] = np.exp(z - z.max())
+    out[out < TINY] = 0
     return out / out.sum()
 
 
@@ -56,4 +58,4 @@ def drawn_from(sampler: Sampler, logits: Logits, pending: bytes = b"", end: bool
 
 
 def kept_by(sampler: Sampler, logits: Logits, pending: bytes = b"", end: bool = True) -> set[int]:
-    return set(np.flatnonzero(drawn_from(sampler, logits, pending, end)).tolist())
+    return set(np.flatnonzero(drawn_from(sampler, logits, pending, end) > TINY).tolist())

@@ -63,6 +63,13 @@ def test_top_e_of_equally_likely_bytes_keeps_just_those(count: int) -> None:
     assert kept_by(TopE(0.5), logits) == half
 
 
+def test_top_e_is_not_led_astray_by_rounding() -> None:
+    assert 0.07 * 100 > 7  # in double precision
+    logits = np.full(256, -3e4, np.float32)
+    logits[list(allowed_bytes(b"", True))[:100]] = 0
+    assert len(kept_by(TopE(0.07), logits)) == 7
+
+
 def test_top_e_by_hand() -> None:
     logits = np.full(256, -3e4, np.float32)
     for byte, p in zip(b"abcd", (0.5, 0.25, 0.125, 0.125), strict=True):

@@ -1,0 +1,338 @@
+// Inference as C++, without Python around it, on arrays of exactly the size it needs, so that the sanitizers
+// see a read or write one too far. A tiny model of random weights is read, restored, written and batched with
+// every table of kernels that this CPU supports, and all must give the same bits.
+//
+// Usage: native_test, or native_test threads for sessions of one model in several threads. Prints what was
+// tested; exit status 1 at the first difference.
+#include <algorithm>
+#include <cfloat>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "engine/src/infer/session.h"
+
+using namespace plm;
+
+namespace {
+
+void check(bool good, const std::string& what) {
+    if (good) return;
+    std::fprintf(stderr, "native_test: %s\n", what.c_str());
+    std::exit(1);
+}
+
+template <typename Error, typename Call>
+void check_throws(Call call, const std::string& what) {
+    try {
+        call();
+    } catch (const Error&) {
+        return;
+    }
+    check(false, what + " is no error");
+}
+
+using Bytes = std::vector<uint8_t>;
+
+// Bytes that meet every rule of UTF-8, most of them malformed.
+Bytes random_bytes(SplitMix64& random, size_t count) {
+    static const uint8_t edges[] = {'a',  '\n', 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF,
+                                    0xC0, 0xC2, 0xDF, 0xE0, 0xE4, 0xED, 0xEF, 0xF0, 0xF1,
+                                    0xF4, 0xF5, 0xFD, 0xFE, 0xFF, 0x80, 0xBF, 0xBF};
+    Bytes bytes(count);
+    for (uint8_t& byte : bytes) byte = edges[random.next() % sizeof edges];
+    return bytes;
+}
+
+std::vector<float> random_floats(SplitMix64& random, size_t count, float scale) {
+    std::vector<float> floats(count);
+    for (float& x : floats) x = scale * float(2 * random.uniform() - 1);
+    return floats;
+}
+
+void cut_anything() {
+    SplitMix64 random{1};
+    for (size_t size = 0; size < 2000; ++size) {
+        const Bytes bytes = random_bytes(random, size % 97);
+        Bytes again;
+        Utf8Cutter cutter;
+        auto closed = std::make_unique<Character[]>(2);
+        for (const uint8_t byte : bytes) {
+            check(cutter.prefix_lead() <= 256 && cutter.prefix_pair() <= 1024, "a prefix has no row");
+            const int count = cutter.push(byte, closed.get());
+            for (int i = 0; i < count; ++i) {
+                check(closed[i].id() < 4096, "a character has no row");
+                again.insert(again.end(), closed[i].bytes, closed[i].bytes + closed[i].size);
+            }
+        }
+        if (cutter.flush(closed.get()))
+            again.insert(again.end(), closed[0].bytes, closed[0].bytes + closed[0].size);
+        check(again == bytes, "cutting lost bytes");
+    }
+}
+
+void sample_anything() {
+    SplitMix64 random{2};
+    for (int round = 0; round < 600; ++round) {
+        const auto keep = Keep(round % 6);
+        const double p = 0.01 + 0.99 * random.uniform();
+        const double amount = keep == Keep::kTopK ? double(1 + random.next() % 300) : p;
+        const double temperature = round % 5 == 0 ? 0.0 : 3 * random.uniform() + 1e-6;
+        Sampler sampler({keep, amount, temperature, 1 + random.uniform(), 1 + int(random.next() % 70)},
+                        random.next());
+        const float scales[] = {0, 1e-30f, 1, 20, 1e5f, FLT_MAX};
+        Utf8Cutter cutter;
+        for (int i = 0; i < 120; ++i) {
+            const std::vector<float> logits = random_floats(random, 256, scales[random.next() % 6]);
+            const ByteMask mask = allowed_bytes(cutter.pending, cutter.size, i % 2 == 0);
+            const uint8_t byte = sampler.draw(logits.data(), cutter, i % 2 == 0);
+            check(mask[byte], "a byte was drawn that is not allowed");
+            Character closed[2];
+            if (cutter.push(byte, closed) > 0) sampler.see(closed[0]);
+        }
+        std::vector<float> broken(256);
+        broken[size_t(round % 256)] = round % 2 ? NAN : INFINITY;
+        check_throws<std::domain_error>([&] { sampler.draw(broken.data(), cutter, true); }, "a broken logit");
+    }
+}
+
+// A model of random weights; each tensor lies in memory of its own.
+class RandomModel {
+  public:
+    explicit RandomModel(const Config& c) : config(c) {
+        rows("lead_embedding", 256, c.width);
+        rows("char_embedding", 4096, c.width);
+        for (int i = 0; i < c.layers; ++i) {
+            const std::string layer = "layers." + std::to_string(i), recurrence = layer + ".recurrence";
+            floats(recurrence + ".norm", c.width, 2);
+            floats(recurrence + ".conv", 3 * c.width, 1);
+            floats(recurrence + ".bias", c.state, 2);
+            rows(recurrence + ".in", 3 * c.state, c.width);
+            rows(recurrence + ".out", c.width, c.state);
+            swiglu(layer + ".swiglu", c.width, c.hidden);
+        }
+        floats("norm", c.width, 2);
+        rows("head.base", c.head_width, c.width);
+        rows("head.prefix_lead", 257, c.head_width);
+        rows("head.prefix_pair", 1025, c.head_width);
+        for (int i = 0; i < c.head_layers; ++i)
+            swiglu("head.layers." + std::to_string(i), c.head_width, c.head_hidden);
+        floats("head.norm", c.head_width, 2);
+        rows("head.out", 256, c.head_width);
+    }
+
+    std::shared_ptr<Network> network(const std::string& isa, const std::string& spoilt = "") const {
+        const auto find = [&](const std::string& name) {
+            const auto& tensor = tensors_.at(name);
+            const size_t missing = name == spoilt ? 1 : 0;
+            return TensorView{tensor.first.data(), tensor.second.data(), tensor.first.size(),
+                              tensor.second.size() - missing};
+        };
+        return std::make_shared<Network>(Weights(config, find, isa));
+    }
+
+    const Config config;
+
+  private:
+    void floats(const std::string& name, int count, float scale) {
+        tensors_[name].second = random_floats(random_, size_t(count), scale);
+    }
+    void rows(const std::string& name, int count, int width) {
+        auto& [values, scales] = tensors_[name];
+        values.resize(size_t(count) * size_t(width));
+        for (int8_t& value : values) value = int8_t(int(random_.next() % 255) - 127);
+        scales = random_floats(random_, size_t(count), 0.01f);
+        scales[0] = 0;  // nothing may be divided by a scale
+    }
+    void swiglu(const std::string& name, int width, int hidden) {
+        floats(name + ".norm", width, 2);
+        rows(name + ".up", 2 * hidden, width);
+        rows(name + ".down", width, hidden);
+    }
+
+    SplitMix64 random_{3};
+    std::map<std::string, std::pair<std::vector<int8_t>, std::vector<float>>> tensors_;
+};
+
+// What two runs must agree on, to the last bit.
+struct Trace {
+    std::vector<double> bits;
+    std::vector<float> state;
+    Bytes written;
+
+    bool operator==(const Trace& other) const {
+        return bits == other.bits && state == other.state && written == other.written;
+    }
+};
+
+Sampler hot_sampler(uint64_t seed) {
+    return {{Keep::kTopP, 1.0, 1.5, 1.2, 20}, seed};
+}
+
+void write(Session& session, Trace& trace) {
+    Sampler sampler = hot_sampler(7);
+    for (int i = 0; i < 60; ++i) {
+        Character character;
+        if (!session.write(sampler, true, 1 + i % 4, &character)) continue;
+        trace.written.insert(trace.written.end(), character.bytes, character.bytes + character.size);
+    }
+}
+
+void check_restore(const std::shared_ptr<Network>& network, Session& session, Trace& trace) {
+    std::string pending;
+    const std::vector<float> saved = session.save(&pending);
+    trace.state = saved;
+    Session restored(network);
+    check_throws<std::invalid_argument>([&] { restored.restore(saved.data(), saved.size() - 1, pending); },
+                                        "a state that is too short");
+    check_throws<std::invalid_argument>([&] { restored.restore(saved.data(), saved.size(), "\xE4\xBD\xA0"); },
+                                        "a whole character that is pending");
+    check_throws<std::invalid_argument>(
+        [&] { restored.restore(saved.data(), saved.size(), "\xE4\xBD\xA0\xE4"); }, "four pending bytes");
+    std::vector<float> broken = saved;
+    broken.back() = NAN;
+    check_throws<std::invalid_argument>([&] { restored.restore(broken.data(), broken.size(), pending); },
+                                        "a state with NaN");
+    restored.restore(saved.data(), saved.size(), pending);
+    Trace again;
+    write(session, trace);
+    write(restored, again);
+    check(trace.written == again.written, "a restored session writes another text");
+}
+
+// Texts around the size of a batch, read whole and in pieces, with and without scores.
+Trace read_and_write(const std::shared_ptr<Network>& network, uint64_t seed) {
+    SplitMix64 random{seed};
+    Trace trace;
+    Session whole(network), pieces(network), silent(network);
+    for (const size_t size : {0, 1, 2, 62, 63, 64, 65, 66, 129, 1000, 300}) {
+        Bytes bytes = random_bytes(random, size);
+        if (size == 1000)  // characters of four bytes: the most bytes that a batch can hold
+            for (size_t i = 0; i < size; ++i) bytes[i] = uint8_t("\xF0\x9F\x98\x80"[i % 4]);
+        std::vector<double> bits(size), bits_in_pieces;
+        whole.feed(bytes.data(), size, bits.data());
+        silent.feed(bytes.data(), size, nullptr);
+        for (size_t done = 0; done < size;) {
+            const size_t count = std::min(size - done, size_t(1 + random.next() % 90));
+            std::vector<double> some(count);
+            pieces.feed(Bytes(bytes.begin() + long(done), bytes.begin() + long(done + count)).data(), count,
+                        some.data());
+            bits_in_pieces.insert(bits_in_pieces.end(), some.begin(), some.end());
+            done += count;
+        }
+        check(bits == bits_in_pieces, "a text in pieces costs other bits than the whole");
+        trace.bits.insert(trace.bits.end(), bits.begin(), bits.end());
+    }
+    std::string pending;
+    check(whole.save(&pending) == pieces.save(&pending), "a text in pieces leaves another state");
+    check(whole.save(&pending) == silent.save(&pending), "scoring a text leaves another state");
+    std::vector<float> logits(256);
+    whole.logits(logits.data());
+    check_restore(network, whole, trace);
+    return trace;
+}
+
+// More sessions than fit in a batch, each of which must write what it writes alone.
+void write_together(const std::shared_ptr<Network>& network) {
+    constexpr size_t kSessions = kMaxRows + 7;
+    constexpr int kRounds = 40;
+    const auto start = [&](size_t i) {
+        auto session = std::make_unique<Session>(network);
+        SplitMix64 random{i};
+        const Bytes prompt = random_bytes(random, i);
+        session->feed(prompt.data(), prompt.size(), nullptr);
+        if (const uint8_t end = kEndMark; i % 2) session->feed(&end, 1, nullptr);
+        return session;
+    };
+    std::vector<std::unique_ptr<Session>> together;
+    std::vector<Sampler> samplers;
+    std::vector<Session*> session_pointers;
+    std::vector<Sampler*> sampler_pointers;
+    for (size_t i = 0; i < kSessions; ++i) together.push_back(start(i)), samplers.push_back(hot_sampler(i));
+    for (size_t i = 0; i < kSessions; ++i) {
+        session_pointers.push_back(together[i].get());
+        sampler_pointers.push_back(&samplers[i]);
+    }
+    std::vector<Bytes> texts(kSessions);
+    for (int round = 0; round < kRounds; ++round) {
+        Bytes drawn(kSessions);
+        Session::write_bytes(session_pointers, sampler_pointers, true, drawn.data());
+        for (size_t i = 0; i < kSessions; ++i) texts[i].push_back(drawn[i]);
+    }
+    for (size_t i = 0; i < kSessions; ++i) {
+        const auto alone = start(i);
+        Sampler sampler = hot_sampler(i);
+        for (Bytes& text = texts[i]; !text.empty();) {
+            uint8_t byte;
+            Session::write_bytes({alone.get()}, {&sampler}, true, &byte);
+            check(byte == text.front(), "a session in company writes another text than alone");
+            text.erase(text.begin());
+        }
+    }
+}
+
+const Config kConfigs[] = {
+    {32, 2, 48, 64, 16, 32, 1}, {48, 1, 16, 32, 80, 16, 2}, {16, 0, 16, 16, 16, 16, 0}};
+
+void run_models() {
+    for (const Config& config : kConfigs) {
+        const RandomModel model(config);
+        const Trace expected = read_and_write(model.network("portable"), 5);
+        for (const cpu_vnni_kernels* const* k = cpu_vnni_compiled; *k != nullptr; ++k) {
+            const std::string isa = (*k)->name;
+            if (!cpu_vnni_supported(isa.c_str())) continue;
+            check(read_and_write(model.network(isa), 5) == expected, isa + " gives other bits than portable");
+            write_together(model.network(isa));
+            if (&config == kConfigs) std::printf("%s\n", isa.c_str());
+        }
+        for (const char* name : {"lead_embedding", "norm", "head.out", "head.prefix_pair"})
+            check_throws<std::invalid_argument>([&] { model.network("portable", name); },
+                                                std::string(name) + " being too short");
+        check_throws<std::invalid_argument>([&] { model.network("abacus"); }, "an unknown instruction set");
+    }
+}
+
+// Sessions of one model in threads of their own; and one session in two threads, where one must be refused or
+// wait its turn, and never both go on.
+void run_threads() {
+    const RandomModel model(kConfigs[0]);
+    const auto network = model.network("");
+    const Trace expected = read_and_write(network, 5);
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i)
+        threads.emplace_back(
+            [&] { check(read_and_write(network, 5) == expected, "threads disturb each other"); });
+    for (std::thread& thread : threads) thread.join();
+
+    Session shared(network);
+    const Bytes text(3000, 'a');
+    const auto feed = [&] {
+        for (int i = 0; i < 20; ++i) try {
+                shared.feed(text.data(), text.size(), nullptr);
+            } catch (const std::logic_error&) {
+            }
+    };
+    std::thread first(feed), second(feed);
+    first.join();
+    second.join();
+    std::printf("threads\n");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc > 1 && std::string(argv[1]) == "threads") {
+        run_threads();
+        return 0;
+    }
+    cut_anything();
+    sample_anything();
+    run_models();
+    return 0;
+}
