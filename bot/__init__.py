@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask, Response, current_app, jsonify, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from bot.config import ConfigError, Settings, load_settings
 from bot.engines import Engine, LocalEngine, RemoteEngine
@@ -116,7 +116,10 @@ def _add_error_pages(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
-        response = sentence(error.code or 500, error.description or error.name)
+        text = "这里没有这个页面。 There is nothing at this address." if error.code == 404 else None
+        if text is None or error.description != NotFound.description:
+            text = error.description or error.name
+        response = sentence(error.code or 500, text)
         if error.code == 405 and "Allow" in (headers := dict(error.get_headers())):
             response.headers["Allow"] = headers["Allow"]
         return response

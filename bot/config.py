@@ -48,6 +48,12 @@ def _check_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _check_redis_url(value: str) -> str:
+    if not re.match(r"(rediss?://[^/\s]|unix://\S)", value):
+        raise ValueError("must be redis://host:port/0, rediss://… or unix:///path")
+    return value
+
+
 def _check_aes_key(value: str) -> str:
     try:
         good = len(value) == 43 and len(base64.b64decode(value + "=", validate=True)) == 32
@@ -67,6 +73,7 @@ def _check_signing_secret(value: str) -> str:
 
 
 Url = Annotated[str, BeforeValidator(lambda v: _check_url(v) if isinstance(v, str) else v)]
+RedisUrl = Annotated[str, BeforeValidator(lambda v: _check_redis_url(v) if isinstance(v, str) else v)]
 AesKey = Annotated[str, BeforeValidator(lambda v: _check_aes_key(v) if isinstance(v, str) else v)]
 SigningSecret = Annotated[
     str, BeforeValidator(lambda v: _check_signing_secret(v) if isinstance(v, str) else v)
@@ -94,11 +101,11 @@ class Settings(BaseSettings):
     )
 
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
+    port: int = Field(8000, ge=1, le=65535)
     model: str = "tcm"
     model_dir: Path | None = None
     data_dir: Path = Field(default_factory=default_data_dir)
-    redis_url: str | None = None
+    redis_url: RedisUrl | None = None
     engine_urls: Annotated[tuple[Url, ...], NoDecode, BeforeValidator(_split)] = ()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(48, ge=2, le=1000)  # a WeChat request may hold one for five seconds

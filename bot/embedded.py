@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import IO
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from bot.processes import die_with_parent
 
@@ -80,8 +82,12 @@ class EmbeddedStore:
             self._take_lock()
         except OSError as error:
             raise EmbeddedStoreError(f"PLM_DATA_DIR: {error}") from None
-        _wait_for_leftover(self.socket)
-        self._launch()
+        try:
+            _wait_for_leftover(self.socket)
+            self._launch()
+        except EmbeddedStoreError:
+            self.stop()
+            raise
         self._watch = threading.Thread(target=self._supervise, name="store", daemon=True)
         self._watch.start()
 
@@ -100,10 +106,12 @@ class EmbeddedStore:
             self._lock.close()
 
     def _take_lock(self) -> None:
-        self._lock = (self.directory / "lock").open("w")
+        lock = (self.directory / "lock").open("w")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = lock
         except OSError:
+            lock.close()
             raise EmbeddedStoreError(
                 f"PLM_DATA_DIR: {self.directory.parent} is in use by another plm serve; give this one its own"
             ) from None
@@ -164,8 +172,13 @@ def _socket_path(directory: Path) -> Path:
     return private / "plm.sock"
 
 
+def _client(path: Path) -> redis.Redis:
+    """Without the library's own retries, which take seconds."""
+    return redis.Redis(unix_socket_path=str(path), socket_timeout=0.5, retry=Retry(NoBackoff(), 0))
+
+
 def _answers(path: Path) -> bool:
-    client = redis.Redis(unix_socket_path=str(path), socket_timeout=0.5, socket_connect_timeout=0.5)
+    client = _client(path)
     try:
         return bool(client.ping())
     except redis.RedisError:
@@ -176,7 +189,7 @@ def _answers(path: Path) -> bool:
 
 def _wait_for_leftover(path: Path) -> None:
     """A server whose parent was killed is still writing its last lines: two on one file would spoil it."""
-    client = redis.Redis(unix_socket_path=str(path), socket_timeout=0.5, socket_connect_timeout=0.5)
+    client = _client(path)
     end = time.monotonic() + START_TIMEOUT
     while _listens(path):
         if time.monotonic() > end:

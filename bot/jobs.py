@@ -183,11 +183,17 @@ class _Runner:
                 self._bell.wait(timeout)
 
     def run(self) -> None:
-        while not self.jobs.stopping:
+        token = ""
+        while True:
+            if self.jobs.stopping:
+                if token:
+                    self.store.release(self.conversation, token)
+                return
             work = self.store.take(self.conversation, self.owner)
             if isinstance(work, str):
                 return
-            self.token = work.token
+            token = work.token
+            self.token = token
             try:
                 self._answer(work)
             except LeaseLostError:

@@ -233,6 +233,13 @@ return 1
 """
 
 
+# token
+_RELEASE = """
+if redis.call('GET', base .. 'lease') == ARGV[1] then redis.call('DEL', base .. 'lease') end
+return 1
+"""
+
+
 class StoreDownError(Exception):
     """Redis cannot be reached, or does not take writes, for now."""
 
@@ -249,8 +256,12 @@ class Store:
         bodies = {
             "ask": _ASK, "command": _COMMAND, "more": _MORE, "reply": _REPLY, "take": _TAKE,
             "enough": _ENOUGH, "progress": _PROGRESS, "finish": _FINISH, "give_up": _GIVE_UP,
+            "release": _RELEASE,
         }  # fmt: skip
         self._scripts = {name: self.client.register_script(_COMMON + body) for name, body in bodies.items()}
+
+    def close(self) -> None:
+        self.client.close()
 
     def ping(self) -> None:
         self._try(self.client.ping)
@@ -336,6 +347,10 @@ class Store:
     def give_up(self, conversation: Conversation, work: Work, error: str) -> bool:
         """End the job as failed; with an empty error, hand it back for another process to take."""
         return bool(self._run("give_up", conversation, work.token, work.id, error))
+
+    def release(self, conversation: Conversation, token: str) -> None:
+        """Give the lease back before its time, with the queue as it is."""
+        self._run("release", conversation, token)
 
     def turns(
         self, conversation: Conversation, last: int = 200, talk: int | None = None

@@ -1,0 +1,141 @@
+"""Settings: the environment over the file over defaults; a wrong value is one line that names it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bot.config import ConfigError, load_settings, unknown_variables
+from tests.service import free_port
+
+KEY = "A" * 43
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("PLM_"):
+            monkeypatch.delenv(name)
+
+
+def put(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv("PLM_" + name, value)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"PORT": "eight"}, "PLM_PORT"),
+        ({"PORT": "99999"}, "PLM_PORT"),
+        ({"REDIS_URL": "localhost:6379"}, "PLM_REDIS_URL"),
+        ({"THREADS": "0"}, "PLM_THREADS"),
+        ({"DEVICE": "tpu"}, "PLM_DEVICE"),
+        ({"DEVICE": "cuda"}, "PLM_DEVICE"),
+        ({"LOG_LEVEL": "loud"}, "PLM_LOG_LEVEL"),
+        ({"SAMPLER": "best"}, "PLM_SAMPLER"),
+        ({"ENGINE_URLS": "http://a:1,b:2"}, "PLM_ENGINE_URLS"),
+        ({"WECHAT_TOKEN": "ab"}, "PLM_WECHAT_TOKEN"),
+        ({"WECHAT_TOKEN": "AAAAA", "WECHAT_AES_KEY": "A" * 42}, "PLM_WECHAT_AES_KEY"),
+        ({"WECHAT_TOKEN": "AAAAA", "WECHAT_AES_KEY": KEY}, "PLM_WECHAT_APPID"),
+        ({"WECHAT_AES_KEY": KEY, "WECHAT_APPID": "wx"}, "PLM_WECHAT_TOKEN"),
+        ({"WECHAT_TOKEN": "AAAAA", "WECHAT_MODE": "safe"}, "PLM_WECHAT_AES_KEY"),
+        ({"WECHAT_TOKEN": "AAAAA", "WECHAT_AES_KEY_PREVIOUS": KEY}, "PLM_WECHAT_AES_KEY"),
+        (
+            {"WECHAT_TOKEN": "AAAAA", "WECHAT_APPID": "wx", "WECHAT_AES_KEY": KEY, "WECHAT_MODE": "plain"},
+            "PLM_WECHAT_MODE",
+        ),
+        ({"WECHAT_PUSH": "1"}, "PLM_WECHAT_PUSH"),
+        ({"WEBHOOK_FORMS_URL": "http://a"}, "PLM_WEBHOOK_FORMS_SECRET"),
+        ({"WEBHOOK_FORMS_SECRET": "whsec_"}, "PLM_WEBHOOK_FORMS_SECRET"),
+        ({"WEBHOOK_FORMS_SECRET": "whsec_AAAA", "WEBHOOK_FORMS_URL": "ftp://a"}, "PLM_WEBHOOK_FORMS_URL"),
+        ({"CONFIG": "/nowhere.toml"}, "PLM_CONFIG"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, str], named: str
+) -> None:
+    put(monkeypatch, values)
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(named + ":")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_secret_is_not_in_the_complaint(monkeypatch: pytest.MonkeyPatch) -> None:
+    put(monkeypatch, {"WECHAT_TOKEN": "AAAAA", "WECHAT_AES_KEY": "hidden", "WEBHOOK_FORMS_SECRET": "whsec_#"})
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert "hidden" not in str(caught.value)
+    assert "#" not in str(caught.value)
+
+
+def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "plm.toml"
+    file.write_text(
+        'port = 81\nmodel = "zh"\nengine_urls = ["http://a:1/"]\n[webhooks.forms]\nsecret = "whsec_AAAA"\n'
+    )
+    put(monkeypatch, {"CONFIG": str(file), "PORT": "82", "WEBHOOK_FORMS_URL": "http://b"})
+    settings = load_settings()
+    assert (settings.port, settings.model, settings.engine_urls) == (82, "zh", ("http://a:1",))
+    assert (settings.webhooks["forms"].secret, settings.webhooks["forms"].url) == (
+        ("whsec_AAAA",),
+        "http://b",
+    )
+
+
+@pytest.mark.parametrize("line", ["prot = 1", "port = ", 'port = "x"'])
+def test_a_wrong_file_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str) -> None:
+    (tmp_path / "plm.toml").write_text(line)
+    put(monkeypatch, {"CONFIG": str(tmp_path / "plm.toml")})
+    with pytest.raises(ConfigError, match=r"^PLM_(CONFIG|PORT): .*$"):
+        load_settings()
+
+
+def test_an_empty_variable_is_an_absent_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    put(monkeypatch, {"PORT": "", "REDIS_URL": "", "WECHAT_TOKEN": "", "WEBHOOK_X_SECRET": ""})
+    settings = load_settings()
+    assert (settings.port, settings.redis_url, settings.webhooks) == (8000, None, {})
+
+
+def test_with_a_key_and_no_mode_only_encrypted_messages_are_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().wechat_mode_in_force == "plain"
+    put(monkeypatch, {"WECHAT_TOKEN": "AAAAA", "WECHAT_APPID": "wx", "WECHAT_AES_KEY": KEY})
+    assert load_settings().wechat_mode_in_force == "safe"
+
+
+def test_two_webhook_secrets_are_valid_while_one_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    put(monkeypatch, {"WEBHOOK_MY_FORMS_SECRET": "whsec_AAAA, whsec_BBBB"})
+    assert load_settings().webhooks["my_forms"].secret == ("whsec_AAAA", "whsec_BBBB")
+
+
+def test_mistyped_names_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    put(monkeypatch, {"PROT": "1", "RATE_LIMIT": "5", "PORT": "1", "WEBHOOK_A_SECRET": "x", "ISA": "avx2"})
+    assert unknown_variables() == ["PLM_PROT", "PLM_RATE_LIMIT"]
+
+
+@pytest.mark.parametrize(
+    ("command", "values", "line"),
+    [
+        ("serve", {"PLM_PORT": "x"}, "PLM_PORT"),
+        ("web", {}, "PLM_REDIS_URL"),
+        ("web", {"PLM_REDIS_URL": "nonsense"}, "PLM_REDIS_URL"),
+        ("serve", {"PLM_MODEL": "no-such-model"}, "no-such-model"),
+        ("serve", {"PLM_HOST": "203.0.113.1"}, "PLM_HOST"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start(
+    tmp_path: Path, command: str, values: dict[str, str], line: str
+) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PLM_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "bot.cli", command], env={**kept, "PLM_DATA_DIR": str(tmp_path), "PLM_PORT": str(free_port()), **values},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert line in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr

@@ -1,0 +1,129 @@
+"""The store that comes along: found, private, started again, and its data there after kill -9."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import redis
+
+from bot import embedded
+from bot.embedded import EmbeddedStore, EmbeddedStoreError, find_server
+from tests.service import wait_until
+
+
+def client(store: EmbeddedStore) -> redis.Redis:
+    return redis.Redis.from_url(store.url, socket_timeout=1)
+
+
+def test_what_was_written_survives_kill_9_and_the_server_comes_back(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path)
+    store.start()
+    with client(store) as connection:
+        for number in range(500):
+            connection.rpush("list", number)
+        killed = store.pid
+        assert killed
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: embedded._answers(store.socket), 5, "the store is back")
+        assert connection.llen("list") == 500
+    assert store.pid != killed
+    store.stop()
+    again = EmbeddedStore(tmp_path)
+    again.start()
+    with client(again) as connection:
+        assert connection.llen("list") == 500
+    again.stop()
+
+
+def test_only_this_user_can_reach_it_and_only_by_its_socket(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path)
+    store.start()
+    assert store.directory.stat().st_mode & 0o777 == 0o700
+    assert store.socket.stat().st_mode & 0o777 == 0o700
+    with client(store) as connection:
+        assert connection.config_get("port") == {"port": "0"}
+        assert connection.config_get("append*")["appendonly"] == "yes"
+    store.stop()
+    assert not embedded._answers(store.socket)
+
+
+def test_two_on_one_data_directory_is_an_error_that_says_so(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path)
+    store.start()
+    with pytest.raises(EmbeddedStoreError, match=r"PLM_DATA_DIR: .* is in use"):
+        EmbeddedStore(tmp_path).start()
+    store.stop()
+    second = EmbeddedStore(tmp_path)
+    second.start()
+    second.stop()
+
+
+def test_a_path_too_long_for_a_socket_gets_a_short_private_one(tmp_path: Path) -> None:
+    data = tmp_path / ("d" * 60) / ("e" * 60)
+    store = EmbeddedStore(data)
+    store.start()
+    assert len(os.fsencode(store.socket)) <= embedded.SOCKET_PATH_LIMIT
+    assert store.socket.parent.stat().st_mode & 0o777 == 0o700
+    with client(store) as connection:
+        assert connection.ping()
+    store.stop()
+    store.socket.parent.rmdir()
+
+
+def test_a_directory_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EmbeddedStoreError, match=r"^PLM_DATA_DIR: .*file"):
+        EmbeddedStore(tmp_path / "file").start()
+
+
+def test_a_server_on_path_is_preferred_and_none_at_all_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(EmbeddedStoreError, match="PLM_REDIS_URL"):
+        find_server()
+    (tmp_path / "redis-server").symlink_to("/bin/true")
+    (tmp_path / "redis-server").chmod(0o755)
+    assert find_server() == str(tmp_path / "redis-server")
+
+
+def test_a_server_that_cannot_start_says_where_to_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "find_server", lambda: "/bin/false")
+    with pytest.raises(EmbeddedStoreError, match=r"did not start: see .*server\.log"):
+        EmbeddedStore(tmp_path).start()
+
+
+def test_it_goes_when_its_owner_is_killed_and_the_next_start_waits_for_it(tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from bot.embedded import EmbeddedStore\n"
+        "store = EmbeddedStore(Path(sys.argv[1])); store.start(); print(store.pid, flush=True); time.sleep(60)"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout
+    left = int(owner.stdout.readline())
+    store = EmbeddedStore(tmp_path)
+    with client_at(tmp_path) as connection:
+        connection.set("kept", 1)
+    owner.kill()
+    owner.wait()
+    owner.stdout.close()
+    began = time.monotonic()
+    store.start()
+    assert time.monotonic() - began < 5
+    with client(store) as connection:
+        assert connection.get("kept") == b"1"
+    assert store.pid != left
+    store.stop()
+
+
+def client_at(data: Path) -> redis.Redis:
+    return redis.Redis(unix_socket_path=str(data / "store" / "plm.sock"), socket_timeout=1)

@@ -1,0 +1,291 @@
+"""The store against a real server: each turn once, leases with fences, replies settled once, everything expires."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot import store as store_module
+from bot.embedded import EmbeddedStore
+from bot.records import Conversation, Work, short_id
+from bot.store import Store, StoreDownError
+
+TALKER = Conversation("wechat", "oUser1")
+
+
+def ask(store: Store, message_id: str, question: str = "桂枝汤？", nonce: str = "") -> None:
+    store.ask(TALKER, message_id, nonce or uuid.uuid4().hex, question)
+
+
+def take(store: Store, owner: str = "me") -> Work:
+    work = store.take(TALKER, owner)
+    assert isinstance(work, Work), work
+    return work
+
+
+def answer(store: Store, message_id: str, text: str, question: str = "桂枝汤？") -> None:
+    ask(store, message_id, question)
+    work = take(store)
+    assert work.id == message_id
+    assert store.finish(TALKER, work, text, "end", f"hash-{message_id}", b"state")
+    assert store.take(TALKER, "me") == "idle"
+
+
+def contents(store: Store) -> list[tuple[str, str]]:
+    return [(turn["role"], turn["content"]) for turn in store.turns(TALKER)]
+
+
+def test_a_message_that_comes_again_is_one_turn_and_one_more_attempt(store: Store) -> None:
+    for attempt in (1, 2, 3):
+        assert store.ask(TALKER, "m1", f"nonce{attempt}", "问").attempts == attempt
+    assert contents(store) == [("user", "问")]
+    assert store.waiting(TALKER) == ["m1"]
+
+
+def test_a_command_sent_twice_for_want_of_an_answer_counts_one_attempt(store: Store) -> None:
+    assert store.ask(TALKER, "m1", "same", "问").attempts == 1
+    assert store.ask(TALKER, "m1", "same", "问").attempts == 1
+
+
+def test_twenty_threads_with_one_message_make_one_turn(store: Store) -> None:
+    threads = [threading.Thread(target=ask, args=(store, "m1")) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert contents(store) == [("user", "桂枝汤？")]
+    assert store.job(TALKER, "m1").attempts == 20
+
+
+def test_an_answer_is_appended_once_however_often_it_is_finished(store: Store) -> None:
+    ask(store, "m1")
+    work = take(store)
+    for _ in range(3):
+        assert store.finish(TALKER, work, "答", "end", "p", b"s")
+    assert contents(store) == [("user", "桂枝汤？"), ("assistant", "答")]
+    assert store.job(TALKER, "m1").status == "done"
+
+
+def test_the_lease_is_held_by_one_and_lost_to_the_next_fence(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "LEASE_MS", 60)
+    ask(store, "m1")
+    first = take(store, "a")
+    assert store.take(TALKER, "b") == "busy"
+    time.sleep(0.1)
+    second = take(store, "b")
+    assert (second.id, second.starts) == ("m1", 2)
+    assert not store.progress(TALKER, first.token, "m1", "旧")
+    assert not store.finish(TALKER, first, "旧答", "end", "p", b"")
+    assert store.finish(TALKER, second, "新答", "end", "p", b"")
+    assert contents(store)[1:] == [("assistant", "新答")]
+
+
+def test_a_lease_that_ran_out_untaken_is_still_good_for_the_answer(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "LEASE_MS", 30)
+    ask(store, "m1")
+    work = take(store)
+    time.sleep(0.06)
+    assert store.finish(TALKER, work, "答", "end", "p", b"")
+
+
+def test_a_late_heartbeat_does_not_bring_back_a_lease_that_was_given_back(store: Store) -> None:
+    ask(store, "m1")
+    work = take(store)
+    store.finish(TALKER, work, "答", "end", "p", b"")
+    assert store.take(TALKER, "me") == "idle"
+    assert not store.progress(TALKER, work.token)
+    assert not store.job(TALKER, "m1").owned
+
+
+def test_messages_are_taken_in_order_and_one_that_keeps_killing_is_given_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "LEASE_MS", 1)
+    ask(store, "m1")
+    ask(store, "m2")
+    for starts in range(1, store_module.MAX_STARTS + 1):
+        work = take(store, f"owner{starts}")
+        assert (work.id, work.starts) == ("m1", starts)
+        time.sleep(0.01)
+    assert take(store, "last").id == "m2"
+    assert store.job(TALKER, "m1").status == "failed"
+
+
+def test_a_failed_message_sent_again_is_tried_again_and_stays_one_turn(store: Store) -> None:
+    ask(store, "m1")
+    store.give_up(TALKER, take(store), "broken")
+    assert store.job(TALKER, "m1").error == "broken"
+    ask(store, "m1")
+    assert take(store).id == "m1"
+    assert contents(store) == [("user", "桂枝汤？")]
+
+
+def test_the_state_is_valid_for_exactly_the_turns_it_has_read(store: Store) -> None:
+    answer(store, "m1", "答")
+    ask(store, "m2")
+    work = take(store)
+    assert (work.state, work.prefix) == (b"state", "hash-m1")
+    store.finish(TALKER, work, "答二", "end", "hash-m2", b"")
+    ask(store, "m3")
+    assert take(store).state is None
+
+
+def test_a_state_that_is_too_large_is_not_kept(store: Store) -> None:
+    ask(store, "m1")
+    store.finish(TALKER, take(store), "答", "end", "p", b"x" * (store_module.MAX_STATE + 1))
+    ask(store, "m2")
+    work = take(store)
+    assert (work.state, work.prefix) == (None, "p")
+
+
+def test_new_begins_a_talk_without_the_turns_before(store: Store) -> None:
+    answer(store, "m1", "答")
+    assert store.command(TALKER, "m2", "n", "new", "好的").reply == "好的"
+    assert store.command(TALKER, "m2", "n2", "new", "又").reply == "好的"
+    assert store.talk(TALKER) == 1
+    ask(store, "m3")
+    work = take(store)
+    assert (work.talk, work.prefix, work.state) == (1, "", None)
+    assert [turn["message_id"] for turn in store.turns(TALKER, talk=1)] == ["m3"]
+    assert len(store.turns(TALKER)) == 3  # nothing is thrown away
+
+
+def test_an_answer_that_ends_after_new_belongs_to_the_talk_before(store: Store) -> None:
+    ask(store, "m1")
+    work = take(store)
+    store.command(TALKER, "m2", "n", "new", "好的")
+    store.finish(TALKER, work, "答", "end", "old", b"state")
+    ask(store, "m3")
+    assert (take(store).prefix, store.turns(TALKER, talk=0)[-1]["content"]) == ("", "答")
+
+
+def test_only_the_first_message_of_a_conversation_carries_the_notice(store: Store) -> None:
+    assert store.ask(TALKER, "m1", "n", "一").notice
+    assert store.ask(TALKER, "m1", "n2", "一").notice  # its retry says the same
+    assert not store.ask(TALKER, "m2", "n", "二").notice
+
+
+def test_a_reply_is_settled_once_and_its_bytes_are_handed_out_once(store: Store) -> None:
+    answer(store, "m1", "甲乙丙丁")
+    assert store.reply(TALKER, "m1", "m1", 0, 3, "甲", True) == "甲"
+    assert store.reply(TALKER, "m1", "m1", 0, 6, "甲乙", True) == "甲"
+    store.more(TALKER, "c1", "n")
+    store.more(TALKER, "c2", "n")
+    assert store.reply(TALKER, "c1", "m1", 3, 6, "乙", True) == "乙"
+    assert store.reply(TALKER, "c2", "m1", 3, 6, "乙", True) is None  # taken meanwhile
+    assert store.reply(TALKER, "c2", "m1", 6, 12, "丙丁", False) == "丙丁"
+    assert store.more(TALKER, "c3", "n").source == ""
+
+
+def test_more_goes_on_with_the_newest_answer_shown_in_part_and_stays_bound_to_it(store: Store) -> None:
+    for message_id in ("m1", "m2", "m3"):
+        answer(store, message_id, "甲乙丙丁")
+    store.reply(TALKER, "m1", "m1", 0, 3, "甲", True)
+    store.reply(TALKER, "m2", "m2", 0, 3, "甲", True)
+    store.reply(TALKER, "m3", "m3", 0, 12, "甲乙丙丁", False)
+    first = store.more(TALKER, "c1", "n")
+    assert (first.source, first.latest) == ("m2", False)
+    store.reply(TALKER, "c1", "m2", 3, 12, "乙丙丁", False)
+    assert store.more(TALKER, "c1", "n2").source == "m2"  # its retry
+    assert store.more(TALKER, "c2", "n").source == "m1"
+
+
+def test_more_gives_an_answer_that_was_never_handed_out(store: Store) -> None:
+    answer(store, "m1", "答")
+    wish = store.more(TALKER, "c1", "n")
+    assert (wish.source, wish.latest) == ("m1", True)
+
+
+def test_every_key_expires_and_lies_in_one_slot(store: Store) -> None:
+    answer(store, "m1", "甲乙")
+    store.reply(TALKER, "m1", "m1", 0, 3, "甲", True)
+    store.more(TALKER, "c1", "n")
+    store.command(TALKER, "h1", "n", "help", "用法")
+    ask(store, "m2")
+    take(store)
+    keys = [key.decode() for key in store.client.keys()]
+    assert {key.split(":")[3] for key in keys} == {"meta", "turns", "queue", "lease", "state", "open", "job"}
+    assert all(key.startswith("plm:{wechat:oUser1}:") for key in keys)
+    assert all(store.client.pttl(key) > 0 for key in keys)
+
+
+@given(st.text(max_size=30))
+def test_any_user_name_makes_one_hash_tag_of_its_own(name: str) -> None:
+    name = name.encode("utf-8", "replace").decode()
+    base = Conversation("page", name).base
+    assert base.count("{") == base.count("}") == 1
+    assert base.split("{")[1].split("}")[0] == Conversation("page", name).id
+    assert Conversation("page", name).id != Conversation("page", name + "}").id
+
+
+def test_long_message_ids_are_bounded_and_stay_apart() -> None:
+    assert short_id("24") == "24"
+    assert len(short_id("x" * 1000)) < 100
+    assert short_id("x" * 1000) != short_id("x" * 1001)
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[EmbeddedStore]:
+    server = EmbeddedStore(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_a_frozen_server_is_reported_within_a_second(own_server: EmbeddedStore) -> None:
+    store, pid = Store(own_server.url), own_server.pid
+    assert pid
+    store.ping()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for call in (store.ping, lambda: ask(store, "m1"), lambda: store.job(TALKER, "m1")):
+            began = time.monotonic()
+            with pytest.raises(StoreDownError):
+                call()
+            assert time.monotonic() - began < 0.9
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        store.close()
+
+
+def test_a_server_that_refuses_writes_counts_as_away(own_server: EmbeddedStore) -> None:
+    store = Store(own_server.url)
+    store.client.config_set("maxmemory", "1")
+    with pytest.raises(StoreDownError, match="refuses"):
+        ask(store, "m1")
+    store.client.config_set("maxmemory", "0")
+    ask(store, "m1")
+    store.close()
+
+
+def test_no_server_is_reported_at_once_and_nothing_is_needed_to_heal(tmp_path: Path) -> None:
+    server = EmbeddedStore(tmp_path)
+    store = Store(f"unix://{tmp_path}/store/plm.sock")
+    began = time.monotonic()
+    with pytest.raises(StoreDownError):
+        store.ping()
+    assert time.monotonic() - began < 0.5
+    server.start()
+    store.ping()
+    store.close()
+    server.stop()
+
+
+def test_a_programming_error_is_not_taken_for_an_absent_server(store: Store) -> None:
+    store.client.set(TALKER.base + "turns", "not a list")
+    with pytest.raises(redis.ResponseError):
+        store.turns(TALKER)
