@@ -21,15 +21,12 @@ log = logging.getLogger("bot")
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """What a user can mend is one line and exit code 1, not a traceback."""
-    import engine
     from bot.embedded import EmbeddedStoreError
     from bot.store import StoreDownError
 
     try:
         yield
-    except (ConfigError, EmbeddedStoreError, StoreDownError, engine.ModelFileError) as error:
-        raise click.ClickException(str(error)) from None
-    except FileNotFoundError as error:
+    except (ConfigError, EmbeddedStoreError, StoreDownError) as error:
         raise click.ClickException(str(error)) from None
 
 

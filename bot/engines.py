@@ -13,12 +13,12 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import requests
 
 import engine
-from bot.config import Settings
+from bot.config import ConfigError, Settings
 
 log = logging.getLogger(__name__)
 
@@ -53,19 +53,13 @@ class Engine(Protocol):
         """None if answers can be had, else one line why not."""
 
 
-def make_sampler(settings: Settings) -> Any:
-    kinds = {
-        "top-e": engine.TopE, "top-p": engine.TopP, "top-k": engine.TopK, "min-p": engine.MinP,
-        "typical": engine.Typical, "greedy": engine.Greedy,
-    }  # fmt: skip
-    return kinds[settings.sampler](temperature=settings.temperature)
-
-
 class LocalEngine:
     """engine.Model in this process. `delay` seconds before each character are for trying out slow
     machines."""
 
-    def __init__(self, model: Any, sampler: Any, max_bytes: int, delay: float = 0.0) -> None:
+    def __init__(
+        self, model: engine.Model, sampler: engine.Sampler, max_bytes: int, delay: float = 0.0
+    ) -> None:
         self.model = model
         self.sampler = sampler
         self.max_bytes = max_bytes
@@ -73,8 +67,14 @@ class LocalEngine:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> LocalEngine:
-        model = engine.Model.load(settings.model_file)
-        return cls(model, make_sampler(settings), settings.max_bytes, settings.engine_delay_ms / 1000)
+        try:
+            model = engine.Model.load(settings.model_file)
+        except engine.ModelFileError as error:
+            raise ConfigError(f"PLM_MODEL: {error}") from None
+        except ValueError as error:  # names PLM_ISA
+            raise ConfigError(str(error)) from None
+        sampler = engine.sampler_by_name(settings.sampler, temperature=settings.temperature)
+        return cls(model, sampler, settings.max_bytes, settings.engine_delay_ms / 1000)
 
     def ready(self) -> str | None:
         return None
@@ -89,15 +89,13 @@ class LocalEngine:
             yield piece
         if session.stop_reason != "end":
             session.feed(engine.END_MARK)  # the answer is over for the next turn all the same
-        yield Finished(session.snapshot(), session.stop_reason)
+        yield Finished(session.snapshot(), session.stop_reason or "")
 
-    def _session(self, prompt: Prompt) -> Any:
+    def _session(self, prompt: Prompt) -> engine.Session:
         if prompt.state:
             try:
                 session = self.model.session(prompt.state)
-            except (
-                engine.SnapshotError
-            ) as error:  # another model's, or of an older version: read it all again
+            except engine.SnapshotError as error:  # another model's, or of an older version
                 log.info("the kept state does not fit (%s): reading the transcript", error)
             else:
                 session.feed(prompt.tail)
@@ -120,6 +118,9 @@ class RemoteEngine:
         self._http = requests.Session()
         self._http.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=64))
         self._http.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=64))
+
+    def close(self) -> None:
+        self._http.close()
 
     def order(self, conversation: str) -> list[str]:
         return sorted(self.urls, key=lambda url: hashlib.sha256(f"{url}\n{conversation}".encode()).digest())

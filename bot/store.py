@@ -302,7 +302,7 @@ class Store:
         meanwhile as the reply to another message.
         """
         held = self._run("reply", conversation, message_id, source, start, end, reply, int(more))
-        return None if held is None else held.decode()
+        return None if held is None else str(held, "utf-8")
 
     def job(self, conversation: Conversation, message_id: str) -> Job:
         def read() -> list[Any]:
@@ -366,9 +366,8 @@ class Store:
 
     def waiting(self, conversation: Conversation) -> list[str]:
         """Ids of the messages that are not answered yet, in order."""
-        return [
-            row.decode() for row in self._try(lambda: self.client.lrange(conversation.base + "queue", 0, -1))
-        ]
+        rows = self._try(lambda: self.client.lrange(conversation.base + "queue", 0, -1))
+        return [str(row, "utf-8") for row in rows]
 
     def _aged(self, message_id: str, fields: list[bytes]) -> Job:
         pairs = dict(zip(fields[::2], fields[1::2], strict=True))

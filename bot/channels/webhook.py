@@ -73,9 +73,9 @@ def _read(body: bytes) -> tuple[str, str, str]:
     user = message["user"].encode("utf-8", "replace").decode()
     if len(user) > MAX_USER:
         raise BadRequest(f"'user' is longer than {MAX_USER} characters")
-    message_id = message.get("id") or request.headers["webhook-id"]
-    if not isinstance(message_id, str | int):
-        raise BadRequest("'id' must be a text")
+    message_id = request.headers["webhook-id"] if message.get("id") is None else message["id"]
+    if not isinstance(message_id, str | int) or message_id == "":
+        raise BadRequest("'id' must be a text that is not empty")
     return user, message["text"], str(message_id).encode("utf-8", "replace").decode()
 
 

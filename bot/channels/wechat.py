@@ -14,6 +14,7 @@ import base64
 import hashlib
 import hmac
 import logging
+import re
 import secrets
 import time
 import uuid
@@ -44,6 +45,8 @@ ANSWER_BY = 4.5  # seconds after a request came in: what is answered now still a
 HOLD = 5.3  # seconds: the platform has hung up by then, and will ask again
 LAST_AFTER = 9.0  # seconds after the first request: this must be the last one, whatever became of the second
 MAX_REPLY = 1800  # bytes of text
+# What people's keyboards get past the platform and no XML parser takes.
+NOT_XML = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 # What a user does on purpose; the platform's own events (position, delivery reports …) expect no answer.
 ANSWERED_EVENTS = ("click", "scan", "pic_", "location_select")
 
@@ -270,6 +273,7 @@ def _fields(body: bytes) -> dict[str, str]:
 
 
 def _parse(body: bytes) -> Any:
+    body = NOT_XML.sub(b"", body)
     fields = _fields(body)
     for name in ("ToUserName", "FromUserName", "MsgType", "CreateTime"):
         if not fields.get(name):

@@ -11,8 +11,8 @@ from bot.engines import Finished, Prompt
 class ScriptedEngine:
     """Answers each prompt with answer(prompt), one character at a time, and remembers the prompts.
 
-    `gate`, while cleared, holds it before the next character; `faults` are raised first, one per stream, after
-    half of the answer. Its state is everything it has read and said, so that a test can see both.
+    `gate`, while cleared, holds it before the next character; `faults` are raised first, one per stream,
+    after half of the answer. Its state is everything it has read and said, so that a test can see both.
     """
 
     def __init__(self, answer: Callable[[Prompt], str] = lambda prompt: "好。") -> None:

@@ -132,10 +132,14 @@ def test_a_wrong_setting_stops_the_start(
     tmp_path: Path, command: str, values: dict[str, str], line: str
 ) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PLM_")}
+    environment = {**kept, "PLM_DATA_DIR": str(tmp_path), "PLM_PORT": str(free_port()), **values}
     done = subprocess.run(
-        [sys.executable, "-m", "bot.cli", command], env={**kept, "PLM_DATA_DIR": str(tmp_path), "PLM_PORT": str(free_port()), **values},
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        [sys.executable, "-m", "bot.cli", command],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 1
     assert line in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr

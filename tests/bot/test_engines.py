@@ -1,0 +1,154 @@
+"""Engines with a real (tiny) model: in process and over HTTP they say the same."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from werkzeug.serving import make_server
+
+import engine
+from bot import dialogue
+from bot.config import Settings
+from bot.engine_host import create_engine_app
+from bot.engines import EngineDownError, Finished, LocalEngine, Prompt, RemoteEngine
+from tests.bot.scripted import ScriptedEngine
+from tests.tiny_model import write_tiny_model
+
+MAX_BYTES = 90
+QUESTION = dialogue.question_bytes("桂枝汤？")
+HISTORY = dialogue.turn_bytes("您好", "您好！")
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> LocalEngine:
+    model = engine.Model.load(write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.safetensors"))
+    return LocalEngine(model, engine.TopE(), MAX_BYTES)
+
+
+Serve = Callable[[Flask], str]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    servers = []
+
+    def start(app: Flask) -> str:
+        server = make_server("127.0.0.1", 0, app, threaded=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def prompt(state: bytes | None = None, history: bytes = HISTORY, seed: int = 7) -> Prompt:
+    return Prompt("wechat:o1", state, QUESTION, lambda: history, seed)
+
+
+def run(some: LocalEngine | RemoteEngine | ScriptedEngine, asked: Prompt) -> tuple[str, Finished]:
+    events = list(some.stream(asked, lambda: False))
+    assert isinstance(events[-1], Finished)
+    return "".join(event for event in events[:-1] if isinstance(event, str)), events[-1]
+
+
+def test_a_state_says_the_same_as_the_transcript_it_has_read(local: LocalEngine) -> None:
+    session = local.model.session()
+    session.feed(HISTORY)
+    from_state = run(local, prompt(session.snapshot(), b"not needed"))
+    assert from_state == run(local, prompt())
+    assert from_state[0] != run(local, prompt(history=b""))[0]
+
+
+def test_after_an_answer_the_state_has_read_it_and_the_end_mark(local: LocalEngine) -> None:
+    text, finished = run(local, prompt())
+    session = local.model.session()
+    session.feed(HISTORY + QUESTION + text.encode() + engine.END_MARK)
+    assert finished.state == session.snapshot()
+    assert len(text.encode()) <= MAX_BYTES
+
+
+def test_a_state_of_another_model_is_not_used(local: LocalEngine, tmp_path: Path) -> None:
+    other = engine.Model.load(write_tiny_model(tmp_path / "other.safetensors", seed=1))
+    assert run(local, prompt(other.session().snapshot())) == run(local, prompt())
+    assert run(local, prompt(b"rubbish")) == run(local, prompt())
+
+
+def test_a_cancelled_answer_ends_with_what_there_is(local: LocalEngine) -> None:
+    said: list[str] = []
+    for event in local.stream(prompt(), lambda: len(said) >= 3):
+        if isinstance(event, Finished):
+            assert event.stop == "cancelled"
+        else:
+            said.append(event)
+    assert len(said) == 3
+
+
+def test_a_host_says_what_the_model_in_this_process_says(local: LocalEngine, serve: Serve) -> None:
+    remote = RemoteEngine((serve(create_engine_app(Settings(), local)),))
+    assert remote.ready() is None
+    first = run(remote, prompt())
+    assert first == run(local, prompt())
+    state = first[1].state
+    assert run(remote, prompt(state, seed=8)) == run(local, prompt(state, seed=8))
+    remote.close()
+
+
+def test_a_host_with_another_model_is_sent_the_transcript(
+    local: LocalEngine, serve: Serve, tmp_path: Path
+) -> None:
+    other = engine.Model.load(write_tiny_model(tmp_path / "other.safetensors", seed=1))
+    remote = RemoteEngine((serve(create_engine_app(Settings(), local)),))
+    assert run(remote, prompt(other.session().snapshot())) == run(local, prompt())
+    remote.close()
+
+
+def test_a_conversation_keeps_its_host_and_goes_to_the_next_when_it_is_gone(serve: Serve) -> None:
+    urls = {
+        name: serve(create_engine_app(Settings(), ScriptedEngine(lambda _, n=name: n))) for name in "甲乙丙"
+    }
+    remote = RemoteEngine(tuple(urls.values()))
+    names = {url: name for name, url in urls.items()}
+    favourite = names[remote.order("wechat:o1")[0]]
+    assert {run(remote, prompt())[0] for _ in range(3)} == {favourite}
+    assert len({remote.order(f"wechat:o{number}")[0] for number in range(50)}) == 3
+    without = RemoteEngine(tuple(url for url in urls.values() if url != urls[favourite]))
+    for number in range(50):  # only what the lost host had moves
+        order = [url for url in remote.order(f"c{number}") if url != urls[favourite]]
+        assert without.order(f"c{number}") == order
+    gone = RemoteEngine(("http://127.0.0.1:1", urls["甲"]))
+    assert run(gone, prompt())[0] == "甲"
+    assert gone.ready() is None
+    for some in (remote, without, gone):
+        some.close()
+
+
+def test_a_host_that_breaks_off_is_an_absent_engine(serve: Serve) -> None:
+    broken = ScriptedEngine(lambda _: "桂枝汤")
+    broken.faults = [RuntimeError("out of order")]
+    remote = RemoteEngine((serve(create_engine_app(Settings(), broken)),))
+    with pytest.raises(EngineDownError):
+        run(remote, prompt())
+    assert run(remote, prompt())[0] == "桂枝汤"
+    remote.close()
+
+
+def test_no_host_at_all_is_an_absent_engine() -> None:
+    remote = RemoteEngine(("http://127.0.0.1:1",))
+    assert "127.0.0.1:1" in (remote.ready() or "")
+    with pytest.raises(EngineDownError):
+        run(remote, prompt())
+    remote.close()
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"state": None, "feed": "!", "seed": 1}, {"state": None, "feed": "", "seed": "x"}, []]
+)
+def test_a_host_refuses_what_it_cannot_read(local: LocalEngine, body: object) -> None:
+    assert create_engine_app(Settings(), local).test_client().post("/stream", json=body).status_code == 400
