@@ -366,8 +366,8 @@ class Store:
 
     def waiting(self, conversation: Conversation) -> list[str]:
         """Ids of the messages that are not answered yet, in order."""
-        rows = self._try(lambda: self.client.lrange(conversation.base + "queue", 0, -1))
-        return [str(row, "utf-8") for row in rows]
+        rows: list[Any] = self._try(lambda: self.client.lrange(conversation.base + "queue", 0, -1))
+        return [row.decode() for row in rows]
 
     def _aged(self, message_id: str, fields: list[bytes]) -> Job:
         pairs = dict(zip(fields[::2], fields[1::2], strict=True))

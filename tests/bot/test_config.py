@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from bot.config import ConfigError, load_settings, unknown_variables
+from bot.config import ConfigError, Settings, load_settings, unknown_variables
 from tests.service import free_port
 
 KEY = "A" * 43
@@ -116,6 +117,13 @@ def test_two_webhook_secrets_are_valid_while_one_is_changed(monkeypatch: pytest.
 def test_mistyped_names_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     put(monkeypatch, {"PROT": "1", "RATE_LIMIT": "5", "PORT": "1", "WEBHOOK_A_SECRET": "x", "ISA": "avx2"})
     assert unknown_variables() == ["PLM_PROT", "PLM_RATE_LIMIT"]
+
+
+def test_every_setting_is_in_the_readme_and_no_other() -> None:
+    readme = (Path(__file__).parents[2] / "bot" / "README.md").read_text("utf-8")
+    documented = set(re.findall(r"\bPLM_[A-Z_]*[A-Z]\b", readme.split("## Settings")[1].split("## Why")[0]))
+    fields = {f"PLM_{name.upper()}" for name in Settings.model_fields} - {"PLM_WEBHOOKS"}
+    assert documented - {"PLM_WEBHOOK"} == fields | {"PLM_CONFIG", "PLM_ISA"}
 
 
 @pytest.mark.parametrize(
