@@ -242,9 +242,10 @@ def test_service_unit_starts_what_make_build_made() -> None:
     assert program == f"{HOME}/.venv/bin/plm"
     check_plm(arguments)
     assert service["WorkingDirectory"] == HOME
-    variable, _, value = service["Environment"].partition("=")
-    assert variable in SETTINGS
-    assert value == DATA == f"/var/lib/{service['StateDirectory']}"
+    environment = dict(pair.split("=", 1) for pair in shlex.split(service["Environment"]))
+    assert environment.pop("PLM_DATA_DIR") == DATA == f"/var/lib/{service['StateDirectory']}"
+    assert environment.pop("PYTHONPYCACHEPREFIX") == f"/var/cache/{service['CacheDirectory']}"
+    assert environment == {}
     assert service["KillSignal"] == "SIGTERM"
     assert service["Restart"] == "always"
 
