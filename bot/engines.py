@@ -146,7 +146,7 @@ class RemoteEngine:
                 return
             except (requests.RequestException, json.JSONDecodeError, KeyError, ValueError) as error:
                 faults.append(f"{url}: {type(error).__name__}")
-                log.warning("engine host %s failed: %s", url, error)
+                log.debug("engine host %s failed: %s", url, error)
                 if spoken:  # the caller starts over: only it can take back what was said
                     break
         raise EngineDownError("; ".join(faults))

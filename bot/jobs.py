@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 POLL = 0.03  # seconds between two looks at a record that another process writes
 FLUSH = 0.05  # seconds between two publications of the text so far
-ENGINE_PATIENCE = 20.0  # seconds that an absent engine is waited for before the job fails
+ENGINE_PATIENCE = 12.0  # seconds that an absent engine is waited for: less than WeChat waits in all
 STORE_PATIENCE = 15.0  # seconds that a finished answer waits for an absent store
 LONGEST = 180.0  # seconds after which an answer ends with what there is
 PARALLEL = 16  # conversations that one process answers at a time
@@ -213,6 +213,7 @@ class _Runner:
 
     def _answer(self, work: Work) -> None:
         end = time.monotonic() + ENGINE_PATIENCE
+        told = False
         while True:
             try:
                 raw, text, last = self._write(work)
@@ -220,7 +221,9 @@ class _Runner:
             except EngineDownError as error:
                 if time.monotonic() > end or self.dropped:
                     raise
-                log.warning("%s: %s; trying again", self.conversation.id, error)
+                if not told:
+                    log.warning("%s: %s; trying for %.0f s", self.conversation.id, error, ENGINE_PATIENCE)
+                told = True
                 time.sleep(0.25)
         if last.stop == "cancelled" and self.dropped:
             self.store.give_up(self.conversation, work, "")

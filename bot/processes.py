@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import logging
@@ -113,15 +114,25 @@ class WebChild:
         """Until stop is set. A web server that keeps dying is started at longer and longer intervals."""
         pause = 0.1
         began = time.monotonic()
-        while not stop.wait(0.1):
+        while not stop.wait(0.05):
             if self.process.poll() is None:
                 continue
             log.error("the web server ended with status %s; starting it again", self.process.returncode)
             pause = 0.1 if time.monotonic() - began > 10 else min(2 * pause, 10.0)
-            if stop.wait(pause):
+            stop.wait(pause)
+            self._wait_for_port(stop)
+            if stop.is_set():
                 break
             began = time.monotonic()
             self.process = self._launch()
+
+    def _wait_for_port(self, stop: threading.Event) -> None:
+        """Its workers, left without a parent, keep the port until they have finished their answers."""
+        end = time.monotonic() + GRACE + 10
+        while time.monotonic() < end and not stop.wait(0.05):
+            with contextlib.suppress(ConfigError):
+                check_port(self.settings)
+                return
 
     def stop(self) -> None:
         if self.process.poll() is None:
