@@ -125,9 +125,9 @@ const Elementwise& elementwise_named(const std::string& isa) {
     return elementwise_portable;
 }
 
-py::array_t<float> exp_f32(const std::string& isa, const Array<float>& x) {
+py::array_t<float> exp_minus(const std::string& isa, const Array<float>& x) {
     py::array_t<float> out(x.size());
-    elementwise_named(isa).exp(out.mutable_data(), x.data(), int(x.size()));
+    elementwise_named(isa).exp_minus(out.mutable_data(), x.data(), int(x.size()));
     return out;
 }
 
@@ -158,6 +158,6 @@ PYBIND11_MODULE(_core, m) {
 
     m.def("write_bytes", &write_bytes, py::arg("sessions"), py::arg("samplers"), py::arg("end_allowed"),
           "Write one byte in each session, all in one batch, and return them.");
-    m.def("exp_f32", &exp_f32, py::arg("isa"), py::arg("x"),
-          "The exponential that inference uses, for tests.");
+    m.def("exp_minus", &exp_minus, py::arg("isa"), py::arg("x"),
+          "exp(-x) as inference has it, for tests.");
 }

@@ -48,8 +48,8 @@ struct Elementwise {
     // ln(sum of exp(logits)) as highest + ln(sum): returns the sum, at least 1, and stores the highest logit.
     double (*sum_exp)(float* highest, const float* logits, int n);
 
-    // out = exp(x), relative error below 3e-7 for |x| <= 80 and clamped beyond. For tests.
-    void (*exp)(float* out, const float* x, int n);
+    // out = exp(-x), relative error below 2e-6 for |x| <= 40 and clamped beyond. For tests.
+    void (*exp_minus)(float* out, const float* x, int n);
 };
 
 extern const Elementwise elementwise_portable;
