@@ -94,9 +94,7 @@ def serve() -> None:
             web = WebChild(settings, store.url if store else settings.redis_url or "")
             if not web.wait_until_up(stop):
                 sys.exit(0 if stop.is_set() else 1)
-            click.echo(
-                f"打开 http://{settings.host}:{settings.port}/ （open this in a browser; Ctrl-C ends it）"
-            )
+            click.echo(f"打开 {web.url}/ （open this in a browser; Ctrl-C ends it）")
             web.run(stop)
         finally:
             if web:

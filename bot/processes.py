@@ -13,11 +13,10 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from typing import Any
 
+import requests
 from gunicorn.app.base import BaseApplication
 
 from bot.config import ConfigError, Settings
@@ -97,17 +96,22 @@ class WebChild:
         command = [sys.executable, "-m", "bot.cli", "web"]
         return subprocess.Popen(command, env=self.environment, preexec_fn=die_with_parent)
 
+    @property
+    def url(self) -> str:
+        """Where this machine finds it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.settings.host, self.settings.host)  # noqa: S104
+        return (
+            f"http://[{host}]:{self.settings.port}" if ":" in host else f"http://{host}:{self.settings.port}"
+        )
+
     def wait_until_up(self, stop: threading.Event, timeout: float = 60) -> bool:
         """False if it ended instead (it has said why), or was told to stop."""
-        host = "127.0.0.1" if self.settings.host in ("0.0.0.0", "::") else self.settings.host  # noqa: S104
-        host = f"[{host}]" if ":" in host else host
         end = time.monotonic() + timeout
         while time.monotonic() < end and self.process.poll() is None and not stop.is_set():
-            try:
-                with urllib.request.urlopen(f"http://{host}:{self.settings.port}/healthz", timeout=1):
-                    return True
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.05)
+            with contextlib.suppress(requests.RequestException):
+                requests.get(self.url + "/healthz", timeout=1).raise_for_status()
+                return True
+            time.sleep(0.05)
         return False
 
     def run(self, stop: threading.Event) -> None:

@@ -63,7 +63,7 @@ def _signed(settings: Webhook, body: bytes) -> bool:
 def _read(body: bytes) -> tuple[str, str, str]:
     try:
         message: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadRequest("the body is not JSON") from None
     if not isinstance(message, dict):
         raise BadRequest('the body must be {"user": …, "text": …}')
@@ -73,9 +73,11 @@ def _read(body: bytes) -> tuple[str, str, str]:
     user = message["user"].encode("utf-8", "replace").decode()
     if len(user) > MAX_USER:
         raise BadRequest(f"'user' is longer than {MAX_USER} characters")
-    message_id = request.headers["webhook-id"] if message.get("id") is None else message["id"]
-    if not isinstance(message_id, str | int) or message_id == "":
-        raise BadRequest("'id' must be a text that is not empty")
+    message_id = message.get("id")
+    if message_id is None or message_id == "":
+        message_id = request.headers["webhook-id"]
+    if not isinstance(message_id, str | int):
+        raise BadRequest("'id' must be a text")
     return user, message["text"], str(message_id).encode("utf-8", "replace").decode()
 
 

@@ -134,7 +134,7 @@ def _continue(conversation: Conversation, wish: Job, began: float) -> str:
     before = ""
     if not wish.latest:
         before = dialogue.label(current_bot().store.job(conversation, wish.source).question)
-    # What is written by now is told at once: the user has waited long enough to ask for it.
+    # Told after one wait, finished or not: the user has waited for it before.
     return _hand_out(conversation, wish, wish.source, before, began, last=True)
 
 
