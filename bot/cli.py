@@ -64,12 +64,14 @@ def _prepare() -> Settings:
     return settings
 
 
+def _variables_without_effect() -> list[str]:
+    not_yet, unknown = "is not built yet and has no effect", "is not a setting; a typing mistake?"
+    return [f"{name} {not_yet if name in NOT_YET else unknown}" for name in unknown_variables()]
+
+
 def _warn_about_variables() -> None:
-    for name in unknown_variables():
-        what = (
-            "is not built yet and has no effect" if name in NOT_YET else "is not a setting; a typing mistake?"
-        )
-        log.warning("%s %s", name, what)
+    for line in _variables_without_effect():
+        log.warning(line)
 
 
 @main.command()
@@ -153,8 +155,8 @@ def doctor() -> None:
                 else f"{type(error).__name__}: {error}"
             )
             click.echo(f"WRONG {name}: {message}")
-    for variable in unknown_variables():
-        click.echo(f"note  {variable} has no effect")
+    for line in _variables_without_effect():
+        click.echo(f"note  {line}")
     if faults:
         sys.exit(1)
 

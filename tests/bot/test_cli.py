@@ -1,0 +1,108 @@
+"""The command `plm`: both halves in one, and a doctor that names what is wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bot.cli import main
+from tests.service import Plm, Service, free_port
+from tests.tiny_model import write_tiny_model
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in os.environ:
+        if name.startswith("PLM_") and name != "PLM_ISA":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PLM_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("PLM_MODEL", str(write_tiny_model(tmp_path / "tiny.safetensors")))
+
+
+def plm(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+def test_the_bots_commands_and_the_engines_are_in_one_list() -> None:
+    listed = plm("--help").output.split("Commands:")[1]
+    commands = re.findall(r"^  (\w+)", listed, re.MULTILINE)
+    assert commands == sorted(commands)
+    assert {"serve", "web", "engine", "doctor", "chat", "generate", "score", "train"} <= set(commands)
+
+
+def test_wrong_usage_is_exit_code_2() -> None:
+    assert plm("no-such-command").exit_code == 2
+    assert plm("serve", "--no-such-option").exit_code == 2
+
+
+def test_doctor_finds_nothing_wrong_with_a_good_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLM_WECHAT_TOKEN", "AAAAA")
+    result = plm("doctor")
+    assert result.exit_code == 0, result.output
+    assert [line.split()[0] for line in result.output.splitlines()] == ["ok"] * 5
+    assert "plain mode" in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("PLM_MODEL", "nothing", "WRONG model: PLM_MODEL"),
+        ("PLM_REDIS_URL", "redis://127.0.0.1:1/0", "WRONG store: Redis does not answer"),
+        ("PLM_ENGINE_URLS", "http://127.0.0.1:1", "WRONG model: PLM_ENGINE_URLS"),
+        ("PLM_PORT", "x", "WRONG settings: PLM_PORT"),
+    ],
+)
+def test_doctor_names_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, line: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    result = plm("doctor")
+    assert result.exit_code == 1
+    assert line in result.output
+
+
+def test_doctor_notes_variables_that_do_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLM_WECHAT_TOKNE", "AAAAA")
+    monkeypatch.setenv("PLM_ADMIN_KEY", "k")
+    output = plm("doctor").output
+    assert "PLM_WECHAT_TOKNE is not a setting" in output
+    assert "PLM_ADMIN_KEY is not built yet" in output
+
+
+def test_a_second_serve_on_one_data_directory_or_port_says_so(tmp_path: Path) -> None:
+    model = os.environ["PLM_MODEL"]
+    with Service(tmp_path, PLM_MODEL=model) as first:
+        assert f"打开 {first.url}/" in first.output()
+        for settings, line in (
+            ({"PLM_DATA_DIR": tmp_path / "data", "PLM_PORT": free_port()}, r"PLM_DATA_DIR: .* is in use by"),
+            ({"PLM_DATA_DIR": tmp_path / "other", "PLM_PORT": first.port}, r"PLM_PORT: cannot listen on"),
+        ):
+            second = Plm(["serve"], tmp_path / "second.log", {"PLM_MODEL": model, **settings})
+            assert second.wait() == 1
+            assert re.search(line, second.output().splitlines()[-1])
+        assert first.stop() == 0
+
+
+def test_ctrl_c_ends_it_quietly(tmp_path: Path) -> None:
+    service = Service(tmp_path, PLM_MODEL=os.environ["PLM_MODEL"])
+    with service:
+        assert service.plm
+        os.killpg(service.plm.process.pid, signal.SIGINT)
+        assert service.plm.wait() == 0
+        assert "Traceback" not in service.output()
+
+
+def test_the_web_half_is_light() -> None:
+    """Commands of the engine, and what they draw and train with, are not loaded to serve."""
+    script = (
+        "import sys, bot.cli, bot.processes; print('matplotlib' in sys.modules, 'engine.cli' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["False", "False"]
