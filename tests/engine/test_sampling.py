@@ -194,7 +194,7 @@ def write(sampler: Sampler, seed: int, count: int, logits: Callable[[], Logits])
     return bytes(text)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     samplers,
     st.integers(0, 2**64 - 1),
