@@ -15,21 +15,40 @@ constexpr double kRounding = 1e-12;
 
 constexpr double kLn2High = 6.93147180369123816490e-01, kLn2Low = 1.90821492927058770002e-10;
 
-constexpr double kInverseFactorial[] = {
-    1.0,        1.0,         1.0 / 2,      1.0 / 6,       1.0 / 24,       1.0 / 120,       1.0 / 720,
-    1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800};
-
-// e^x for x <= 0, good to about one unit in the last place; 0 where the result would be subnormal.
-double portable_exp(double x) {
-    if (x < -708.0) return 0.0;
-    const int k = int(x * 1.4426950408889634 - 0.5);  // to nearest, as x <= 0
-    const double r = (x - k * kLn2High) - k * kLn2Low;
-    double sum = kInverseFactorial[13];  // |r| <= ln(2) / 2, so r^14 / 14! is below the last bit
-    for (int i = 12; i >= 0; --i) sum = sum * r + kInverseFactorial[i];
-    const uint64_t bits = uint64_t(1023 + k) << 52;
-    double power;
-    std::memcpy(&power, &bits, sizeof power);
-    return sum * power;
+// out = e^x for each x <= 0, good to about one unit in the last place; 0 where it would be subnormal. Without
+// branches, so that the compiler makes vectors of it: the sampler would spend most of its time here.
+void portable_exp(double* out, const double* x, int n) {
+    constexpr double kInverseFactorial[] = {1.0,
+                                            1.0,
+                                            1.0 / 2,
+                                            1.0 / 6,
+                                            1.0 / 24,
+                                            1.0 / 120,
+                                            1.0 / 720,
+                                            1.0 / 5040,
+                                            1.0 / 40320,
+                                            1.0 / 362880,
+                                            1.0 / 3628800,
+                                            1.0 / 39916800,
+                                            1.0 / 479001600,
+                                            1.0 / 6227020800};
+    constexpr double kRound = 0x1.8p52;  // adding it leaves the nearest whole number in the lowest bits
+    for (int i = 0; i < n; ++i) out[i] = std::max(x[i], -708.0);
+    for (int i = 0; i < n; ++i) {
+        const double rounded = out[i] * 1.4426950408889634 + kRound;
+        const double k = rounded - kRound;
+        const double r = (out[i] - k * kLn2High) - k * kLn2Low;
+        double sum = kInverseFactorial[13];  // |r| <= ln(2) / 2, so r^14 / 14! is below the last bit
+#pragma GCC unroll 13
+        for (int j = 12; j >= 0; --j) sum = sum * r + kInverseFactorial[j];
+        uint64_t bits;
+        std::memcpy(&bits, &rounded, sizeof bits);
+        bits = (bits << 52) + 0x3FF0000000000000u;
+        double power;
+        std::memcpy(&power, &bits, sizeof power);
+        out[i] = sum * power;
+    }
+    for (int i = 0; i < n; ++i) out[i] = x[i] < -708.0 ? 0.0 : out[i];
 }
 
 // ln(x) for finite x >= 1, by the series of atanh.
@@ -48,7 +67,9 @@ struct Candidate {
     int byte;
 };
 
-// The allowed bytes with what all the methods need to know of their distribution.
+}  // namespace
+
+// The allowed bytes with what all the methods need to know of their distribution; then the kept alone.
 struct Candidates {
     Candidate items[256];
     int count = 0;
@@ -56,20 +77,24 @@ struct Candidates {
     double mean_logit = 0.0;  // expectation of the logit; H = ln(total) - mean_logit
 };
 
-Candidates weigh(const double logits[256], const ByteMask& mask) {
-    Candidates all;
-    double highest = -HUGE_VAL;
+namespace {
+
+void weigh(Candidates& all, const double logits[256], const ByteMask& mask) {
+    double relative[256], weights[256];
+    uint8_t bytes[256];
+    int n = 0;
     for (int b = 0; b < 256; ++b)
-        if (mask[size_t(b)]) highest = std::max(highest, logits[b]);
-    for (int b = 0; b < 256; ++b) {
-        if (!mask[size_t(b)]) continue;
-        const double logit = logits[b] - highest, weight = portable_exp(logit);
-        all.items[all.count++] = {logit, weight, b};
-        all.total += weight;
-        if (weight > 0.0) all.mean_logit += weight * logit;
+        if (mask[size_t(b)]) bytes[n] = uint8_t(b), relative[n++] = logits[b];
+    const double highest = *std::max_element(relative, relative + n);
+    for (int i = 0; i < n; ++i) relative[i] -= highest;
+    portable_exp(weights, relative, n);
+    for (int i = 0; i < n; ++i) {
+        all.items[i] = {relative[i], weights[i], bytes[i]};
+        all.total += weights[i];
+        all.mean_logit += weights[i] * relative[i];
     }
+    all.count = n;
     all.mean_logit /= all.total;
-    return all;
 }
 
 // Moves the `count` best candidates, or fewer if they reach `mass` before, to the front; returns how many.
@@ -89,9 +114,10 @@ int take_best(Candidates& all, int count, double mass, Better better) {
     return int(end - last);
 }
 
-bool likelier(const Candidate& a, const Candidate& b) {
+// A lambda and no function, so that the heap's code contains it.
+constexpr auto likelier = [](const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.byte < b.byte;
-}
+};
 
 // Puts the candidates that `options` keeps first; returns how many they are (at least one).
 int keep(Candidates& all, const SamplerOptions& options) {
@@ -101,8 +127,9 @@ int keep(Candidates& all, const SamplerOptions& options) {
         case Keep::kGreedy:
             return take_best(all, 1, HUGE_VAL, likelier);
         case Keep::kTopE: {
-            const double undecided = all.total / portable_exp(all.mean_logit);  // exp(H), without a logarithm
-            const double wanted = std::ceil(amount * undecided * (1.0 - kRounding));
+            double likely;  // exp(mean_logit), so that exp(H) = total / likely: no logarithm is needed
+            portable_exp(&likely, &all.mean_logit, 1);
+            const double wanted = std::ceil(amount * all.total / likely * (1.0 - kRounding));
             return take_best(all, int(std::clamp(wanted, 1.0, 256.0)), HUGE_VAL, likelier);
         }
         case Keep::kTopP:
@@ -125,6 +152,23 @@ int keep(Candidates& all, const SamplerOptions& options) {
         }
     }
     throw std::invalid_argument("unknown sampling method");
+}
+
+// The kept alone, in the order of their bytes, weighed at the temperature.
+void temper(Candidates& all, double temperature) {
+    // With "typical" the likeliest candidate may not be among the kept: measure from the best that is.
+    const Candidate best = *std::min_element(all.items, all.items + all.count, likelier);
+    std::sort(all.items, all.items + all.count,
+              [](const Candidate& a, const Candidate& b) { return a.byte < b.byte; });
+    double relative[256], weights[256];
+    for (int i = 0; i < all.count; ++i) {
+        const Candidate& c = all.items[i];
+        const double cold = c.byte == best.byte ? 0.0 : -HUGE_VAL;
+        relative[i] = temperature == 0.0 ? cold : (c.logit - best.logit) / temperature;
+    }
+    portable_exp(weights, relative, all.count);
+    all.total = 0.0;
+    for (int i = 0; i < all.count; ++i) all.total += all.items[i].weight = weights[i];
 }
 
 // Whether `character` begins with the pending bytes and goes on after them.
@@ -192,8 +236,8 @@ Sampler::Sampler(const SamplerOptions& options, uint64_t seed)
       generator_{seed},
       repetition_(options.repetition_penalty, options.repetition_window) {}
 
-void Sampler::probabilities(double out[256], const float logits[256], const Utf8Cutter& cutter,
-                            bool end_allowed) const {
+void Sampler::choose(Candidates& all, const float logits[256], const Utf8Cutter& cutter,
+                     bool end_allowed) const {
     double adjusted[256];
     for (int b = 0; b < 256; ++b) {
         if (!std::isfinite(logits[b]))
@@ -201,35 +245,29 @@ void Sampler::probabilities(double out[256], const float logits[256], const Utf8
         adjusted[b] = logits[b];
     }
     repetition_.apply(adjusted, cutter.pending, cutter.size);
-    Candidates all = weigh(adjusted, allowed_bytes(cutter.pending, cutter.size, end_allowed));
-    const int kept = keep(all, options_);
+    weigh(all, adjusted, allowed_bytes(cutter.pending, cutter.size, end_allowed));
+    all.count = keep(all, options_);
+    temper(all, options_.temperature);
+}
 
-    // With "typical" the likeliest candidate may not be among the kept: measure from the best that is.
-    const Candidate best = *std::max_element(
-        all.items, all.items + kept, [](const Candidate& a, const Candidate& b) { return likelier(b, a); });
+void Sampler::probabilities(double out[256], const float logits[256], const Utf8Cutter& cutter,
+                            bool end_allowed) const {
+    Candidates kept;
+    choose(kept, logits, cutter, end_allowed);
     std::fill(out, out + 256, 0.0);
-    for (int i = 0; i < kept; ++i) {
-        const Candidate& c = all.items[i];
-        if (options_.temperature == 0.0)
-            out[c.byte] = c.byte == best.byte ? 1.0 : 0.0;
-        else
-            out[c.byte] = portable_exp((c.logit - best.logit) / options_.temperature);
-    }
-    double total = 0.0;  // in the order of the bytes, not of the heap
-    for (int b = 0; b < 256; ++b) total += out[b];
-    for (int b = 0; b < 256; ++b) out[b] /= total;
+    for (int i = 0; i < kept.count; ++i) out[kept.items[i].byte] = kept.items[i].weight / kept.total;
 }
 
 uint8_t Sampler::draw(const float logits[256], const Utf8Cutter& cutter, bool end_allowed) {
-    double p[256];
-    probabilities(p, logits, cutter, end_allowed);
-    const double point = options_.keep == Keep::kGreedy ? 0.0 : generator_.uniform();
+    Candidates kept;
+    choose(kept, logits, cutter, end_allowed);
+    const double point = options_.keep == Keep::kGreedy ? 0.0 : generator_.uniform() * kept.total;
     double sum = 0.0;
     int chosen = -1;
-    for (int b = 0; b < 256; ++b) {
-        if (p[b] == 0.0) continue;
-        chosen = b;  // also the answer if rounding leaves the sum below the point
-        sum += p[b];
+    for (int i = 0; i < kept.count; ++i) {
+        if (kept.items[i].weight == 0.0) continue;
+        chosen = kept.items[i].byte;  // also the answer if rounding leaves the sum below the point
+        sum += kept.items[i].weight;
         if (point < sum) break;
     }
     return uint8_t(chosen);

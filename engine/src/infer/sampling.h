@@ -80,6 +80,8 @@ class RepetitionPenalty {
     std::vector<Seen> seen_;  // oldest first; empty for ever while the penalty is off
 };
 
+struct Candidates;
+
 // One answer's sampler: options, generator and what the repetition penalty remembers.
 class Sampler {
   public:
@@ -98,6 +100,9 @@ class Sampler {
     void see(const Character& character) { repetition_.see(character); }
 
   private:
+    // Fills `all` with the candidates that are kept, in the order of their bytes.
+    void choose(Candidates& all, const float logits[256], const Utf8Cutter& cutter, bool end_allowed) const;
+
     SamplerOptions options_;
     SplitMix64 generator_;
     RepetitionPenalty repetition_;
