@@ -158,6 +158,5 @@ PYBIND11_MODULE(_core, m) {
 
     m.def("write_bytes", &write_bytes, py::arg("sessions"), py::arg("samplers"), py::arg("end_allowed"),
           "Write one byte in each session, all in one batch, and return them.");
-    m.def("exp_minus", &exp_minus, py::arg("isa"), py::arg("x"),
-          "exp(-x) as inference has it, for tests.");
+    m.def("exp_minus", &exp_minus, py::arg("isa"), py::arg("x"), "exp(-x) as inference has it, for tests.");
 }
