@@ -14,8 +14,9 @@ from pathlib import Path
 
 import requests
 
+from tests.tiny_model import write_tiny_model
+
 ROOT = Path(__file__).resolve().parent.parent
-_PLM = "import sys; from bot.cli import main; sys.argv[0] = 'plm'; sys.exit(main())"
 
 
 def free_port() -> int:
@@ -40,6 +41,32 @@ def environment(settings: dict[str, object]) -> dict[str, str]:
     return kept | isa | {name: str(value) for name, value in settings.items()}
 
 
+def descendants(pid: int) -> list[int]:
+    """The processes that `pid` started, and theirs: read from /proc, before any of them is killed."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            fields = stat.read_text().rpartition(")")[2].split()
+            children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    found = [pid]
+    for known in found:
+        found += children.get(known, [])
+    return found[1:]
+
+
+def kill_all(pids: Sequence[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def bundled_model(directory: Path) -> str:
+    """PLM_MODEL for a test that any model will do for: `tcm`, or random weights where none is bundled."""
+    if (ROOT / "engine" / "models" / "tcm.safetensors").is_file():
+        return "tcm"
+    return str(write_tiny_model(directory / "tiny.safetensors"))
+
+
 class Plm:
     """One `plm` command running in a process group of its own, its output in a file."""
 
@@ -49,7 +76,7 @@ class Plm:
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [*prefix, sys.executable, "-c", _PLM, *arguments],
+                [*prefix, sys.executable, "-m", "bot.cli", *arguments],
                 cwd=ROOT, env=environment(settings), stdin=subprocess.DEVNULL, stdout=output,
                 stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
@@ -74,9 +101,8 @@ class Plm:
             raise AssertionError(f"did not stop within {seconds} s:\n{self.output()[-2000:]}") from None
 
     def kill(self) -> None:
-        """kill -9 for the command and all its children at once, as when a machine loses its power."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """kill -9 for the command and all that it started, as when a machine loses its power."""
+        kill_all([self.process.pid, *descendants(self.process.pid)])
         self.process.wait()
 
 
@@ -101,9 +127,9 @@ class Service:
         self.plm: Plm | None = None
 
     def start(self, seconds: float = 30.0) -> Service:
-        self.plm = Plm([self._command], self._log, self._settings, self._prefix)
-        plm = self.plm
-        wait_until(lambda: self.ready() or not plm.running, seconds, f"{self._command} is ready")
+        plm = self.plm = Plm([self._command], self._log, self._settings, self._prefix)
+        path = "/healthz" if self._command == "engine" else "/readyz"
+        wait_until(lambda: self.ready(path) or not plm.running, seconds, f"{self._command} is ready")
         if not plm.running:
             raise AssertionError(
                 f"{self._command} ended with {plm.process.returncode}:\n{plm.output()[-3000:]}"
@@ -116,7 +142,7 @@ class Service:
         except requests.RequestException:
             return False
 
-    def stop(self, seconds: float = 20.0) -> int:
+    def stop(self, seconds: float = 40.0) -> int:
         assert self.plm is not None
         return self.plm.stop(seconds)
 
