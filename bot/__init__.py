@@ -10,6 +10,7 @@ from typing import Any
 from flask import Flask, Response, current_app, jsonify, request
 from werkzeug.exceptions import HTTPException, NotFound
 
+from bot import metrics
 from bot.config import ConfigError, Settings, load_settings
 from bot.engines import Engine, LocalEngine, RemoteEngine
 from bot.jobs import Jobs
@@ -101,12 +102,17 @@ def _add_operator_routes(app: Flask) -> None:
             faults["web"] = "stopping"
         return ({"status": "unavailable", "faults": faults}, 503) if faults else ({"status": "ready"}, 200)
 
+    @app.get("/metrics")
+    def show_metrics() -> tuple[bytes, dict[str, str]]:
+        return metrics.show()
+
 
 def _add_error_pages(app: Flask) -> None:
     """Errors are one plain sentence: JSON for programs that ask for it, text for people."""
 
     @app.errorhandler(StoreDownError)
     def store_down(error: StoreDownError) -> Response:
+        metrics.STORE_DOWN.inc()
         log.error("%s %s: %s", request.method, request.path, error)
         response = sentence(
             503, "服务暂时不可用，请稍后再试。 The service is unavailable for the moment; try again."

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -109,11 +110,16 @@ def serve() -> None:
 def web() -> None:
     """Run the web server alone; it needs PLM_REDIS_URL, and finds engines by PLM_ENGINE_URLS."""
     from bot import create_app
+    from bot.processes import METRICS_DIR
 
     with one_line_errors():
         settings = _prepare()
         if not settings.redis_url:
             raise ConfigError("PLM_REDIS_URL: missing (plm serve brings a store along; plm web needs one)")
+        if settings.processes > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            # Several processes add up their numbers there. The library looks for it once, when it is loaded.
+            numbers = {"PROMETHEUS_MULTIPROC_DIR": tempfile.mkdtemp(prefix=METRICS_DIR)}
+            os.execve(sys.executable, [sys.executable, "-m", "bot.cli", "web"], {**os.environ, **numbers})  # noqa: S606
         _serve(settings, lambda: create_app(settings))
 
 

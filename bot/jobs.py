@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from bot import dialogue
+from bot import dialogue, metrics
 from bot.engines import Engine, EngineDownError, Finished, Prompt
 from bot.records import Conversation, Job, Work
 from bot.store import LEASE_MS, Store, StoreDownError
@@ -61,6 +61,7 @@ class Jobs:
     def ask(self, conversation: Conversation, message_id: str, question: str) -> Job:
         """Take a message in (once per id) and begin to answer it. One call is one attempt of the sender."""
         job = self.store.ask(conversation, message_id, uuid.uuid4().hex, question)
+        (metrics.MESSAGES if job.attempts == 1 else metrics.RETRIES).labels(conversation.channel).inc()
         if not job.finished:
             self._see_to(conversation)
         return job
@@ -195,7 +196,8 @@ class _Runner:
             token = work.token
             self.token = token
             try:
-                self._answer(work)
+                with metrics.RUNNING.track_inprogress():
+                    self._answer(work)
             except LeaseLostError:
                 log.warning("%s: another process has taken over", self.conversation.id)
                 return
@@ -203,16 +205,19 @@ class _Runner:
                 raise
             except EngineDownError as error:
                 log.error("%s: message %s failed: %s", self.conversation.id, work.id, error)
+                metrics.FAILED.inc()
                 self.store.give_up(self.conversation, work, str(error))
             except Exception as error:
                 log.exception("%s: message %s failed", self.conversation.id, work.id)
+                metrics.FAILED.inc()
                 self.store.give_up(self.conversation, work, type(error).__name__)
             finally:
                 self.token = ""
                 self.ring()
 
     def _answer(self, work: Work) -> None:
-        end = time.monotonic() + ENGINE_PATIENCE
+        began = time.monotonic()
+        end = began + ENGINE_PATIENCE
         told = False
         while True:
             try:
@@ -235,6 +240,8 @@ class _Runner:
         prefix = dialogue.chain(work.prefix, work.question, answer)
         if not self._insist(work, answer, last.stop, prefix, state):
             raise LeaseLostError
+        metrics.GENERATED.inc(len(answer.encode()))
+        metrics.LATENCY.observe(time.monotonic() - began)
 
     def _write(self, work: Work) -> tuple[str, str, Finished]:
         """Answer once, publishing on the way: what the model wrote, what of it is shown, and how it ended."""
@@ -257,6 +264,8 @@ class _Runner:
         for event in self.jobs.engine.stream(prompt, self._cancelled(began)):
             if isinstance(event, Finished):
                 return raw, text, event
+            if not raw:
+                metrics.FIRST_TOKEN.observe(time.monotonic() - began)
             raw += event
             text = (text + dialogue.printable(event)).lstrip()
             if text and time.monotonic() - published >= FLUSH:

@@ -7,6 +7,7 @@ import ctypes
 import errno
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -23,6 +25,7 @@ from bot.config import ConfigError, Settings
 
 log = logging.getLogger(__name__)
 GRACE = 25  # seconds that running answers get on SIGTERM
+METRICS_DIR = "plm-metrics-"  # how the name of a temporary directory for metrics.py begins
 PR_SET_PDEATHSIG = 1
 
 
@@ -65,6 +68,8 @@ class Server(BaseApplication):  # type: ignore[misc]
             "keepalive": 15,
             "loglevel": self.settings.log_level.lower(),
             "worker_exit": _finish_answers,
+            "child_exit": _forget_numbers,
+            "on_exit": _remove_numbers,
             "control_socket_disable": True,
             "proc_name": "plm",
             "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108
@@ -82,6 +87,19 @@ def _finish_answers(server: Any, worker: Any) -> None:
     bot = getattr(app, "extensions", {}).get("plm")
     if bot:
         bot.jobs.close(GRACE)
+
+
+def _forget_numbers(server: Any, worker: Any) -> None:
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        from prometheus_client import multiprocess
+
+        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def _remove_numbers(server: Any) -> None:
+    place = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""))
+    if place.name.startswith(METRICS_DIR):
+        shutil.rmtree(place, ignore_errors=True)
 
 
 class WebChild:

@@ -33,7 +33,7 @@ from wechatpy.parser import parse_message
 from wechatpy.replies import TextReply
 from werkzeug.exceptions import BadRequest, Forbidden, GatewayTimeout, NotFound
 
-from bot import current_bot, dialogue
+from bot import current_bot, dialogue, metrics
 from bot.config import Settings
 from bot.records import Conversation, Job, short_id
 from bot.store import StoreDownError
@@ -66,6 +66,7 @@ def receive() -> Response:
     try:
         reply = _answer(envelope.message, began)
     except StoreDownError as error:
+        metrics.STORE_DOWN.inc()
         log.error("wechat: %s", error)
         reply = dialogue.BUSY
     if not reply:
@@ -157,6 +158,8 @@ def _hand_out(
             conversation, job.id, source, piece.start, piece.end, piece.text, piece.more
         )
         if settled is not None:
+            if not answer.finished:
+                metrics.DEADLINE_MISSES.inc()
             return settled
 
 

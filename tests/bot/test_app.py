@@ -70,6 +70,26 @@ def test_health_and_readiness(client: FlaskClient, engine: ScriptedEngine) -> No
     assert (response.status_code, response.json["faults"]) == (503, {"engine": "no engine host answers"})
 
 
+def test_the_operator_sees_what_happens(client: FlaskClient, engine: ScriptedEngine) -> None:
+    def numbers() -> dict[str, float]:
+        lines = client.get("/metrics").text.splitlines()
+        return {line.split()[0]: float(line.split()[1]) for line in lines if line.startswith("plm_")}
+
+    before = numbers()
+    for message_id in ("1", "1", "2"):
+        post(client, {"user": "u", "text": "一", "id": message_id})
+    engine.faults = [RuntimeError("broken")]
+    post(client, {"user": "u", "text": "三", "id": "3"})
+    after = numbers()
+    grown = {name: value - before.get(name, 0) for name, value in after.items()}
+    assert grown['plm_messages_total{channel="webhook-forms"}'] == 3
+    assert grown['plm_retries_seen_total{channel="webhook-forms"}'] == 1
+    assert grown["plm_requests_failed_total"] == 1
+    assert grown["plm_generation_bytes_total"] == 2 * len("答一。".encode())
+    assert grown["plm_e2e_request_latency_seconds_count"] == 2
+    assert after["plm_num_requests_running"] == 0
+
+
 def test_an_unknown_address_is_one_plain_sentence(client: FlaskClient) -> None:
     response = client.get("/nowhere")
     assert (response.status_code, response.mimetype) == (404, "text/plain")

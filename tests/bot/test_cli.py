@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import datetime
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 from click.testing import CliRunner, Result
+from standardwebhooks.webhooks import Webhook as Signer
 
 from bot.cli import main
 from tests.service import Plm, Service, free_port
@@ -88,6 +94,28 @@ def test_a_second_serve_on_one_data_directory_or_port_says_so(tmp_path: Path) ->
             assert second.wait() == 1
             assert re.search(line, second.output().splitlines()[-1])
         assert first.stop() == 0
+
+
+def test_several_processes_answer_as_one_and_add_up_their_numbers(tmp_path: Path) -> None:
+    secret = "whsec_" + base64.b64encode(b"s" * 24).decode()
+    settings = {"PLM_MODEL": os.environ["PLM_MODEL"], "PLM_PROCESSES": 2, "PLM_WEBHOOK_FORMS_SECRET": secret}
+    with Service(tmp_path, PLM_MAX_BYTES=50, **settings) as service:
+        body = json.dumps({"user": "u", "text": "桂枝汤？", "id": "7"}).encode()
+        when = datetime.datetime.now(datetime.UTC)
+        headers = {
+            "webhook-id": "m",
+            "webhook-timestamp": str(int(when.timestamp())),
+            "webhook-signature": Signer(secret).sign("m", when, body.decode()),
+        }
+        with ThreadPoolExecutor(8) as pool:
+            said = [
+                pool.submit(requests.post, service.url + "/webhook/forms", body, headers=headers, timeout=30)
+                for _ in range(16)
+            ]
+        assert len({answer.result().json()["reply"] for answer in said}) == 1
+        numbers = requests.get(service.url + "/metrics", timeout=5).text
+        assert 'plm_messages_total{channel="webhook-forms"} 1.0' in numbers
+        assert 'plm_retries_seen_total{channel="webhook-forms"} 15.0' in numbers
 
 
 def test_ctrl_c_ends_it_quietly(tmp_path: Path) -> None:
