@@ -63,10 +63,12 @@ struct Pass {
 
     void recurrence(const Recurrence& layer, int index, State* const states[]) const {
         const int width = weights.config.width, state = weights.config.state;
-        for (int m = 0; m < M; ++m)
+        for (int m = 0; m < M; ++m) {
+            if (m + 1 < M) states[m + 1]->prefetch(index);
             scratch.scale[size_t(m)] =
                 ops.norm_conv_quantize(quantized(m, width), scratch.row.data(), states[m]->history(index),
                                        x(m, width), layer.norm.data(), layer.taps.data(), width);
+        }
         matmul(layer.in);
         for (int m = 0; m < M; ++m) {
             const Sums s = sums(layer.in, m);

@@ -29,6 +29,11 @@ class State {
     float* history(int layer) {
         return recurrent(config_.layers) + size_t(layer) * size_t(2 * config_.width);
     }
+    // The states of a large batch lie in a slower cache: fetched one row ahead.
+    void prefetch(int layer) {
+        for (int i = 0; i < config_.state; i += 16) __builtin_prefetch(recurrent(layer) + i, 1);
+        for (int i = 0; i < 2 * config_.width; i += 16) __builtin_prefetch(history(layer) + i, 1);
+    }
     // What the head starts from: the trunk's view of all closed characters.
     float* base() { return history(config_.layers); }
 
