@@ -98,23 +98,20 @@ void weigh(Candidates& all, const double logits[256], const ByteMask& mask) {
 }
 
 // Moves the `count` best candidates, or fewer if they reach `mass` before, to the front; returns how many.
-// A heap, as few of the bytes are ever wanted. `better` must be a strict total order.
+// Sorted a few at a time, as few of the bytes are ever wanted. `better` must be a strict total order.
 template <typename Better>
 int take_best(Candidates& all, int count, double mass, Better better) {
-    Candidate* const end = all.items + all.count;
-    const auto worse = [&](const Candidate& a, const Candidate& b) { return better(b, a); };
-    std::make_heap(all.items, end, worse);
-    Candidate* last = end;
+    const int most = std::min(count, all.count);
     double sum = 0.0;
-    while (last != all.items && end - last < count && sum < mass) {
-        std::pop_heap(all.items, last, worse);
-        sum += (--last)->weight;
+    for (int taken = 0, sorted = 8;; sorted *= 4) {
+        sorted = std::min(sorted, most);
+        std::partial_sort(all.items + taken, all.items + sorted, all.items + all.count, better);
+        while (taken < sorted && sum < mass) sum += all.items[taken++].weight;
+        if (taken == most || sum >= mass) return taken;
     }
-    std::reverse(all.items, end);
-    return int(end - last);
 }
 
-// A lambda and no function, so that the heap's code contains it.
+// A lambda and no function, so that the sort's code contains it.
 constexpr auto likelier = [](const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.byte < b.byte;
 };
