@@ -67,8 +67,7 @@ class Jobs:
         return job
 
     def generate(self, conversation: Conversation, message_id: str, deadline: float) -> Job:
-        """Wait until the message is answered, or time.monotonic() is past the deadline; the job as it is
-        then.
+        """Wait until the message is answered or time.monotonic() is past the deadline; the job as it is then.
 
         The store may be away for a while in between; it raises StoreDownError only if it is away at the end.
         """
@@ -115,9 +114,7 @@ class Jobs:
         self.store.enough(conversation, message_id)
 
     def close(self, timeout: float) -> None:
-        """Finish what is being written, take nothing new; what is not done in time is left to another
-        process.
-        """
+        """Finish what is being written, take nothing new; what is not done in time is for another process."""
         self.stopping = True
         end = time.monotonic() + timeout
         while self._runners and time.monotonic() < end:

@@ -29,11 +29,14 @@ METRICS_DIR = "plm-metrics-"  # how the name of a temporary directory for metric
 PR_SET_PDEATHSIG = 1
 
 
+# Loaded before any fork: between fork and exec, a child of a process with threads must not load anything.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
 def die_with_parent() -> None:
-    """In a child before exec: get SIGTERM when the parent is gone, however it went. Linux; elsewhere
-    nothing."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    """In a child before exec: get SIGTERM when the parent is gone, however it went (on Linux)."""
+    if _LIBC:
+        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def check_port(settings: Settings) -> None:

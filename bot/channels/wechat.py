@@ -87,20 +87,11 @@ def _answer(message: Any, began: float) -> str:
         if event.startswith("subscribe"):
             return _welcome(conversation, message)
         return dialogue.HELP if event.startswith(ANSWERED_EVENTS) else ""
-    text = (
-        message.recognition
-        if message.type == "voice"
-        else message.content
-        if message.type == "text"
-        else None
-    )
-    if message.type != "text" and not text:
+    text = _text_of(message)
+    if text is None:
         return dialogue.TEXT_ONLY
-    question, message_id, nonce = (
-        dialogue.clean_question(text or ""),
-        short_id(str(message.id)),
-        uuid.uuid4().hex,
-    )
+    question = dialogue.clean_question(text)
+    message_id, nonce = short_id(str(message.id)), uuid.uuid4().hex
     if not question.text:
         return dialogue.NOTHING_TO_READ
     command = dialogue.command(question.text)
@@ -113,6 +104,13 @@ def _answer(message: Any, began: float) -> str:
     before = bot.settings.disclaimer + "\n\n" if job.notice and bot.settings.disclaimer else ""
     before += dialogue.QUESTION_CUT + "\n" if question.cut else ""
     return _hand_out(conversation, job, job.id, before, began, last=job.attempts >= 3 or job.age > LAST_AFTER)
+
+
+def _text_of(message: Any) -> str | None:
+    """What the user wrote, or said so that the platform understood it; None for anything else."""
+    if message.type == "text":
+        return message.content or ""
+    return message.recognition or None if message.type == "voice" else None
 
 
 def _welcome(conversation: Conversation, message: Any) -> str:
