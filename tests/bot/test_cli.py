@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from standardwebhooks.webhooks import Webhook as Signer
 
 from bot.cli import main
-from tests.service import Plm, Service, free_port
+from tests.service import Plm, Service, free_port, wait_until
 from tests.tiny_model import write_tiny_model
 
 
@@ -85,7 +85,7 @@ def test_doctor_notes_variables_that_do_nothing(monkeypatch: pytest.MonkeyPatch)
 def test_a_second_serve_on_one_data_directory_or_port_says_so(tmp_path: Path) -> None:
     model = os.environ["PLM_MODEL"]
     with Service(tmp_path, PLM_MODEL=model) as first:
-        assert f"打开 {first.url}/" in first.output()
+        wait_until(lambda: f"打开 {first.url}/" in first.output(), what="it says where to open it")
         for settings, line in (
             ({"PLM_DATA_DIR": tmp_path / "data", "PLM_PORT": free_port()}, r"PLM_DATA_DIR: .* is in use by"),
             ({"PLM_DATA_DIR": tmp_path / "other", "PLM_PORT": first.port}, r"PLM_PORT: cannot listen on"),
