@@ -1,10 +1,11 @@
 """A small byte-level language model: inference, scoring and training on an ordinary CPU."""
 
 from engine.checkpoint import ModelFileError
+from engine.marks import ASSISTANT_MARK, END_MARK, USER_MARK
 from engine.model import Model
 from engine.sampling import Greedy, MinP, Sampler, TopE, TopK, TopP, Typical, sampler_by_name
 from engine.scoring import Score
-from engine.session import ASSISTANT_MARK, END_MARK, USER_MARK, Session, SnapshotError
+from engine.session import Session, SnapshotError
 
 __all__ = [
     "ASSISTANT_MARK",

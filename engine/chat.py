@@ -7,9 +7,10 @@ from contextlib import suppress
 
 import click
 
+from engine.marks import ASSISTANT_MARK, END_MARK, USER_MARK
 from engine.model import Model
 from engine.sampling import Sampler
-from engine.session import ASSISTANT_MARK, END_MARK, USER_MARK, Session
+from engine.session import Session
 
 HELP = "/new begins a new conversation; Ctrl-C stops an answer; Ctrl-D ends."
 

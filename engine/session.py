@@ -12,14 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import _core
+from engine.marks import END_MARK
 from engine.sampling import Sampler, StopStrings, TopE
 
 if TYPE_CHECKING:
     from engine.model import Model
-
-USER_MARK = b"\xfd"
-ASSISTANT_MARK = b"\xfe"
-END_MARK = b"\xff"
 
 _MAGIC = b"PLMS"
 _VERSION = 1
