@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
@@ -181,6 +181,26 @@ def test_a_wrong_header_names_what_is_wrong(
 ) -> None:
     rewrite(path, change)
     refuse(path, *words)
+
+
+@given(st.data())
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_header_damaged_anywhere_is_refused_in_one_line_or_read(
+    tmp_path: Path, data: st.DataObject
+) -> None:
+    path = write_tiny_model(tmp_path / "tiny.safetensors")
+    content = bytearray(path.read_bytes())
+    header = 8 + int.from_bytes(content[:8], "little")
+    for place, byte in data.draw(st.dictionaries(st.integers(0, header - 1), st.integers(0, 255))).items():
+        content[place] = byte
+    path.write_bytes(content)
+    message = ""
+    try:
+        read_model(path)
+    except ModelFileError as error:
+        message = str(error)
+    assert message == "" or message.startswith(f"{path}: ")
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize(
