@@ -18,7 +18,7 @@ NATIVE := $(shell find engine/src cpu_vnni 2>/dev/null)
 SETTINGS := pyproject.toml setup.py $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve chat test lint bench clean
+.PHONY: help build serve chat test lint bench tcm clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -43,6 +43,23 @@ lint: $(VENV)/.lint  ## style and types, Python and C++
 
 bench: build  ## speed on this machine
 	@exec $(BIN)/plm bench $(ARGS)
+
+# The bundled model from its texts: books first, then dialogues with a quarter of books, so that both are kept.
+CORPORA ?= ../shared/corpora
+MINUTES ?= 76
+DIALOGUE_MINUTES ?= 22
+WORK ?= data/tcm
+BOOKS := $(CORPORA)/tcm-books
+DIALOGUE := $(CORPORA)/tcm-dialogue
+tcm: build $(VENV)/.test  ## train the bundled model again (CORPORA=folder, MINUTES, DIALOGUE_MINUTES)
+	@mkdir -p $(WORK)
+	$(BIN)/plm train --config tcm --resume --minutes $(MINUTES) --data $(BOOKS).train.txt.xz \
+		--valid $(BOOKS).valid.txt.xz --name tcm --out $(WORK)/books.safetensors
+	$(BIN)/plm train --config tcm --resume --minutes $(DIALOGUE_MINUTES) --rate 2e-3 --init $(WORK)/books.safetensors \
+		--data $(DIALOGUE).train.jsonl.xz --data $(BOOKS).train.txt.xz --mix 3,1 \
+		--valid $(BOOKS).valid.txt.xz --valid $(DIALOGUE).valid.jsonl.xz --name tcm --out $(WORK)/tcm-bf16.safetensors
+	$(BIN)/plm quantize $(WORK)/tcm-bf16.safetensors $(WORK)/tcm.safetensors
+	@echo "done: copy $(WORK)/tcm.safetensors and tcm-bf16.safetensors to engine/models to ship them"
 
 clean:  ## remove .venv and what was built
 	rm -rf $(VENV) build *.egg-info
