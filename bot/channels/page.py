@@ -17,6 +17,7 @@ import re
 import secrets
 import uuid
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -58,7 +59,7 @@ def show() -> Response:
     except StoreDownError as fault:
         log.error("page: %s", fault)
         error = BUSY
-    model = bot.settings.model
+    model = Path(bot.settings.model).stem
     page = render_template(
         "page.html", turns=turns, error=error, model=model, examples=EXAMPLES.get(model, ()),
         disclaimer=bot.settings.disclaimer, longest=dialogue.MAX_QUESTION,
