@@ -70,6 +70,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "graceful_timeout": GRACE + 5,
             "keepalive": 15,
             "loglevel": self.settings.log_level.lower(),
+            "post_worker_init": _stop_gently,
             "worker_exit": _finish_answers,
             "child_exit": _forget_numbers,
             "on_exit": _remove_numbers,
@@ -83,6 +84,14 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Any:
         return self.make_app()
+
+
+def _stop_gently(worker: Any) -> None:
+    """Ctrl-C goes to every process of the terminal, and gunicorn passes it on besides: two at once end a
+    worker in the middle of a lock. It hears of it once, and finishes its answers as on SIGTERM.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGQUIT, worker.handle_exit)
 
 
 def _finish_answers(server: Any, worker: Any) -> None:
