@@ -14,7 +14,7 @@ from pathlib import Path
 
 import requests
 
-from tests.tiny_model import write_tiny_model
+from tests.tiny_model import write_talkative_model
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -61,10 +61,10 @@ def kill_all(pids: Sequence[int]) -> None:
 
 
 def bundled_model(directory: Path) -> str:
-    """PLM_MODEL for a test that any model will do for: `tcm`, or random weights where none is bundled."""
+    """PLM_MODEL for a test that any model will do for: `tcm`, or one of random weights if it is missing."""
     if (ROOT / "engine" / "models" / "tcm.safetensors").is_file():
         return "tcm"
-    return str(write_tiny_model(directory / "tiny.safetensors"))
+    return str(write_talkative_model(directory / "talkative.safetensors"))
 
 
 class Plm:

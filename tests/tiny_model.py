@@ -34,3 +34,22 @@ def write_tiny_model(path: str | Path, seed: int = 0, dtype: str = "int8", name:
     card = {"note": "random weights, for tests"}
     write_model(path, random_tensors(TINY, seed), TINY, card, name, dtype)
     return Path(path)
+
+
+def write_talkative_model(path: str | Path, seed: int = 0) -> Path:
+    """A tiny model that ends its answers by itself, most of them after 5 to 200 characters.
+
+    The first place of the head's state says whether a character begins, and the end mark's logit listens to
+    it alone; every other byte is as random as in any tiny model.
+    """
+    tensors = random_tensors(TINY, seed)
+    tensors["head.prefix_pair"][:, 0] = 0
+    tensors["head.prefix_lead"][:, 0] = -6
+    tensors["head.prefix_lead"][256, 0] = 6
+    tensors["head.norm"][0] = 1
+    tensors["head.out"][:, 0] = 0
+    tensors["head.out"][255] = 0
+    tensors["head.out"][255, 0] = 0.35
+    card = {"note": "random weights, for tests"}
+    write_model(path, tensors, TINY, card, "talkative", "int8")
+    return Path(path)

@@ -21,7 +21,8 @@ from bot.store import Store
 from engine import Model
 from tests.bot.foretell import message_answered_in
 from tests.bot.test_webhook import NEW, post
-from tests.service import Service, bundled_model, descendants, kill_all, wait_until
+from tests.service import Service, descendants, kill_all, wait_until
+from tests.tiny_model import write_talkative_model
 from tests.wechat_platform import Message, Platform
 
 FIRST, QUESTION = "什么是气虚？", "那血虚呢？"
@@ -73,7 +74,7 @@ def redis(tmp_path: Path) -> Iterator[EmbeddedStore]:
 def settings(tmp_path: Path) -> dict[str, object]:
     """A pace at which an answer can be caught in the middle."""
     return {
-        "PLM_MODEL": bundled_model(tmp_path),
+        "PLM_MODEL": str(write_talkative_model(tmp_path / "talkative.safetensors")),
         "PLM_WECHAT_TOKEN": "AAAAA",
         "PLM_WEBHOOK_SHOP_SECRET": NEW,
         "PLM_ENGINE_DELAY_MS": PACE_MS,
