@@ -8,6 +8,7 @@ import xml.sax.saxutils
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import requests
@@ -17,16 +18,24 @@ from bot.config import DISCLAIMER
 from bot.embedded import EmbeddedStore
 from bot.records import Conversation
 from bot.store import Store
+from engine import Model
+from tests.bot.foretell import message_answered_in
 from tests.service import Service, bundled_model
+from tests.tiny_model import write_tiny_model
 from tests.wechat_platform import Message, Platform, sign, to_xml
 
 TOKEN, KEY, APPID = "AAAAA", "A" * 43, "wxba5fad812f8e6fb9"
+# Messages that would be let in but for their DTD.
+WHOLE = b"""<xml><ToUserName>a</ToUserName><FromUserName>o-dtd</FromUserName><CreateTime>170000</CreateTime>
+<MsgType>text</MsgType><Content>%s</Content><MsgId>1</MsgId></xml>"""
 BOMB = (
     b'<!DOCTYPE xml [<!ENTITY a "' + b"a" * 1000 + b'">'
     + b"".join(b'<!ENTITY %c "%s">' % (98 + i, b"&%c;" % (97 + i) * 10) for i in range(9))
-    + b"]><xml><Content>&j;</Content></xml>"
+    + b"]>" + WHOLE % b"&j;"
 )  # fmt: skip
-FILE = b'<!DOCTYPE xml [<!ENTITY f SYSTEM "file:///etc/hostname">]><xml><Content>&f;</Content></xml>'
+ENTITY = b'<!DOCTYPE xml [<!ENTITY a "a">]>' + WHOLE % b"&a;"
+FILE = b'<!DOCTYPE xml [<!ENTITY f SYSTEM "file:///etc/hostname">]>' + WHOLE % b"&f;"
+DTD = b'<!DOCTYPE xml SYSTEM "http://127.0.0.1:9/x.dtd">' + WHOLE % b"a"
 
 
 @dataclass
@@ -150,10 +159,13 @@ def test_an_old_recording_is_refused(front: Front, user: str) -> None:
     "body",
     [
         b"", b"<xml>", b"<xml></xml>", b"not xml", b'{"MsgType": "text"}', b"\xff\xfe\x00", b"<html></html>",
-        b"<?xml version='1.0' encoding='utf-32'?><xml/>", b"<xml>" + b"<a>" * 20_000, BOMB, FILE,
+        b"<?xml version='1.0' encoding='utf-32'?><xml/>", b"<xml>" + b"<a>" * 20_000, BOMB, ENTITY, FILE, DTD,
         b"<xml><ToUserName>a</ToUserName><FromUserName>b</FromUserName><MsgType>text</MsgType></xml>",
     ],
-    ids=["empty", "open", "hollow", "words", "json", "raw", "html", "utf32", "deep", "bomb", "file", "part"],
+    ids=[
+        "empty", "open", "hollow", "words", "json", "raw", "html", "utf32", "deep", "bomb", "entity", "file",
+        "dtd", "partial",
+    ],
 )  # fmt: skip
 def test_malformed_xml_is_refused_at_once(front: Front, body: bytes) -> None:
     query, sealed = front.platform.seal(body)
@@ -162,6 +174,7 @@ def test_malformed_xml_is_refused_at_once(front: Front, body: bytes) -> None:
     assert "xml" not in response.headers["Content-Type"]
     query, _ = front.platform.seal(body)
     assert front.platform.post(query, body, timeout=1).status_code in (400, 401, 403)
+    assert front.turns("o-dtd") == []
 
 
 def test_text_that_breaks_cdata_is_kept_and_answered(front: Front, user: str) -> None:
@@ -293,3 +306,30 @@ def test_what_is_not_a_message_does_not_harm_the_service(front: Front) -> None:
     ):
         assert 400 <= response.status_code < 500
     assert front.service.ready()
+
+
+def test_a_long_answer_comes_in_pieces_that_fit(store_url: str, tmp_path: Path) -> None:
+    model = str(write_tiny_model(tmp_path / "tiny.safetensors"))  # which seldom ends by itself
+    settings = {
+        "PLM_MODEL": model,
+        "PLM_MAX_BYTES": 6000,
+        "PLM_WECHAT_TOKEN": TOKEN,
+        "PLM_REDIS_URL": store_url,
+    }
+    with Service(tmp_path, "web", **settings) as service:
+        platform, store = Platform(service.url + "/wechat", TOKEN), Store(store_url)
+        long = range(1500, 6001)
+        message, _ = message_answered_in(
+            long, platform, Model.load(model), "o-long", "什么是气虚？", b"", 6000
+        )
+        replies = [str(platform.deliver(message).reply)]
+        while replies[-1].endswith(dialogue.MORE_HINT):
+            assert len(replies) < 10
+            replies.append(platform.ask("o-long", "继续"))
+        assert platform.ask("o-long", "继续") == dialogue.NOTHING_MORE
+        answer = store.turns(Conversation("wechat", "o-long"))[-1]["content"]
+        store.close()
+    assert len(replies) >= 3
+    assert all(len(reply.encode()) > 900 for reply in replies[:-1])  # whole pieces, not crumbs
+    text = "".join(reply.removesuffix(dialogue.MORE_HINT) for reply in replies).removeprefix(DISCLAIMER)
+    assert "".join(text.split()) == "".join(answer.split())
