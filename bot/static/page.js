@@ -150,6 +150,7 @@ box.addEventListener("keydown", (event) => {
 
 // The server ends the answer where it is; if it cannot be told, at least stop listening.
 stop.addEventListener("click", async () => {
+  if (!running) return;
   const { id, control } = running;
   try {
     const response = await post("page/stop", { id });
