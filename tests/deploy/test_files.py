@@ -183,10 +183,11 @@ def test_compose_builds_this_image_and_passes_known_settings(monkeypatch: pytest
     assert context == ROOT
     assert (context / bot["build"]["dockerfile"]).is_file()
     check_plm(bot["command"])
-    assert set(bot["environment"]) <= SETTINGS
+    assert set(bot["environment"]) <= SETTINGS | {"FORWARDED_ALLOW_IPS"}
     for variable, value in bot["environment"].items():
         monkeypatch.setenv(variable, value)
     settings = load_settings()
+    # Every address is believed to be the proxy, so no other may reach the port.
     assert bot["ports"] == [f"127.0.0.1:{settings.port}:{settings.port}"]
     assert str(settings.data_dir) in [volume.split(":")[1] for volume in bot["volumes"]]
     assert settings.host == "0.0.0.0"
