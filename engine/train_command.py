@@ -9,8 +9,7 @@ from pathlib import Path
 
 import click
 
-from engine.checkpoint import ModelFileError
-from engine.data import DataError, Text, load_text
+from engine.data import Text, load_text
 from engine.training import Budget, Run, TrainingError, check_inputs, load_plan, summary
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -82,7 +81,7 @@ def train(
             run.resume()
         click.echo(f"{plan.model.parameters:,} parameters, {run.trainer.isa}, {run.threads} threads")
         run.train()
-    except (DataError, TrainingError, ModelFileError, OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:  # all of the engine's own are ValueErrors
         raise click.ClickException(str(error)) from None
     click.echo(json.dumps({"model": str(out), **summary(run.record)}, ensure_ascii=False))
 

@@ -18,6 +18,7 @@ from engine.checkpoint import read_model
 from engine.data import Text, load_text
 from engine.train_command import train
 from engine.training import Budget, Run, TrainingError, load_plan
+from tests.service import ROOT
 
 PHRASE = "太阳之为病，脉浮，头项强痛而恶寒。桂枝三两，芍药三两，甘草二两，生姜三两，大枣十二枚。\n"
 
@@ -182,3 +183,23 @@ class TestCommand:
         rest = ("--data", str(tmp_path / "a.txt"), "--out", str(tmp_path / "m.safetensors"))
         got, output = self.run(*arguments, *rest)
         assert (got, message in output) == (code, True), output
+
+    @pytest.mark.parametrize(
+        ("recipe", "text", "message"),
+        [
+            ("lanes = 10\nshards = 4", PHRASE, "lanes must be a multiple of shards"),
+            ("length = 1", PHRASE, "at least 2 characters"),
+            ("", "short", "at least 16 bytes"),
+        ],
+    )
+    def test_what_the_trainer_refuses_is_one_line(
+        self, tmp_path: Path, recipe: str, text: str, message: str
+    ) -> None:
+        config = tmp_path / "mine.toml"
+        sizes = (ROOT / "engine/configs/tiny.toml").read_text("utf-8").partition("[train]")[0]
+        config.write_text(f"{sizes}[train]\n{recipe}\n", encoding="utf-8")
+        (tmp_path / "a.txt").write_text(text, encoding="utf-8")
+        arguments = ("--config", config, "--data", tmp_path / "a.txt", "--out", tmp_path / "m.safetensors")
+        code, output = self.run(*map(str, arguments), "--steps", "1")
+        assert (code, output.count("\n")) == (1, 1), output
+        assert message in output
