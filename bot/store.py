@@ -114,9 +114,14 @@ return seen(id, ARGV[2])
 _MORE = """
 local id, source = ARGV[1], ''
 if redis.call('EXISTS', job(id)) == 0 then
-  local open = redis.call('LRANGE', base .. 'open', 0, -1)
-  for _, candidate in ipairs(open) do
-    if tonumber(redis.call('HGET', job(candidate), 'delivered') or 0) > 0 then source = candidate end
+  local open = {}
+  for _, candidate in ipairs(redis.call('LRANGE', base .. 'open', 0, -1)) do
+    local delivered = redis.call('HGET', job(candidate), 'delivered')
+    if not delivered then redis.call('LREM', base .. 'open', 0, candidate)  -- its job has expired
+    else
+      open[#open + 1] = candidate
+      if tonumber(delivered) > 0 then source = candidate end
+    end
   end
   local last = redis.call('HGET', base .. 'meta', 'last')
   if source == '' and #open > 0 then source = open[1] end

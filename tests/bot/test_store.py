@@ -210,6 +210,16 @@ def test_more_gives_an_answer_that_was_never_handed_out(store: Store) -> None:
     assert (wish.source, wish.latest) == ("m1", True)
 
 
+def test_more_passes_over_an_answer_that_has_expired(store: Store) -> None:
+    for message_id in ("m1", "m2"):
+        answer(store, message_id, "甲乙丙丁")
+        store.reply(TALKER, message_id, message_id, 0, 0, "还在想", True)
+    store.client.delete(TALKER.base + "job:m1")
+    assert store.more(TALKER, "c1", "n").source == "m2"
+    store.reply(TALKER, "c1", "m2", 0, 12, "甲乙丙丁", False)
+    assert store.more(TALKER, "c2", "n").source == ""
+
+
 def test_every_key_expires_and_lies_in_one_slot(store: Store) -> None:
     answer(store, "m1", "甲乙")
     store.reply(TALKER, "m1", "m1", 0, 3, "甲", True)
