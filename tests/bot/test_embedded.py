@@ -76,6 +76,14 @@ def test_a_path_too_long_for_a_socket_gets_a_short_private_one(tmp_path: Path) -
     store.socket.parent.rmdir()
 
 
+def test_a_path_with_signs_of_urls_in_it(tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path / "50%25 #1?中")
+    store.start()
+    with redis.Redis.from_url(store.url) as connection:
+        assert connection.ping()
+    store.stop()
+
+
 def test_a_directory_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EmbeddedStoreError, match=r"^PLM_DATA_DIR: .*file"):
