@@ -58,7 +58,9 @@ function remark(turn, text, retry) {
     });
     line.append(button);
   }
+  const stick = atEnd();
   turn.append(line);
+  if (stick) toEnd();
 }
 
 // The lines of a response body, each a JSON object.
@@ -117,9 +119,11 @@ function setBusy(busy) {
 }
 
 function update() {
+  const stick = atEnd();
   send.disabled = !box.value.trim();
   box.style.height = "auto";
   box.style.height = `${box.scrollHeight}px`;
+  if (stick) toEnd();
 }
 
 function ask(question) {
