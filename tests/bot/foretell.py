@@ -8,9 +8,14 @@ from __future__ import annotations
 import itertools
 
 from bot import dialogue
+from bot.config import Settings
 from bot.records import Conversation
-from engine import Model, TopE
+from engine import Model, sampler_by_name
 from tests.wechat_platform import Message, Platform
+
+DEFAULTS: Settings = Settings.model_construct()  # whatever this process's environment says
+MAX_BYTES: int = DEFAULTS.max_bytes
+SAMPLER = sampler_by_name(DEFAULTS.sampler, temperature=DEFAULTS.temperature)
 
 
 def foretell(
@@ -20,13 +25,13 @@ def foretell(
     question: str,
     history: bytes = b"",
     longest: int = 10_000,
-    max_bytes: int = 1200,
+    max_bytes: int = MAX_BYTES,
 ) -> str:
     """The answer to a message as it will stand in the transcript, or its first `longest` characters."""
     session = model.session()
     session.feed(history + dialogue.question_bytes(question))
     dice = dialogue.seed(conversation.id, message_id)
-    characters = session.generate(max_bytes=max_bytes, sampler=TopE(), seed=dice, stop_at_end=True)
+    characters = session.generate(max_bytes=max_bytes, sampler=SAMPLER, seed=dice, stop_at_end=True)
     written = "".join(itertools.islice(characters, longest))
     return dialogue.printable(written).strip() or dialogue.EMPTY_ANSWER
 
@@ -38,7 +43,7 @@ def message_answered_in(
     user: str,
     question: str,
     history: bytes = b"",
-    max_bytes: int = 1200,
+    max_bytes: int = MAX_BYTES,
 ) -> tuple[Message, str]:
     """A message of `user` after `history` whose answer has so many characters, and that answer."""
     for _ in range(500):
