@@ -45,13 +45,13 @@ bench: build  ## speed on this machine
 	@exec $(BIN)/plm bench $(ARGS)
 
 # The bundled model from its texts: books first, then dialogues with a quarter of books, so that both are kept.
-CORPORA ?= ../shared/corpora
 MINUTES ?= 76
-DIALOGUE_MINUTES ?= 22
+DIALOGUE_MINUTES ?= 20
 WORK ?= data/tcm
 BOOKS := $(CORPORA)/tcm-books
 DIALOGUE := $(CORPORA)/tcm-dialogue
 tcm: build $(VENV)/.test  ## train the bundled model again (CORPORA=folder, MINUTES, DIALOGUE_MINUTES)
+	@[ -f "$(BOOKS).train.txt.xz" ] || { echo "make: say where the texts are: make tcm CORPORA=folder" >&2; exit 1; }
 	@mkdir -p $(WORK)
 	$(BIN)/plm train --config tcm --resume --minutes $(MINUTES) --data $(BOOKS).train.txt.xz \
 		--valid $(BOOKS).valid.txt.xz --name tcm --out $(WORK)/books.safetensors

@@ -1,5 +1,5 @@
-/* Which kernels run on this CPU: the only file that asks. Callers choose one table when they start and keep
- * it.
+/* Which kernels run on this CPU: the only file of inference that asks. Callers choose one table when they
+ * start and keep it.
  *
  * __builtin_cpu_supports reads CPUID and also XGETBV, so that a CPU whose operating system does not save the
  * wide registers counts as one without them. Each check names every flag that setup.py compiles the file
@@ -27,7 +27,7 @@ static int runs_here(const cpu_vnni_kernels* kernels) {
     int avx2 =
         __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
     int avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                 __builtin_cpu_supports("avx512vl");
+                 __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     if (kernels == &cpu_vnni_avx2) return avx2;
     if (kernels == &cpu_vnni_avxvnni) return avx2 && __builtin_cpu_supports("avxvnni") != 0;
     if (kernels == &cpu_vnni_avx512vnni) return avx512 && __builtin_cpu_supports("avx512vnni") != 0;

@@ -300,7 +300,7 @@ def _check_spans(path: Path, spans: list[tuple[int, int, str]], size: int) -> No
 
 def _check_values(path: Path, name: str, tensor: Array) -> None:
     if tensor.dtype == np.int8:
-        # -128 has no positive twin, which kernels that multiply |a| by sign(a)·b rely on.
+        # Rows are scaled to absmax / 127, so -128 means damage or a foreign writer.
         if tensor.min() < -127:
             raise ModelFileError(f"{path}: {name}: holds -128, which quantize never writes")
         return

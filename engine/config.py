@@ -1,6 +1,7 @@
 """The shape of a model: its sizes, and from them the name and shape of every tensor.
 
-One place says what tensors a model has; reading, writing, training and inference all ask here.
+Model files are read and written by this list; the trainer and inference lay their memory out by their own, and the
+tests hold them together.
 """
 
 from __future__ import annotations

@@ -119,6 +119,7 @@ class Run:
         self.trainer = _train.Trainer(self.config.to_dict(), settings, ISA_FOR_TRAINING[wanted])
         for text, weight in zip(self.texts, self.weights, strict=True):
             self.trainer.add_source(text.bytes, weight)
+        self.record.texts = [text.sha256 for text in self.texts]
         if self.initial is not None:
             self._start_from(self.initial)
 
@@ -147,6 +148,8 @@ class Run:
                 for name, entry in state.items()
             }
             record = Record.from_bytes(arrays.pop("record").tobytes())
+            if record.texts != [text.sha256 for text in self.texts]:
+                raise ValueError("it was made with other texts")
             self.trainer.set_state({**arrays, "steps": record.steps})
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
             raise TrainingError(f"{path}: cannot be resumed: {error}") from None

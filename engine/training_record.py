@@ -19,6 +19,7 @@ class Record:
     losses: list[tuple[float, float]] = field(default_factory=list)
     valid_losses: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     valid: dict[str, float] = field(default_factory=dict)  # over whole files, at the end
+    texts: list[str] = field(default_factory=list)  # sha256 of each text it was trained on, in order
     before: dict[str, Any] | None = None  # the card of the model that this one started from
 
     def add_step(self, nats: float, count: int, seconds: float) -> None:

@@ -135,6 +135,28 @@ def test_a_checkpoint_of_other_sizes_is_refused(make_run: Callable[..., Run], tm
         other.resume()
 
 
+def test_a_checkpoint_of_other_texts_is_refused(make_run: Callable[..., Run], tmp_path: Path) -> None:
+    run = make_run(steps=2)
+    run.train()
+    (tmp_path / "b.txt").write_text(PHRASE, encoding="utf-8")
+    other = load_text(tmp_path / "b.txt", tmp_path / "cache")
+    with pytest.raises(TrainingError, match="made with other texts"):
+        make_run(steps=2, texts=[other]).resume()
+    # The native trainer does not rely on that: a lane that would read past its text is refused too.
+    trainer = make_run(steps=2, texts=[other]).trainer
+    with pytest.raises(ValueError, match="made with other texts"):
+        trainer.set_state(run.trainer.state())
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run(make_run: Callable[..., Run]) -> None:
+    run = make_run(steps=2)
+    tensors = run.trainer.tensors()
+    tensors["head.out"][:] = 3e38
+    run.trainer.set_tensors(tensors)
+    with pytest.raises(RuntimeError, match="not finite"):
+        run.trainer.step(0.01)
+
+
 def test_settings_are_checked() -> None:
     plan = load_plan("tiny")
     config, settings = plan.model, asdict(plan.recipe) | {"threads": 1}

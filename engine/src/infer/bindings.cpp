@@ -92,6 +92,8 @@ py::object write_character(Session& session, Sampler& sampler, bool end_allowed,
 py::bytes write_bytes(const std::vector<Session*>& sessions, const std::vector<Sampler*>& samplers,
                       bool end_allowed) {
     if (sessions.size() != samplers.size()) throw std::invalid_argument("one sampler for each session");
+    for (size_t i = 0; i < sessions.size(); ++i)
+        if (!sessions[i] || !samplers[i]) throw std::invalid_argument("a session or sampler is None");
     std::string out(sessions.size(), '\0');
     {
         const py::gil_scoped_release release;

@@ -19,8 +19,7 @@ const cpu_vnni_kernels* select_kernels(const std::string& isa) {
 const Elementwise* select_elementwise(const cpu_vnni_kernels* kernels) {
 #if defined(__x86_64__)
     const std::string name = kernels->name;
-    if (name == "avx512vnni" && __builtin_cpu_supports("avx512dq") && cpu_vnni_supported("avx2"))
-        return &elementwise_avx512;
+    if (name == "avx512vnni" && cpu_vnni_supported("avx2")) return &elementwise_avx512;
     if (name != "portable" && cpu_vnni_supported("avx2")) return &elementwise_avx2;
 #else
     (void)kernels;

@@ -62,12 +62,17 @@ void set_state(Trainer& t, const py::dict& d) {
     if (static_cast<size_t>(lanes.size()) != t.lanes().size() * sizeof(Lane)) {
         throw std::invalid_argument("checkpoint: it was made with another number of lanes");
     }
+    std::vector<Lane> restored(t.lanes().size());
+    std::memcpy(static_cast<void*>(restored.data()), lanes.data(), static_cast<size_t>(lanes.size()));
+    for (const Lane& lane : restored) {
+        if (!lane.fits(t.sources())) throw std::invalid_argument("checkpoint: it was made with other texts");
+    }
     fill(t.weights, d["weights"].cast<Floats>(), "weights");
     fill(t.moment1, d["moment1"].cast<Floats>(), "moment1");
     fill(t.moment2, d["moment2"].cast<Floats>(), "moment2");
     auto carried = d["carried"].cast<Floats>();
     t.carry(std::vector<float>(carried.data(), carried.data() + carried.size()));
-    std::memcpy(static_cast<void*>(t.lanes().data()), lanes.data(), static_cast<size_t>(lanes.size()));
+    t.lanes() = std::move(restored);
     t.steps = d["steps"].cast<uint64_t>();
 }
 
@@ -107,7 +112,7 @@ PYBIND11_MODULE(_train, m) {
         .def(
             "add_source",
             [](Trainer& t, const Bytes& text, double weight) { t.add_source(source_of(text, weight)); },
-            py::keep_alive<1, 2>(),
+            py::arg("text").noconvert(), py::arg("weight"), py::keep_alive<1, 2>(),
             "Adds a text (uint8 array, kept alive) that takes `weight` of the lanes' jumps.")
         .def(
             "step",

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "../splitmix.h"
+
 namespace plm {
 namespace {
 
@@ -24,7 +26,7 @@ void Batch::clear() {
 }
 
 void Lane::jump(const std::vector<Source>& sources, uint32_t windows) {
-    Random generator{random};
+    SplitMix64 generator{random};
     double total = 0;
     for (const Source& s : sources) total += s.weight;
     double pick = generator.uniform() * total;
@@ -44,6 +46,12 @@ void Lane::jump(const std::vector<Source>& sources, uint32_t windows) {
         if (position >= end) position = 0;
         waiting_count = static_cast<uint8_t>(cutter.push(chosen.data[position++], waiting));
     }
+}
+
+bool Lane::fits(const std::vector<Source>& sources) const {
+    if (windows_left == 0) return true;  // it jumps before it reads
+    return source < sources.size() && end == sources[source].size && position <= end && waiting_count <= 2 &&
+           cutter.size <= 3 && is_prefix(cutter.pending, cutter.size);
 }
 
 void Lane::begin(uint64_t from, uint64_t to) {

@@ -36,6 +36,8 @@ struct Lane {
     void jump(const std::vector<Source>& sources, uint32_t windows);
     // Begins at `position` as a document does: with an end mark and an empty state.
     void begin(uint64_t from, uint64_t to);
+    // Whether a lane out of a checkpoint can read on in these texts: what it points at is there.
+    bool fits(const std::vector<Source>& sources) const;
     // Appends one window to the batch. A lane whose text has ended pads it with end marks that predict
     // nothing.
     void read(const Source& source, int length, bool wrap, Batch& batch);

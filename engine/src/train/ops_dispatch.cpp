@@ -15,9 +15,14 @@ struct Candidate {
 };
 
 #if defined(__x86_64__)
+// Each check names every flag that setup.py compiles the table with, since the compiler may use any of them.
+bool has_avx2() {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+
 bool has_avx512() {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && has_avx2();
 }
 #endif
 
@@ -27,7 +32,7 @@ const Candidate* candidates(int* count) {
 #if defined(__x86_64__)
         {&ops_avx512bf16, has_avx512() && __builtin_cpu_supports("avx512bf16")},
         {&ops_avx512, has_avx512()},
-        {&ops_avx2, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")},
+        {&ops_avx2, has_avx2()},
 #endif
         {&ops_portable, true}};
     *count = sizeof all / sizeof all[0];

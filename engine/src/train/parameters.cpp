@@ -2,7 +2,20 @@
 
 #include <cmath>
 
+#include "../splitmix.h"
+
 namespace plm {
+namespace {
+
+constexpr int kLargest = 16384;  // of any size in a config, as in engine/config.py
+
+// Box and Muller's method, one of its two numbers.
+float normal(SplitMix64& random) {
+    double radius = std::sqrt(-2.0 * std::log(1.0 - random.uniform()));
+    return static_cast<float>(radius * std::cos(6.283185307179586 * random.uniform()));
+}
+
+}  // namespace
 
 Parameters::Parameters(const Config& c) {
     const std::pair<const char*, int> sizes[] = {{"width", c.width},
@@ -13,9 +26,9 @@ Parameters::Parameters(const Config& c) {
                                                  {"head_hidden", c.head_hidden},
                                                  {"head_layers", c.head_layers}};
     for (const auto& [name, value] : sizes) {
-        if (value < 1 || value > 4096) {
-            throw std::invalid_argument("config: " + std::string(name) +
-                                        " must lie between 1 and 4096, not " + std::to_string(value));
+        if (value < 1 || value > kLargest) {
+            throw std::invalid_argument("config: " + std::string(name) + " must lie between 1 and " +
+                                        std::to_string(kLargest) + ", not " + std::to_string(value));
         }
     }
     // What each layer adds to the residual stream starts small, so that the sum of all layers does not grow
@@ -68,13 +81,13 @@ size_t Parameters::offset(const std::string& name) const {
 }
 
 void Parameters::initialize(float* weights, uint64_t seed) const {
-    Random random{seed};
+    SplitMix64 random{seed};
     for (const Tensor& t : tensors_) {
         float* w = weights + t.offset;
         for (size_t i = 0; i < t.size; ++i) {
             switch (t.start) {
                 case Start::kNormal:
-                    w[i] = random.normal() * t.deviation;
+                    w[i] = normal(random) * t.deviation;
                     break;
                 case Start::kOnes:
                     w[i] = 1.0f;
@@ -93,18 +106,6 @@ void Parameters::initialize(float* weights, uint64_t seed) const {
             }
         }
     }
-}
-
-uint64_t Random::next() {
-    uint64_t z = (state += 0x9E3779B97F4A7C15ull);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
-    return z ^ (z >> 31);
-}
-
-float Random::normal() {
-    double radius = std::sqrt(-2.0 * std::log(1.0 - uniform()));
-    return static_cast<float>(radius * std::cos(6.283185307179586 * uniform()));
 }
 
 }  // namespace plm

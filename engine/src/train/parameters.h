@@ -39,12 +39,4 @@ class Parameters {
     size_t size_ = 0;
 };
 
-// A small generator whose whole state is one number (splitmix64, Steele et al., 2014).
-struct Random {
-    uint64_t state;
-    uint64_t next();
-    double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
-    float normal();
-};
-
 }  // namespace plm

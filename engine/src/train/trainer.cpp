@@ -93,6 +93,7 @@ void Trainer::update(float rate, double* norm) {
         squares[b] = square;
     });
     *norm = std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
+    if (!std::isfinite(*norm)) throw std::runtime_error("a gradient is not finite: lower the learning rate");
     float clip = *norm > settings_.clip ? static_cast<float>(settings_.clip / *norm) : 1.0f;
     ++steps;
     float c1 =

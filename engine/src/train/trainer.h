@@ -35,6 +35,7 @@ class Trainer {
     std::vector<float> weights, moment1, moment2;
     uint64_t steps = 0;
     std::vector<Lane>& lanes() { return lanes_; }
+    const std::vector<Source>& sources() const { return sources_; }
     // All recurrent states of all lanes, shard by shard and layer by layer.
     std::vector<float> carried();
     void carry(const std::vector<float>& values);

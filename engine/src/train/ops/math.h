@@ -2,7 +2,7 @@
 // code. Included only by ops.inl, inside the namespace of one instruction set: nothing here may reach another
 // one's objects.
 
-// exp for float: 2^i * 2^f with a degree-6 polynomial, relative error below 3e-7 for |x| <= 87; clamped
+// exp for float: 2^i * 2^f with a degree-6 polynomial, relative error below 5e-6 for |x| <= 87; clamped
 // outside. No library call, because a call would stop the surrounding loop from becoming vector code.
 static inline float exp_of(float x) {
     x = x < -87.0f ? -87.0f : x;
