@@ -58,7 +58,8 @@ tcm: build $(VENV)/.test  ## train the bundled model again (CORPORA=folder, MINU
 	$(BIN)/plm train --config tcm --resume --minutes $(DIALOGUE_MINUTES) --rate 2e-3 --init $(WORK)/books.safetensors \
 		--data $(DIALOGUE).train.jsonl.xz --data $(BOOKS).train.txt.xz --mix 3,1 \
 		--valid $(BOOKS).valid.txt.xz --valid $(DIALOGUE).valid.jsonl.xz --name tcm --out $(WORK)/tcm-bf16.safetensors
-	$(BIN)/plm quantize $(WORK)/tcm-bf16.safetensors $(WORK)/tcm.safetensors
+	$(BIN)/plm quantize $(WORK)/tcm-bf16.safetensors $(WORK)/tcm.safetensors \
+		--valid $(BOOKS).valid.txt.xz --valid $(DIALOGUE).valid.jsonl.xz
 	@echo "done: copy $(WORK)/tcm.safetensors and tcm-bf16.safetensors to engine/models to ship them"
 
 clean:  ## remove .venv and what was built

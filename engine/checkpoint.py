@@ -157,12 +157,13 @@ def write_atomically(path: Path, data: bytes) -> None:
         os.close(folder)
 
 
-def quantize_model(source: str | Path, target: str | Path) -> None:
-    """Write the int8 form of a bf16 or f32 model file."""
+def quantize_model(source: str | Path, target: str | Path, figures: Mapping[str, Any] | None = None) -> None:
+    """Write the int8 form of a bf16 or f32 model file, `figures` added to its card."""
     model = read_model(source)
     if model.dtype == "int8":
         raise ModelFileError(f"{source}: is int8 already")
-    write_model(target, model.float_tensors(), model.config, model.card, model.name, "int8")
+    card = {**model.card, **(figures or {})}
+    write_model(target, model.float_tensors(), model.config, card, model.name, "int8")
 
 
 def read_model(path: str | Path) -> ModelFile:

@@ -18,6 +18,7 @@ import click
 from engine.bench import bench_model, report
 from engine.chat import talk
 from engine.checkpoint import quantize_model
+from engine.data import text_to_score
 from engine.model import Model
 from engine.sampling import SAMPLERS, Sampler, sampler_by_name
 from engine.train_command import train
@@ -86,9 +87,12 @@ def generate(model: str, prompt: str, max_bytes: int, sampler: Sampler, seed: in
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
 @one_line_errors
 def score(model: str, file: str, as_json: bool) -> None:
-    """How likely the text in FILE is, in bits per byte; - reads standard input."""
+    """How likely the text in FILE is, in bits per byte; - reads standard input.
+
+    .xz is unpacked; dialogues (.jsonl) are read with their marks.
+    """
     loaded = Model.load(model)
-    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    data = sys.stdin.buffer.read() if file == "-" else text_to_score(Path(file))
     result = loaded.score(data)
     if as_json:
         click.echo(json.dumps(result.to_dict()))
@@ -117,10 +121,18 @@ def info(model: str, as_json: bool) -> None:
 @main.command()
 @click.argument("model", type=click.Path())
 @click.argument("out", type=click.Path())
+@click.option(
+    "--valid", multiple=True, type=click.Path(path_type=Path), help="Measure on this text; repeatable."
+)
 @one_line_errors
-def quantize(model: str, out: str) -> None:
-    """Write the int8 form of a bf16 or f32 model file."""
-    quantize_model(model, out)
+def quantize(model: str, out: str, valid: tuple[Path, ...]) -> None:
+    """Write the int8 form of a bf16 or f32 model file; --valid puts its bits per byte into the card."""
+    # Loading quantises too, to the same numbers, so they can be measured before there is a file.
+    loaded = Model.load(model) if valid else None
+    figures = {f.name: round(loaded.score(text_to_score(f)).bits_per_byte, 4) for f in valid if loaded}
+    quantize_model(model, out, {"int8_bits_per_byte": figures} if figures else {})
+    for name, bits in figures.items():
+        click.echo(f"{name}: {bits} bits per byte")
     before, after = (Path(path).stat().st_size for path in (model, out))
     click.echo(f"{out}: {after:,} bytes, from {before:,}")
 

@@ -1,7 +1,7 @@
 """The shape of a model: its sizes, and from them the name and shape of every tensor.
 
-Model files are read and written by this list; the trainer and inference lay their memory out by their own, and the
-tests hold them together.
+Model files are read and written by this list; the trainer and inference lay their memory out by their own,
+and the tests hold them together.
 """
 
 from __future__ import annotations

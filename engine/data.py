@@ -64,15 +64,17 @@ def load_text(path: str | Path, folder: Path | None = None) -> Text:
     return Text(path.name, sha256, len(raw), np.memmap(prepared, np.uint8, mode="r"))
 
 
+def text_to_score(path: Path) -> bytes:
+    """What a file says: dialogues (.jsonl) as framed documents, anything else as it lies; .xz is unpacked."""
+    packed = path.read_bytes()
+    kind, raw = _unpacked(path.name, packed)
+    # A session begins with an end mark of its own.
+    return prepare(path.name, packed)[1:] if kind.endswith(".jsonl") else raw
+
+
 def prepare(name: str, raw: bytes) -> bytes:
     """The framed documents of a file's bytes; `name` tells its kind."""
-    kind = name
-    if kind.endswith(".xz"):
-        try:
-            raw = lzma.decompress(raw)
-        except lzma.LZMAError as error:
-            raise DataError(f"{name}: not a whole .xz file: {error}") from None
-        kind = kind.removesuffix(".xz")
+    kind, raw = _unpacked(name, raw)
     if kind.endswith(".txt"):
         documents = list(split_text(name, raw))
     elif kind.endswith(".jsonl"):
@@ -83,6 +85,15 @@ def prepare(name: str, raw: bytes) -> bytes:
     if not documents:
         raise DataError(f"{name}: holds no text")
     return b"".join(END_MARK + document + END_MARK for document in documents)
+
+
+def _unpacked(name: str, raw: bytes) -> tuple[str, bytes]:
+    if not name.endswith(".xz"):
+        return name, raw
+    try:
+        return name.removesuffix(".xz"), lzma.decompress(raw)
+    except lzma.LZMAError as error:
+        raise DataError(f"{name}: not a whole .xz file: {error}") from None
 
 
 def split_text(name: str, raw: bytes) -> Iterator[bytes]:

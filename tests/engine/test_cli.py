@@ -84,6 +84,11 @@ def test_quantize_writes_a_model_that_works(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert Model.load(tmp_path / "int8").dtype == "int8"
     refuse(plm("quantize", tmp_path / "int8", tmp_path / "again"), 1, "is int8 already")
+    (tmp_path / "held.txt").write_text("阴阳者，天地之道也。", encoding="utf-8")
+    plm("quantize", tmp_path / "bf16", tmp_path / "measured", "--valid", tmp_path / "held.txt")
+    figures = Model.load(tmp_path / "measured").info()["card"]["int8_bits_per_byte"]
+    bits = Model.load(tmp_path / "measured").score((tmp_path / "held.txt").read_bytes()).bits_per_byte
+    assert figures == {"held.txt": pytest.approx(bits, abs=1e-4)}
     refuse(plm("quantize", tmp_path / "bf16", tmp_path / "no" / "int8"), 1, "No such file or directory")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.data import DataError, load_text, prepare
+from engine.data import DataError, load_text, prepare, text_to_score
 
 
 def test_a_text_is_cut_at_two_empty_lines() -> None:
@@ -62,6 +62,15 @@ def test_xz_gives_the_same(tmp_path: Path) -> None:
 def test_bad_files_are_named(name: str, raw: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message):
         prepare(name, raw)
+
+
+def test_what_is_scored_of_a_file(tmp_path: Path) -> None:
+    text, line = "上篇\n\n\n下篇\n".encode(), json.dumps({"text": "末"}).encode()
+    (tmp_path / "a.txt").write_bytes(text)
+    (tmp_path / "a.txt.xz").write_bytes(lzma.compress(text))
+    (tmp_path / "b.jsonl.xz").write_bytes(lzma.compress(line))
+    assert text_to_score(tmp_path / "a.txt") == text_to_score(tmp_path / "a.txt.xz") == text
+    assert text_to_score(tmp_path / "b.jsonl.xz") == "末".encode() + b"\xff"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
