@@ -46,7 +46,7 @@ bench: build  ## speed on this machine
 
 # The bundled model from its texts: books first, then dialogues with a quarter of books, so that both are kept.
 MINUTES ?= 76
-DIALOGUE_MINUTES ?= 20
+DIALOGUE_MINUTES ?= 30
 WORK ?= data/tcm
 BOOKS := $(CORPORA)/tcm-books
 DIALOGUE := $(CORPORA)/tcm-dialogue
