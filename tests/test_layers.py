@@ -158,6 +158,12 @@ def test_one_module_knows_each_outside_library(library: str) -> None:
     assert users <= ONLY_IN[library]
 
 
+def test_one_module_holds_the_scripts_and_one_sends_them() -> None:
+    with_scripts = {name(p) for p in python_files("bot") if "redis.call(" in p.read_text()}
+    senders = {name(p) for p in python_files("bot") if "bot.scripts" in imports_of(p)}
+    assert (with_scripts, senders) == ({"bot/scripts.py"}, {"bot/store.py"})
+
+
 @pytest.mark.parametrize("place", NEVER_IN)
 def test_what_a_layer_never_imports(place: str) -> None:
     files = [ROOT / place] if place.endswith(".py") else python_files(place)

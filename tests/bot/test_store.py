@@ -233,6 +233,18 @@ def test_every_key_expires_and_lies_in_one_slot(store: Store) -> None:
     assert all(store.client.pttl(key) > 0 for key in keys)
 
 
+def test_nothing_is_kept_longer_than_was_said(server: EmbeddedStore, store: Store) -> None:
+    brief = Store(server.url, keep_days=0.5)
+    answer(brief, "m1", "甲乙")
+    brief.reply(TALKER, "m1", "m1", 0, 3, "甲", True)
+    brief.more(TALKER, "c1", "n")
+    brief.command(TALKER, "h1", "n", "help", "用法")
+    brief.close()
+    left = {key: store.client.pttl(key) for key in store.client.scan_iter()}
+    assert len(left) >= 6
+    assert {key: ms for key, ms in left.items() if not 0 < ms <= 43_200_000} == {}
+
+
 @given(st.text(max_size=30))
 def test_any_user_name_makes_one_hash_tag_of_its_own(name: str) -> None:
     name = name.encode("utf-8", "replace").decode()
@@ -270,6 +282,27 @@ def test_a_frozen_server_is_reported_within_a_second(own_server: EmbeddedStore) 
     finally:
         os.kill(pid, signal.SIGCONT)
         store.close()
+
+
+def test_a_start_whose_word_was_late_counts_once(
+    own_server: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server reads the first command after its sender has given up on it, and then the second one."""
+    monkeypatch.setattr(store_module, "MAX_STARTS", 2)
+    monkeypatch.setattr(store_module, "TIMEOUT", 0.8)
+    store, pid = Store(own_server.url), own_server.pid
+    assert pid
+    assert store.take(TALKER, "me") == "idle"  # the script is there, and a connection
+    ask(store, "m1")
+    for starts in (1, 2):
+        os.kill(pid, signal.SIGSTOP)
+        goes_on = threading.Timer(1.2, os.kill, (pid, signal.SIGCONT))
+        goes_on.start()
+        assert take(store).starts == starts
+        goes_on.join()
+        assert store.job(TALKER, "m1").starts == starts
+    assert store.client.info("commandstats")["cmdstat_evalsha"]["calls"] >= 5
+    store.close()
 
 
 def test_a_server_that_refuses_writes_counts_as_away(own_server: EmbeddedStore) -> None:

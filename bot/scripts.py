@@ -1,0 +1,228 @@
+"""The scripts that run inside Redis, and the keys that they work on. Only store.py sends them.
+
+One conversation lives under one hash tag, so that it is one slot of a cluster:
+
+    plm:{channel:user}:meta    hash  channel user created updated version talk prefix fence greeted last
+    plm:{channel:user}:turns   list  JSON turns: role, content, time, message_id, talk   (the truth)
+    plm:{channel:user}:queue   list  message ids still to be answered, in order
+    plm:{channel:user}:lease   text  who may answer now: owner:fence, a few seconds long
+    plm:{channel:user}:state   hash  the model's state after the last answer; a cache: model, prefix, blob
+    plm:{channel:user}:open    list  message ids whose answer was handed out in part
+    plm:{channel:user}:job:ID  hash  one message: status, question, text so far, attempts, reply …
+
+Scripts get the common beginning of these names as their one key and build the rest from it: all of them are
+in the slot of that key. Every script may be sent twice (a time-out does not tell whether the first one ran),
+so each is written to have the same effect once or twice. The clock is the server's.
+"""
+
+from __future__ import annotations
+
+_COMMON = """
+local base, time = KEYS[1], redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local function job(id) return base .. 'job:' .. id end
+local function keep(ms) for _, name in ipairs({'meta', 'turns', 'queue', 'state', 'open'}) do
+  redis.call('PEXPIRE', base .. name, ms) end end
+local function turn(role, content, id, talk)
+  redis.call('RPUSH', base .. 'turns', cjson.encode({role=role, content=content, time=now, message_id=id,
+    talk=tonumber(talk)}))
+  redis.call('HINCRBY', base .. 'meta', 'version', 1)
+  redis.call('HSET', base .. 'meta', 'updated', now)
+end
+local function seen(id, nonce)
+  if redis.call('HGET', job(id), 'nonce') ~= nonce then
+    redis.call('HINCRBY', job(id), 'attempts', 1)
+    redis.call('HSET', job(id), 'nonce', nonce)
+  end
+  local fields = redis.call('HGETALL', job(id))
+  fields[#fields + 1], fields[#fields + 2] = 'now', tostring(now)
+  return fields
+end
+-- A lease that ran out is still good as long as nobody took the next fence number.
+local function holds(token)
+  return tonumber(string.match(token, ':(%d+)$')) == tonumber(redis.call('HGET', base .. 'meta', 'fence'))
+end
+"""
+
+# id nonce question keep_ms job_ms max_turns channel user
+_ASK = """
+local id, nonce, question, keep_ms, job_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local meta, status = base .. 'meta', redis.call('HGET', job(id), 'status')
+if not status then
+  redis.call('HSETNX', meta, 'created', now)
+  redis.call('HSETNX', meta, 'talk', 0)
+  redis.call('HSET', meta, 'channel', ARGV[7], 'user', ARGV[8], 'last', id)
+  local talk = redis.call('HGET', meta, 'talk')
+  redis.call('HSET', job(id), 'kind', 'ask', 'status', 'queued', 'question', question, 'talk', talk,
+    'text', '', 'first', now, 'starts', 0, 'delivered', 0, 'notice', redis.call('HSETNX', meta, 'greeted', 1))
+  redis.call('PEXPIRE', job(id), job_ms)
+  turn('user', question, id, talk)
+  redis.call('LTRIM', base .. 'turns', -tonumber(ARGV[6]), -1)
+  redis.call('RPUSH', base .. 'queue', id)
+  keep(keep_ms)
+elseif status == 'failed' then
+  redis.call('HSET', job(id), 'status', 'queued', 'text', '', 'starts', 0, 'error', '')
+  redis.call('RPUSH', base .. 'queue', id)
+  keep(keep_ms)
+end
+return seen(id, nonce)
+"""
+
+# id nonce action reply keep_ms job_ms
+_COMMAND = """
+local id, action = ARGV[1], ARGV[3]
+if redis.call('EXISTS', job(id)) == 0 then
+  redis.call('HSET', job(id), 'kind', 'command', 'status', 'done', 'reply', ARGV[4], 'first', now)
+  redis.call('PEXPIRE', job(id), ARGV[6])
+  if action == 'new' then
+    redis.call('HINCRBY', base .. 'meta', 'talk', 1)
+    redis.call('HDEL', base .. 'meta', 'prefix', 'last')
+    redis.call('DEL', base .. 'state', base .. 'open')
+  elseif action == 'greet' then
+    redis.call('HSET', base .. 'meta', 'greeted', 1)
+  end
+  keep(ARGV[5])
+end
+return seen(id, ARGV[2])
+"""
+
+# id nonce job_ms. Which answer goes on: the newest one that is shown in part, else the oldest one still owed,
+# else the last question if nothing of it was ever handed out (its third request never came back).
+_MORE = """
+local id, source = ARGV[1], ''
+if redis.call('EXISTS', job(id)) == 0 then
+  local open = {}
+  for _, candidate in ipairs(redis.call('LRANGE', base .. 'open', 0, -1)) do
+    local delivered = redis.call('HGET', job(candidate), 'delivered')
+    if not delivered then redis.call('LREM', base .. 'open', 0, candidate)  -- its job has expired
+    else
+      open[#open + 1] = candidate
+      if tonumber(delivered) > 0 then source = candidate end
+    end
+  end
+  local last = redis.call('HGET', base .. 'meta', 'last')
+  if source == '' and #open > 0 then source = open[1] end
+  if source == '' and last and redis.call('HGET', job(last), 'kind') == 'ask'
+     and redis.call('HEXISTS', job(last), 'reply') == 0 then source = last end
+  redis.call('HSET', job(id), 'kind', 'more', 'status', 'done', 'source', source, 'first', now,
+    'latest', (source == last) and 1 or 0)
+  redis.call('PEXPIRE', job(id), ARGV[3])
+end
+return seen(id, ARGV[2])
+"""
+
+# id source from to reply more: hand out bytes [from, to) of the answer to `source` as the reply to `id`
+_REPLY = """
+local id, source = ARGV[1], ARGV[2]
+local reply = redis.call('HGET', job(id), 'reply')
+if reply then return reply end
+if source ~= '' then
+  if tonumber(redis.call('HGET', job(source), 'delivered') or -1) ~= tonumber(ARGV[3]) then return false end
+  redis.call('HSET', job(source), 'delivered', ARGV[4])
+  local open = base .. 'open'
+  if ARGV[6] ~= '1' then redis.call('LREM', open, 0, source)
+  else
+    local listed = false
+    for _, other in ipairs(redis.call('LRANGE', open, 0, -1)) do if other == source then listed = true end end
+    if not listed then redis.call('RPUSH', open, source) end
+    redis.call('LTRIM', open, -20, -1)
+    local left = redis.call('PTTL', base .. 'turns')
+    if left > 0 then redis.call('PEXPIRE', open, left) end
+  end
+end
+redis.call('HSET', job(id), 'reply', ARGV[5])
+return ARGV[5]
+"""
+
+# owner lease_ms max_starts nonce. Answers {state of affairs, token, job…}: 'busy', 'idle' or 'work'
+_TAKE = """
+local owner, lease, meta = ARGV[1], base .. 'lease', base .. 'meta'
+local token = redis.call('GET', lease)
+if token and string.sub(token, 1, #owner + 1) ~= owner .. ':' then return {'busy'} end
+while true do
+  local id = redis.call('LINDEX', base .. 'queue', 0)
+  if not id then redis.call('DEL', lease); return {'idle'} end
+  local status = redis.call('HGET', job(id), 'status')
+  if status == 'queued' or status == 'running' then
+    local starts = tonumber(redis.call('HGET', job(id), 'starts'))
+    if redis.call('HGET', job(id), 'taken') == ARGV[4] then starts = starts - 1 end  -- counted already
+    if starts < tonumber(ARGV[3]) then
+      if not token then token = owner .. ':' .. redis.call('HINCRBY', meta, 'fence', 1) end
+      redis.call('SET', lease, token, 'PX', ARGV[2])
+      redis.call('HSET', job(id), 'status', 'running', 'text', '', 'starts', starts + 1, 'taken', ARGV[4])
+      local state = redis.call('HMGET', base .. 'state', 'prefix', 'blob')
+      local now_in = redis.call('HMGET', meta, 'talk', 'prefix')
+      local own = redis.call('HMGET', job(id), 'question', 'talk')
+      local current = now_in[1] == own[2]
+      return {'work', token, id, own[1], own[2], current and now_in[2] or '', current and state[1] or '',
+        current and state[2] or '', starts + 1}
+    end
+    redis.call('HSET', job(id), 'status', 'failed', 'error', 'cut short too often')
+  end
+  redis.call('LPOP', base .. 'queue')
+end
+"""
+
+# id
+_ENOUGH = """
+local status = redis.call('HGET', job(ARGV[1]), 'status')
+if status == 'queued' or status == 'running' then redis.call('HSET', job(ARGV[1]), 'enough', 1) end
+return 1
+"""
+
+# token id text lease_ms; an empty id only renews the lease
+_PROGRESS = """
+if ARGV[2] == '' then  -- a heartbeat may come late: it must not bring back a lease that was given back
+  if redis.call('GET', base .. 'lease') ~= ARGV[1] then return 0 end
+else
+  if not holds(ARGV[1]) then return 0 end
+  redis.call('HSET', job(ARGV[2]), 'text', ARGV[3])
+end
+redis.call('SET', base .. 'lease', ARGV[1], 'PX', ARGV[4])
+if ARGV[2] ~= '' and redis.call('HEXISTS', job(ARGV[2]), 'enough') == 1 then return 2 end
+return 1
+"""
+
+# token id answer stop prefix blob keep_ms
+_FINISH = """
+local token, id, answer = ARGV[1], ARGV[2], ARGV[3]
+if not holds(token) then return 0 end
+local own = redis.call('HMGET', job(id), 'status', 'talk')
+if own[1] == 'running' then
+  redis.call('HSET', job(id), 'status', 'done', 'text', answer, 'stop', ARGV[4], 'ended', now)
+  turn('assistant', answer, id, own[2])
+  if own[2] == redis.call('HGET', base .. 'meta', 'talk') then
+    redis.call('HSET', base .. 'meta', 'prefix', ARGV[5])
+    redis.call('DEL', base .. 'state')
+    if ARGV[6] ~= '' then redis.call('HSET', base .. 'state', 'prefix', ARGV[5], 'blob', ARGV[6]) end
+  end
+  redis.call('LREM', base .. 'queue', 1, id)
+  keep(ARGV[7])
+end
+return 1
+"""
+
+# token id error; an empty error puts the job back to wait for another process
+_GIVE_UP = """
+if not holds(ARGV[1]) then return 0 end
+if ARGV[3] ~= '' then
+  redis.call('HSET', job(ARGV[2]), 'status', 'failed', 'error', ARGV[3])
+  redis.call('LREM', base .. 'queue', 1, ARGV[2])
+else
+  redis.call('HSET', job(ARGV[2]), 'status', 'queued', 'starts', 0)
+  redis.call('DEL', base .. 'lease')
+end
+return 1
+"""
+
+# token
+_RELEASE = """
+if redis.call('GET', base .. 'lease') == ARGV[1] then redis.call('DEL', base .. 'lease') end
+return 1
+"""
+
+_BODIES = {
+    "ask": _ASK, "command": _COMMAND, "more": _MORE, "reply": _REPLY, "take": _TAKE, "enough": _ENOUGH,
+    "progress": _PROGRESS, "finish": _FINISH, "give_up": _GIVE_UP, "release": _RELEASE,
+}  # fmt: skip
+SCRIPTS = {name: _COMMON + body for name, body in _BODIES.items()}
