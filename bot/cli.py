@@ -21,7 +21,11 @@ log = logging.getLogger("bot")
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """What a user can mend is one line and exit code 1, not a traceback."""
+    """What a user can mend is one line and exit code 1, not a traceback.
+
+    The engine's function of this name takes every OSError and ValueError for that: right for a command that
+    reads files, wrong for a server, where most of them are faults of ours.
+    """
     from bot.embedded import EmbeddedStoreError
     from bot.store import StoreDownError
 
@@ -96,6 +100,8 @@ def serve() -> None:
         try:
             web = WebChild(settings, store.url if store else settings.redis_url or "")
             if not web.wait_until_up(stop):
+                if not stop.is_set() and web.running:
+                    raise click.ClickException(f"the web server does not answer at {web.url}/healthz")
                 sys.exit(0 if stop.is_set() else 1)
             click.echo(f"打开 {web.url}/ （open this in a browser; Ctrl-C ends it）")
             web.run(stop)
@@ -197,11 +203,11 @@ def _check_model() -> str:
 
 def _check_store() -> str:
     from bot import open_store
-    from bot.embedded import find_server
+    from bot.embedded import EmbeddedStore
 
     settings = load_settings()
     if not settings.redis_url:
-        return f"brought along: {find_server()}"
+        return f"brought along: {EmbeddedStore(settings.data_dir).find_server()[1]}"
     open_store(settings).ping()
     return "PLM_REDIS_URL answers"
 

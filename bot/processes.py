@@ -25,6 +25,7 @@ from bot.config import ConfigError, Settings
 
 log = logging.getLogger(__name__)
 GRACE = 25  # seconds that running answers get on SIGTERM
+UP_WITHIN = 60.0  # seconds that `plm serve` waits for its web server
 METRICS_DIR = "plm-metrics-"  # how the name of a temporary directory for metrics.py begins
 PR_SET_PDEATHSIG = 1
 
@@ -134,10 +135,14 @@ class WebChild:
             f"http://[{host}]:{self.settings.port}" if ":" in host else f"http://{host}:{self.settings.port}"
         )
 
-    def wait_until_up(self, stop: threading.Event, timeout: float = 60) -> bool:
-        """False if it ended instead (it has said why), or was told to stop."""
-        end = time.monotonic() + timeout
-        while time.monotonic() < end and self.process.poll() is None and not stop.is_set():
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def wait_until_up(self, stop: threading.Event) -> bool:
+        """False if it ended instead (it has said why), was told to stop, or has not answered in time."""
+        end = time.monotonic() + UP_WITHIN
+        while time.monotonic() < end and self.running and not stop.is_set():
             with contextlib.suppress(requests.RequestException):
                 requests.get(self.url + "/healthz", timeout=1).raise_for_status()
                 return True
@@ -149,7 +154,7 @@ class WebChild:
         pause = 0.1
         began = time.monotonic()
         while not stop.wait(0.05):
-            if self.process.poll() is None:
+            if self.running:
                 continue
             log.error("the web server ended with status %s; starting it again", self.process.returncode)
             pause = 0.1 if time.monotonic() - began > 10 else min(2 * pause, 10.0)
@@ -169,7 +174,7 @@ class WebChild:
                 return
 
     def stop(self) -> None:
-        if self.process.poll() is None:
+        if self.running:
             self.process.terminate()
             try:
                 self.process.wait(GRACE + 10)

@@ -118,6 +118,18 @@ def test_several_processes_answer_as_one_and_add_up_their_numbers(tmp_path: Path
         assert 'plm_retries_seen_total{channel="webhook-forms"} 15.0' in numbers
 
 
+def test_a_web_server_that_does_not_come_up_is_one_line(tmp_path: Path) -> None:
+    script = (
+        "from bot import cli, processes\nprocesses.UP_WITHIN = 0.05  # no web server is that fast\n"
+        "cli.main(['serve'])"
+    )
+    environment = {**os.environ, "PLM_PORT": str(free_port())}
+    command = [sys.executable, "-c", script]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=40)
+    assert run.returncode == 1
+    assert re.fullmatch(r"Error: the web server does not answer at http://127\.0\.0\.1:\d+.*\n", run.stderr)
+
+
 def test_ctrl_c_ends_it_quietly(tmp_path: Path) -> None:
     service = Service(tmp_path, PLM_MODEL=os.environ["PLM_MODEL"])
     with service:

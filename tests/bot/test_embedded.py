@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from bot import embedded
-from bot.embedded import EmbeddedStore, EmbeddedStoreError, find_server
+from bot.embedded import EmbeddedStore, EmbeddedStoreError
 from tests.service import wait_until
 
 
@@ -96,16 +96,37 @@ def test_a_server_on_path_is_preferred_and_none_at_all_is_explained(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(EmbeddedStoreError, match="PLM_REDIS_URL"):
-        find_server()
+        EmbeddedStore(tmp_path / "data").start()
     (tmp_path / "redis-server").symlink_to("/bin/true")
-    (tmp_path / "redis-server").chmod(0o755)
-    assert find_server() == str(tmp_path / "redis-server")
+    assert EmbeddedStore(tmp_path / "data").find_server() == ("redis-server", str(tmp_path / "redis-server"))
+
+
+def test_the_kind_of_server_that_wrote_the_data_goes_on_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = EmbeddedStore(tmp_path / "data")
+    first.start()
+    with client(first) as connection:
+        connection.set("kept", 1)
+    first.stop()
+    others = {kind: "/bin/false" for kind in ("redis-server", "another") if kind != first.kind}
+    monkeypatch.setattr(embedded, "find_servers", lambda: {**others, first.kind: first.server})
+    again = EmbeddedStore(tmp_path / "data")
+    again.start()
+    with client(again) as connection:
+        assert connection.get("kept") == b"1"
+    again.stop()
+    monkeypatch.setattr(embedded, "find_servers", lambda: others)  # that kind is gone
+    with pytest.raises(
+        EmbeddedStoreError, match=rf"\({first.kind} wrote its data, this is .*\): see .*\.log$"
+    ):
+        EmbeddedStore(tmp_path / "data").start()
 
 
 def test_a_server_that_cannot_start_says_where_to_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "find_server", lambda: "/bin/false")
+    monkeypatch.setattr(embedded, "find_servers", lambda: {"redis-server": "/bin/false"})
     with pytest.raises(EmbeddedStoreError, match=r"did not start: see .*server\.log"):
         EmbeddedStore(tmp_path).start()
 

@@ -216,7 +216,7 @@ def test_the_store_of_compose_takes_its_options(tmp_path: Path) -> None:
     server = shutil.which("valkey-server") or shutil.which("redis-server")
     if server is None:
         embedded = pytest.importorskip("bot.embedded", reason="no Redis server here")
-        server = str(embedded.find_server())
+        server = next(iter(embedded.find_servers().values()))
     options = compose()["services"]["store"]["command"][1:]
     socket = tmp_path / "s"
     run = subprocess.Popen(
