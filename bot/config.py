@@ -32,6 +32,7 @@ NOT_YET = {"PLM_API_KEYS", "PLM_ADMIN_KEY", "PLM_RATE_LIMIT"}
 # Read by other parts: the engine, the build, the tests, and this module itself.
 ELSEWHERE = {"PLM_CONFIG", "PLM_ISA", "PLM_CUDA", "PLM_REQUIRE"}
 WEBHOOK_VARIABLE = re.compile(r"PLM_WEBHOOK_([A-Z0-9_]+)_(SECRET|URL)")
+WEBHOOK_NAME = re.compile(r"[a-z0-9_]+")
 
 
 class ConfigError(Exception):
@@ -122,12 +123,12 @@ class Settings(BaseSettings):
     wechat_replay_window: int = Field(300, ge=0)  # seconds; 0 turns the check off
     webhooks: dict[str, Webhook] = Field(default_factory=dict)
 
-    disclaimer: str = DISCLAIMER
+    disclaimer: str = Field(DISCLAIMER, max_length=300)  # it shares one WeChat reply with the answer
     sampler: Literal["top-e", "top-p", "top-k", "min-p", "typical", "greedy"] = "top-e"
     temperature: float = Field(1.0, gt=0, le=10)
     max_bytes: int = Field(1200, ge=16, le=20_000)
     context_bytes: int = Field(6000, ge=500, le=1_000_000)
-    keep_days: float = Field(30, gt=0, le=3650)
+    keep_days: float = Field(30, ge=0.01, le=3650)  # a message must outlive its retries
     engine_delay_ms: float = Field(0, ge=0, le=10_000)  # diagnostic: sleep this long before each character
 
     @model_validator(mode="before")
@@ -155,6 +156,16 @@ class Settings(BaseSettings):
             raise ValueError("PLM_WECHAT_APPID: missing, and encrypted messages (PLM_WECHAT_AES_KEY) need it")
         if self.wechat_aes_key and not self.wechat_token:
             raise ValueError("PLM_WECHAT_TOKEN: missing, and PLM_WECHAT_AES_KEY is set")
+        return self
+
+    @model_validator(mode="after")
+    def _check_webhook_names(self) -> Settings:
+        """Only the file can get them wrong; another name would never be found."""
+        for name in self.webhooks:
+            if not WEBHOOK_NAME.fullmatch(name):
+                raise ValueError(
+                    f"PLM_CONFIG: [webhooks.{name}]: a name has small letters, digits and _ only"
+                )
         return self
 
     @property

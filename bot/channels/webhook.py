@@ -1,7 +1,7 @@
 """POST /webhook/<name>, signed as Standard Webhooks says (https://www.standardwebhooks.com).
 
 In: {"user", "text", "id"?}; out: {"reply", "conversation"}. The same id gets the same answer and is asked
-once. With PLM_WEBHOOK_<NAME>_URL set, the answer is also sent there, signed.
+once. With PLM_WEBHOOK_<NAME>_URL set, the answer is also sent there, signed, however late it comes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 import uuid
+from dataclasses import dataclass
 from typing import Any
 
 import requests
@@ -20,9 +21,11 @@ from flask import Blueprint, request
 from standardwebhooks.webhooks import Webhook as Signer
 from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable, Unauthorized
 
-from bot import current_bot, dialogue
+from bot import Bot, current_bot, dialogue
 from bot.config import Webhook
+from bot.jobs import LONGEST
 from bot.records import Conversation, short_id
+from bot.store import StoreDownError
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("webhook", __name__)
@@ -33,20 +36,25 @@ MAX_USER = 200  # characters
 
 @blueprint.post("/webhook/<name>")
 def receive(name: str) -> dict[str, str]:
-    settings = current_bot().settings.webhooks.get(name.lower().replace("-", "_"))
+    bot, name = current_bot(), name.lower().replace("-", "_")
+    settings = bot.settings.webhooks.get(name)
     if settings is None:
         raise NotFound(f"there is no webhook {name!r}: set PLM_WEBHOOK_{name.upper()}_SECRET")
     body = request.get_data()
     if not _signed(settings, body):
         raise Unauthorized("the signature, or the time in it, is wrong")
     user, text, message_id = _read(body)
-    conversation = Conversation("webhook-" + name.lower(), user)
-    answer = {"reply": _answer(conversation, short_id(message_id), text), "conversation": conversation.id}
+    conversation, question = Conversation("webhook-" + name, user), dialogue.clean_question(text)
+    exchange = Exchange(bot, conversation, short_id(message_id), question)
+    reply = exchange.begin()
     if settings.url:
-        sender = threading.Thread(target=_send, args=(settings, {**answer, "user": user, "id": message_id}))
-        sender.daemon = True
+        fields = {"conversation": conversation.id, "user": user, "id": message_id}
+        sender = threading.Thread(target=_send_on, args=(settings, exchange, reply, fields), daemon=True)
         sender.start()
-    return answer
+    reply = reply or exchange.wait(PATIENCE)
+    if reply is None:
+        raise ServiceUnavailable(dialogue.BUSY + "。 No answer in time; send it again with the same id.")
+    return {"reply": reply, "conversation": conversation.id}
 
 
 def _signed(settings: Webhook, body: bytes) -> bool:
@@ -81,21 +89,50 @@ def _read(body: bytes) -> tuple[str, str, str]:
     return user, message["text"], str(message_id).encode("utf-8", "replace").decode()
 
 
-def _answer(conversation: Conversation, message_id: str, text: str) -> str:
-    bot = current_bot()
-    question = dialogue.clean_question(text)
-    command = dialogue.command(question.text)
-    if not question.text:
-        return dialogue.NOTHING_TO_READ
-    if command in ("new", "help"):
-        reply = dialogue.NEW_TALK if command == "new" else dialogue.HELP
-        return bot.store.command(conversation, message_id, uuid.uuid4().hex, command, reply).reply or reply
-    bot.jobs.ask(conversation, message_id, question.text)
-    job = bot.jobs.generate(conversation, message_id, time.monotonic() + PATIENCE)
-    if job.status != "done":
-        raise ServiceUnavailable(dialogue.BUSY + "。 No answer in time; send it again with the same id.")
-    notice = bot.settings.disclaimer + "\n\n" if job.notice and bot.settings.disclaimer else ""
-    return notice + job.text + ("\n" + dialogue.QUESTION_CUT if question.cut else "")
+@dataclass(frozen=True)
+class Exchange:
+    """One message and the reply to it, which more than one may wait for."""
+
+    bot: Bot
+    conversation: Conversation
+    message_id: str
+    question: dialogue.Question
+
+    def begin(self) -> str | None:
+        """Take the message in, once per id; its reply if there is nothing to wait for."""
+        text = self.question.text
+        if not text:
+            return dialogue.NOTHING_TO_READ
+        command = dialogue.command(text)
+        if command in ("new", "help"):
+            reply = dialogue.NEW_TALK if command == "new" else dialogue.HELP
+            nonce = uuid.uuid4().hex
+            job = self.bot.store.command(self.conversation, self.message_id, nonce, command, reply)
+            return job.reply or reply
+        self.bot.jobs.ask(self.conversation, self.message_id, text)
+        return None
+
+    def wait(self, seconds: float) -> str | None:
+        """The reply; None if there is none by then, or none to be had."""
+        job = self.bot.jobs.generate(self.conversation, self.message_id, time.monotonic() + seconds)
+        if job.status != "done":
+            return None
+        disclaimer = self.bot.settings.disclaimer
+        notice = disclaimer + "\n\n" if job.notice and disclaimer else ""
+        return notice + job.text + ("\n" + dialogue.QUESTION_CUT if self.question.cut else "")
+
+
+def _send_on(settings: Webhook, exchange: Exchange, reply: str | None, fields: dict[str, str]) -> None:
+    """In a thread of its own: the sender of the message may have given up waiting long before."""
+    try:
+        reply = reply or exchange.wait(LONGEST)
+    except StoreDownError as error:
+        log.error("message %s has no answer to send on: %s", exchange.message_id, error)
+        return
+    if reply is None:
+        log.error("message %s has no answer to send on", exchange.message_id)
+        return
+    _send(settings, {"reply": reply, **fields})
 
 
 def _send(settings: Webhook, answer: dict[str, str]) -> None:

@@ -6,11 +6,13 @@ import base64
 import datetime
 import json
 import os
+import re
 import signal
 import threading
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from standardwebhooks.webhooks import Webhook as Signer
 from werkzeug.test import TestResponse
 
 from bot import ConfigError, Settings, create_app, dialogue
-from bot.channels import wechat
+from bot.channels import webhook, wechat
 from bot.embedded import EmbeddedStore
 from bot.records import Conversation
 from bot.store import Store
@@ -203,12 +205,19 @@ def test_a_failing_engine_is_503_and_the_same_id_is_tried_again(
     assert post(client, {"user": "u", "text": "一", "id": "7"}).json["reply"].endswith("答一。")
 
 
-def test_the_answer_is_also_sent_to_the_configured_address_signed(
-    store: Store, engine: ScriptedEngine
-) -> None:
+@dataclass
+class Receiver:
+    """Where answers are sent to, and what has come there: headers and bodies."""
+
+    url: str
+    got: list[tuple[dict[str, str], bytes]]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
     got: list[tuple[dict[str, str], bytes]] = []
 
-    class Receiver(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             got.append((dict(self.headers), self.rfile.read(int(self.headers["content-length"]))))
             self.send_response(204)
@@ -217,10 +226,57 @@ def test_the_answer_is_also_sent_to_the_configured_address_signed(
         def log_message(self, *_: Any) -> None:
             pass
 
-    receiver = HTTPServer(("127.0.0.1", 0), Receiver)
-    threading.Thread(target=receiver.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{receiver.server_port}/answers"
-    app = make(store, engine, webhooks={"forms": {"secret": [NEW, OLD], "url": url}}, disclaimer="")
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Receiver(f"http://127.0.0.1:{server.server_port}/answers", got)
+    server.shutdown()
+    server.server_close()
+
+
+def test_one_webhook_is_one_conversation_however_its_name_is_written(
+    store: Store, engine: ScriptedEngine
+) -> None:
+    client = make(store, engine, webhooks={"my_shop": {"secret": [NEW]}}, disclaimer="").test_client()
+    for name in ("my-shop", "my_shop", "My-Shop"):
+        response = post(client, {"user": "u", "text": "一", "id": "7"}, name=name)
+        assert response.json == {"reply": "答一。", "conversation": "webhook-my_shop:u"}
+    assert len(engine.prompts) == 1
+    assert "PLM_WEBHOOK_NO_SHOP_SECRET" in post(client, {"user": "u", "text": "一"}, name="no-shop").text
+
+
+def test_an_answer_that_nobody_waits_for_any_more_is_still_sent_on(
+    store: Store, engine: ScriptedEngine, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "PATIENCE", 0.1)
+    hook = {"secret": [NEW], "url": receiver.url}
+    app = make(store, engine, webhooks={"forms": hook}, disclaimer="提示。")
+    engine.gate.clear()
+    response = post(app.test_client(), {"user": "u", "text": "一", "id": "7"})
+    assert (response.status_code, receiver.got) == (503, [])
+    engine.gate.set()
+    wait_until(lambda: receiver.got, what="the answer is sent on")
+    sent = {"user": "u", "id": "7", "reply": "提示。\n\n答一。", "conversation": "webhook-forms:u"}
+    assert json.loads(receiver.got[0][1]) == sent
+    app.extensions["plm"].jobs.close(2)
+
+
+def test_an_answer_that_failed_is_not_sent_on_and_the_log_says_so(
+    store: Store, engine: ScriptedEngine, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make(store, engine, webhooks={"forms": {"secret": [NEW], "url": receiver.url}})
+    engine.faults = [RuntimeError("broken")]
+    assert post(app.test_client(), {"user": "u", "text": "一", "id": "7"}).status_code == 503
+    wait_until(lambda: "message 7 has no answer to send on" in caplog.text, what="the log says so")
+    assert receiver.got == []
+    app.extensions["plm"].jobs.close(2)
+
+
+def test_the_answer_is_also_sent_to_the_configured_address_signed(
+    store: Store, engine: ScriptedEngine, receiver: Receiver
+) -> None:
+    got = receiver.got
+    hook = {"secret": [NEW, OLD], "url": receiver.url}
+    app = make(store, engine, webhooks={"forms": hook}, disclaimer="")
     for _ in range(2):
         assert post(app.test_client(), {"user": "u", "text": "一", "id": "7"}).status_code == 200
     wait_until(lambda: len(got) == 2, what="both answers have arrived")
@@ -229,8 +285,6 @@ def test_the_answer_is_also_sent_to_the_configured_address_signed(
             sent = Signer(secret).verify(body, headers)
         assert sent == {"user": "u", "id": "7", "reply": "答一。", "conversation": "webhook-forms:u"}
     assert len({headers["webhook-id"] for headers, _ in got}) == 1  # the receiver can tell the second copy
-    receiver.shutdown()
-    receiver.server_close()
     app.extensions["plm"].jobs.close(2)
 
 
@@ -324,7 +378,11 @@ def test_the_previous_key_still_opens_and_the_reply_is_sealed_with_it(
 
 
 def test_old_requests_are_refused_unless_that_is_turned_off(
-    client: FlaskClient, store: Store, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient,
+    store: Store,
+    engine: ScriptedEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     platform = Platform("/wechat", "AAAAA")
     query, body = platform.seal(platform.text("o1", "一"))
@@ -335,6 +393,9 @@ def test_old_requests_are_refused_unless_that_is_turned_off(
     for shift in (301, -301):
         monkeypatch.setattr(wechat.time, "time", lambda shift=shift: real + shift)
         assert client.post("/wechat", query_string=query, data=body).status_code == 403
+    # A clock that is wrong refuses everyone: the log says by how much.
+    assert re.search(r"-30\d s off the clock here", caplog.messages[-2])
+    assert re.search(r"\+30\d s off the clock here", caplog.messages[-1])
     lenient = make(store, engine, wechat_token="AAAAA", wechat_replay_window=0).test_client()
     assert lenient.post("/wechat", query_string=query, data=body).status_code == 200
 

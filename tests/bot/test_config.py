@@ -51,6 +51,8 @@ def put(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
             "PLM_WECHAT_MODE",
         ),
         ({"WECHAT_PUSH": "1"}, "PLM_WECHAT_PUSH"),
+        ({"DISCLAIMER": "示" * 301}, "PLM_DISCLAIMER"),
+        ({"KEEP_DAYS": "0.001"}, "PLM_KEEP_DAYS"),
         ({"WEBHOOK_FORMS_URL": "http://a"}, "PLM_WEBHOOK_FORMS_SECRET"),
         ({"WEBHOOK_FORMS_SECRET": "whsec_"}, "PLM_WEBHOOK_FORMS_SECRET"),
         ({"WEBHOOK_FORMS_SECRET": "whsec_AAAA", "WEBHOOK_FORMS_URL": "ftp://a"}, "PLM_WEBHOOK_FORMS_URL"),
@@ -89,7 +91,9 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp
     )
 
 
-@pytest.mark.parametrize("line", ["prot = 1", "port = ", 'port = "x"'])
+@pytest.mark.parametrize(
+    "line", ["prot = 1", "port = ", 'port = "x"', '[webhooks.my-shop]\nsecret = "whsec_AAAA"']
+)
 def test_a_wrong_file_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str) -> None:
     (tmp_path / "plm.toml").write_text(line)
     put(monkeypatch, {"CONFIG": str(tmp_path / "plm.toml")})

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import dialogue
+from bot.config import Settings
 
 
 @pytest.mark.parametrize(
@@ -139,6 +140,14 @@ def test_when_there_is_nothing_to_tell_it_says_which_nothing() -> None:
 def test_replies_with_everything_in_front_stay_in_the_limit(length: int) -> None:
     before = "提示。" * 60 + dialogue.label("问" * 50)
     piece = dialogue.piece("药" * length, 0, True, 1800, before)
+    assert len(piece.text.encode()) <= 1800
+
+
+def test_the_longest_disclaimer_leaves_room_for_the_answer() -> None:
+    longest = next(rule.max_length for rule in Settings.model_fields["disclaimer"].metadata)
+    before = "𠮷" * longest + "\n\n" + dialogue.QUESTION_CUT + "\n"
+    piece = dialogue.piece("药" * 1000, 0, True, 1800, before)
+    assert piece.text.count("药") > 100
     assert len(piece.text.encode()) <= 1800
 
 
