@@ -125,7 +125,7 @@ class Settings(BaseSettings):
 
     disclaimer: str = Field(DISCLAIMER, max_length=300)  # it shares one WeChat reply with the answer
     sampler: Literal["top-e", "top-p", "top-k", "min-p", "typical", "greedy"] = "top-e"
-    temperature: float = Field(1.0, gt=0, le=10)
+    temperature: float = Field(0.7, gt=0, le=10)
     max_bytes: int = Field(1200, ge=16, le=20_000)
     context_bytes: int = Field(6000, ge=500, le=1_000_000)
     keep_days: float = Field(30, ge=0.01, le=3650)  # a message must outlive its retries

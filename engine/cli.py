@@ -55,7 +55,7 @@ def sampler_options(command: Callable[..., None]) -> Callable[..., None]:
     """--sampler, --temperature, --seed; the command gets `sampler` and `seed`."""
 
     @click.option("--sampler", "name", type=click.Choice(list(SAMPLERS)), default="top-e", show_default=True)
-    @click.option("--temperature", type=float, default=1.0, show_default=True)
+    @click.option("--temperature", type=float, default=0.7, show_default=True)
     @click.option("--seed", type=int, help="The same seed writes the same text.")
     @wraps(command)
     def wrapper(*args: Any, name: str, temperature: float, **kwargs: Any) -> None:

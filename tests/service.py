@@ -14,8 +14,6 @@ from pathlib import Path
 
 import requests
 
-from tests.tiny_model import write_talkative_model
-
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -58,13 +56,6 @@ def kill_all(pids: Sequence[int]) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-
-
-def bundled_model(directory: Path) -> str:
-    """PLM_MODEL for a test that any model will do for: `tcm`, or one of random weights if it is missing."""
-    if (ROOT / "engine" / "models" / "tcm.safetensors").is_file():
-        return "tcm"
-    return str(write_talkative_model(directory / "talkative.safetensors"))
 
 
 class Plm:

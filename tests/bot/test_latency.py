@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import Service, bundled_model
+from tests.service import Service
 from tests.wechat_platform import Platform
 
 TOPICS = ["气虚", "血虚", "头痛", "失眠", "咳嗽", "泄泻", "眩晕", "水肿", "胃脘痛", "月经不调"]
@@ -34,7 +34,7 @@ def question(number: int) -> str:
 )
 def test_200_answers_on_one_core(tmp_path: Path) -> None:
     core = str(min(os.sched_getaffinity(0)))
-    settings = {"PLM_MODEL": bundled_model(tmp_path), "PLM_WECHAT_TOKEN": "AAAAA"}
+    settings = {"PLM_MODEL": "tcm", "PLM_WECHAT_TOKEN": "AAAAA"}
     seconds, size = [], 0
     with Service(tmp_path, "serve", prefix=["taskset", "-c", core], **settings) as serve:
         platform = Platform(serve.url + "/wechat", "AAAAA")

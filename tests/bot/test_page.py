@@ -23,7 +23,7 @@ from bot.config import DISCLAIMER
 from bot.embedded import EmbeddedStore
 from bot.records import Conversation
 from bot.store import Store
-from tests.service import Service, bundled_model, wait_until
+from tests.service import Service, wait_until
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 PHONE, DESKTOP = (390, 844), (1280, 800)
@@ -43,7 +43,7 @@ def service(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """Slow enough to watch an answer being written."""
     directory = tmp_path_factory.mktemp("web")
     settings = {
-        "PLM_MODEL": bundled_model(directory),
+        "PLM_MODEL": "tcm",
         "PLM_REDIS_URL": redis_url,
         "PLM_ENGINE_DELAY_MS": 20,
         "PLM_MAX_BYTES": 160,
@@ -422,7 +422,7 @@ def test_faults_are_plain_sentences(driver: webdriver.Chrome, tmp_path: Path, re
     """The store goes away and comes back under an open page."""
     redis = EmbeddedStore(tmp_path)
     redis.start()
-    settings = {"PLM_MODEL": bundled_model(tmp_path), "PLM_REDIS_URL": redis.url}
+    settings = {"PLM_MODEL": "tcm", "PLM_REDIS_URL": redis.url}
     with Service(tmp_path / "web", "web", **settings) as service:
         browser = Browser(driver, service.url).open()
         redis.stop()

@@ -23,7 +23,7 @@ from bot.config import DISCLAIMER
 from bot.embedded import EmbeddedStore
 from bot.records import Conversation
 from bot.store import Store
-from tests.service import Service, bundled_model, wait_until
+from tests.service import Service, wait_until
 
 OLD, NEW = ("whsec_" + base64.b64encode(seed * 24).decode() for seed in (b"o", b"n"))
 
@@ -101,7 +101,7 @@ def service(
         "PLM_WEBHOOK_CLINIC_SECRET": NEW,
         "PLM_WEBHOOK_CLINIC_URL": receiver.url,
         "PLM_REDIS_URL": redis_url,
-        "PLM_MODEL": bundled_model(directory),
+        "PLM_MODEL": "tcm",
     }
     with Service(directory, "web", **settings) as service:
         yield service
@@ -217,7 +217,7 @@ def test_the_answer_comes_though_the_configured_address_is_dead(redis_url: str, 
         "PLM_WEBHOOK_SHOP_SECRET": NEW,
         "PLM_WEBHOOK_SHOP_URL": "http://127.0.0.1:9/nobody",
         "PLM_REDIS_URL": redis_url,
-        "PLM_MODEL": bundled_model(tmp_path),
+        "PLM_MODEL": "tcm",
     }
     with Service(tmp_path, "web", **settings) as service:
         assert post(service, {"user": "u6", "text": "什么是气虚？"}).status_code == 200

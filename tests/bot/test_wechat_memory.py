@@ -13,7 +13,7 @@ from bot.records import Conversation
 from bot.store import Store
 from engine import Model
 from tests.bot.foretell import foretell
-from tests.service import Service, bundled_model
+from tests.service import Service
 from tests.wechat_platform import Platform
 
 QUESTIONS = [
@@ -32,15 +32,10 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def model_file(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return bundled_model(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
 def after_ten_turns(
-    redis_url: str, model_file: str, tmp_path_factory: pytest.TempPathFactory
+    redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Platform, Store]]:
-    settings = {"PLM_MODEL": model_file, "PLM_WECHAT_TOKEN": "AAAAA", "PLM_CONTEXT_BYTES": 1_000_000}
+    settings = {"PLM_MODEL": "tcm", "PLM_WECHAT_TOKEN": "AAAAA", "PLM_CONTEXT_BYTES": 1_000_000}
     with Service(tmp_path_factory.mktemp("web"), "web", PLM_REDIS_URL=redis_url, **settings) as service:
         platform, store = Platform(service.url + "/wechat", "AAAAA"), Store(redis_url)
         for question in QUESTIONS:
@@ -49,9 +44,7 @@ def after_ten_turns(
         store.close()
 
 
-def test_the_next_answer_comes_from_all_earlier_turns(
-    after_ten_turns: tuple[Platform, Store], model_file: str
-) -> None:
+def test_the_next_answer_comes_from_all_earlier_turns(after_ten_turns: tuple[Platform, Store]) -> None:
     platform, store = after_ten_turns
     earlier = dialogue.history(store.turns(TALKER), before="", limit=1_000_000)
     assert earlier.count(b"\xfd") == 10
@@ -60,7 +53,7 @@ def test_the_next_answer_comes_from_all_earlier_turns(
     answer = store.turns(TALKER)[-1]["content"]
 
     # Read from the transcript, with the same dice, the model says the same: the kept state is those turns.
-    model, question = Model.load(model_file), "还有别的方子吗？"
+    model, question = Model.load("tcm"), "还有别的方子吗？"
     assert foretell(model, TALKER, str(message.fields["MsgId"]), question, earlier) == answer
 
     # And they matter: the answer is another one without them, and its likelihood differs.
@@ -82,21 +75,19 @@ def test_the_conversation_in_redis_is_small_after_ten_turns(after_ten_turns: tup
     assert all(redis.pttl(key) > 0 for key in keys)  # nothing stays for ever
 
 
-def test_a_new_talk_begins_without_them(after_ten_turns: tuple[Platform, Store], model_file: str) -> None:
+def test_a_new_talk_begins_without_them(after_ten_turns: tuple[Platform, Store]) -> None:
     platform, store = after_ten_turns
     platform.ask(TALKER.user, "新对话")
     message = platform.text(TALKER.user, "什么是气虚？")
     platform.deliver(message)
-    fresh = foretell(Model.load(model_file), TALKER, str(message.fields["MsgId"]), "什么是气虚？")
+    fresh = foretell(Model.load("tcm"), TALKER, str(message.fields["MsgId"]), "什么是气虚？")
     assert store.turns(TALKER)[-1]["content"] == fresh
 
 
-def test_a_lost_state_is_read_again_from_the_transcript(
-    redis_url: str, model_file: str, tmp_path: Path
-) -> None:
+def test_a_lost_state_is_read_again_from_the_transcript(redis_url: str, tmp_path: Path) -> None:
     """The state is a cache: with it dropped between turns, every answer is the same."""
     talkers = [Conversation("wechat", name) for name in ("o-kept", "o-dropped")]
-    settings = {"PLM_MODEL": model_file, "PLM_WECHAT_TOKEN": "AAAAA", "PLM_SAMPLER": "greedy"}
+    settings = {"PLM_MODEL": "tcm", "PLM_WECHAT_TOKEN": "AAAAA", "PLM_SAMPLER": "greedy"}
     with Service(tmp_path, "web", PLM_REDIS_URL=redis_url, **settings) as service:
         platform, store = Platform(service.url + "/wechat", "AAAAA"), Store(redis_url)
         for question in QUESTIONS[:4]:

@@ -20,7 +20,7 @@ from bot.records import Conversation
 from bot.store import Store
 from engine import Model
 from tests.bot.foretell import message_answered_in
-from tests.service import Service, bundled_model
+from tests.service import Service
 from tests.tiny_model import write_tiny_model
 from tests.wechat_platform import Message, Platform, sign, to_xml
 
@@ -65,7 +65,7 @@ def front(
 ) -> Iterator[Front]:
     mode, directory = request.param, tmp_path_factory.mktemp("web")
     sealed = {"PLM_WECHAT_AES_KEY": KEY, "PLM_WECHAT_APPID": APPID} if mode != "plain" else {}
-    settings = {"PLM_WECHAT_TOKEN": TOKEN, "PLM_WECHAT_MODE": mode, "PLM_MODEL": bundled_model(directory)}
+    settings = {"PLM_WECHAT_TOKEN": TOKEN, "PLM_WECHAT_MODE": mode, "PLM_MODEL": "tcm"}
     service = Service(directory, "web", PLM_REDIS_URL=store_url, **settings, **sealed)
     with service:
         platform = Platform(
