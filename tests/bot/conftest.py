@@ -24,3 +24,12 @@ def store(server: EmbeddedStore) -> Iterator[Store]:
     store.client.flushall()
     yield store
     store.close()
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A store of the module's own."""
+    server = EmbeddedStore(tmp_path_factory.mktemp("store"))
+    server.start()
+    yield server.url
+    server.stop()

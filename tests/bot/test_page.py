@@ -31,14 +31,6 @@ QUESTION = "什么是气虚？"
 
 
 @pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = EmbeddedStore(tmp_path_factory.mktemp("store"))
-    server.start()
-    yield server.url
-    server.stop()
-
-
-@pytest.fixture(scope="module")
 def service(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Slow enough to watch an answer being written."""
     directory = tmp_path_factory.mktemp("web")

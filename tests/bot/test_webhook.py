@@ -20,7 +20,6 @@ import requests
 
 from bot import dialogue
 from bot.config import DISCLAIMER
-from bot.embedded import EmbeddedStore
 from bot.records import Conversation
 from bot.store import Store
 from tests.service import Service, wait_until
@@ -74,14 +73,6 @@ def receiver() -> Iterator[Receiver]:
     yield receiver
     receiver.server.shutdown()
     receiver.server.server_close()
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = EmbeddedStore(tmp_path_factory.mktemp("store"))
-    server.start()
-    yield server.url
-    server.stop()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from bot import dialogue
-from bot.embedded import EmbeddedStore
 from bot.records import Conversation
 from bot.store import Store
 from engine import Model
@@ -21,14 +20,6 @@ QUESTIONS = [
     "八珍汤是什么？", "脾虚的人饮食要注意什么？", "失眠多梦怎样看？", "归脾汤适合谁？", "请总结一下。",
 ]  # fmt: skip
 TALKER = Conversation("wechat", "o-memory")
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = EmbeddedStore(tmp_path_factory.mktemp("store"))
-    server.start()
-    yield server.url
-    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +59,10 @@ def test_the_conversation_in_redis_is_small_after_ten_turns(after_ten_turns: tup
     redis = store.client
     keys = list(redis.scan_iter(match=TALKER.base.replace("[", "\\[") + "*"))
     sizes = {key.decode().removeprefix(TALKER.base): redis.memory_usage(key, samples=0) for key in keys}
-    print(sizes)
-    assert sizes.get("state", 0) < 16 * 1024
-    assert sum(sizes.values()) < 96_000  # with the records of ten messages, which expire after three days
-    assert sum(size for name, size in sizes.items() if not name.startswith("job:")) < 64_000
+    print(sum(sizes.values()), sizes)
+    # The state itself: what a server adds to it differs between Redis and Valkey.
+    assert 0 < redis.hstrlen(TALKER.base + "state", "blob") < 16 * 1024
+    assert sum(sizes.values()) < 64_000  # with the records of ten messages, which expire after three days
     assert all(redis.pttl(key) > 0 for key in keys)  # nothing stays for ever
 
 
