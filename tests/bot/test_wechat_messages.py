@@ -15,7 +15,6 @@ import requests
 
 from bot import dialogue
 from bot.config import DISCLAIMER
-from bot.embedded import EmbeddedStore
 from bot.records import Conversation
 from bot.store import Store
 from engine import Model
@@ -51,27 +50,19 @@ class Front:
         return [(turn["role"], turn["content"]) for turn in turns]
 
 
-@pytest.fixture(scope="module")
-def store_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    store = EmbeddedStore(tmp_path_factory.mktemp("store"))
-    store.start()
-    yield store.url
-    store.stop()
-
-
 @pytest.fixture(scope="module", params=["plain", "safe", "compatible"])
 def front(
-    request: pytest.FixtureRequest, store_url: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Front]:
     mode, directory = request.param, tmp_path_factory.mktemp("web")
     sealed = {"PLM_WECHAT_AES_KEY": KEY, "PLM_WECHAT_APPID": APPID} if mode != "plain" else {}
     settings = {"PLM_WECHAT_TOKEN": TOKEN, "PLM_WECHAT_MODE": mode, "PLM_MODEL": "tcm"}
-    service = Service(directory, "web", PLM_REDIS_URL=store_url, **settings, **sealed)
+    service = Service(directory, "web", PLM_REDIS_URL=redis_url, **settings, **sealed)
     with service:
         platform = Platform(
             service.url + "/wechat", TOKEN, appid=APPID, aes_key=KEY if sealed else None, mode=mode
         )
-        store = Store(store_url)
+        store = Store(redis_url)
         yield Front(service, platform, store)
         store.close()
 
@@ -308,16 +299,16 @@ def test_what_is_not_a_message_does_not_harm_the_service(front: Front) -> None:
     assert front.service.ready()
 
 
-def test_a_long_answer_comes_in_pieces_that_fit(store_url: str, tmp_path: Path) -> None:
+def test_a_long_answer_comes_in_pieces_that_fit(redis_url: str, tmp_path: Path) -> None:
     model = str(write_tiny_model(tmp_path / "tiny.safetensors"))  # which seldom ends by itself
     settings = {
         "PLM_MODEL": model,
         "PLM_MAX_BYTES": 6000,
         "PLM_WECHAT_TOKEN": TOKEN,
-        "PLM_REDIS_URL": store_url,
+        "PLM_REDIS_URL": redis_url,
     }
     with Service(tmp_path, "web", **settings) as service:
-        platform, store = Platform(service.url + "/wechat", TOKEN), Store(store_url)
+        platform, store = Platform(service.url + "/wechat", TOKEN), Store(redis_url)
         long = range(1500, 6001)
         message, _ = message_answered_in(
             long, platform, Model.load(model), "o-long", "什么是气虚？", b"", 6000
