@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,6 +58,12 @@ class Session:
         """Read text and return the cost of each byte, [number of bytes]."""
         self._refuse_while_generating()
         bits: NDArray[np.float64] = self._native.score(_to_bytes(text))
+        return bits
+
+    def bits_each(self, texts: Sequence[str | bytes]) -> list[NDArray[np.float64]]:
+        """The cost of each byte of many texts, each as if it alone came next; nothing is read for good."""
+        self._refuse_while_generating()
+        bits: list[NDArray[np.float64]] = self._native.score_each([_to_bytes(text) for text in texts])
         return bits
 
     def logits(self) -> NDArray[np.float32]:

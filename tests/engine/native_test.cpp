@@ -277,6 +277,45 @@ void write_together(const std::shared_ptr<Network>& network) {
     }
 }
 
+// Many texts after one place, and many sessions moved on by a byte each: as if every one were alone.
+void read_together(const std::shared_ptr<Network>& network) {
+    SplitMix64 random{9};
+    Session start(network);
+    const Bytes before = random_bytes(random, 20);
+    start.feed(before.data(), before.size(), nullptr);
+    std::vector<std::string> texts;
+    std::vector<double> expected;
+    for (size_t i = 0; i < 2 * kMaxRows; ++i) {
+        const Bytes bytes = random_bytes(random, i == 7 ? 500 : random.next() % 9);
+        texts.emplace_back(bytes.begin(), bytes.end());
+        std::vector<double> bits(bytes.size());
+        start.fork()->feed(bytes.data(), bytes.size(), bits.data());
+        expected.insert(expected.end(), bits.begin(), bits.end());
+    }
+    std::vector<double> bits(expected.size());
+    start.score_each(std::vector<std::string_view>(texts.begin(), texts.end()), bits.data());
+    check(bits == expected, "a text among others costs other bits than alone");
+
+    std::vector<std::unique_ptr<Session>> together;
+    std::vector<Session*> pointers;
+    for (size_t i = 0; i < texts.size(); ++i) pointers.push_back(together.emplace_back(start.fork()).get());
+    std::vector<Bytes> fed(texts.size());
+    for (int round = 0; round < 10; ++round) {
+        const Bytes bytes = random_bytes(random, texts.size());
+        Session::feed_bytes(pointers, bytes.data());
+        for (size_t i = 0; i < fed.size(); ++i) fed[i].push_back(bytes[i]);
+    }
+    std::vector<float> logits(256 * texts.size()), alone(256);
+    Session::logits_of(pointers, logits.data());
+    for (size_t i = 0; i < fed.size(); ++i) {
+        const auto session = start.fork();
+        session->feed(fed[i].data(), fed[i].size(), nullptr);
+        session->logits(alone.data());
+        check(std::equal(alone.begin(), alone.end(), logits.begin() + long(256 * i)),
+              "a session in company reads another text than alone");
+    }
+}
+
 const Config kConfigs[] = {
     {32, 2, 48, 64, 16, 32, 1}, {48, 1, 16, 32, 80, 16, 2}, {16, 0, 16, 16, 16, 16, 0}};
 
@@ -289,6 +328,7 @@ void run_models() {
             if (!cpu_vnni_supported(isa.c_str())) continue;
             check(read_and_write(model.network(isa), 5) == expected, isa + " gives other bits than portable");
             write_together(model.network(isa));
+            read_together(model.network(isa));
             if (&config == kConfigs) std::printf("%s\n", isa.c_str());
         }
         for (const char* name : {"lead_embedding", "norm", "head.out", "head.prefix_pair"})

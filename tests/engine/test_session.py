@@ -25,6 +25,7 @@ from engine import (
     TopK,
     TopP,
     Typical,
+    _core,
 )
 from tests.tiny_model import write_tiny_model
 
@@ -277,3 +278,41 @@ def test_one_session_in_two_threads_is_refused(model: Model) -> None:
     reader.join()
     assert refusals == {"the session is in use by another thread"}
     assert np.isfinite(session.logits()).all()
+
+
+# Many texts at once
+
+
+@given(st.binary(max_size=12), st.lists(st.binary(max_size=20), max_size=80))
+def test_each_text_costs_what_it_costs_alone(model: Model, before: bytes, texts: list[bytes]) -> None:
+    session = model.session()
+    session.feed(before)
+    snapshot = session.snapshot()
+    together = session.bits_each(texts)
+    assert session.snapshot() == snapshot
+    alone = [model.session(snapshot).bits(text) for text in texts]
+    assert len(together) == len(alone)
+    assert all(np.array_equal(one, other) for one, other in zip(together, alone, strict=True))
+
+
+def test_sessions_that_read_a_byte_each_in_one_batch_read_what_they_read_alone(model: Model) -> None:
+    start = _core.Session(model.network)
+    start.feed(TEXT.encode())
+    sessions = [start.fork() for _ in range(70)]
+    rows = [bytes([(i * 7 + place * 31) % 256 for i in range(70)]) for place in range(5)]
+    for row in rows:
+        _core.feed_bytes(sessions, row)
+    logits = _core.logits_of(sessions)
+    for i, session in enumerate(sessions):
+        alone = start.fork()
+        alone.feed(bytes(row[i] for row in rows))
+        assert alone.save() == session.save()
+        assert np.array_equal(alone.logits(), logits[i])
+
+
+def test_a_batch_of_sessions_needs_a_byte_each_and_every_session_once(model: Model) -> None:
+    session = _core.Session(model.network)
+    with pytest.raises(ValueError, match="one byte for each session"):
+        _core.feed_bytes([session], b"ab")
+    with pytest.raises(RuntimeError, match="in use"):
+        _core.logits_of([session, session])

@@ -73,6 +73,50 @@ py::array_t<double> score(Session& session, const py::bytes& bytes) {
     return bits;
 }
 
+// One array for each text, all in one batch.
+py::list score_each(Session& session, const std::vector<py::bytes>& texts) {
+    std::vector<std::string_view> views;
+    size_t size = 0;
+    for (const py::bytes& text : texts) {
+        views.push_back(text);
+        size += views.back().size();
+    }
+    std::vector<double> bits(size);
+    {
+        const py::gil_scoped_release release;
+        session.score_each(views, bits.data());
+    }
+    py::list out;
+    const double* next = bits.data();
+    for (const std::string_view view : views) {
+        out.append(py::array_t<double>(py::ssize_t(view.size()), next));
+        next += view.size();
+    }
+    return out;
+}
+
+void check_given(const std::vector<Session*>& sessions) {
+    for (const Session* session : sessions)
+        if (!session) throw std::invalid_argument("a session is None");
+}
+
+void feed_bytes(const std::vector<Session*>& sessions, const py::bytes& bytes) {
+    const std::string_view view = bytes;
+    if (sessions.size() != view.size()) throw std::invalid_argument("one byte for each session");
+    check_given(sessions);
+    const py::gil_scoped_release release;
+    Session::feed_bytes(sessions, data_of(view));
+}
+
+py::array_t<float> logits_of(const std::vector<Session*>& sessions) {
+    check_given(sessions);
+    py::array_t<float> out({py::ssize_t(sessions.size()), py::ssize_t(256)});
+    float* data = out.mutable_data();
+    const py::gil_scoped_release release;
+    Session::logits_of(sessions, data);
+    return out;
+}
+
 py::array_t<float> logits(Session& session) {
     py::array_t<float> out(256);
     session.logits(out.mutable_data());
@@ -152,6 +196,9 @@ PYBIND11_MODULE(_core, m) {
         .def(py::init<std::shared_ptr<Network>>(), py::arg("network"))
         .def("feed", &feed, py::arg("bytes"))
         .def("score", &score, py::arg("bytes"), "Feed, and return the bits of each byte.")
+        .def("score_each", &score_each, py::arg("texts"),
+             "The bits of each byte of many texts, each as if it alone came next; the session stays.")
+        .def("fork", &Session::fork, "Another session at the same place.")
         .def("logits", &logits, "Logits [256] of the next byte.")
         .def("write", &write_character, py::arg("sampler"), py::arg("end_allowed"), py::arg("room"),
              "Write one character and return it; None if it needs more than `room` bytes.")
@@ -160,5 +207,9 @@ PYBIND11_MODULE(_core, m) {
 
     m.def("write_bytes", &write_bytes, py::arg("sessions"), py::arg("samplers"), py::arg("end_allowed"),
           "Write one byte in each session, all in one batch, and return them.");
+    m.def("feed_bytes", &feed_bytes, py::arg("sessions"), py::arg("bytes"),
+          "Read one byte in each session, all in one batch.");
+    m.def("logits_of", &logits_of, py::arg("sessions"),
+          "Logits [sessions, 256] of the next byte of each, in one batch.");
     m.def("exp_minus", &exp_minus, py::arg("isa"), py::arg("x"), "exp(-x) as inference has it, for tests.");
 }

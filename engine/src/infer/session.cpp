@@ -13,36 +13,12 @@ constexpr double kBitsPerNat = 1.4426950408889634;
 // A chunk ends at kMaxRows characters of up to four bytes; three more bytes may be pending.
 constexpr int kMaxChunk = 4 * kMaxRows + 3;
 
-// A byte to be scored: which closed character of the chunk it follows (-1: none yet), and its prefix.
-struct Target {
-    int after, lead, pair;
-    uint8_t byte;
-};
-
 double bits_of(const Elementwise& ops, const float* logits, uint8_t byte) {
     float highest;
     const double sum = ops.sum_exp(&highest, logits, kBytes);
     const double bits = (std::log(sum) + (double(highest) - double(logits[byte]))) * kBitsPerNat;
     if (!std::isfinite(bits)) throw std::domain_error("the model's output is not finite");
     return bits;
-}
-
-// bits[i] for targets[0..count); the bases of the chunk's characters and of what was before are in `scratch`.
-void score(const Weights& weights, Scratch& scratch, const Target targets[], int count, double* bits) {
-    for (int begin = 0; begin < count; begin += kMaxRows) {
-        Prefix prefixes[kMaxRows];
-        const int M = std::min(kMaxRows, count - begin);
-        for (int m = 0; m < M; ++m) {
-            const Target& t = targets[begin + m];
-            const float* base = t.after < 0 ? scratch.start.data()
-                                            : scratch.bases.data() + t.after * weights.config.head_width;
-            prefixes[m] = {base, t.lead, t.pair};
-        }
-        head(weights, scratch, prefixes, M);
-        for (int m = 0; m < M; ++m)
-            bits[begin + m] =
-                bits_of(*weights.elementwise, scratch.logits.data() + m * kBytes, targets[begin + m].byte);
-    }
 }
 
 }  // namespace
@@ -73,6 +49,19 @@ Session::Session(std::shared_ptr<Network> network)
     feed(&begin, 1, nullptr);
 }
 
+void Session::score(const Weights& weights, Scratch& scratch, const Target targets[], int count,
+                    double* bits) {
+    for (int begin = 0; begin < count; begin += kMaxRows) {
+        Prefix prefixes[kMaxRows];
+        const int M = std::min(kMaxRows, count - begin);
+        for (int m = 0; m < M; ++m) prefixes[m] = targets[begin + m].prefix;
+        head(weights, scratch, prefixes, M);
+        for (int m = 0; m < M; ++m)
+            bits[begin + m] =
+                bits_of(*weights.elementwise, scratch.logits.data() + m * kBytes, targets[begin + m].byte);
+    }
+}
+
 void Session::feed(const uint8_t* bytes, size_t size, double* bits) {
     const Use use(*this);
     Network::Lease scratch(*network_);
@@ -89,7 +78,9 @@ size_t Session::feed_chunk(Scratch& scratch, const uint8_t* bytes, size_t size, 
     int closed = 0, read = 0;
     // One byte may close two characters, so there must be room for both.
     while (size_t(read) < size && closed + 2 <= kMaxRows && read < kMaxChunk) {
-        targets[read] = {closed - 1, cutter_.prefix_lead(), cutter_.prefix_pair(), bytes[read]};
+        const float* base = closed == 0 ? scratch.start.data()
+                                        : scratch.bases.data() + (closed - 1) * weights.config.head_width;
+        targets[read] = {{base, cutter_.prefix_lead(), cutter_.prefix_pair()}, bytes[read]};
         closed += cutter_.push(bytes[read], characters + closed);
         ++read;
     }
@@ -141,11 +132,7 @@ void Session::write_bytes(const std::vector<Session*>& sessions, const std::vect
                           bool end_allowed, uint8_t* out) {
     if (sessions.empty()) return;
     const std::shared_ptr<Network> network = sessions[0]->network_;
-    std::vector<std::unique_ptr<Use>> uses;
-    for (Session* session : sessions) {
-        if (session->network_ != network) throw std::invalid_argument("the sessions are of different models");
-        uses.push_back(std::make_unique<Use>(*session));
-    }
+    const Uses uses = use_all(sessions);
     Network::Lease lease(*network);
     Scratch& scratch = *lease;
     for (size_t begin = 0; begin < sessions.size(); begin += kMaxRows) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sampling.h"
@@ -61,6 +62,18 @@ class Session {
     static void write_bytes(const std::vector<Session*>& sessions, const std::vector<Sampler*>& samplers,
                             bool end_allowed, uint8_t* out);
 
+    // Scores many texts, each as if it alone came next; the session stays where it is. `bits` gets the costs
+    // of all their bytes, text after text. Throws as feed does.
+    void score_each(const std::vector<std::string_view>& texts, double* bits);
+
+    // For many sessions of one network, in one batch: reads bytes[i] in sessions[i]; the logits of what comes
+    // next, [sessions][256].
+    static void feed_bytes(const std::vector<Session*>& sessions, const uint8_t* bytes);
+    static void logits_of(const std::vector<Session*>& sessions, float* out);
+
+    // Another session at the same place.
+    std::unique_ptr<Session> fork();
+
     // The state as floats, and the pending bytes. Restoring throws std::invalid_argument for what cannot be
     // one.
     std::vector<float> save(std::string* pending);
@@ -78,6 +91,22 @@ class Session {
       private:
         Session& session_;
     };
+    using Uses = std::vector<std::unique_ptr<Use>>;
+
+    // A byte to be scored, and what is known before it.
+    struct Target {
+        Prefix prefix;
+        uint8_t byte;
+    };
+
+    Session(std::shared_ptr<Network> network, const State& state, const Utf8Cutter& cutter)
+        : network_(std::move(network)), state_(state), cutter_(cutter) {}
+
+    // Marks all as in use; std::invalid_argument if they are of different models.
+    static Uses use_all(const std::vector<Session*>& sessions);
+    // bits[i] for targets[0..count).
+    static void score(const Weights& weights, Scratch& scratch, const Target targets[], int count,
+                      double* bits);
 
     size_t feed_chunk(Scratch& scratch, const uint8_t* bytes, size_t size, double* bits);
     void step_one(Scratch& scratch, const Character& character);
