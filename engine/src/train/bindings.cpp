@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "bindings_ops.h"
@@ -97,6 +98,34 @@ void set_tensors(Trainer& t, const py::dict& d) {
     }
 }
 
+// The rows of lanes.h under the same names. int64, as frameworks want their indices.
+py::dict batch_of(const Batch& batch) {
+    auto ints = [](const auto& values) {
+        py::array_t<int64_t> array(static_cast<py::ssize_t>(values.size()));
+        std::copy(values.begin(), values.end(), array.mutable_data());
+        return array;
+    };
+    py::dict d;
+    d["lead"] = ints(batch.lead), d["id"] = ints(batch.id), d["row"] = ints(batch.row);
+    d["prefix_lead"] = ints(batch.prefix_lead), d["prefix_pair"] = ints(batch.prefix_pair);
+    d["target"] = ints(batch.target), d["fresh"] = ints(batch.fresh);
+    return d;
+}
+
+py::list get_batches(const Trainer& t) {
+    py::list all;
+    for (const Batch& batch : t.batches()) all.append(batch_of(batch));
+    return all;
+}
+
+py::list get_decaying(const Trainer& t) {
+    py::list names;
+    for (const Tensor& tensor : t.parameters().tensors()) {
+        if (tensor.decays) names.append(tensor.name);
+    }
+    return names;
+}
+
 }  // namespace
 }  // namespace plm
 
@@ -135,6 +164,10 @@ PYBIND11_MODULE(_train, m) {
             "Bits per byte of a text (uint8 array), read in as many pieces as there are lanes.")
         .def("tensors", get_tensors, "The weights by name, as float32 copies.")
         .def("set_tensors", set_tensors)
+        .def("batches", get_batches,
+             "What the last step read: for each shard its rows by name (lanes.h), and its lanes that began "
+             "anew.")
+        .def_property_readonly("decaying", get_decaying, "Names of the tensors with weight decay.")
         .def("state", get_state, "All that an exact continuation needs.")
         .def("set_state", set_state)
         .def_property_readonly("isa", &Trainer::isa)

@@ -23,6 +23,7 @@ uint64_t landing(const Source& source, uint64_t position) {
 
 void Batch::clear() {
     lead.clear(), id.clear(), row.clear(), prefix_lead.clear(), prefix_pair.clear(), target.clear();
+    fresh.clear();
 }
 
 void Lane::jump(const std::vector<Source>& sources, uint32_t windows) {

@@ -20,6 +20,7 @@ struct Batch {
     std::vector<int> row, prefix_lead,
         prefix_pair;                    // (N) which character a byte follows, what of the next is known
     std::vector<unsigned char> target;  // (N) the byte
+    std::vector<int> fresh;             // the lanes that begin here, from an empty state
     void clear();
 };
 

@@ -51,6 +51,7 @@ void Trainer::gather() {
         if (lane.windows_left == 0) {
             lane.jump(sources_, settings_.run_windows);
             networks_[shard]->forget(i % per_shard);
+            batches_[shard].fresh.push_back(i % per_shard);
         }
         --lane.windows_left;
         lane.read(sources_[lane.source], settings_.length, true, batches_[shard]);

@@ -36,6 +36,8 @@ class Trainer {
     uint64_t steps = 0;
     std::vector<Lane>& lanes() { return lanes_; }
     const std::vector<Source>& sources() const { return sources_; }
+    // What the last step read, shard by shard.
+    const std::vector<Batch>& batches() const { return batches_; }
     // All recurrent states of all lanes, shard by shard and layer by layer.
     std::vector<float> carried();
     void carry(const std::vector<float>& values);

@@ -1,0 +1,217 @@
+"""The model of engine/src/train written plainly in PyTorch, with the trainer's own names of tensors.
+
+It reads the trainer's own batches and carries the state from window to window as the trainer does, so that
+its losses can be held against the trainer's step by step (tests/engine/test_torch_twin.py) and its speed too
+(bench_train.py). Trunks of other layers, for comparison, go between the same embeddings and the same head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engine import _train
+from engine.config import ModelConfig
+from engine.training import Recipe
+
+Rows = dict[str, Tensor]
+Carried = list[Any]  # one entry a layer, None for an empty state of all lanes
+
+
+def matrix(rows: int, columns: int) -> nn.Parameter:
+    return nn.Parameter(torch.randn(rows, columns) / columns**0.5)
+
+
+def table(rows: int, columns: int) -> nn.Parameter:
+    return nn.Parameter(0.1 * torch.randn(rows, columns))
+
+
+def gain(width: int) -> nn.Parameter:
+    return nn.Parameter(torch.ones(width))
+
+
+def rmsnorm(x: Tensor, weight: Tensor) -> Tensor:
+    return F.rms_norm(x, (x.shape[-1],), weight, eps=1e-5)
+
+
+@torch.compiler.disable
+def scan(a: Tensor, v: Tensor, start: Tensor) -> Tensor:
+    """s[t] = a[t] s[t-1] + (1 - a[t]) v[t] over axis 1 of (B, T, R).
+
+    One operation a step, outside of compiled graphs: the compiler would unroll the loop, for minutes.
+    """
+    states = []
+    s = start
+    for keep, value in zip(a.unbind(1), v.unbind(1), strict=True):
+        s = torch.lerp(value, s, keep)
+        states.append(s)
+    return torch.stack(states, 1)
+
+
+class Recurrence(nn.Module):
+    """norm, convolution over three characters, gated linear recurrence, projection."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        D, R = config.width, config.state
+        self.norm = gain(D)
+        self.conv = nn.Parameter(torch.tensor([0.0, 0.0, 1.0]).repeat(D, 1))
+        self.register_parameter("in", matrix(3 * R, D))
+        self.bias = nn.Parameter(torch.zeros(R))
+        self.out = matrix(D, R)
+
+    def forward(self, x: Tensor, carried: Any, fresh: Tensor) -> tuple[Tensor, Any]:
+        B, T, D = x.shape
+        history, start = carried or (x.new_zeros(B, 2, D), x.new_zeros(B, self.bias.numel()))
+        history, start = history * fresh[:, None, None], start * fresh[:, None]
+        rows = torch.cat([history, rmsnorm(x, self.norm)], 1)
+        u = sum(self.conv[:, k] * rows[:, k : k + T] for k in range(3))
+        f, v, o = F.linear(u, self.get_parameter("in")).float().chunk(3, -1)
+        s = scan(torch.sigmoid(f + self.bias), v, start)
+        x = x + F.linear(s * F.silu(o), self.out)
+        return x, (rows[:, -2:].detach(), s[:, -1].detach())
+
+
+class Swiglu(nn.Module):
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.norm, self.up, self.down = gain(width), matrix(2 * hidden, width), matrix(width, hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = F.linear(rmsnorm(x, self.norm), self.up).chunk(2, -1)
+        return x + F.linear(F.silu(gate) * value, self.down)
+
+
+class Layer(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.recurrence = Recurrence(config)
+        self.swiglu = Swiglu(config.width, config.hidden)
+
+    def forward(self, x: Tensor, carried: Any, fresh: Tensor) -> tuple[Tensor, Any]:
+        x, carried = self.recurrence(x, carried, fresh)
+        return self.swiglu(x), carried
+
+
+class Head(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        H = config.head_width
+        self.base = matrix(H, config.width)
+        self.prefix_lead, self.prefix_pair = table(257, H), table(1025, H)
+        self.layers = nn.ModuleList(Swiglu(H, config.head_hidden) for _ in range(config.head_layers))
+        self.norm, self.out = gain(H), matrix(256, H)
+
+    def forward(self, x: Tensor, rows: Rows) -> Tensor:
+        z = F.linear(x, self.base).float().index_select(0, rows["row"])
+        z = z + F.embedding(rows["prefix_lead"], self.prefix_lead)
+        z = z + F.embedding(rows["prefix_pair"], self.prefix_pair)
+        for layer in self.layers:
+            z = layer(z)
+        return F.linear(rmsnorm(z, self.norm), self.out).float()
+
+
+class Twin(nn.Module):
+    """The whole model over all lanes of a batch; `layers` other than its own make it a relative."""
+
+    def __init__(self, config: ModelConfig, layers: list[nn.Module] | None = None) -> None:
+        super().__init__()
+        D = config.width
+        self.lead_embedding, self.char_embedding = table(256, D), table(4096, D)
+        self.layers = nn.ModuleList(layers or [Layer(config) for _ in range(config.layers)])
+        self.norm = gain(D)
+        self.head = Head(config)
+
+    def forward(self, rows: Rows, carried: Carried) -> tuple[Tensor, Carried]:
+        """The mean loss of the batch's bytes, in nats, and the state to hand to the next call."""
+        B = rows["keep"].numel()
+        x = F.embedding(rows["lead"], self.lead_embedding) + F.embedding(rows["id"], self.char_embedding)
+        x = x.view(B, -1, x.shape[-1])
+        ends = []
+        for layer, before in zip(self.layers, carried or [None] * len(self.layers), strict=True):
+            x, end = layer(x, before, rows["keep"])
+            ends.append(end)
+        logits = self.head(rmsnorm(x, self.norm).flatten(0, 1), rows)
+        return F.cross_entropy(logits, rows["target"]), ends
+
+    def load(self, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+        """Take the trainer's weights; a name or shape that differs is an error."""
+        self.load_state_dict({name: torch.from_numpy(values.copy()) for name, values in tensors.items()})
+
+
+def join(shards: list[dict[str, NDArray[np.int64]]], lanes: int) -> Rows:
+    """The shards of a step as one batch; `keep` is 0 for lanes that begin from an empty state, else 1."""
+    lanes_each, rows_each = lanes // len(shards), len(shards[0]["lead"])
+    joined = {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}
+    joined["row"] = np.concatenate([shard["row"] + i * rows_each for i, shard in enumerate(shards)])
+    keep = np.ones(lanes, np.float32)
+    for i, shard in enumerate(shards):
+        keep[shard["fresh"] + i * lanes_each] = 0
+    del joined["fresh"]
+    return {name: torch.from_numpy(values) for name, values in joined.items()} | {
+        "keep": torch.from_numpy(keep)
+    }
+
+
+class Optimiser:
+    """The trainer's update: AdamW with weight decay for the matrices, clipped by the global norm."""
+
+    def __init__(self, model: nn.Module, recipe: Recipe, decaying: set[str] | None = None) -> None:
+        named = dict(model.named_parameters())
+        if decaying is None:
+            decaying = {name for name, p in named.items() if p.dim() == 2}
+        groups = [
+            {"params": [p for name, p in named.items() if name in decaying], "weight_decay": recipe.decay},
+            {"params": [p for name, p in named.items() if name not in decaying], "weight_decay": 0.0},
+        ]
+        self.adamw = torch.optim.AdamW(
+            groups, betas=(recipe.beta1, recipe.beta2), eps=recipe.epsilon, fused=True
+        )
+        self.parameters, self.clip = list(named.values()), recipe.clip
+
+    def step(self, rate: float) -> None:
+        nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        for group in self.adamw.param_groups:
+            group["lr"] = rate
+        self.adamw.step()
+        self.adamw.zero_grad(set_to_none=True)
+
+
+def bf16(enabled: bool = True) -> AbstractContextManager[None]:
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled)
+
+
+def warm(recipe: Recipe, step: int) -> float:
+    return recipe.rate * min(1.0, (step + 1) / recipe.warmup)
+
+
+def losses(
+    config: ModelConfig,
+    recipe: Recipe,
+    text: NDArray[np.uint8],
+    steps: int,
+    isa: str = "",
+    autocast: bool = False,
+) -> Iterator[tuple[float, float]]:
+    """Bits per byte of trainer and twin, step by step: same weights, batches and settings."""
+    trainer = _train.Trainer(config.to_dict(), asdict(recipe) | {"threads": 1}, isa)
+    trainer.add_source(text, 1.0)
+    twin = Twin(config)
+    twin.load(trainer.tensors())
+    optimiser = Optimiser(twin, recipe, set(trainer.decaying))
+    carried: Carried = []
+    for step in range(steps):
+        nats, count, _ = trainer.step(warm(recipe, step))
+        with bf16(autocast):
+            loss, carried = twin(join(trainer.batches(), recipe.lanes), carried)
+        loss.backward()
+        optimiser.step(warm(recipe, step))
+        yield nats / count / np.log(2), loss.item() / np.log(2)

@@ -1,0 +1,27 @@
+"""The trainer's steps equal those of the same model and optimiser written plainly in PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.training import load_plan
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[bench]'")
+
+from tests.bench.torch_twin import losses  # noqa: E402
+
+PLAN = load_plan("tiny")
+TEXT = np.frombuffer((Path(__file__).parent / "held_out.txt").read_bytes(), np.uint8)
+
+
+@pytest.mark.parametrize(("isa", "tolerance"), [("portable", 2e-3), ("", 1e-2)])
+def test_fifty_losses_agree(isa: str, tolerance: float) -> None:
+    torch.set_num_threads(1)  # the operations are too small to share
+    recipe = replace(PLAN.recipe, run_windows=4)  # lanes jump several times, and carry states in between
+    ours, twin = zip(*losses(PLAN.model, recipe, TEXT, 50, isa), strict=True)
+    assert ours[0] > ours[-1] + 1
+    np.testing.assert_allclose(ours, twin, rtol=tolerance)
