@@ -9,11 +9,14 @@ from typing import Any
 
 from flask import Flask, Response, current_app, jsonify, request
 from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bot import metrics
+from bot.api import ApiError, error_body, respond
 from bot.config import ConfigError, Settings, load_settings
 from bot.engines import Engine, LocalEngine, RemoteEngine
 from bot.jobs import Jobs
+from bot.limits import Limits
 from bot.store import Store, StoreDownError
 
 __all__ = ["Bot", "ConfigError", "Settings", "create_app", "current_bot", "load_settings"]
@@ -29,6 +32,7 @@ class Bot:
     settings: Settings
     store: Store
     jobs: Jobs
+    limits: Limits
 
 
 def current_bot() -> Bot:
@@ -58,8 +62,12 @@ def create_app(
     app = Flask("bot")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
-    bot = Bot(settings, store, Jobs(store, engine, settings.context_bytes))
+    bot = Bot(
+        settings, store, Jobs(store, engine, settings.context_bytes), Limits(store, settings.rate_limit)
+    )
     app.extensions["plm"] = bot
+    if settings.proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=0)  # type: ignore[method-assign]
     atexit.register(bot.jobs.close, 1.0)  # does nothing where the server has closed it already
     _add_operator_routes(app)
     _add_error_pages(app)
@@ -120,6 +128,10 @@ def _add_error_pages(app: Flask) -> None:
         response.headers["Retry-After"] = "2"
         return response
 
+    @app.errorhandler(ApiError)
+    def refused(error: ApiError) -> Response:
+        return respond(error.body, error.code or 500, error.more_headers)
+
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         text = "这里没有这个页面。 There is nothing at this address." if error.code == 404 else None
@@ -137,6 +149,8 @@ def _add_error_pages(app: Flask) -> None:
 
 
 def sentence(status: int, text: str) -> Response:
+    if request.path.startswith("/v1/"):
+        return respond(error_body(status, text), status)
     wants_json = request.is_json or request.accept_mimetypes.best == "application/json"
     response = jsonify(error=text) if wants_json else Response(text + "\n", mimetype="text/plain")
     response.status_code = status

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import limits
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -28,11 +30,14 @@ DISCLAIMER = (
     "不能代替医师的诊断和处方；身体不适请及时就医。"
 )
 # Named in the contract, built by later versions: better a warning than a false sense of being protected.
-NOT_YET = {"PLM_API_KEYS", "PLM_ADMIN_KEY", "PLM_RATE_LIMIT"}
+NOT_YET = {"PLM_ADMIN_KEY"}
 # Read by other parts: the engine, the build, the tests, and this module itself.
 ELSEWHERE = {"PLM_CONFIG", "PLM_ISA", "PLM_CUDA", "PLM_REQUIRE"}
 WEBHOOK_VARIABLE = re.compile(r"PLM_WEBHOOK_([A-Z0-9_]+)_(SECRET|URL)")
 WEBHOOK_NAME = re.compile(r"[a-z0-9_]+")
+SCOPES = frozenset({"chat", "likelihood"})  # what an API key may be for
+KEY_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+KEY = re.compile(r"[A-Za-z0-9_.~+/=-]{20,200}")
 
 
 class ConfigError(Exception):
@@ -73,6 +78,60 @@ def _check_signing_secret(value: str) -> str:
     return value
 
 
+def _read_rates(value: object) -> object:
+    """`20/minute;500/day`, as the library `limits` writes it."""
+    if not isinstance(value, str):
+        return value
+    try:
+        rates = tuple(limits.parse_many(value))
+    except ValueError:
+        rates = ()
+    if not rates or not all(rate.amount > 0 for rate in rates):
+        raise ValueError("must be like 20/minute or 20/minute;500/day")
+    return rates
+
+
+Rates = Annotated[tuple[limits.RateLimitItem, ...], BeforeValidator(_read_rates)]
+
+
+class ApiKey(BaseModel):
+    """One API key, of which only the hash is kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    name: str
+    digest: bytes  # sha256
+    scopes: frozenset[str]
+    rates: Rates
+
+
+def _read_api_keys(value: object) -> object:
+    """NAME:KEY[:SCOPE+SCOPE[:RATE]], separated by commas or spaces; no complaint may quote a key."""
+    entries = _split(value)
+    if not isinstance(entries, list | tuple) or not all(isinstance(entry, str) for entry in entries):
+        raise ValueError("must be texts of the form NAME:KEY:SCOPES:RATE")
+    keys = [_read_api_key(number, entry) for number, entry in enumerate(entries, 1)]
+    for what in ("name", "digest"):
+        if len({getattr(key, what) for key in keys}) < len(keys):
+            raise ValueError(f"two entries have the same {'key' if what == 'digest' else what}")
+    return tuple(keys)
+
+
+def _read_api_key(number: int, entry: str) -> ApiKey:
+    name, key, scopes, rates, *more = [*entry.split(":"), "", "", ""]
+    if not KEY_NAME.fullmatch(name) or any(more):
+        raise ValueError(f"entry {number} must be NAME:KEY, NAME:KEY:SCOPES or NAME:KEY:SCOPES:RATE")
+    if not KEY.fullmatch(key):
+        raise ValueError(f"the key of entry {number} must be 20 to 200 letters, digits or any of _.~+/=-")
+    wanted = frozenset(scopes.split("+")) if scopes else SCOPES
+    if not wanted <= SCOPES:
+        raise ValueError(f"the scopes of entry {number} must be among {', '.join(sorted(SCOPES))}, joined by +")
+    try:
+        own = _read_rates(rates) if rates else ()
+    except ValueError as error:
+        raise ValueError(f"the rate of entry {number} {error}") from None
+    return ApiKey(name=name, digest=hashlib.sha256(key.encode()).digest(), scopes=wanted, rates=own)  # type: ignore[arg-type]
+
+
 Url = Annotated[str, BeforeValidator(lambda v: _check_url(v) if isinstance(v, str) else v)]
 RedisUrl = Annotated[str, BeforeValidator(lambda v: _check_redis_url(v) if isinstance(v, str) else v)]
 AesKey = Annotated[str, BeforeValidator(lambda v: _check_aes_key(v) if isinstance(v, str) else v)]
@@ -98,7 +157,12 @@ class Settings(BaseSettings):
     """Every field is the variable PLM_<FIELD>, and the key <field> in the TOML file."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PLM_", env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
+        env_prefix="PLM_",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        arbitrary_types_allowed=True,
     )
 
     host: str = "127.0.0.1"
@@ -122,6 +186,10 @@ class Settings(BaseSettings):
     wechat_push: bool = False
     wechat_replay_window: int = Field(300, ge=0)  # seconds; 0 turns the check off
     webhooks: dict[str, Webhook] = Field(default_factory=dict)
+
+    api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(_read_api_keys)] = ()
+    rate_limit: Annotated[Rates, NoDecode] = ()  # of everybody who has none of their own
+    proxies: int = Field(0, ge=0, le=10)  # how many stand in front and say who called
 
     disclaimer: str = Field(DISCLAIMER, max_length=300)  # it shares one WeChat reply with the answer
     sampler: Literal["top-e", "top-p", "top-k", "min-p", "typical", "greedy"] = "top-e"

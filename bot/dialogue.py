@@ -174,6 +174,15 @@ def piece(answer: str, start: int, finished: bool, limit: int, before: str = "")
     return Piece(before + shown + ("\n" + MORE_HINT if more else ""), start, start + taken, more)
 
 
+def too_many(seconds: int) -> str:
+    """To somebody who has sent more than their share."""
+    if seconds < 90:
+        return f"您发得有点快，请过 {seconds} 秒再问我，谢谢。"
+    minutes = -(-seconds // 60)
+    wait = f"{minutes} 分钟" if minutes < 90 else f"{-(-minutes // 60)} 小时"
+    return f"您今天问得比较多了，请过大约 {wait}再问我，谢谢。"
+
+
 def label(question: str) -> str:
     """Says whose answer goes on when it is not the answer to the latest question."""
     start = question if len(question) <= 20 else question[:20] + "…"

@@ -9,6 +9,7 @@ One conversation lives under one hash tag, so that it is one slot of a cluster:
     plm:{channel:user}:state   hash  the model's state after the last answer; a cache: model, prefix, blob
     plm:{channel:user}:open    list  message ids whose answer was handed out in part
     plm:{channel:user}:job:ID  hash  one message: status, question, text so far, attempts, reply …
+    plm:limit:…                text  what somebody (a hash) has used of a rate; the library `limits` writes it
 
 Scripts get the common beginning of these names as their one key and build the rest from it: all of them are
 in the slot of that key. Every script may be sent twice (a time-out does not tell whether the first one ran),

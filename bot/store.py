@@ -5,12 +5,18 @@ What happens at once is a script of scripts.py, whose head lists the keys. No ot
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import limits
 import redis
+from limits.storage import RedisStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -46,6 +52,8 @@ class Store:
         self.keep_ms = int(keep_days * 24 * 3600 * 1000)
         self.job_ms = min(JOB_MS, self.keep_ms)  # a job holds the question and the answer too
         self._scripts = {name: self.client.register_script(lua) for name, lua in SCRIPTS.items()}
+        counters = RedisStorage("redis://", self.client.connection_pool, key_prefix="plm:limit")
+        self._limiter = SlidingWindowCounterRateLimiter(counters)
 
     def close(self) -> None:
         self.client.close()
@@ -155,6 +163,16 @@ class Store:
         """Ids of the messages that are not answered yet, in order."""
         rows: list[Any] = self._try(lambda: self.client.lrange(conversation.base + "queue", 0, -1))
         return [row.decode() for row in rows]
+
+    def spend(self, who: str, rates: tuple[limits.RateLimitItem, ...]) -> int:
+        """Count one more for `who` against each rate; 0, or the seconds until the first that is used up has
+        room again. Names are kept as hashes, for as long as the rate looks back."""
+        name = hashlib.sha256(who.encode()).hexdigest()[:32]
+        for rate in rates:
+            if not self._try(lambda rate=rate: self._limiter.hit(rate, name)):  # type: ignore[misc]
+                stats = self._try(lambda rate=rate: self._limiter.get_window_stats(rate, name))  # type: ignore[misc]
+                return max(1, math.ceil(stats.reset_time - time.time()))
+        return 0
 
     def _aged(self, message_id: str, fields: list[bytes]) -> Job:
         pairs = dict(zip(fields[::2], fields[1::2], strict=True))

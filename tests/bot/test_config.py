@@ -6,14 +6,16 @@ import os
 import re
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from bot.config import ConfigError, Settings, load_settings, unknown_variables
+from bot.config import SCOPES, ConfigError, Settings, load_settings, unknown_variables
 from tests.service import free_port
 
 KEY = "A" * 43
+LONG = "sk-0123456789abcdefghij"
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +58,16 @@ def put(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
         ({"WEBHOOK_FORMS_URL": "http://a"}, "PLM_WEBHOOK_FORMS_SECRET"),
         ({"WEBHOOK_FORMS_SECRET": "whsec_"}, "PLM_WEBHOOK_FORMS_SECRET"),
         ({"WEBHOOK_FORMS_SECRET": "whsec_AAAA", "WEBHOOK_FORMS_URL": "ftp://a"}, "PLM_WEBHOOK_FORMS_URL"),
+        ({"API_KEYS": "shop"}, "PLM_API_KEYS"),
+        ({"API_KEYS": "shop:tooshort"}, "PLM_API_KEYS"),
+        ({"API_KEYS": f"shop:{LONG}:cooking"}, "PLM_API_KEYS"),
+        ({"API_KEYS": f"shop:{LONG}:chat:often"}, "PLM_API_KEYS"),
+        ({"API_KEYS": f"shop:{LONG}:chat:5/minute:more"}, "PLM_API_KEYS"),
+        ({"API_KEYS": f"shop:{LONG}, shop:{LONG}2"}, "PLM_API_KEYS"),
+        ({"API_KEYS": f"shop:{LONG}, lab:{LONG}"}, "PLM_API_KEYS"),
+        ({"RATE_LIMIT": "often"}, "PLM_RATE_LIMIT"),
+        ({"RATE_LIMIT": "0/minute"}, "PLM_RATE_LIMIT"),
+        ({"PROXIES": "-1"}, "PLM_PROXIES"),
         ({"CONFIG": "/nowhere.toml"}, "PLM_CONFIG"),
     ],
 )
@@ -75,6 +87,29 @@ def test_a_secret_is_not_in_the_complaint(monkeypatch: pytest.MonkeyPatch) -> No
         load_settings()
     assert "hidden" not in str(caught.value)
     assert "#" not in str(caught.value)
+
+
+def test_an_api_key_is_kept_as_its_hash_with_scopes_and_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    put(
+        monkeypatch, {"API_KEYS": f"shop:{LONG}, lab:{LONG}2:likelihood:5/second;100/day,all:{LONG}3::1/hour"}
+    )
+    settings = load_settings()
+    assert LONG not in repr(settings)
+    shop, lab, everything = settings.api_keys
+    assert (shop.name, shop.digest, shop.scopes) == ("shop", sha256(LONG.encode()).digest(), SCOPES)
+    assert (lab.scopes, [str(rate) for rate in lab.rates]) == (
+        {"likelihood"},
+        ["5 per 1 second", "100 per 1 day"],
+    )
+    assert (everything.scopes, len(everything.rates)) == (SCOPES, 1)
+
+
+def test_a_complaint_about_api_keys_quotes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for keys in (f"shop:{LONG}:cooking", f"sh op:{LONG}#", f"{LONG}", f"shop:{LONG}, lab:{LONG}"):
+        put(monkeypatch, {"API_KEYS": keys})
+        with pytest.raises(ConfigError) as caught:
+            load_settings()
+        assert LONG[3:] not in str(caught.value)
 
 
 def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -119,8 +154,8 @@ def test_two_webhook_secrets_are_valid_while_one_is_changed(monkeypatch: pytest.
 
 
 def test_mistyped_names_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    put(monkeypatch, {"PROT": "1", "RATE_LIMIT": "5", "PORT": "1", "WEBHOOK_A_SECRET": "x", "ISA": "avx2"})
-    assert unknown_variables() == ["PLM_PROT", "PLM_RATE_LIMIT"]
+    put(monkeypatch, {"PROT": "1", "ADMIN_KEY": "5", "PORT": "1", "WEBHOOK_A_SECRET": "x", "ISA": "avx2"})
+    assert unknown_variables() == ["PLM_ADMIN_KEY", "PLM_PROT"]
 
 
 def test_every_setting_is_in_the_readme_and_no_other() -> None:

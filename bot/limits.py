@@ -1,0 +1,48 @@
+"""How many messages one person may send, and how many requests one API key may make.
+
+Counted in Redis, so that all processes count together. A message counts once, however often it is sent again.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+import limits
+
+from bot import dialogue
+from bot.records import Conversation
+from bot.store import Store
+
+Rates = tuple[limits.RateLimitItem, ...]
+
+
+class Limits:
+    """`rates` holds for everybody who has none of their own (PLM_RATE_LIMIT); empty: no limit."""
+
+    def __init__(self, store: Store, rates: Rates = ()) -> None:
+        self.store = store
+        self.rates = rates
+
+    def spend(self, who: str, rates: Rates) -> int:
+        """Count one request; 0, or if it is one too many (it does not count then) the seconds to wait.
+
+        Raises StoreDownError where there is something to count and Redis is away.
+        """
+        return self.store.spend(who, rates) if rates else 0
+
+    def refusal(self, conversation: Conversation, message_id: str, who: str | None = None) -> str | None:
+        """What to say instead of answering a message that is one too many; every retry gets the same words.
+
+        `who` is counted, the conversation by default.
+        """
+        if not self.rates:
+            return None
+        job = self.store.job(conversation, message_id)
+        if not job.status:
+            wait = self.spend(who or conversation.id, self.rates)
+            if not wait:
+                return None
+            reply = dialogue.too_many(wait)
+            # Should another attempt of the same message have been let in meanwhile, its answer stands.
+            job = self.store.command(conversation, message_id, uuid.uuid4().hex, "limit", reply)
+        return job.reply if job.kind == "command" else None
