@@ -7,19 +7,31 @@ and the tests hold them together.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from math import prod
 
-ARCH = "charsync-gru1"
+ARCH = "charsync-2"
+PLAIN_ARCH = "charsync-gru1"  # of models that use none of the options
 BYTES = 256
-CHARACTERS = 4096  # rows of the table that folded multi-byte characters hash into
 LEADS = 257  # 256 lead bytes, and one row for "no pending byte"
-PAIRS = 1025  # 1024 folded prefixes, and one row for "no pending byte"
+PAIRS = 1025  # 1024 rows for the last bytes of a prefix, and one row for "no pending byte"
 CONV = 3
 
 _SIZES = ("width", "layers", "state", "hidden", "head_width", "head_hidden", "head_layers")
 _COUNTS = ("layers", "head_layers")
+PATCHES = ("character", "word", "byte")
+_OPTIONS = {
+    "longest": (1, 15),
+    "characters": (256, 1 << 20),
+    "bigrams": (0, 1 << 20),
+    "trigrams": (0, 1 << 20),
+    "pieces": (0, 1 << 20),
+    "embedding": (0, 16384),
+    "prefixes": (0, 1 << 20),
+    "views": (1, 16),
+    "skip": (0, 1),
+}
 _LARGEST = 16384  # keeps every int8 dot product far inside an int32
 
 
@@ -34,6 +46,16 @@ class ModelConfig:
     head_width: int
     head_hidden: int
     head_layers: int
+    patch: str = "character"  # what the trunk steps over
+    longest: int = 7  # ASCII letters of a patch by words
+    characters: int = 4096  # rows of the table of patches
+    bigrams: int = 0  # rows of the table of hashed pairs of patches
+    trigrams: int = 0
+    pieces: int = 0  # rows of the table of hashed three-byte pieces of words
+    embedding: int = 0  # width of those tables, if not the trunk's
+    prefixes: int = 0  # rows of the head's table of hashed prefixes
+    views: int = 1  # bases of the head, by the number of pending bytes
+    skip: int = 0  # 1: the head sees the embeddings too
 
     def __post_init__(self) -> None:
         for name in _SIZES:
@@ -42,32 +64,52 @@ class ModelConfig:
                 raise ValueError(f"{name} must be a whole number from 1 to {_LARGEST}, not {value!r}")
             if name not in _COUNTS and value % 16:
                 raise ValueError(f"{name} must be a multiple of 16, not {value}")
+        if self.patch not in PATCHES:
+            raise ValueError(f"patch must be one of {', '.join(PATCHES)}, not {self.patch!r}")
+        for name, (least, most) in _OPTIONS.items():
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= most:
+                raise ValueError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
+        if self.embedding % 16:
+            raise ValueError(f"embedding must be a multiple of 16, not {self.embedding}")
 
     @classmethod
     def from_dict(cls, config: Mapping[str, object]) -> ModelConfig:
         """The config as stored in a model file. ValueError names what is wrong."""
-        if config.get("arch") != ARCH:
+        if config.get("arch") not in (PLAIN_ARCH, ARCH):
             raise ValueError(f"arch must be {ARCH!r}, not {config.get('arch')!r}")
+        options = {f.name for f in fields(cls)} - set(_SIZES) if config["arch"] == ARCH else set()
         if config.get("conv") != CONV:
             raise ValueError(f"conv must be {CONV}, not {config.get('conv')!r}")
-        if unknown := sorted(config.keys() - {"arch", "conv", *_SIZES}):
+        if unknown := sorted(config.keys() - {"arch", "conv", *_SIZES, *options}):
             raise ValueError(f"unknown setting {unknown[0]!r}")
         if missing := [name for name in _SIZES if name not in config]:
             raise ValueError(f"{missing[0]} is missing")
-        return cls(**{name: config[name] for name in _SIZES})  # type: ignore[arg-type]
+        return cls(**{name: config[name] for name in config if name not in ("arch", "conv")})  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, object]:
-        return {"arch": ARCH, **{name: getattr(self, name) for name in _SIZES}, "conv": CONV}
+        sizes = {name: getattr(self, name) for name in _SIZES}
+        options = {
+            f.name: value
+            for f in fields(self)
+            if f.name not in _SIZES and (value := getattr(self, f.name)) != f.default
+        }
+        return {"arch": ARCH if options else PLAIN_ARCH, **sizes, **options, "conv": CONV}
 
     @cached_property
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Name to shape, (out, in) for matrices, in the order of the forward pass."""
-        D, R, F = self.width, self.state, self.hidden
+        D, R, F, E = self.width, self.state, self.hidden, self.embedding or self.width
         H, Fh = self.head_width, self.head_hidden
         shapes: dict[str, tuple[int, ...]] = {
-            "lead_embedding": (BYTES, D),
-            "char_embedding": (CHARACTERS, D),
+            "lead_embedding": (BYTES, E),
+            "char_embedding": (self.characters, E),
         }
+        for name in ("bigram", "trigram", "piece"):
+            if rows := getattr(self, f"{name}s"):
+                shapes[f"{name}_embedding"] = (rows, E)
+        if self.embedding:
+            shapes["input"] = (D, E)
         for layer in range(self.layers):
             recurrence, swiglu = f"layers.{layer}.recurrence", f"layers.{layer}.swiglu"
             shapes |= {
@@ -80,8 +122,13 @@ class ModelConfig:
                 f"{swiglu}.up": (2 * F, D),
                 f"{swiglu}.down": (D, F),
             }
-        shapes |= {"norm": (D,), "head.base": (H, D)}
-        shapes |= {"head.prefix_lead": (LEADS, H), "head.prefix_pair": (PAIRS, H)}
+        shapes |= {"norm": (D,), "head.base": (self.views * H, D)}
+        if self.skip:
+            shapes["head.skip"] = (self.views * H, E)
+        if self.patch != "byte":
+            shapes |= {"head.prefix_lead": (LEADS, H), "head.prefix_pair": (PAIRS, H)}
+        if self.prefixes:
+            shapes["head.prefix"] = (self.prefixes, H)
         for layer in range(self.head_layers):
             head = f"head.layers.{layer}"
             shapes |= {f"{head}.norm": (H,), f"{head}.up": (2 * Fh, H), f"{head}.down": (H, Fh)}

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine import _core
 from engine.checkpoint import ModelFile, ModelFileError, quantize_rows, read_model
-from engine.config import ModelConfig, is_matrix
+from engine.config import ARCH, PLAIN_ARCH, ModelConfig, is_matrix
 from engine.scoring import Score, score_text
 from engine.session import Session
 
@@ -26,6 +26,8 @@ class Model:
         self.card = file.card
         self.path = file.path
         self.dtype = file.dtype
+        if file.config.to_dict()["arch"] != PLAIN_ARCH:
+            raise ModelFileError(f"{file.path}: no inference yet for arch {ARCH!r}")
         sizes = {key: value for key, value in file.config.to_dict().items() if key not in ("arch", "conv")}
         self.network = _core.Network(**sizes, tensors=_native_tensors(file), isa=isa)
 

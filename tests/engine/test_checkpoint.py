@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -270,3 +271,16 @@ def test_the_config_of_the_bundled_model_has_three_million_parameters() -> None:
     config = ModelConfig(160, 8, 160, 320, 128, 256, 1)
     assert ModelConfig.from_dict(config.to_dict()) == config
     assert config.parameters == 3_068_064
+
+
+def test_options_of_a_config_are_kept_and_named_by_the_arch() -> None:
+    config = replace(TINY, patch="word", bigrams=100, views=2)
+    assert config.to_dict()["arch"] == "charsync-2"
+    assert TINY.to_dict()["arch"] == "charsync-gru1"
+    assert ModelConfig.from_dict(config.to_dict()) == config
+    with pytest.raises(ValueError, match="unknown setting 'bigrams'"):
+        ModelConfig.from_dict(TINY.to_dict() | {"bigrams": 100})
+    with pytest.raises(ValueError, match="patch must be one of"):
+        replace(TINY, patch="line")
+    with pytest.raises(ValueError, match="bigrams must be a whole number from 0"):
+        replace(TINY, bigrams=-1)

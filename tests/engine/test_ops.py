@@ -241,32 +241,40 @@ CONFIG = {
     "head_hidden": 7,
     "head_layers": 1,
 }
+TABLES = {"characters": 300, "bigrams": 50, "trigrams": 40, "embedding": 6, "views": 3, "skip": 1}
+WORDS = {"patch": "word", "longest": 3, "pieces": 60, "prefixes": 30}
+CONFIGS = [CONFIG, CONFIG | TABLES, CONFIG | WORDS, CONFIG | TABLES | WORDS, CONFIG | {"patch": "byte"}]
 TEXT = np.frombuffer("脉浮，bad:\N{HERB}".encode() + b"\xe4\xff\x80\xf0\x9f\xfd" + "é".encode(), np.uint8)
+ENGLISH = np.frombuffer(b"It was, as (p < 0.05) showed,\n\n  longer than 12mm\xe4 \xff", np.uint8)
 
 
-def test_network_gradient_by_differences() -> None:
+@pytest.mark.parametrize("text", [TEXT, ENGLISH], ids=["mixed", "english"])
+@pytest.mark.parametrize("config", CONFIGS)
+def test_network_gradient_by_differences(config: dict[str, Any], text: np.ndarray) -> None:
     """The whole model's gradient in float64, at random weights of every tensor."""
-    weights = ops.initial_weights(CONFIG, 3).astype(np.float64)
+    weights = ops.initial_weights(config, 3).astype(np.float64)
     rng = np.random.default_rng(1)
     weights += 0.05 * rng.normal(size=weights.size)
-    losses, gradient = ops.network("float64", CONFIG, weights, TEXT, 64)
-    assert len(losses) == len(TEXT)
-    for name, shape, offset in ops.layout(CONFIG):
+    losses, gradient = ops.network("float64", config, weights, text, 64)
+    assert len(losses) == len(text)
+    for name, shape, offset in ops.layout(config):
         size = int(np.prod(shape))
         touched = offset + np.flatnonzero(gradient[offset : offset + size])
         for i in rng.choice(touched, min(4, len(touched)), replace=False):
             up, down = weights.copy(), weights.copy()
             up[i] += 1e-5
             down[i] -= 1e-5
-            means = [ops.network("float64", CONFIG, w, TEXT, 64)[0].mean() for w in (up, down)]
+            means = [ops.network("float64", config, w, text, 64)[0].mean() for w in (up, down)]
             assert gradient[i] == pytest.approx((means[0] - means[1]) / 2e-5, abs=1e-8, rel=1e-5), name
 
 
 @pytest.mark.parametrize("window", [2, 3, 5])
-def test_windows_carry_the_state(window: int) -> None:
-    weights = ops.initial_weights(CONFIG, 3).astype(np.float64)
-    whole, _ = ops.network("float64", CONFIG, weights, TEXT, 64)
-    pieces, _ = ops.network("float64", CONFIG, weights, TEXT, window)
+@pytest.mark.parametrize("text", [TEXT, ENGLISH], ids=["mixed", "english"])
+@pytest.mark.parametrize("config", CONFIGS)
+def test_windows_carry_the_state(config: dict[str, Any], text: np.ndarray, window: int) -> None:
+    weights = ops.initial_weights(config, 3).astype(np.float64)
+    whole, _ = ops.network("float64", config, weights, text, 64)
+    pieces, _ = ops.network("float64", config, weights, text, window)
     np.testing.assert_allclose(pieces, whole, rtol=1e-10)
 
 

@@ -20,12 +20,14 @@ from engine.train_command import train
 from engine.training import Budget, Run, TrainingError, load_plan
 from tests.service import ROOT
 
-PHRASE = "太阳之为病，脉浮，头项强痛而恶寒。桂枝三两，芍药三两，甘草二两，生姜三两，大枣十二枚。\n"
+PHRASE = "太阳之为病，脉浮，头项强痛而恶寒。桂枝三两，芍药三两，甘草二两，生姜三两，大枣十二枚。 seen in 12 of 30\n"
 
 
 @pytest.fixture
 def text(tmp_path: Path) -> Text:
-    (tmp_path / "a.txt").write_text(PHRASE * 40 + "\n\n\n" + PHRASE * 20, encoding="utf-8")
+    (tmp_path / "a.txt").write_text(
+        PHRASE * 40 + "\n\n\n" + PHRASE * 20, encoding="utf-8"
+    )
     return load_text(tmp_path / "a.txt", tmp_path / "cache")
 
 
@@ -66,16 +68,18 @@ def test_the_result_does_not_depend_on_the_number_of_threads(make_run: Callable[
     np.testing.assert_array_equal(weights(runs[0]), weights(runs[2]))
 
 
-def test_a_resumed_run_equals_an_unbroken_one(make_run: Callable[..., Run]) -> None:
-    whole = make_run("whole", steps=24)
+@pytest.mark.parametrize("options", [{}, {"patch": "word", "bigrams": 99, "trigrams": 99, "pieces": 99}])
+def test_a_resumed_run_equals_an_unbroken_one(make_run: Callable[..., Run], options: dict[str, Any]) -> None:
+    config = replace(make_run().config, **options)
+    whole = make_run("whole", steps=24, config=config)
     whole.train()
-    first = make_run("cut", steps=24)
+    first = make_run("cut", steps=24, config=config)
     first.folder.mkdir()
     for _ in range(11):  # in the middle of the lanes' runs, with states carried
         used = first.budget.used(0, first.trainer.steps)
         first.record.add_step(*first.trainer.step(first.rate(used))[:2], 0.0)
     first.save_checkpoint()
-    second = make_run("cut", steps=24)
+    second = make_run("cut", steps=24, config=config)
     second.resume()
     assert second.trainer.steps == second.record.steps == 11
     second.train()

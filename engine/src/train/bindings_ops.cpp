@@ -169,13 +169,13 @@ py::tuple network(const std::string& isa, const py::dict& config, const Array<T>
         throw std::invalid_argument("wrong number of weights");
     Network<T> net(table<T>(isa), c, parameters);
     Source source{text.data(), static_cast<size_t>(text.size()), 1.0};
-    Lane lane;
+    Lane lane(c);
     lane.begin(0, source.size);
     std::vector<T> losses;
     auto gradient = zeros<T>({weights.size()});
     for (Batch batch;;) {
         batch.clear();
-        lane.read(source, window, false, batch);
+        lane.read(source, c, window, false, batch);
         if (batch.target.empty()) break;
         net.forward(weights.data(), batch, 1, window);
         losses.insert(losses.end(), net.losses().begin(), net.losses().end());
@@ -201,8 +201,18 @@ Config config_of(const py::dict& d) {
         if (!d.contains(name)) throw std::invalid_argument(std::string("config: ") + name + " is missing");
         return d[name].cast<int>();
     };
-    return {get("width"),      get("layers"),      get("state"),      get("hidden"),
-            get("head_width"), get("head_hidden"), get("head_layers")};
+    Config c{get("width"),      get("layers"),      get("state"),      get("hidden"),
+             get("head_width"), get("head_hidden"), get("head_layers")};
+    auto take = [&](const char* name, int& value) {
+        if (d.contains(name)) value = d[name].cast<int>();
+    };
+    take("longest", c.longest), take("characters", c.characters), take("bigrams", c.bigrams);
+    take("trigrams", c.trigrams), take("pieces", c.pieces), take("embedding", c.embedding);
+    take("prefixes", c.prefixes), take("views", c.views), take("skip", c.skip);
+    std::string patch = d.contains("patch") ? d["patch"].cast<std::string>() : "character";
+    if (patch == "word") c.patch = PatchRule::kWord;
+    if (patch == "byte") c.patch = PatchRule::kByte;
+    return c;
 }
 
 void bind_ops(py::module_& m) {

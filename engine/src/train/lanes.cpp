@@ -22,8 +22,11 @@ uint64_t landing(const Source& source, uint64_t position) {
 }  // namespace
 
 void Batch::clear() {
-    lead.clear(), id.clear(), row.clear(), prefix_lead.clear(), prefix_pair.clear(), target.clear();
-    fresh.clear();
+    for (auto* rows : {&lead, &id, &bigram, &trigram, &piece, &piece_of, &row, &prefix_lead, &prefix_pair,
+                       &prefix, &suffix}) {
+        rows->clear();
+    }
+    target.clear(), fresh.clear();
 }
 
 void Lane::jump(const std::vector<Source>& sources, uint32_t windows) {
@@ -40,9 +43,7 @@ void Lane::jump(const std::vector<Source>& sources, uint32_t windows) {
     // Runs differ in length, so that the lanes do not all jump in the same step.
     windows_left = windows / 2 + static_cast<uint32_t>(generator.uniform() * windows) + 1;
     random = generator.state;
-    cutter = Utf8Cutter();
-    waiting_count = 0;
-    position = at, end = chosen.size;
+    restart(at, chosen.size);
     while (waiting_count == 0) {
         if (position >= end) position = 0;
         waiting_count = static_cast<uint8_t>(cutter.push(chosen.data[position++], waiting));
@@ -52,22 +53,51 @@ void Lane::jump(const std::vector<Source>& sources, uint32_t windows) {
 bool Lane::fits(const std::vector<Source>& sources) const {
     if (windows_left == 0) return true;  // it jumps before it reads
     return source < sources.size() && end == sources[source].size && position <= end && waiting_count <= 2 &&
-           cutter.size <= 3 && is_prefix(cutter.pending, cutter.size);
+           cutter.run_size <= kLongestRun && cutter.character.size <= 3 &&
+           is_prefix(cutter.character.pending, cutter.character.size);
+}
+
+void Lane::restart(uint64_t at, uint64_t stop) {
+    cutter.character = Utf8Cutter();
+    cutter.run_size = 0;
+    before[0] = before[1] = 0;
+    waiting_count = 0;
+    position = at, end = stop;
 }
 
 void Lane::begin(uint64_t from, uint64_t to) {
-    cutter = Utf8Cutter();
-    position = from, end = to;
+    restart(from, to);
     waiting_count = 1;
-    waiting[0] = Character{{kEndMark, 0, 0, 0}, 1};
+    waiting[0] = Patch{{kEndMark}, 1};
 }
 
-void Lane::read(const Source& text, int length, bool wrap, Batch& batch) {
+void Lane::take(const Patch& p, const Config& c, Batch& batch) {
+    uint32_t hash = hash_bytes(p.bytes, p.size);
+    int patch = static_cast<int>(batch.lead.size());
+    batch.lead.push_back(p.bytes[0]), batch.id.push_back(patch_row(p, c.characters));
+    uint32_t pair = mix_hashes(before[0], hash);
+    if (c.bigrams) batch.bigram.push_back(static_cast<int>(pair % static_cast<uint32_t>(c.bigrams)));
+    if (c.trigrams) {
+        uint32_t triple = mix_hashes(before[1], pair);
+        batch.trigram.push_back(static_cast<int>(triple % static_cast<uint32_t>(c.trigrams)));
+    }
+    // Three bytes at a time, the patch's ends being marked by zeros.
+    if (c.pieces && p.size > 1 && p.bytes[0] < 0x80) {
+        uint8_t padded[kLongestRun + 3] = {};
+        std::copy_n(p.bytes, p.size, padded + 1);
+        for (int i = 0; i < p.size; ++i) {
+            uint32_t piece = hash_bytes(padded + i, 3, 7) % static_cast<uint32_t>(c.pieces);
+            batch.piece.push_back(static_cast<int>(piece)), batch.piece_of.push_back(patch);
+        }
+    }
+    before[1] = before[0], before[0] = hash;
+}
+
+void Lane::read(const Source& text, const Config& c, int length, bool wrap, Batch& batch) {
     int first = static_cast<int>(batch.lead.size());
     auto rows = [&] { return static_cast<int>(batch.lead.size()) - first; };
-    auto take = [&](const Character& c) { batch.lead.push_back(c.lead()), batch.id.push_back(c.id()); };
     int taken = 0;
-    while (taken < waiting_count && rows() < length) take(waiting[taken++]);
+    while (taken < waiting_count && rows() < length) take(waiting[taken++], c, batch);
     std::copy(waiting + taken, waiting + waiting_count, waiting);
     waiting_count = static_cast<uint8_t>(waiting_count - taken);
     while (waiting_count == 0) {
@@ -76,21 +106,28 @@ void Lane::read(const Source& text, int length, bool wrap, Batch& batch) {
             position = 0;
         }
         uint8_t byte = text.data[position++];
-        batch.row.push_back(first + rows() - 1);
-        batch.prefix_lead.push_back(cutter.prefix_lead());
-        batch.prefix_pair.push_back(cutter.prefix_pair());
+        const uint8_t* open = cutter.pending();
+        int size = cutter.size(), tail = std::min(size, 3);
+        batch.row.push_back((first + rows() - 1) * c.views + std::min(size, c.views - 1));
+        batch.prefix_lead.push_back(prefix_lead_row(open, size));
+        batch.prefix_pair.push_back(prefix_pair_row(open, size));
+        if (c.prefixes) {
+            uint32_t n = static_cast<uint32_t>(c.prefixes);
+            batch.prefix.push_back(static_cast<int>(hash_bytes(open, size, 1) % n));
+            batch.suffix.push_back(static_cast<int>(hash_bytes(open + size - tail, tail, 2) % n));
+        }
         batch.target.push_back(byte);
-        Character closed[2];
+        Patch closed[2];
         int count = cutter.push(byte, closed);
         for (int i = 0; i < count; ++i) {
             if (rows() < length) {
-                take(closed[i]);
+                take(closed[i], c, batch);
             } else {
                 waiting[waiting_count++] = closed[i];
             }
         }
     }
-    while (rows() < length) take(Character{{kEndMark, 0, 0, 0}, 1});
+    while (rows() < length) take(Patch{{kEndMark}, 1}, c, batch);
 }
 
 }  // namespace plm

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "../infer/utf8.h"
+#include "../infer/patches.h"
 #include "parameters.h"
 
 namespace plm {
@@ -16,11 +16,12 @@ struct Source {
 
 // One window of several lanes: M = lanes * length characters, and every byte that is predicted from them.
 struct Batch {
-    std::vector<int> lead, id;  // (M) rows of the two embeddings
-    std::vector<int> row, prefix_lead,
-        prefix_pair;                    // (N) which character a byte follows, what of the next is known
-    std::vector<unsigned char> target;  // (N) the byte
-    std::vector<int> fresh;             // the lanes that begin here, from an empty state
+    std::vector<int> lead, id, bigram, trigram;  // (M) rows of the embeddings
+    std::vector<int> piece, piece_of;            // rows of the pieces' table, and which patch each belongs to
+    std::vector<int> row;                        // (N) which patch a byte follows, times views, plus its view
+    std::vector<int> prefix_lead, prefix_pair, prefix, suffix;  // (N) what of the next patch is known
+    std::vector<unsigned char> target;                          // (N) the byte
+    std::vector<int> fresh;  // the lanes that begin here, from an empty state
     void clear();
 };
 
@@ -29,10 +30,14 @@ struct Lane {
     uint64_t random = 0;
     uint64_t source = 0, position = 0, end = 0;  // end: where reading stops (evaluation) or wraps (training)
     uint32_t windows_left = 0;                   // until a jump to another place
-    uint8_t waiting_count = 0;                   // characters closed but not yet part of a window
-    Character waiting[3] = {};
-    Utf8Cutter cutter;
+    uint8_t waiting_count = 0;                   // patches closed but not yet part of a window
+    Patch waiting[3] = {};
+    PatchCutter cutter;
+    uint32_t before[2] = {};  // hashes of the last two patches, the last one first
 
+    explicit Lane(const Config& config = {}) {
+        cutter.rule = config.patch, cutter.longest = static_cast<uint8_t>(config.longest);
+    }
     // Jumps to a random place of a random source, at the start of a document if one begins soon after it.
     void jump(const std::vector<Source>& sources, uint32_t windows);
     // Begins at `position` as a document does: with an end mark and an empty state.
@@ -41,7 +46,11 @@ struct Lane {
     bool fits(const std::vector<Source>& sources) const;
     // Appends one window to the batch. A lane whose text has ended pads it with end marks that predict
     // nothing.
-    void read(const Source& source, int length, bool wrap, Batch& batch);
+    void read(const Source& source, const Config& config, int length, bool wrap, Batch& batch);
+
+  private:
+    void take(const Patch& patch, const Config& config, Batch& batch);
+    void restart(uint64_t at, uint64_t stop);
 };
 
 }  // namespace plm

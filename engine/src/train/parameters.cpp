@@ -34,8 +34,13 @@ Parameters::Parameters(const Config& c) {
     // What each layer adds to the residual stream starts small, so that the sum of all layers does not grow
     // with depth.
     float residual = 1.0f / std::sqrt(2.0f * static_cast<float>(c.layers));
-    add("lead_embedding", {256, c.width}, Start::kNormal, 0.1f, false);
-    add("char_embedding", {4096, c.width}, Start::kNormal, 0.1f, false);
+    const int E = c.embedding_width();
+    add("lead_embedding", {256, E}, Start::kNormal, 0.1f, false);
+    add("char_embedding", {c.characters, E}, Start::kNormal, 0.1f, false);
+    if (c.bigrams) add("bigram_embedding", {c.bigrams, E}, Start::kNormal, 0.03f, false);
+    if (c.trigrams) add("trigram_embedding", {c.trigrams, E}, Start::kNormal, 0.03f, false);
+    if (c.pieces) add("piece_embedding", {c.pieces, E}, Start::kNormal, 0.05f, false);
+    if (c.embedding) add_matrix("input", c.width, E);
     for (int l = 0; l < c.layers; ++l) {
         std::string layer = "layers." + std::to_string(l) + ".";
         add(layer + "recurrence.norm", {c.width}, Start::kOnes, 0, false);
@@ -48,9 +53,13 @@ Parameters::Parameters(const Config& c) {
         add_matrix(layer + "swiglu.down", c.width, c.hidden, residual);
     }
     add("norm", {c.width}, Start::kOnes, 0, false);
-    add_matrix("head.base", c.head_width, c.width);
-    add("head.prefix_lead", {257, c.head_width}, Start::kNormal, 0.2f, false);
-    add("head.prefix_pair", {1025, c.head_width}, Start::kNormal, 0.2f, false);
+    add_matrix("head.base", c.views * c.head_width, c.width);
+    if (c.skip) add_matrix("head.skip", c.views * c.head_width, E);
+    if (c.patch != PatchRule::kByte) {
+        add("head.prefix_lead", {257, c.head_width}, Start::kNormal, 0.2f, false);
+        add("head.prefix_pair", {1025, c.head_width}, Start::kNormal, 0.2f, false);
+    }
+    if (c.prefixes) add("head.prefix", {c.prefixes, c.head_width}, Start::kNormal, 0.1f, false);
     for (int i = 0; i < c.head_layers; ++i) {
         std::string layer = "head.layers." + std::to_string(i) + ".";
         add(layer + "norm", {c.head_width}, Start::kOnes, 0, false);

@@ -6,10 +6,21 @@
 #include <string>
 #include <vector>
 
+#include "../infer/patches.h"
+
 namespace plm {
 
 struct Config {
     int width, layers, state, hidden, head_width, head_hidden, head_layers;
+    PatchRule patch = PatchRule::kCharacter;
+    int longest = 7;                            // ASCII bytes of a patch by the word rule
+    int characters = 4096;                      // rows of the table of patches
+    int bigrams = 0, trigrams = 0, pieces = 0;  // rows of hashed tables, 0 for none
+    int embedding = 0;                          // width of these tables; 0: that of the trunk
+    int prefixes = 0;                           // rows of the head's table of open patches
+    int views = 1;                              // bases for the head, by bytes already open
+    int skip = 0;                               // 1: the embeddings go into the head too
+    int embedding_width() const { return embedding ? embedding : width; }
 };
 
 enum class Start { kNormal, kOnes, kLastTap, kTimescales };

@@ -24,7 +24,7 @@ Trainer::Trainer(const Config& config, const Settings& settings, const char* isa
         gradients_.emplace_back(n);
     }
     batches_.resize(settings.shards);
-    lanes_.resize(settings.lanes);
+    lanes_.resize(settings.lanes, Lane(config));
     for (int i = 0; i < settings.lanes; ++i) {
         lanes_[i].random =
             settings.seed * 0x9E3779B97F4A7C15ull + static_cast<uint64_t>(i) * 0xD1B54A32D192ED03ull;
@@ -54,7 +54,7 @@ void Trainer::gather() {
             batches_[shard].fresh.push_back(i % per_shard);
         }
         --lane.windows_left;
-        lane.read(sources_[lane.source], settings_.length, true, batches_[shard]);
+        lane.read(sources_[lane.source], config_, settings_.length, true, batches_[shard]);
     }
 }
 
@@ -116,14 +116,14 @@ double Trainer::evaluate(const Source& text) {
     std::vector<uint64_t> bytes(shards);
     parallel(shards, [&](int s) {
         Network<float> network(ops_, config_, parameters_);
-        std::vector<Lane> readers(per_shard);
+        std::vector<Lane> readers(per_shard, Lane(config_));
         for (int i = 0; i < per_shard; ++i) {
             size_t k = static_cast<size_t>(s) * per_shard + i, count = settings_.lanes;
             readers[i].begin(text.size * k / count, text.size * (k + 1) / count);
         }
         for (Batch batch;;) {
             batch.clear();
-            for (Lane& reader : readers) reader.read(text, settings_.length, false, batch);
+            for (Lane& reader : readers) reader.read(text, config_, settings_.length, false, batch);
             if (batch.target.empty()) break;
             nats[s] += network.forward(weights.data(), batch, per_shard, settings_.length);
             bytes[s] += batch.target.size();
