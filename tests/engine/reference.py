@@ -1,10 +1,11 @@
 """The model as its equations say, in NumPy and float64, one byte at a time: what inference is held against.
 
-Nothing here comes from the engine: characters are cut by Python's own UTF-8 decoder.
+Nothing here comes from the engine: characters are told apart by Python's own UTF-8 decoder.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 
@@ -33,16 +34,24 @@ def is_character(text: bytes) -> bool:
         return False
 
 
-def cut(data: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
-    """For each byte: what was pending before it, and the characters that it closes."""
+def cut(data: bytes, rule: str = "character", longest: int = 7) -> Iterator[tuple[bytes, list[bytes]]]:
+    """For each byte: what was pending before it, and the patches that it closes."""
+    run = re.compile(rb"[A-Za-z0-9]{1,%d}|[!-~]" % longest if rule == "word" else rb"(?!)")
+
+    def may_grow(patch: bytes) -> bool:
+        return rule != "byte" and (is_open(patch) or run.fullmatch(patch) is not None)
+
+    def is_whole(patch: bytes) -> bool:
+        return is_character(patch) or (patch.endswith(b" ") and run.fullmatch(patch[:-1]) is not None)
+
     pending = b""
     for value in data:
         byte, before, closed = bytes([value]), pending, []
-        if pending and not is_open(pending + byte) and not is_character(pending + byte):
+        if pending and not may_grow(pending + byte) and not is_whole(pending + byte):
             closed.append(pending)
             pending = b""
         pending += byte
-        if not is_open(pending):
+        if not may_grow(pending):
             closed.append(pending)
             pending = b""
         yield before, closed
@@ -53,6 +62,22 @@ def fold(data: bytes) -> int:
     for byte in data:
         acc = (acc << 6) | (byte & 63)
     return acc
+
+
+def hashed(data: bytes, seed: int = 0) -> int:
+    """FNV-1a over the bytes, then MurmurHash3's finalizer."""
+    h = 2166136261 ^ seed
+    for byte in data:
+        h = (h ^ byte) * 16777619 & 0xFFFFFFFF
+    h = (h ^ h >> 16) * 0x85EBCA6B & 0xFFFFFFFF
+    h = (h ^ h >> 13) * 0xC2B2AE35 & 0xFFFFFFFF
+    return h ^ h >> 16
+
+
+def mixed(first: int, second: int) -> int:
+    h = (first * 0x9E3779B1 & 0xFFFFFFFF) ^ second
+    h = (h ^ h >> 15) * 0x85EBCA6B & 0xFFFFFFFF
+    return h ^ h >> 13
 
 
 def sigmoid(z: Floats) -> Floats:
@@ -78,7 +103,8 @@ class Reference:
         self.round_activations = round_activations
         self.state = np.zeros((config.layers, config.state))
         self.history = np.zeros((config.layers, 2, config.width))
-        self.base = np.zeros(config.head_width)
+        self.base = np.zeros(config.views * config.head_width)
+        self.before = (0, 0)  # hashes of the last two patches, the last one first
         self.step(b"\xff")
 
     def floats(self) -> Floats:
@@ -101,10 +127,28 @@ class Reference:
         gate, value = np.split(self.matmul(f"{name}.up", rmsnorm(x, self.tensors[f"{name}.norm"])), 2)
         return x + self.matmul(f"{name}.down", silu(gate) * value)
 
-    def step(self, character: bytes) -> None:
+    def embed(self, patch: bytes) -> Floats:
+        """The sum of the patch's rows in all tables; the n-gram tables look back at the patches before it."""
+        t, c = self.tensors, self.config
+        ascii_run = len(patch) > 1 and patch[0] < 0x80
+        row = patch[0] if len(patch) == 1 else hashed(patch) if ascii_run else fold(patch)
+        e: Floats = t["lead_embedding"][patch[0]] + t["char_embedding"][row % c.characters]
+        pair = mixed(self.before[0], hashed(patch))
+        if c.bigrams:
+            e = e + t["bigram_embedding"][pair % c.bigrams]
+        if c.trigrams:
+            e = e + t["trigram_embedding"][mixed(self.before[1], pair) % c.trigrams]
+        if c.pieces and ascii_run:
+            padded = b"\0" + patch + b"\0"
+            for i in range(len(patch)):
+                e = e + t["piece_embedding"][hashed(padded[i : i + 3], 7) % c.pieces]
+        self.before = (hashed(patch), self.before[0])
+        return e
+
+    def step(self, patch: bytes) -> None:
         t = self.tensors
-        row = character[0] if len(character) == 1 else fold(character) & 4095
-        x = t["lead_embedding"][character[0]] + t["char_embedding"][row]
+        e = self.embed(patch)
+        x = self.matmul("input", e) if self.config.embedding else e
         for layer in range(self.config.layers):
             name = f"layers.{layer}.recurrence"
             now = rmsnorm(x, t[f"{name}.norm"])
@@ -118,11 +162,21 @@ class Reference:
             x = x + self.matmul(f"{name}.out", self.state[layer] * silu(o))
             x = self.swiglu(x, f"layers.{layer}.swiglu")
         self.base = self.matmul("head.base", rmsnorm(x, t["norm"]))
+        if self.config.skip:
+            self.base = self.base + self.matmul("head.skip", e)
 
     def logits(self, pending: bytes) -> Floats:
-        t = self.tensors
-        lead, pair = (pending[0], fold(pending) & 1023) if pending else (256, 1024)
-        z = self.base + t["head.prefix_lead"][lead] + t["head.prefix_pair"][pair]
+        t, c = self.tensors, self.config
+        view = min(len(pending), c.views - 1)
+        z = self.base[view * c.head_width : (view + 1) * c.head_width]
+        if c.patch != "byte":
+            ascii_run = pending != b"" and pending[0] < 0x80
+            lead = (pending[-1] if ascii_run else pending[0]) if pending else 256
+            pair = (hashed(pending[-2:]) if ascii_run else fold(pending)) & 1023 if pending else 1024
+            z = z + t["head.prefix_lead"][lead] + t["head.prefix_pair"][pair]
+        if c.prefixes:
+            z = z + t["head.prefix"][hashed(pending, 1) % c.prefixes]
+            z = z + t["head.prefix"][hashed(pending[-3:], 2) % c.prefixes]
         for layer in range(self.config.head_layers):
             z = self.swiglu(z, f"head.layers.{layer}")
         return self.matmul("head.out", rmsnorm(z, t["head.norm"]))
@@ -130,10 +184,10 @@ class Reference:
     def read(self, data: bytes) -> Floats:
         """The logits before each byte, [number of bytes, 256]."""
         rows = []
-        for pending, closed in cut(data):
+        for pending, closed in cut(data, self.config.patch, self.config.longest):
             rows.append(self.logits(pending))
-            for character in closed:
-                self.step(character)
+            for patch in closed:
+                self.step(patch)
         return np.array(rows)
 
 

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from engine import _train
+from engine.config import ModelConfig
 from tests.engine import reference
 from tests.engine.test_step import MIXED, ODD
 
+TABLES = {"characters": 300, "bigrams": 50, "trigrams": 40, "embedding": 16, "views": 3, "skip": 1}
+WORDS = {"patch": "word", "longest": 5, "pieces": 60, "prefixes": 30}
+ENGLISH = (
+    b"It was, as (p < 0.05) shown,\n\n  much longer than 12mm. \xe4B \xff\x00" + "naïve “quotes” ".encode()
+)
+CONFIGS = [ODD, *(replace(ODD, **o) for o in (TABLES, WORDS, TABLES | WORDS, {"patch": "byte"}))]
 
-def test_the_trainer_has_the_tensors_of_the_config() -> None:
-    assert {name: tuple(shape) for name, shape, _ in _train.layout(ODD.to_dict())} == ODD.tensors
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_the_trainer_has_the_tensors_of_the_config(config: ModelConfig) -> None:
+    layout = _train.layout(config.to_dict())
+    assert {name: tuple(shape) for name, shape, _ in layout} == config.tensors
 
 
-def test_the_trainer_costs_what_the_equations_say() -> None:
-    weights = _train.initial_weights(ODD.to_dict(), 3).astype(np.float64)
+@pytest.mark.parametrize("text", [MIXED, ENGLISH], ids=["mixed", "english"])
+@pytest.mark.parametrize("config", CONFIGS)
+def test_the_trainer_costs_what_the_equations_say(config: ModelConfig, text: bytes) -> None:
+    weights = _train.initial_weights(config.to_dict(), 3).astype(np.float64)
     weights += 0.05 * np.random.default_rng(1).normal(size=weights.size)
     tensors = {
         name: weights[offset : offset + int(np.prod(shape))].reshape(shape)
-        for name, shape, offset in _train.layout(ODD.to_dict())
+        for name, shape, offset in _train.layout(config.to_dict())
     }
-    equations = reference.Reference(tensors, ODD, round_activations=False)
-    expected = reference.bits(equations.read(MIXED), MIXED)
-    nats, _ = _train.network("float64", ODD.to_dict(), weights, np.frombuffer(MIXED, np.uint8), 16)
+    equations = reference.Reference(tensors, config, round_activations=False)
+    expected = reference.bits(equations.read(text), text)
+    nats, _ = _train.network("float64", config.to_dict(), weights, np.frombuffer(text, np.uint8), 16)
     np.testing.assert_allclose(nats / np.log(2), expected, rtol=1e-9)

@@ -20,14 +20,12 @@ from engine.train_command import train
 from engine.training import Budget, Run, TrainingError, load_plan
 from tests.service import ROOT
 
-PHRASE = "太阳之为病，脉浮，头项强痛而恶寒。桂枝三两，芍药三两，甘草二两，生姜三两，大枣十二枚。 seen in 12 of 30\n"
+PHRASE = "太阳之为病，脉浮，头项强痛而恶寒。桂枝三两，芍药三两，甘草二两，生姜三两，大枣十二枚。in 12 of 30\n"
 
 
 @pytest.fixture
 def text(tmp_path: Path) -> Text:
-    (tmp_path / "a.txt").write_text(
-        PHRASE * 40 + "\n\n\n" + PHRASE * 20, encoding="utf-8"
-    )
+    (tmp_path / "a.txt").write_text(PHRASE * 40 + "\n\n\n" + PHRASE * 20, encoding="utf-8")
     return load_text(tmp_path / "a.txt", tmp_path / "cache")
 
 
