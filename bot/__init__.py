@@ -11,12 +11,12 @@ from flask import Flask, Response, current_app, jsonify, request
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from bot import metrics
+from bot import metrics, openapi
 from bot.api import ApiError, error_body, respond
 from bot.config import ConfigError, Settings, load_settings
 from bot.engines import Engine, LocalEngine, RemoteEngine
 from bot.jobs import Jobs
-from bot.limits import Limits
+from bot.limits import Gate, Limits
 from bot.store import Store, StoreDownError
 
 __all__ = ["Bot", "ConfigError", "Settings", "create_app", "current_bot", "load_settings"]
@@ -33,6 +33,7 @@ class Bot:
     store: Store
     jobs: Jobs
     limits: Limits
+    gate: Gate
 
 
 def current_bot() -> Bot:
@@ -63,7 +64,11 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     bot = Bot(
-        settings, store, Jobs(store, engine, settings.context_bytes), Limits(store, settings.rate_limit)
+        settings,
+        store,
+        Jobs(store, engine, settings.context_bytes),
+        Limits(store, settings.rate_limit),
+        Gate(),
     )
     app.extensions["plm"] = bot
     if settings.proxies:
@@ -83,11 +88,12 @@ def open_store(settings: Settings) -> Store:
 
 
 def _add_channels(app: Flask) -> None:
-    from bot.channels import page, webhook, wechat  # they import current_bot from here
+    from bot.channels import openai, page, webhook, wechat  # they import current_bot from here
 
     app.register_blueprint(wechat.blueprint)
     app.register_blueprint(webhook.blueprint)
     app.register_blueprint(page.blueprint)
+    app.register_blueprint(openai.blueprint)
 
 
 def _add_operator_routes(app: Flask) -> None:
@@ -109,6 +115,10 @@ def _add_operator_routes(app: Flask) -> None:
         if bot.jobs.stopping:
             faults["web"] = "stopping"
         return ({"status": "unavailable", "faults": faults}, 503) if faults else ({"status": "ready"}, 200)
+
+    @app.get("/openapi.json")
+    def show_openapi() -> Response:
+        return respond(openapi.document(app))
 
     @app.get("/metrics")
     def show_metrics() -> tuple[bytes, dict[str, str]]:

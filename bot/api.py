@@ -19,6 +19,8 @@ from flask import Response, request
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import HTTPException
 
+from bot.limits import BusyError, Gate
+
 TYPES = {
     401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error",
 }  # fmt: skip
@@ -71,7 +73,8 @@ def operation(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Let only callers with a key for `scope` (None: any key) in, within their rate; read the JSON body.
 
-    The view gets the body, checked, as its first argument unless `body` is None.
+    The view gets the body, checked, as its first argument unless `body` is None. With a body it is work for
+    the engine, of which a process does a bounded number at a time.
     """
 
     def wrap(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,7 +84,9 @@ def operation(
 
             bot = current_bot()
             auth.admit(bot.settings, bot.limits, scope)
-            return view(*args, **values) if body is None else view(read_body(body), *args, **values)
+            if body is None:
+                return view(*args, **values)
+            return _within(bot.gate, lambda: view(read_body(body), *args, **values))
 
         checked.operation = Operation(scope, summary, body, answer, streams)  # type: ignore[attr-defined]
         return checked
@@ -89,14 +94,35 @@ def operation(
     return wrap
 
 
+def _within(gate: Gate, view: Callable[[], Any]) -> Any:
+    """Run the view when there is a place, and keep it until its answer is sent or the caller gone."""
+    try:
+        gate.enter()
+    except BusyError:
+        headers = {"Retry-After": "1"}
+        message = "too much is asked at this moment: try again"
+        raise ApiError(503, message, code="engine_overloaded", headers=headers) from None
+    streaming = False
+    try:
+        response = view()
+        streaming = isinstance(response, Response) and response.is_streamed
+        if streaming:
+            response.call_on_close(gate.leave)
+        return response
+    finally:
+        if not streaming:
+            gate.leave()
+
+
 def read_body(model: type[BaseModel]) -> Any:
     """The request's JSON as `model`. ApiError 400 naming the field, 415 where it is no JSON."""
     if not request.is_json:
         raise ApiError(415, "the body must be JSON, with Content-Type: application/json")
     try:
-        data = json.loads(request.get_data())
+        data = json.loads(request.get_data(), parse_constant=_no_number)
+        json.dumps(data, ensure_ascii=False).encode()  # an escape can spell half a character
     except (ValueError, RecursionError):
-        raise ApiError(400, "the body is not JSON") from None
+        raise ApiError(400, "the body is not JSON in UTF-8") from None
     if not isinstance(data, dict):
         raise ApiError(400, "the body must be a JSON object")
     try:
@@ -106,6 +132,10 @@ def read_body(model: type[BaseModel]) -> Any:
         place = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
         message = first["msg"].removeprefix("Value error, ")
         raise ApiError(400, f"{place}: {message}" if place else message, param=place or None) from None
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 def respond(body: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -124,7 +124,9 @@ def _read_api_key(number: int, entry: str) -> ApiKey:
         raise ValueError(f"the key of entry {number} must be 20 to 200 letters, digits or any of _.~+/=-")
     wanted = frozenset(scopes.split("+")) if scopes else SCOPES
     if not wanted <= SCOPES:
-        raise ValueError(f"the scopes of entry {number} must be among {', '.join(sorted(SCOPES))}, joined by +")
+        raise ValueError(
+            f"the scopes of entry {number} must be among {', '.join(sorted(SCOPES))}, joined by +"
+        )
     try:
         own = _read_rates(rates) if rates else ()
     except ValueError as error:

@@ -76,6 +76,26 @@ def question_bytes(question: str) -> bytes:
     return USER_MARK + question.encode() + ASSISTANT_MARK
 
 
+def transcript(messages: Iterable[tuple[str, str]]) -> bytes:
+    """A whole conversation, (role, text) each, as the model reads it before its next answer.
+
+    It knows user and assistant turns. A system or developer message is put before the next user's text, in
+    the same turn: the model reads it, but nothing has taught it to do what it says. Messages of one side
+    that follow each other are one turn.
+    """
+    turns: list[tuple[str, list[str]]] = []
+    for role, text in messages:
+        side = "assistant" if role == "assistant" else "user"
+        if not turns or turns[-1][0] != side:
+            turns.append((side, []))
+        turns[-1][1].append(printable(unicodedata.normalize("NFC", text)))
+    parts = []
+    for side, texts in turns:
+        whole = "\n".join(texts).encode()
+        parts.append(USER_MARK + whole if side == "user" else ASSISTANT_MARK + whole + END_MARK)
+    return b"".join(parts) + ASSISTANT_MARK
+
+
 def chain(prefix: str, question: str, answer: str) -> str:
     """Hash of the answered turns so far: the hash before this one, then this one. "" is the beginning."""
     return hashlib.sha256(prefix.encode() + turn_bytes(question, answer)).hexdigest()

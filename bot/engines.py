@@ -1,7 +1,7 @@
 """Where answers come from, behind one interface: the model in this process, or engine hosts over HTTP.
 
-A stream is an iterator of pieces of text that ends in one Finished. Both kinds are stateless between streams:
-the model's state comes in with the prompt and goes out with Finished.
+Both kinds are stateless between streams: the model's state comes in with the prompt and goes out with
+Finished.
 """
 
 from __future__ import annotations
@@ -12,41 +12,25 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, replace
 from typing import Protocol
 
 import requests
 
 import engine
 from bot.config import ConfigError, Settings
+from bot.events import Event, Finished, Prompt, Read, Sampling, Written, from_line, read_tokens
 
 log = logging.getLogger(__name__)
+CHUNK = 4096  # bytes that are read between two looks at whether the answer is still wanted
 
 
 class EngineDownError(Exception):
     """No engine can answer for now."""
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """What the model reads: `state` has read everything before `tail`; without it, `history()` then
-    `tail`."""
-
-    conversation: str
-    state: bytes | None
-    tail: bytes
-    history: Callable[[], bytes]
-    seed: int
-
-
-@dataclass(frozen=True)
-class Finished:
-    state: bytes
-    stop: str  # end, length, stop, cancelled
-
-
 class Engine(Protocol):
-    def stream(self, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[str | Finished]:
+    def stream(self, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[Event]:
         """Raises EngineDownError, also in the middle."""
 
     def ready(self) -> str | None:
@@ -79,30 +63,55 @@ class LocalEngine:
     def ready(self) -> str | None:
         return None
 
-    def stream(self, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[str | Finished]:
-        session = self._session(prompt)
-        for piece in session.generate(
-            max_bytes=self.max_bytes, sampler=self.sampler, seed=prompt.seed, stop_at_end=True, cancel=cancel
-        ):
-            if self.delay:
-                time.sleep(self.delay)
-            yield piece
-        if session.stop_reason != "end":
+    def stream(self, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[Event]:
+        session, unread = self._session(prompt)
+        sampling = prompt.sampling or Sampling(self.max_bytes)
+        for start in range(0, len(unread), CHUNK):
+            if cancel():
+                yield Finished(b"", "cancelled")
+                return
+            part = unread[start : start + CHUNK]
+            if sampling.prompt_logprobs:
+                yield Read(read_tokens(session, part, sampling.logprobs or 0))
+            else:
+                session.feed(part)
+        yield from self._write(session, prompt.seed, sampling, cancel)
+        if prompt.sampling is None and session.stop_reason != "end":
             session.feed(engine.END_MARK)  # the answer is over for the next turn all the same
         yield Finished(session.snapshot(), session.stop_reason or "")
 
-    def _session(self, prompt: Prompt) -> engine.Session:
+    def _write(
+        self, session: engine.Session, seed: int, sampling: Sampling, cancel: Callable[[], bool]
+    ) -> Iterator[Event]:
+        # The session draws a character at a time, so another one reads it byte by byte.
+        reader = None if sampling.logprobs is None else self.model.session(session.snapshot())
+        for piece in session.generate(
+            max_bytes=sampling.max_bytes, sampler=self._sampler(sampling), seed=seed, stop=sampling.stop,
+            stop_at_end=True, cancel=cancel,
+        ):  # fmt: skip
+            if self.delay:
+                time.sleep(self.delay)
+            if reader is None:
+                yield piece
+            else:
+                yield Written(piece, read_tokens(reader, piece.encode(), sampling.logprobs or 0))
+
+    def _sampler(self, sampling: Sampling) -> engine.Sampler:
+        temperature = self.sampler.temperature if sampling.temperature is None else sampling.temperature
+        if temperature == 0 or sampling.top_p == 0:
+            return engine.Greedy()
+        if sampling.top_p is not None:
+            return engine.TopP(sampling.top_p, temperature=temperature)
+        return replace(self.sampler, temperature=temperature)
+
+    def _session(self, prompt: Prompt) -> tuple[engine.Session, bytes]:
+        """Where to go on from, and what is still to be read."""
         if prompt.state:
             try:
-                session = self.model.session(prompt.state)
+                return self.model.session(prompt.state), prompt.tail
             except engine.SnapshotError as error:  # another model's, or of an older version
                 log.info("the kept state does not fit (%s): reading the transcript", error)
-            else:
-                session.feed(prompt.tail)
-                return session
-        session = self.model.session()
-        session.feed(prompt.history() + prompt.tail)
-        return session
+        return self.model.session(), prompt.history() + prompt.tail
 
 
 class RemoteEngine:
@@ -135,7 +144,7 @@ class RemoteEngine:
                 faults.append(f"{url}: {type(error).__name__}")
         return "no engine host answers: " + "; ".join(faults)
 
-    def stream(self, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[str | Finished]:
+    def stream(self, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[Event]:
         faults = []
         for url in self.order(prompt.conversation):
             spoken = False
@@ -151,7 +160,7 @@ class RemoteEngine:
                     break
         raise EngineDownError("; ".join(faults))
 
-    def _stream(self, url: str, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[str | Finished]:
+    def _stream(self, url: str, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[Event]:
         response = self._post(url, prompt, prompt.state)
         if response.status_code == 409:  # the state is another model's, or of an older version
             response.close()
@@ -162,10 +171,9 @@ class RemoteEngine:
                 event = json.loads(line)
                 if "error" in event:
                     raise ValueError(event["error"])
-                if "text" in event:
-                    yield event["text"]
-                else:
-                    yield Finished(base64.b64decode(event["state"]), event["stop"])
+                answer = from_line(event)
+                yield answer
+                if isinstance(answer, Finished):
                     return
                 if cancel():
                     yield Finished(b"", "cancelled")
@@ -178,6 +186,7 @@ class RemoteEngine:
             "state": base64.b64encode(state).decode() if state else None,
             "feed": base64.b64encode(feed).decode(),
             "seed": prompt.seed,
+            "sampling": asdict(prompt.sampling) if prompt.sampling else None,
         }
         timeout = (self.CONNECT_TIMEOUT, self.READ_TIMEOUT)
         return self._http.post(url + "/stream", json=body, stream=True, timeout=timeout)

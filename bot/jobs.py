@@ -17,7 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from bot import dialogue, metrics
-from bot.engines import Engine, EngineDownError, Finished, Prompt
+from bot.engines import Engine, EngineDownError
+from bot.events import Finished, Prompt
 from bot.records import Conversation, Job, Work
 from bot.store import LEASE_MS, Store, StoreDownError
 
@@ -261,6 +262,8 @@ class _Runner:
         for event in self.jobs.engine.stream(prompt, self._cancelled(began)):
             if isinstance(event, Finished):
                 return raw, text, event
+            if not isinstance(event, str):
+                continue
             if not raw:
                 metrics.FIRST_TOKEN.observe(time.monotonic() - began)
             raw += event

@@ -1,10 +1,12 @@
-"""How many messages one person may send, and how many requests one API key may make.
+"""How many messages one person may send, how many requests one API key may make, and how many run at a time.
 
-Counted in Redis, so that all processes count together. A message counts once, however often it is sent again.
+The first two are counted in Redis, so that all processes count together. A message counts once, however often
+it is sent again.
 """
 
 from __future__ import annotations
 
+import threading
 import uuid
 
 import limits
@@ -12,6 +14,10 @@ import limits
 from bot import dialogue
 from bot.records import Conversation
 from bot.store import Store
+
+RUNNING = 8  # requests of /v1 that a process works on at a time; messages have places of their own (jobs.py)
+WAITING = 8  # and so many more wait for a place,
+PATIENCE = 2.0  # so many seconds
 
 Rates = tuple[limits.RateLimitItem, ...]
 
@@ -46,3 +52,28 @@ class Limits:
             # Should another attempt of the same message have been let in meanwhile, its answer stands.
             job = self.store.command(conversation, message_id, uuid.uuid4().hex, "limit", reply)
         return job.reply if job.kind == "command" else None
+
+
+class BusyError(Exception):
+    """All places are taken."""
+
+
+class Gate:
+    """Bounds how many requests are worked on at a time: they must not take all threads from messages."""
+
+    def __init__(self, running: int = RUNNING, waiting: int = WAITING, patience: float = PATIENCE) -> None:
+        self._room = threading.BoundedSemaphore(running + waiting)
+        self._places = threading.BoundedSemaphore(running)
+        self._patience = patience
+
+    def enter(self) -> None:
+        """Raises BusyError; else `leave` must be called once."""
+        if not self._room.acquire(blocking=False):
+            raise BusyError
+        if not self._places.acquire(timeout=self._patience):
+            self._room.release()
+            raise BusyError
+
+    def leave(self) -> None:
+        self._places.release()
+        self._room.release()

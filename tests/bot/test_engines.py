@@ -14,7 +14,8 @@ import engine
 from bot import dialogue
 from bot.config import Settings
 from bot.engine_host import create_engine_app
-from bot.engines import EngineDownError, Finished, LocalEngine, Prompt, RemoteEngine
+from bot.engines import EngineDownError, LocalEngine, RemoteEngine
+from bot.events import Finished, Prompt
 from tests.bot.scripted import ScriptedEngine
 from tests.tiny_model import write_tiny_model
 

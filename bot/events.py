@@ -1,0 +1,152 @@
+"""What engines are told and what they answer, and the lines of JSON in which hosts say it.
+
+A stream is pieces of text (`str`, or `Written` where likelihoods were asked for) that end in one `Finished`.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import engine
+
+JOIN = 0.02  # seconds; a line a character would cost more than the character
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to draw, where the caller says so; None leaves a choice to the engine's settings.
+
+    The state that comes out stands right behind the last byte: unlike an answer to a conversation, a text
+    that did not end by itself gets no end mark.
+    """
+
+    max_bytes: int
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    logprobs: int | None = None  # so many likeliest bytes are told beside each one written; None: nothing is
+    prompt_logprobs: bool = False  # the bytes that are read are told of too
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the model reads: `state` has read everything before `tail`; without it, `history()` then
+    `tail`."""
+
+    conversation: str
+    state: bytes | None
+    tail: bytes
+    history: Callable[[], bytes]
+    seed: int
+    sampling: Sampling | None = None
+
+
+@dataclass(frozen=True)
+class Token:
+    """One byte, the natural logarithm of its probability under the bare model, the likeliest bytes there."""
+
+    byte: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Read:
+    """Bytes of the prompt that were read."""
+
+    tokens: tuple[Token, ...]
+
+
+@dataclass(frozen=True)
+class Written:
+    text: str
+    tokens: tuple[Token, ...]
+
+
+@dataclass(frozen=True)
+class Finished:
+    state: bytes
+    stop: str  # end, length, stop, cancelled
+
+
+Event = str | Written | Read | Finished
+
+
+def read_tokens(session: engine.Session, data: bytes, top: int) -> tuple[Token, ...]:
+    """Have the session read `data`, telling the likelihood of each byte before it was read."""
+    if not top:
+        return tuple(
+            Token(byte, -bits * np.log(2))
+            for byte, bits in zip(data, session.bits(data).tolist(), strict=True)
+        )
+    tokens = []
+    for byte in data:
+        logits = session.logits().astype(np.float64)
+        logits -= logits.max()
+        logits -= np.log(np.exp(logits).sum())
+        best = np.argsort(-logits, kind="stable")[:top].tolist()
+        tokens.append(
+            Token(byte, float(logits[byte]), tuple((other, float(logits[other])) for other in best))
+        )
+        session.feed(bytes([byte]))
+    return tuple(tokens)
+
+
+def joined(events: Iterator[Event]) -> Iterator[Event]:
+    """The same, with pieces of text that come faster than JOIN put together."""
+    waiting: str | Written | None = None
+    passed = 0.0
+    for event in events:
+        if isinstance(event, str | Written):
+            waiting = event if waiting is None else _add(waiting, event)
+            if time.monotonic() - passed < JOIN:
+                continue
+            yield waiting
+        else:
+            if waiting is not None:
+                yield waiting
+            yield event
+        waiting, passed = None, time.monotonic()
+
+
+def _add(first: str | Written, second: str | Written) -> str | Written:
+    if isinstance(first, Written) and isinstance(second, Written):
+        return Written(first.text + second.text, first.tokens + second.tokens)
+    assert isinstance(first, str) and isinstance(second, str)  # noqa: S101, PT018  one stream has one kind
+    return first + second
+
+
+def to_line(event: Event) -> dict[str, Any]:
+    if isinstance(event, str):
+        return {"text": event}
+    if isinstance(event, Written):
+        return {"text": event.text, "tokens": [_to_row(token) for token in event.tokens]}
+    if isinstance(event, Read):
+        return {"read": [_to_row(token) for token in event.tokens]}
+    return {"state": base64.b64encode(event.state).decode(), "stop": event.stop}
+
+
+def from_line(line: dict[str, Any]) -> Event:
+    """KeyError, TypeError or ValueError if it is none."""
+    if "read" in line:
+        return Read(tuple(_from_row(row) for row in line["read"]))
+    if "tokens" in line:
+        return Written(line["text"], tuple(_from_row(row) for row in line["tokens"]))
+    if "text" in line:
+        return str(line["text"])
+    return Finished(base64.b64decode(line["state"]), line["stop"])
+
+
+def _to_row(token: Token) -> list[Any]:
+    return [token.byte, token.logprob, token.top]
+
+
+def _from_row(row: list[Any]) -> Token:
+    byte, logprob, top = row
+    return Token(byte, logprob, tuple((other, value) for other, value in top))
