@@ -141,6 +141,28 @@ def test_scan_backward_by_differences(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(dbias, differences(lambda b: scan(fvo, b, s0), bias, dy), atol=1e-7)
 
 
+def test_channels_do_not_mix_however_many(rng: np.random.Generator) -> None:
+    """Backward passes go through blocks of 512 channels: the last ones alone give the same."""
+    fvo, bias, s0, dy = (
+        normal(rng, 2, 3, 3, 530),
+        normal(rng, 530),
+        normal(rng, 2, 530),
+        normal(rng, 2, 3, 530),
+    )
+    history, taps = normal(rng, 2, 2, 530), normal(rng, 530, 3)
+
+    def gradients(c: slice) -> Arrays:
+        gates, start, out = fvo[..., c].reshape(2, 3, -1), s0[:, c].copy(), dy[..., c].copy()
+        _, a, s = ops.scan_forward("float64", gates, bias[c].copy(), start)
+        dfvo, dbias = ops.scan_backward("float64", out, gates, a, s, start)
+        inp = fvo[:, :, 0, c].copy()
+        dinp, dtaps = ops.conv_backward("float64", out, inp, history[..., c].copy(), taps[c].copy())
+        return dfvo.reshape(2, 3, 3, -1), dbias, dinp, dtaps.T
+
+    for whole, last in zip(gradients(slice(0, 530)), gradients(slice(500, 530)), strict=True):
+        np.testing.assert_allclose(whole[..., 500:], last, rtol=1e-12)
+
+
 @pytest.mark.parametrize("isa", ISAS)
 def test_scan_stands_extreme_gates(isa: str) -> None:
     fvo = np.full((1, 4, 48), 200.0, np.float32)

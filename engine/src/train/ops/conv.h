@@ -1,8 +1,8 @@
 // Causal depthwise convolution over three characters: out[t][d] = w[d][0] inp[t-2][d] + w[d][1] inp[t-1][d] +
 // w[d][2] inp[t][d]. The two characters before the window come from `history` and get no gradient (truncated
-// back-propagation). Channels go in blocks so that the taps of a block stay in registers while time runs.
+// back-propagation). Channels go in blocks whose taps lie side by side on the stack.
 
-constexpr int kConvBlock = 32;
+constexpr int kConvBlock = 512;
 
 // The row `back` characters before time t of lane b; rows before the window lie in history (B, 2, D), oldest
 // first.
@@ -27,6 +27,7 @@ static void conv_forward(T* out, const T* inp, const T* history, const T* weight
                 const T* x1 = conv_row(inp, history, b, t - 1, length, D) + d0;
                 const T* x2 = conv_row(inp, history, b, t, length, D) + d0;
                 T* o = out + (static_cast<size_t>(b) * length + t) * D + d0;
+#pragma GCC ivdep
                 for (int i = 0; i < n; ++i) o[i] = w0[i] * x0[i] + w1[i] * x1[i] + w2[i] * x2[i];
             }
         }
@@ -37,6 +38,7 @@ static void conv_forward(T* out, const T* inp, const T* history, const T* weight
 template <class T>
 static void conv_backward(T* dinp, T* dweight, const T* dout, const T* inp, const T* history, const T* weight,
                           int B, int length, int D) {
+    static const T none[kConvBlock] = {};  // the gradient of times past the window
     for (int d0 = 0; d0 < D; d0 += kConvBlock) {
         int n = D - d0 < kConvBlock ? D - d0 : kConvBlock;
         T w[3][kConvBlock], dw[3][kConvBlock] = {};
@@ -47,17 +49,18 @@ static void conv_backward(T* dinp, T* dweight, const T* dout, const T* inp, cons
             for (int t = 0; t < length; ++t) {
                 size_t at = (static_cast<size_t>(b) * length + t) * D + d0;
                 const T* g = dout + at;
-                for (int k = 0; k < 3; ++k) {
-                    const T* x = conv_row(inp, history, b, t - 2 + k, length, D) + d0;
-                    for (int i = 0; i < n; ++i) dw[k][i] += g[i] * x[i];
-                }
+                const T* x0 = conv_row(inp, history, b, t - 2, length, D) + d0;
+                const T* x1 = conv_row(inp, history, b, t - 1, length, D) + d0;
+                const T* x2 = inp + at;
+                const T* g1 = t + 1 < length ? g + D : none;
+                const T* g2 = t + 2 < length ? g + 2 * D : none;
                 T* dx = dinp + at;
-                for (int i = 0; i < n; ++i) dx[i] = w[2][i] * g[i];
-                if (t + 1 < length) {
-                    for (int i = 0; i < n; ++i) dx[i] += w[1][i] * g[D + i];
-                }
-                if (t + 2 < length) {
-                    for (int i = 0; i < n; ++i) dx[i] += w[0][i] * g[2 * D + i];
+#pragma GCC ivdep
+                for (int i = 0; i < n; ++i) {
+                    dw[0][i] += g[i] * x0[i];
+                    dw[1][i] += g[i] * x1[i];
+                    dw[2][i] += g[i] * x2[i];
+                    dx[i] = w[2][i] * g[i] + w[1][i] * g1[i] + w[0][i] * g2[i];
                 }
             }
         }
