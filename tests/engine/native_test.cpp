@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/src/infer/charsync.h"
 #include "engine/src/infer/session.h"
 
 using namespace plm;
@@ -134,7 +135,7 @@ class RandomModel {
             return TensorView{tensor.first.data(), tensor.second.data(), tensor.first.size(),
                               tensor.second.size() - missing};
         };
-        return std::make_shared<Network>(Weights(config, find, isa));
+        return std::make_shared<CharsyncNetwork>(Weights(config, find, isa));
     }
 
     const Config config;

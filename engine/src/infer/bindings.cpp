@@ -9,6 +9,7 @@
 
 #include "bindings_i8.h"
 #include "bindings_sampling.h"
+#include "charsync.h"
 #include "session.h"
 
 namespace py = pybind11;
@@ -46,7 +47,7 @@ std::shared_ptr<Network> make_network(int width, int layers, int state, int hidd
     for (const int size : {width, state, hidden, head_width, head_hidden})
         if (size < 16 || size % 16 != 0) throw std::invalid_argument("every width must be a multiple of 16");
     const Config config{width, layers, state, hidden, head_width, head_hidden, head_layers};
-    return std::make_shared<Network>(
+    return std::make_shared<CharsyncNetwork>(
         Weights(config, [&](const std::string& name) { return view_of(tensors, name); }, isa));
 }
 
@@ -188,8 +189,8 @@ PYBIND11_MODULE(_core, m) {
         .def(py::init(&make_network), py::kw_only(), py::arg("width"), py::arg("layers"), py::arg("state"),
              py::arg("hidden"), py::arg("head_width"), py::arg("head_hidden"), py::arg("head_layers"),
              py::arg("tensors"), py::arg("isa") = "")
-        .def_property_readonly("isa", [](const Network& n) { return n.weights.kernels->name; })
-        .def_property_readonly("elementwise", [](const Network& n) { return n.weights.elementwise->name; });
+        .def_property_readonly("isa", &Network::isa)
+        .def_property_readonly("elementwise", &Network::elementwise);
 
     py::class_<Session>(m, "Session",
                         "One text; see engine/src/infer/session.h. RuntimeError if two threads use it.")
@@ -198,6 +199,9 @@ PYBIND11_MODULE(_core, m) {
         .def("score", &score, py::arg("bytes"), "Feed, and return the bits of each byte.")
         .def("score_each", &score_each, py::arg("texts"),
              "The bits of each byte of many texts, each as if it alone came next; the session stays.")
+        .def(
+            "recent", [](Session& s) { return py::bytes(s.recent()); },
+            "The last bytes read, as many as the model still holds as such.")
         .def("fork", &Session::fork, "Another session at the same place.")
         .def("logits", &logits, "Logits [256] of the next byte.")
         .def("write", &write_character, py::arg("sampler"), py::arg("end_allowed"), py::arg("room"),

@@ -233,7 +233,7 @@ Sampler::Sampler(const SamplerOptions& options, uint64_t seed)
       generator_{seed},
       repetition_(options.repetition_penalty, options.repetition_window) {}
 
-void Sampler::choose(Candidates& all, const float logits[256], const Utf8Cutter& cutter,
+void Sampler::choose(Candidates& all, const float logits[256], const TextCutter& text,
                      bool end_allowed) const {
     double adjusted[256];
     for (int b = 0; b < 256; ++b) {
@@ -241,23 +241,23 @@ void Sampler::choose(Candidates& all, const float logits[256], const Utf8Cutter&
             throw std::domain_error("logit " + std::to_string(b) + " is not finite");
         adjusted[b] = logits[b];
     }
-    repetition_.apply(adjusted, cutter.pending, cutter.size);
-    weigh(all, adjusted, allowed_bytes(cutter.pending, cutter.size, end_allowed));
+    repetition_.apply(adjusted, text.pending(), text.size());
+    weigh(all, adjusted, text.allowed(end_allowed));
     all.count = keep(all, options_);
     temper(all, options_.temperature);
 }
 
-void Sampler::probabilities(double out[256], const float logits[256], const Utf8Cutter& cutter,
+void Sampler::probabilities(double out[256], const float logits[256], const TextCutter& text,
                             bool end_allowed) const {
     Candidates kept;
-    choose(kept, logits, cutter, end_allowed);
+    choose(kept, logits, text, end_allowed);
     std::fill(out, out + 256, 0.0);
     for (int i = 0; i < kept.count; ++i) out[kept.items[i].byte] = kept.items[i].weight / kept.total;
 }
 
-uint8_t Sampler::draw(const float logits[256], const Utf8Cutter& cutter, bool end_allowed) {
+uint8_t Sampler::draw(const float logits[256], const TextCutter& text, bool end_allowed) {
     Candidates kept;
-    choose(kept, logits, cutter, end_allowed);
+    choose(kept, logits, text, end_allowed);
     const double point = options_.keep == Keep::kGreedy ? 0.0 : generator_.uniform() * kept.total;
     double sum = 0.0;
     int chosen = -1;

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "../splitmix.h"
-#include "utf8.h"
+#include "text.h"
 
 namespace plm {
 
@@ -74,12 +74,12 @@ class Sampler {
     // Throws std::invalid_argument for options out of range.
     Sampler(const SamplerOptions& options, uint64_t seed);
 
-    // The next byte after those pending in `cutter`. Takes one number from the generator, none when greedy.
+    // The next byte after those pending in `text`. Takes one number from the generator, none when greedy.
     // Throws std::domain_error for a logit that is not finite.
-    uint8_t draw(const float logits[256], const Utf8Cutter& cutter, bool end_allowed);
+    uint8_t draw(const float logits[256], const TextCutter& text, bool end_allowed);
 
     // The probabilities from which `draw` draws; exactly 0 for what is masked or not kept.
-    void probabilities(double out[256], const float logits[256], const Utf8Cutter& cutter,
+    void probabilities(double out[256], const float logits[256], const TextCutter& text,
                        bool end_allowed) const;
 
     // To be called with every character that the drawn bytes close.
@@ -87,7 +87,7 @@ class Sampler {
 
   private:
     // Fills `all` with the candidates that are kept, in the order of their bytes.
-    void choose(Candidates& all, const float logits[256], const Utf8Cutter& cutter, bool end_allowed) const;
+    void choose(Candidates& all, const float logits[256], const TextCutter& text, bool end_allowed) const;
 
     SamplerOptions options_;
     SplitMix64 generator_;

@@ -1,49 +1,20 @@
-// A text being read or written: the model's state after its characters, and the bytes of the open one.
+// A text being read or written: what a network remembers of it, and which bytes it may go on with.
 #pragma once
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "network.h"
 #include "sampling.h"
-#include "step.h"
-#include "utf8.h"
-#include "weights.h"
 
 namespace plm {
 
-// Weights with working memory for as many threads as use them at once; shared by all sessions of a model.
-class Network {
-  public:
-    explicit Network(Weights weights) : weights(std::move(weights)) {}
-
-    // Takes working memory on construction and gives it back at the end.
-    class Lease {
-      public:
-        explicit Lease(Network& network);
-        ~Lease();
-        Lease(const Lease&) = delete;
-        Lease& operator=(const Lease&) = delete;
-        Scratch& operator*() { return *scratch_; }
-
-      private:
-        Network& network_;
-        std::unique_ptr<Scratch> scratch_;
-    };
-
-    const Weights weights;
-
-  private:
-    std::mutex mutex_;
-    std::vector<std::unique_ptr<Scratch>> idle_;
-};
-
 class Session {
   public:
-    // Begins with an end mark, as every text does.
+    // Begins as every text of the network does.
     explicit Session(std::shared_ptr<Network> network);
 
     // Reads bytes. Unless it is null, bits[i] becomes the cost of byte i under the full softmax.
@@ -55,7 +26,7 @@ class Session {
 
     // Writes one character: draws bytes until one is closed. An open character that was fed is completed, and
     // the whole of it counts as written. Returns false, and leaves the session as it was but for the
-    // sampler's generator, where the character would take more than `room` new bytes.
+    // sampler, where the character would take more than `room` new bytes.
     bool write(Sampler& sampler, bool end_allowed, int room, Character* out);
 
     // One byte each for many sessions of one network, in one batch; out[i] is what samplers[i] drew.
@@ -74,6 +45,9 @@ class Session {
     // Another session at the same place.
     std::unique_ptr<Session> fork();
 
+    // The last bytes read, as many as the model still holds as such; for samplers that look back.
+    std::string recent();
+
     // The state as floats, and the pending bytes. Restoring throws std::invalid_argument for what cannot be
     // one.
     std::vector<float> save(std::string* pending);
@@ -91,30 +65,21 @@ class Session {
       private:
         Session& session_;
     };
-    using Uses = std::vector<std::unique_ptr<Use>>;
 
-    // A byte to be scored, and what is known before it.
-    struct Target {
-        Prefix prefix;
-        uint8_t byte;
+    // Many sessions of one network, marked as in use; std::invalid_argument if they are of different ones.
+    struct Batch {
+        explicit Batch(const std::vector<Session*>& sessions);
+
+        std::shared_ptr<Network> network;  // null if there are none
+        std::vector<std::unique_ptr<Use>> uses;
+        std::vector<Network::State*> states;
     };
 
-    Session(std::shared_ptr<Network> network, const State& state, const Utf8Cutter& cutter)
-        : network_(std::move(network)), state_(state), cutter_(cutter) {}
-
-    // Marks all as in use; std::invalid_argument if they are of different models.
-    static Uses use_all(const std::vector<Session*>& sessions);
-    // bits[i] for targets[0..count).
-    static void score(const Weights& weights, Scratch& scratch, const Target targets[], int count,
-                      double* bits);
-
-    size_t feed_chunk(Scratch& scratch, const uint8_t* bytes, size_t size, double* bits);
-    void step_one(Scratch& scratch, const Character& character);
-    Prefix prefix() { return {state_.base(), cutter_.prefix_lead(), cutter_.prefix_pair()}; }
+    Session(std::shared_ptr<Network> network, std::unique_ptr<Network::State> state)
+        : network_(std::move(network)), state_(std::move(state)) {}
 
     std::shared_ptr<Network> network_;
-    State state_;
-    Utf8Cutter cutter_;
+    std::unique_ptr<Network::State> state_;
     std::atomic<bool> busy_{false};
 };
 

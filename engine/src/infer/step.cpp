@@ -61,7 +61,7 @@ struct Pass {
         residual(layer.down);
     }
 
-    void recurrence(const Recurrence& layer, int index, State* const states[]) const {
+    void recurrence(const Recurrence& layer, int index, TrunkState* const states[]) const {
         const int width = weights.config.width, state = weights.config.state;
         for (int m = 0; m < M; ++m) {
             if (m + 1 < M) states[m + 1]->prefetch(index);
@@ -92,7 +92,7 @@ Scratch::Scratch(const Config& c)
       row(size_t(widest_input(c))),
       start(size_t(c.head_width)) {}
 
-void step(const Weights& weights, Scratch& scratch, State* const states[], const Character characters[],
+void step(const Weights& weights, Scratch& scratch, TrunkState* const states[], const Character characters[],
           int M, int first) {
     const Config& c = weights.config;
     const Pass pass{weights, *weights.elementwise, scratch, M};

@@ -18,9 +18,9 @@ constexpr int kMaxRows = 64;
 
 // One session's memory: floats in one block, so that saving it is one copy.
 //   recurrent [layers][state], history [layers][2][width] (older first), base [head_width]
-class State {
+class TrunkState {
   public:
-    explicit State(const Config& config)
+    explicit TrunkState(const Config& config)
         : config_(config),
           floats_(size_t(config.layers) * size_t(config.state + 2 * config.width) +
                   size_t(config.head_width)) {}
@@ -38,6 +38,7 @@ class State {
     float* base() { return history(config_.layers); }
 
     std::vector<float>& floats() { return floats_; }
+    const std::vector<float>& floats() const { return floats_; }
 
   private:
     Config config_;
@@ -60,7 +61,7 @@ class Scratch {
 
 // Moves states[m] on by characters[m] for m = 0..M-1, in this order. From row `first` on, the base is
 // computed: it is left in scratch.bases[m] and becomes the state's.
-void step(const Weights& weights, Scratch& scratch, State* const states[], const Character characters[],
+void step(const Weights& weights, Scratch& scratch, TrunkState* const states[], const Character characters[],
           int M, int first);
 
 // What is known before a byte: the base after all closed characters and the rows of the prefix tables.
