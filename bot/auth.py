@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import limits
 from flask import request
 
+from bot import metrics
 from bot.api import ApiError
 from bot.config import ApiKey, Settings
 from bot.limits import Limits
@@ -38,6 +39,7 @@ def admit(settings: Settings, quotas: Limits, scope: str | None) -> Caller:
         f"api:{caller.name}" if caller.name else f"address:{request.remote_addr}", caller.rates
     )
     if wait:
+        metrics.LIMITED.inc()
         raise ApiError(
             429,
             f"too many requests: try again in {wait} s",

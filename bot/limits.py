@@ -11,7 +11,7 @@ import uuid
 
 import limits
 
-from bot import dialogue
+from bot import dialogue, metrics
 from bot.records import Conversation
 from bot.store import Store
 
@@ -48,6 +48,7 @@ class Limits:
             wait = self.spend(who or conversation.id, self.rates)
             if not wait:
                 return None
+            metrics.LIMITED.inc()
             reply = dialogue.too_many(wait)
             # Should another attempt of the same message have been let in meanwhile, its answer stands.
             job = self.store.command(conversation, message_id, uuid.uuid4().hex, "limit", reply)

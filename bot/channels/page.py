@@ -84,6 +84,10 @@ def chat() -> Response:
         return _refusal(400, dialogue.NOTHING_TO_READ)
     if dialogue.command(question.text) == "help":
         return _stream([{"text": dialogue.HELP, "done": True}])
+    # A visitor can throw the cookie away, so it is the address that is counted.
+    refusal = current_bot().limits.refusal(conversation, message_id, f"address:{request.remote_addr}")
+    if refusal is not None:
+        return _stream([{"text": refusal, "done": True}])
     jobs = current_bot().jobs
     jobs.ask(conversation, message_id, question.text)
     return _stream(_answer(jobs.follow(conversation, message_id), question.cut))

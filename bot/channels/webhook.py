@@ -109,8 +109,10 @@ class Exchange:
             nonce = uuid.uuid4().hex
             job = self.bot.store.command(self.conversation, self.message_id, nonce, command, reply)
             return job.reply or reply
-        self.bot.jobs.ask(self.conversation, self.message_id, text)
-        return None
+        refusal = self.bot.limits.refusal(self.conversation, self.message_id)
+        if refusal is None:
+            self.bot.jobs.ask(self.conversation, self.message_id, text)
+        return refusal
 
     def wait(self, seconds: float) -> str | None:
         """The reply; None if there is none by then, or none to be had."""

@@ -100,6 +100,9 @@ def _answer(message: Any, began: float) -> str:
         return bot.store.command(conversation, message_id, nonce, command, reply).reply or reply
     if command == "more":
         return _continue(conversation, bot.store.more(conversation, message_id, nonce), began)
+    refusal = bot.limits.refusal(conversation, message_id)
+    if refusal is not None:
+        return refusal
     job = bot.jobs.ask(conversation, message_id, question.text)
     before = bot.settings.disclaimer + "\n\n" if job.notice and bot.settings.disclaimer else ""
     before += dialogue.QUESTION_CUT + "\n" if question.cut else ""

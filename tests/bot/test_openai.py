@@ -7,15 +7,14 @@ import math
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 import openai
 import pytest
 import requests
-from flask import Flask
-from werkzeug.serving import make_server
 
 import engine
 from bot import create_app, dialogue
@@ -24,22 +23,11 @@ from bot.engine_host import create_engine_app
 from bot.engines import Engine, LocalEngine, RemoteEngine
 from bot.store import Store
 from tests.bot.scripted import ScriptedEngine
-from tests.service import wait_until
+from tests.service import served, wait_until
 from tests.tiny_model import write_talkative_model
 
 SAY = [{"role": "user", "content": "桂枝汤由哪些药组成？"}]
 NOWHERE = "redis://127.0.0.1:1/0"  # /v1 keeps nothing: it does not need the store
-
-
-def serve(app: Flask) -> tuple[str, Callable[[], None]]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-
-    def stop() -> None:
-        server.shutdown()
-        server.server_close()
-
-    return f"http://127.0.0.1:{server.server_port}", stop
 
 
 @pytest.fixture(scope="module")
@@ -50,20 +38,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> engine.Model:
 @pytest.fixture(scope="module", params=["in process", "engine host"])
 def url(request: pytest.FixtureRequest, model: engine.Model) -> Iterator[str]:
     settings = Settings(redis_url=NOWHERE, model="tiny", max_bytes=300)
-    used: Engine = LocalEngine(model, engine.TopE(temperature=0.7), settings.max_bytes)
-    stops = []
-    if request.param == "engine host":
-        host, stop = serve(create_engine_app(settings, used))
-        stops.append(stop)
-        used = RemoteEngine((host,))
-    app = create_app(settings, engine=used, store=Store(NOWHERE))
-    address, stop = serve(app)
-    yield address
-    for end in (stop, *stops):
-        end()
-    app.extensions["plm"].jobs.close(1)
-    if isinstance(used, RemoteEngine):
-        used.close()
+    local = LocalEngine(model, engine.TopE(temperature=0.7), settings.max_bytes)
+    with ExitStack() as stack:
+        used: Engine = local
+        if request.param == "engine host":
+            used = RemoteEngine((stack.enter_context(served(create_engine_app(settings, local))),))
+            stack.callback(used.close)
+        app = create_app(settings, engine=used, store=Store(NOWHERE))
+        yield stack.enter_context(served(app))
 
 
 @pytest.fixture
@@ -339,11 +321,9 @@ def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
 def scripted() -> Iterator[tuple[ScriptedEngine, str]]:
     engine = ScriptedEngine(lambda prompt: "一二三四五六")
     app = create_app(Settings(redis_url=NOWHERE, model="tiny"), engine=engine, store=Store(NOWHERE))
-    url, stop = serve(app)
-    yield engine, url
-    engine.gate.set()
-    stop()
-    app.extensions["plm"].jobs.close(1)
+    with served(app) as url:
+        yield engine, url
+        engine.gate.set()
 
 
 def running(url: str) -> float:
