@@ -18,11 +18,11 @@ NATIVE := $(shell find engine/src cpu_vnni 2>/dev/null)
 SETTINGS := pyproject.toml setup.py $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve chat test lint bench tcm clean
+.PHONY: help build serve chat test lint bench bench-train tcm clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 build: $(VENV)/.native  ## make .venv with the program in it
 
@@ -43,6 +43,13 @@ lint: $(VENV)/.lint  ## style and types, Python and C++
 
 bench: build  ## speed on this machine
 	@exec $(BIN)/plm bench $(ARGS)
+
+# Beside PyTorch, which is fetched for this alone. With CONTROL_MINUTES also a plain byte transformer's quality.
+CONTROL_MINUTES ?= 0
+bench-train: build $(VENV)/.bench  ## speed of training beside PyTorch (CORPORA=folder, CONTROL_MINUTES)
+	@[ -f "$(BOOKS).train.txt.xz" ] || { echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
+	@$(BIN)/python -m tests.bench.bench_train --data $(BOOKS).train.txt.xz --valid $(BOOKS).valid.txt.xz \
+		--control-minutes $(CONTROL_MINUTES) $(ARGS)
 
 # The bundled model from its texts: books first, then dialogues with a quarter of books, so that both are kept.
 MINUTES ?= 76
@@ -92,6 +99,10 @@ $(VENV)/.native: $(VENV)/.installed $(NATIVE) $(if $(wildcard engine/_core.*),,a
 
 $(VENV)/.test: $(VENV)/.installed
 	$(PIP) --no-build-isolation -e ".[test,train]"
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.installed
+	$(PIP) --no-build-isolation -e ".[bench]"
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.installed

@@ -47,7 +47,7 @@ def script(folder: Path, name: str, text: str) -> Path:
 
 def test_help_is_the_default_and_names_every_target(bare: Path) -> None:
     run = make(bare)
-    listed = set(re.findall(r"^  make (\w+) ", run.stdout, re.MULTILINE))
+    listed = set(re.findall(r"^  make ([\w-]+) ", run.stdout, re.MULTILINE))
     phony = re.search(r"^\.PHONY: (help .*)$", (bare / "Makefile").read_text(), re.MULTILINE)
     assert phony is not None
     assert listed == set(phony[1].split())

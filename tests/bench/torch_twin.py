@@ -64,7 +64,7 @@ class Recurrence(nn.Module):
         D, R = config.width, config.state
         self.norm = gain(D)
         self.conv = nn.Parameter(torch.tensor([0.0, 0.0, 1.0]).repeat(D, 1))
-        self.register_parameter("in", matrix(3 * R, D))
+        self.inp = matrix(3 * R, D)
         self.bias = nn.Parameter(torch.zeros(R))
         self.out = matrix(D, R)
 
@@ -74,7 +74,7 @@ class Recurrence(nn.Module):
         history, start = history * fresh[:, None, None], start * fresh[:, None]
         rows = torch.cat([history, rmsnorm(x, self.norm)], 1)
         u = sum(self.conv[:, k] * rows[:, k : k + T] for k in range(3))
-        f, v, o = F.linear(u, self.get_parameter("in")).float().chunk(3, -1)
+        f, v, o = F.linear(u, self.inp).float().chunk(3, -1)
         s = scan(torch.sigmoid(f + self.bias), v, start)
         x = x + F.linear(s * F.silu(o), self.out)
         return x, (rows[:, -2:].detach(), s[:, -1].detach())
@@ -144,7 +144,12 @@ class Twin(nn.Module):
 
     def load(self, tensors: Mapping[str, NDArray[np.float32]]) -> None:
         """Take the trainer's weights; a name or shape that differs is an error."""
-        self.load_state_dict({name: torch.from_numpy(values.copy()) for name, values in tensors.items()})
+        self.load_state_dict({renamed(name): torch.from_numpy(tensors[name].copy()) for name in tensors})
+
+
+def renamed(name: str) -> str:
+    """The trainer's name of a tensor as an attribute: torch.compile fails on one that is a word of Python."""
+    return name + "p" if name.endswith(".in") else name
 
 
 def join(shards: list[dict[str, NDArray[np.int64]]], lanes: int) -> Rows:
@@ -206,7 +211,7 @@ def losses(
     trainer.add_source(text, 1.0)
     twin = Twin(config)
     twin.load(trainer.tensors())
-    optimiser = Optimiser(twin, recipe, set(trainer.decaying))
+    optimiser = Optimiser(twin, recipe, {renamed(name) for name in trainer.decaying})
     carried: Carried = []
     for step in range(steps):
         nats, count, _ = trainer.step(warm(recipe, step))
