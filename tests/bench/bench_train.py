@@ -85,7 +85,7 @@ def ready_rows(plan: Plan, text: NDArray[np.uint8]) -> list[torch_twin.Rows]:
     rows = []
     for _ in range(READY):
         reader.step(1e-4)
-        rows.append(torch_twin.join(reader.batches(), plan.recipe.lanes))
+        rows.append(torch_twin.join(reader.batches(), plan.recipe.lanes, plan.model.views))
     return rows
 
 

@@ -104,16 +104,28 @@ class Layer(nn.Module):
 class Head(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        H = config.head_width
-        self.base = matrix(H, config.width)
-        self.prefix_lead, self.prefix_pair = table(257, H), table(1025, H)
+        H, E = config.head_width, config.embedding or config.width
+        self.views = config.views
+        self.base = matrix(config.views * H, config.width)
+        self.skip = matrix(config.views * H, E) if config.skip else None
+        self.prefix_lead, self.prefix_pair = (
+            (None, None) if config.patch == "byte" else (table(257, H), table(1025, H))
+        )
+        self.prefix = table(config.prefixes, H) if config.prefixes else None
         self.layers = nn.ModuleList(Swiglu(H, config.head_hidden) for _ in range(config.head_layers))
         self.norm, self.out = gain(H), matrix(256, H)
 
-    def forward(self, x: Tensor, rows: Rows) -> Tensor:
-        z = F.linear(x, self.base).float().index_select(0, rows["row"])
-        z = z + F.embedding(rows["prefix_lead"], self.prefix_lead)
-        z = z + F.embedding(rows["prefix_pair"], self.prefix_pair)
+    def forward(self, x: Tensor, embedded: Tensor, rows: Rows) -> Tensor:
+        """Logits (N, 256) from the trunk's (M, D) and its input (M, E)."""
+        base = F.linear(x, self.base).float()
+        if self.skip is not None:
+            base = base + F.linear(embedded, self.skip)
+        z = base.view(self.views * len(x), -1).index_select(0, rows["row"])
+        if self.prefix_lead is not None:
+            z = z + F.embedding(rows["prefix_lead"], self.prefix_lead)
+            z = z + F.embedding(rows["prefix_pair"], self.prefix_pair)
+        if self.prefix is not None:
+            z = z + F.embedding(rows["prefix"], self.prefix) + F.embedding(rows["suffix"], self.prefix)
         for layer in self.layers:
             z = layer(z)
         return F.linear(rmsnorm(z, self.norm), self.out).float()
@@ -124,22 +136,37 @@ class Twin(nn.Module):
 
     def __init__(self, config: ModelConfig, layers: list[nn.Module] | None = None) -> None:
         super().__init__()
-        D = config.width
-        self.lead_embedding, self.char_embedding = table(256, D), table(4096, D)
+        D, E = config.width, config.embedding or config.width
+        self.lead_embedding, self.char_embedding = table(256, E), table(config.characters, E)
+        self.bigram_embedding = table(config.bigrams, E) if config.bigrams else None
+        self.trigram_embedding = table(config.trigrams, E) if config.trigrams else None
+        self.piece_embedding = table(config.pieces, E) if config.pieces else None
+        self.input = matrix(D, E) if config.embedding else None
         self.layers = nn.ModuleList(layers or [Layer(config) for _ in range(config.layers)])
         self.norm = gain(D)
         self.head = Head(config)
 
+    def embed(self, rows: Rows) -> Tensor:
+        """The sum of each patch's rows in all tables, (M, E)."""
+        e = F.embedding(rows["lead"], self.lead_embedding) + F.embedding(rows["id"], self.char_embedding)
+        if self.bigram_embedding is not None:
+            e = e + F.embedding(rows["bigram"], self.bigram_embedding)
+        if self.trigram_embedding is not None:
+            e = e + F.embedding(rows["trigram"], self.trigram_embedding)
+        if self.piece_embedding is not None:
+            e = e.index_add(0, rows["piece_of"], F.embedding(rows["piece"], self.piece_embedding))
+        return e
+
     def forward(self, rows: Rows, carried: Carried) -> tuple[Tensor, Carried]:
         """The mean loss of the batch's bytes, in nats, and the state to hand to the next call."""
-        B = rows["keep"].numel()
-        x = F.embedding(rows["lead"], self.lead_embedding) + F.embedding(rows["id"], self.char_embedding)
-        x = x.view(B, -1, x.shape[-1])
+        embedded = self.embed(rows)
+        x = embedded if self.input is None else F.linear(embedded, self.input).float()
+        x = x.view(rows["keep"].numel(), -1, x.shape[-1])
         ends = []
         for layer, before in zip(self.layers, carried or [None] * len(self.layers), strict=True):
             x, end = layer(x, before, rows["keep"])
             ends.append(end)
-        logits = self.head(rmsnorm(x, self.norm).flatten(0, 1), rows)
+        logits = self.head(rmsnorm(x, self.norm).flatten(0, 1), embedded, rows)
         return F.cross_entropy(logits, rows["target"]), ends
 
     def load(self, tensors: Mapping[str, NDArray[np.float32]]) -> None:
@@ -152,15 +179,16 @@ def renamed(name: str) -> str:
     return name + "p" if name.endswith(".in") else name
 
 
-def join(shards: list[dict[str, NDArray[np.int64]]], lanes: int) -> Rows:
+def join(shards: list[dict[str, NDArray[np.int64]]], lanes: int, views: int) -> Rows:
     """The shards of a step as one batch; `keep` is 0 for lanes that begin from an empty state, else 1."""
-    lanes_each, rows_each = lanes // len(shards), len(shards[0]["lead"])
-    joined = {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}
-    joined["row"] = np.concatenate([shard["row"] + i * rows_each for i, shard in enumerate(shards)])
+    patches = len(shards[0]["lead"])
+    each = {"row": patches * views, "piece_of": patches, "fresh": lanes // len(shards)}
+    joined = {
+        name: np.concatenate([shard[name] + i * each.get(name, 0) for i, shard in enumerate(shards)])
+        for name in shards[0]
+    }
     keep = np.ones(lanes, np.float32)
-    for i, shard in enumerate(shards):
-        keep[shard["fresh"] + i * lanes_each] = 0
-    del joined["fresh"]
+    keep[joined.pop("fresh")] = 0
     return {name: torch.from_numpy(values) for name, values in joined.items()} | {
         "keep": torch.from_numpy(keep)
     }
@@ -216,7 +244,7 @@ def losses(
     for step in range(steps):
         nats, count, _ = trainer.step(warm(recipe, step))
         with bf16(autocast):
-            loss, carried = twin(join(trainer.batches(), recipe.lanes), carried)
+            loss, carried = twin(join(trainer.batches(), recipe.lanes, config.views), carried)
         loss.backward()
         optimiser.step(warm(recipe, step))
         yield nats / count / np.log(2), loss.item() / np.log(2)

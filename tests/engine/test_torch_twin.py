@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,10 +19,15 @@ PLAN = load_plan("tiny")
 TEXT = np.frombuffer((Path(__file__).parent / "held_out.txt").read_bytes(), np.uint8)
 
 
+TABLES = {"bigrams": 500, "trigrams": 400, "embedding": 48, "views": 3, "skip": 1}
+WORDS = {"patch": "word", "longest": 5, "pieces": 600, "prefixes": 300}
+
+
+@pytest.mark.parametrize("options", [{}, TABLES, TABLES | WORDS, {"patch": "byte"}], ids=str)
 @pytest.mark.parametrize(("isa", "tolerance"), [("portable", 2e-3), ("", 1e-2)])
-def test_fifty_losses_agree(isa: str, tolerance: float) -> None:
+def test_fifty_losses_agree(options: dict[str, Any], isa: str, tolerance: float) -> None:
     torch.set_num_threads(1)  # the operations are too small to share
     recipe = replace(PLAN.recipe, run_windows=4)  # lanes jump several times, and carry states in between
-    ours, twin = zip(*losses(PLAN.model, recipe, TEXT, 50, isa), strict=True)
+    ours, twin = zip(*losses(replace(PLAN.model, **options), recipe, TEXT, 50, isa), strict=True)
     assert ours[0] > ours[-1] + 1
     np.testing.assert_allclose(ours, twin, rtol=tolerance)

@@ -106,8 +106,11 @@ py::dict batch_of(const Batch& batch) {
         return array;
     };
     py::dict d;
-    d["lead"] = ints(batch.lead), d["id"] = ints(batch.id), d["row"] = ints(batch.row);
+    d["lead"] = ints(batch.lead), d["id"] = ints(batch.id);
+    d["bigram"] = ints(batch.bigram), d["trigram"] = ints(batch.trigram);
+    d["piece"] = ints(batch.piece), d["piece_of"] = ints(batch.piece_of), d["row"] = ints(batch.row);
     d["prefix_lead"] = ints(batch.prefix_lead), d["prefix_pair"] = ints(batch.prefix_pair);
+    d["prefix"] = ints(batch.prefix), d["suffix"] = ints(batch.suffix);
     d["target"] = ints(batch.target), d["fresh"] = ints(batch.fresh);
     return d;
 }
