@@ -18,12 +18,6 @@ enum class PatchRule : uint8_t {
 
 constexpr int kLongestRun = 15;
 
-// One closed patch of 1..kLongestRun+1 bytes.
-struct Patch {
-    uint8_t bytes[kLongestRun + 1];
-    uint8_t size;
-};
-
 // 32 well-mixed bits of a few bytes: FNV-1a and the finalizer of MurmurHash3.
 inline uint32_t hash_bytes(const uint8_t* bytes, int size, uint32_t seed = 0) {
     uint32_t h = 2166136261u ^ seed;
@@ -40,85 +34,106 @@ inline uint32_t mix_hashes(uint32_t a, uint32_t b) {
     return h ^ (h >> 13);
 }
 
-// Cuts a byte stream into patches. The whole state is the bytes of the patch that is still open.
+// One closed patch, and what the tables of n-grams are looked up by.
+struct Patch {
+    uint8_t bytes[kLongestRun + 1];
+    uint8_t size;
+    uint32_t pair, triple;  // hashes of it with the one and the two patches before
+
+    // Row in a table of `rows`: single bytes have the first 256 rows to themselves.
+    int row(int rows) const {
+        if (size == 1) return bytes[0];
+        uint32_t h = bytes[0] >= 0x80 ? fold(bytes, size) : hash_bytes(bytes, size);
+        return int(h % uint32_t(rows));
+    }
+    // Words are also known by their pieces of three bytes, zeros standing before and behind.
+    int pieces() const { return size > 1 && bytes[0] < 0x80 ? size : 0; }
+    int piece_row(int i, int rows) const {
+        const uint8_t piece[] = {i > 0 ? bytes[i - 1] : uint8_t(0), bytes[i],
+                                 i + 1 < size ? bytes[i + 1] : uint8_t(0)};
+        return int(hash_bytes(piece, 3, 7) % uint32_t(rows));
+    }
+};
+
+// Rows of the head's tables for the byte that comes next, from the bytes of the open patch.
+struct OpenRows {
+    int lead, pair, prefix, suffix;
+};
+
+// Cuts a byte stream into patches. The whole state is the bytes of the patch that is still open, and two
+// hashes.
 struct PatchCutter {
     PatchRule rule = PatchRule::kCharacter;
     uint8_t longest = 7;
     Utf8Cutter character;
-    uint8_t run[kLongestRun] = {};  // ASCII bytes that wait for more; none while a character is open
+    uint8_t run[kLongestRun + 1] = {};  // ASCII bytes that wait for more; none while a character is open
     uint8_t run_size = 0;
+    uint32_t before[2] = {};  // hashes of the last two patches, the last one first
 
-    const uint8_t* pending() const { return run_size > 0 ? run : character.pending; }
-    int size() const { return run_size > 0 ? run_size : character.size; }
+    const uint8_t* open() const { return run_size > 0 ? run : character.pending; }
+    int open_size() const { return run_size > 0 ? run_size : character.size; }
 
     // Takes one byte; writes the patches that it closes, in order, and returns how many (0, 1 or 2).
     int push(uint8_t byte, Patch closed[2]) {
-        if (rule == PatchRule::kByte) return close(&byte, 1, closed[0]);
+        if (rule == PatchRule::kByte) return close(&byte, 1, closed);
         if (rule == PatchRule::kCharacter) return push_character(byte, closed);
         int count = 0;
         if (byte >= 0x80) {
             count += close_run(closed);
             return count + push_character(byte, closed + count);
         }
-        if (character.size > 0) {
-            Character malformed;
-            character.flush(&malformed);
-            count += close(malformed.bytes, malformed.size, closed[count]);
+        Character malformed;
+        if (character.flush(&malformed)) count += close(malformed.bytes, malformed.size, closed);
+        const bool joins =
+            byte == ' ' || (is_alphanumeric(byte) && is_alphanumeric(run[0]) && run_size < longest);
+        if (!joins) count += close_run(closed + count);
+        run[run_size++] = byte;
+        if (byte > ' ' && byte < 0x7F) return count;
+        return count + close_run(closed + count);
+    }
+
+    OpenRows open_rows(int prefixes) const {
+        const uint8_t* bytes = open();
+        const int size = open_size(), two = size < 2 ? size : 2, three = size < 3 ? size : 3;
+        OpenRows rows{kNoPrefixLead, kNoPrefixPair, 0, 0};
+        if (size > 0 && bytes[0] < 0x80) {
+            rows.lead = bytes[size - 1], rows.pair = int(hash_bytes(bytes + size - two, two) & 1023);
+        } else if (size > 0) {
+            rows.lead = character.prefix_lead(), rows.pair = character.prefix_pair();
         }
-        bool joins = byte == ' ' || (is_alphanumeric(byte) && is_alphanumeric(run[0]) && run_size < longest);
-        if (run_size > 0 && !joins) count += close_run(closed + count);
-        if (byte > ' ' && byte < 0x7F) {
-            run[run_size++] = byte;
-            return count;
+        if (prefixes > 0) {
+            rows.prefix = int(hash_bytes(bytes, size, 1) % uint32_t(prefixes));
+            rows.suffix = int(hash_bytes(bytes + size - three, three, 2) % uint32_t(prefixes));
         }
-        if (run_size == 0) return count + close(&byte, 1, closed[count]);
-        count += close_run(closed + count);
-        Patch& last = closed[count - 1];
-        last.bytes[last.size++] = byte;
-        return count;
+        return rows;
     }
 
   private:
     static bool is_alphanumeric(uint8_t b) {
         return (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z') || (b >= '0' && b <= '9');
     }
-    static int close(const uint8_t* bytes, int size, Patch& out) {
-        out = Patch{};
-        std::memcpy(out.bytes, bytes, size_t(size));
-        out.size = uint8_t(size);
+    int close(const uint8_t* bytes, int size, Patch* out) {
+        *out = Patch{};
+        std::memcpy(out->bytes, bytes, size_t(size));
+        out->size = uint8_t(size);
+        const uint32_t hash = hash_bytes(bytes, size);
+        out->pair = mix_hashes(before[0], hash);
+        out->triple = mix_hashes(before[1], out->pair);
+        before[1] = before[0], before[0] = hash;
         return 1;
     }
     int close_run(Patch* out) {
         if (run_size == 0) return 0;
-        close(run, run_size, *out);
+        const int size = run_size;
         run_size = 0;
-        return 1;
+        return close(run, size, out);
     }
     int push_character(uint8_t byte, Patch* closed) {
         Character characters[2];
-        int count = character.push(byte, characters);
-        for (int i = 0; i < count; ++i) close(characters[i].bytes, characters[i].size, closed[i]);
+        const int count = character.push(byte, characters);
+        for (int i = 0; i < count; ++i) close(characters[i].bytes, characters[i].size, closed + i);
         return count;
     }
 };
-
-// Row of a patch in a table of `rows`: single bytes have the first 256 rows to themselves.
-inline int patch_row(const Patch& p, int rows) {
-    if (p.size == 1) return p.bytes[0];
-    if (p.bytes[0] >= 0x80) return int(fold(p.bytes, p.size) % uint32_t(rows));
-    return int(hash_bytes(p.bytes, p.size) % uint32_t(rows));
-}
-
-// Rows of the head's tables for the byte that comes next, from the bytes of the open patch.
-inline int prefix_lead_row(const uint8_t* bytes, int size) {
-    if (size == 0) return kNoPrefixLead;
-    return bytes[0] < 0x80 ? bytes[size - 1] : bytes[0];
-}
-inline int prefix_pair_row(const uint8_t* bytes, int size) {
-    if (size == 0) return kNoPrefixPair;
-    if (bytes[0] >= 0x80) return int(fold(bytes, size) & 1023);
-    int tail = size < 2 ? size : 2;
-    return int(hash_bytes(bytes + size - tail, tail) & 1023);
-}
 
 }  // namespace plm

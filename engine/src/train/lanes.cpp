@@ -60,37 +60,24 @@ bool Lane::fits(const std::vector<Source>& sources) const {
 void Lane::restart(uint64_t at, uint64_t stop) {
     cutter.character = Utf8Cutter();
     cutter.run_size = 0;
-    before[0] = before[1] = 0;
+    cutter.before[0] = cutter.before[1] = 0;
     waiting_count = 0;
     position = at, end = stop;
 }
 
 void Lane::begin(uint64_t from, uint64_t to) {
     restart(from, to);
-    waiting_count = 1;
-    waiting[0] = Patch{{kEndMark}, 1};
+    waiting_count = static_cast<uint8_t>(cutter.push(kEndMark, waiting));
 }
 
 void Lane::take(const Patch& p, const Config& c, Batch& batch) {
-    uint32_t hash = hash_bytes(p.bytes, p.size);
     int patch = static_cast<int>(batch.lead.size());
-    batch.lead.push_back(p.bytes[0]), batch.id.push_back(patch_row(p, c.characters));
-    uint32_t pair = mix_hashes(before[0], hash);
-    if (c.bigrams) batch.bigram.push_back(static_cast<int>(pair % static_cast<uint32_t>(c.bigrams)));
-    if (c.trigrams) {
-        uint32_t triple = mix_hashes(before[1], pair);
-        batch.trigram.push_back(static_cast<int>(triple % static_cast<uint32_t>(c.trigrams)));
+    batch.lead.push_back(p.bytes[0]), batch.id.push_back(p.row(c.characters));
+    if (c.bigrams) batch.bigram.push_back(static_cast<int>(p.pair % static_cast<uint32_t>(c.bigrams)));
+    if (c.trigrams) batch.trigram.push_back(static_cast<int>(p.triple % static_cast<uint32_t>(c.trigrams)));
+    for (int i = 0; c.pieces && i < p.pieces(); ++i) {
+        batch.piece.push_back(p.piece_row(i, c.pieces)), batch.piece_of.push_back(patch);
     }
-    // Three bytes at a time, the patch's ends being marked by zeros.
-    if (c.pieces && p.size > 1 && p.bytes[0] < 0x80) {
-        uint8_t padded[kLongestRun + 3] = {};
-        std::copy_n(p.bytes, p.size, padded + 1);
-        for (int i = 0; i < p.size; ++i) {
-            uint32_t piece = hash_bytes(padded + i, 3, 7) % static_cast<uint32_t>(c.pieces);
-            batch.piece.push_back(static_cast<int>(piece)), batch.piece_of.push_back(patch);
-        }
-    }
-    before[1] = before[0], before[0] = hash;
 }
 
 void Lane::read(const Source& text, const Config& c, int length, bool wrap, Batch& batch) {
@@ -106,16 +93,11 @@ void Lane::read(const Source& text, const Config& c, int length, bool wrap, Batc
             position = 0;
         }
         uint8_t byte = text.data[position++];
-        const uint8_t* open = cutter.pending();
-        int size = cutter.size(), tail = std::min(size, 3);
-        batch.row.push_back((first + rows() - 1) * c.views + std::min(size, c.views - 1));
-        batch.prefix_lead.push_back(prefix_lead_row(open, size));
-        batch.prefix_pair.push_back(prefix_pair_row(open, size));
-        if (c.prefixes) {
-            uint32_t n = static_cast<uint32_t>(c.prefixes);
-            batch.prefix.push_back(static_cast<int>(hash_bytes(open, size, 1) % n));
-            batch.suffix.push_back(static_cast<int>(hash_bytes(open + size - tail, tail, 2) % n));
-        }
+        int view = std::min(cutter.open_size(), c.views - 1);
+        OpenRows open = cutter.open_rows(c.prefixes);
+        batch.row.push_back((first + rows() - 1) * c.views + view);
+        batch.prefix_lead.push_back(open.lead), batch.prefix_pair.push_back(open.pair);
+        if (c.prefixes) batch.prefix.push_back(open.prefix), batch.suffix.push_back(open.suffix);
         batch.target.push_back(byte);
         Patch closed[2];
         int count = cutter.push(byte, closed);
@@ -127,7 +109,7 @@ void Lane::read(const Source& text, const Config& c, int length, bool wrap, Batc
             }
         }
     }
-    while (rows() < length) take(Patch{{kEndMark}, 1}, c, batch);
+    while (rows() < length) take(Patch{{kEndMark}, 1, 0, 0}, c, batch);
 }
 
 }  // namespace plm

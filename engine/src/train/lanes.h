@@ -33,7 +33,6 @@ struct Lane {
     uint8_t waiting_count = 0;                   // patches closed but not yet part of a window
     Patch waiting[3] = {};
     PatchCutter cutter;
-    uint32_t before[2] = {};  // hashes of the last two patches, the last one first
 
     explicit Lane(const Config& config = {}) {
         cutter.rule = config.patch, cutter.longest = static_cast<uint8_t>(config.longest);
