@@ -118,7 +118,7 @@ def _add_operator_routes(app: Flask) -> None:
 
     @app.get("/openapi.json")
     def show_openapi() -> Response:
-        return respond(openapi.document(app))
+        return respond(openapi.document(app, [current_bot().settings.model_name]))
 
     @app.get("/metrics")
     def show_metrics() -> tuple[bytes, dict[str, str]]:

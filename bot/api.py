@@ -119,7 +119,7 @@ def read_body(model: type[BaseModel]) -> Any:
     if not request.is_json:
         raise ApiError(415, "the body must be JSON, with Content-Type: application/json")
     try:
-        data = json.loads(request.get_data(), parse_constant=_no_number)
+        data = json.loads(request.get_data(), parse_constant=_no_number, parse_float=_number)
         json.dumps(data, ensure_ascii=False).encode()  # an escape can spell half a character
     except (ValueError, RecursionError):
         raise ApiError(400, "the body is not JSON in UTF-8") from None
@@ -132,6 +132,12 @@ def read_body(model: type[BaseModel]) -> Any:
         place = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
         message = first["msg"].removeprefix("Value error, ")
         raise ApiError(400, f"{place}: {message}" if place else message, param=place or None) from None
+
+
+def _number(text: str) -> float:
+    """JSON knows one kind of number: 3.0 is as whole as 3."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def _no_number(constant: str) -> None:

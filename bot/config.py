@@ -251,6 +251,10 @@ class Settings(BaseSettings):
             return str(self.model_dir / f"{self.model}.safetensors")
         return self.model
 
+    @property
+    def model_name(self) -> str:
+        return Path(self.model).stem
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -26,6 +26,12 @@ REFUSALS = {
     "429": "More requests than the key may make; see Retry-After.",
     "503": "The engine or the store is busy or away; see Retry-After.",
 }
+EVENT: dict[str, Any] = {
+    "description": 'With `stream`: `data` is a chunk as OpenAI writes it, {"error": …} or, last, [DONE].',
+    "type": "object",
+    "properties": {"data": {"type": "string"}},
+    "required": ["data"],
+}
 WITH_BODY_ONLY = {"400", "413", "415"}
 
 
@@ -40,8 +46,8 @@ class ErrorBody(BaseModel):
     error: Fault
 
 
-def document(app: Flask) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of this application."""
+def document(app: Flask, models: list[str]) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of this application, which serves these models."""
     found: list[tuple[str, str, Operation]] = []
     for rule in app.url_map.iter_rules():
         marked = getattr(app.view_functions[rule.endpoint], "operation", None)
@@ -55,6 +61,9 @@ def document(app: Flask) -> dict[str, Any]:
         if marked.body:
             used[marked.body] = "validation"
     _, schemas = models_json_schema(list(used.items()), ref_template="#/components/schemas/{model}")
+    for schema in schemas["$defs"].values():
+        if "model" in schema.get("required", ()):
+            schema["properties"]["model"]["enum"] = models
     paths: dict[str, Any] = {}
     for path, method, marked in found:
         paths.setdefault(path, {})[method] = _describe(path, marked)
@@ -70,9 +79,9 @@ def document(app: Flask) -> dict[str, Any]:
 
 
 def _describe(path: str, marked: Operation) -> dict[str, Any]:
-    answer = {"application/json": {"schema": _reference(marked.answer)}}
+    answer: dict[str, Any] = {"application/json": {"schema": _reference(marked.answer)}}
     if marked.streams:
-        answer["text/event-stream"] = {"schema": {"type": "string"}}
+        answer["text/event-stream"] = {"schema": EVENT}
     error = {"application/json": {"schema": _reference(ErrorBody)}}
     responses: dict[str, Any] = {"200": {"description": "Done.", "content": answer}}
     for status, meaning in REFUSALS.items():

@@ -13,7 +13,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -136,15 +135,19 @@ def _check_size(size: int, most: int, param: str) -> None:
 
 
 def _check_model(name: str) -> None:
-    if name != _model_name():
+    if name != current_bot().settings.model_name:
         raise ApiError(
-            404, f"the model {name!r} does not exist; there is {_model_name()!r}", "model", "model_not_found"
+            404,
+            f"the model {name!r} does not exist; there is {current_bot().settings.model_name!r}",
+            "model",
+            "model_not_found",
         )
 
 
-def _model_name() -> str:
-    return Path(current_bot().settings.model).stem
-
-
 def _card() -> dict[str, Any]:
-    return {"id": _model_name(), "object": "model", "created": STARTED, "owned_by": "personal-lm"}
+    return {
+        "id": current_bot().settings.model_name,
+        "object": "model",
+        "created": STARTED,
+        "owned_by": "personal-lm",
+    }

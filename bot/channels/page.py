@@ -17,7 +17,6 @@ import re
 import secrets
 import uuid
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -59,7 +58,7 @@ def show() -> Response:
     except StoreDownError as fault:
         log.error("page: %s", fault)
         error = BUSY
-    model = Path(bot.settings.model).stem
+    model = bot.settings.model_name
     page = render_template(
         "page.html", turns=turns, error=error, model=model, examples=EXAMPLES.get(model, ()),
         disclaimer=bot.settings.disclaimer, longest=dialogue.MAX_QUESTION,
