@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import select
-import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain
-from typing import Any
 
 from bot import metrics
 from bot.engines import Engine, EngineDownError
 from bot.events import Event, Finished, Prompt, Sampling, Written, joined
 from bot.jobs import LONGEST
-
-LOOK_EVERY = 0.05  # seconds between two looks at whether the caller is still there
 
 
 def write(
@@ -62,32 +57,3 @@ def _whole(events: Iterator[Event]) -> Iterator[Event]:
         if isinstance(event, Finished):
             return
     raise EngineDownError("the text broke off")
-
-
-def hung_up(environ: Mapping[str, Any]) -> Callable[[], bool]:
-    """Says whether the caller has closed the connection that this request came on.
-
-    The web server notices only when it writes, and an answer that is not streamed is written at its end. An
-    unknown web server's callers count as still there.
-    """
-    connection = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
-    last, gone = 0.0, False
-
-    def look() -> bool:
-        nonlocal last, gone
-        now = time.monotonic()
-        if gone or connection is None or now - last < LOOK_EVERY:
-            return gone
-        last = now
-        try:
-            poll = select.poll()
-            poll.register(connection, select.POLLIN)
-            if poll.poll(0):
-                gone = connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-        except BlockingIOError:
-            pass
-        except (OSError, ValueError):
-            gone = True
-        return gone
-
-    return look

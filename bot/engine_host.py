@@ -19,6 +19,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import BadRequest, Conflict
 
 from bot.config import Settings, load_settings
+from bot.connection import hung_up
 from bot.engines import Engine, LocalEngine
 from bot.events import Event, Prompt, Sampling, joined, to_line
 
@@ -45,7 +46,7 @@ def create_engine_app(settings: Settings | None = None, engine: Engine | None = 
 
     @app.post("/stream")
     def stream() -> Response:
-        events = local.stream(_read_prompt(), cancel=lambda: False)
+        events = local.stream(_read_prompt(), cancel=hung_up(request.environ))
         try:
             first = next(events)  # the state is looked at before the first character is out
         except _StateRefusedError:

@@ -21,6 +21,7 @@ from bot import completion, current_bot, dialogue, metrics
 from bot.api import ApiError, error_body, operation, respond
 from bot.channels import openai_bodies as bodies
 from bot.channels.openai_choices import ChatForm, Form, TextForm
+from bot.connection import hung_up
 from bot.engines import EngineDownError
 from bot.events import Event, Sampling
 
@@ -89,7 +90,7 @@ def _sampling(
 def _answer(form: Form, body: bodies.Asked, prompts: list[bytes], sampling: Sampling) -> Response:
     metrics.MESSAGES.labels("openai").inc()
     seed = secrets.randbits(63) if body.seed is None else body.seed
-    cancel = completion.hung_up(request.environ)
+    cancel = hung_up(request.environ)
     events = _write(prompts, sampling, body.n or 1, seed, cancel)
     try:
         if not body.stream:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from flask import Flask
 from werkzeug.serving import make_server
 
@@ -15,7 +16,7 @@ from bot import dialogue
 from bot.config import Settings
 from bot.engine_host import create_engine_app
 from bot.engines import EngineDownError, LocalEngine, RemoteEngine
-from bot.events import Finished, Prompt
+from bot.events import Event, Finished, Prompt
 from tests.bot.scripted import ScriptedEngine
 from tests.tiny_model import write_tiny_model
 
@@ -51,6 +52,25 @@ def serve() -> Iterator[Serve]:
 
 def prompt(state: bytes | None = None, history: bytes = HISTORY, seed: int = 7) -> Prompt:
     return Prompt("wechat:o1", state, QUESTION, lambda: history, seed)
+
+
+def test_a_caller_of_a_host_that_hangs_up_ends_the_writing(serve: Serve) -> None:
+    engine, ended = ScriptedEngine(), threading.Event()
+    engine.gate.clear()
+
+    class Watched:
+        ready = engine.ready
+
+        def stream(self, asked: Prompt, cancel: Callable[[], bool]) -> Iterator[Event]:
+            try:
+                yield from engine.stream(asked, cancel)
+            finally:
+                ended.set()
+
+    url = serve(create_engine_app(Settings(), Watched()))
+    with pytest.raises(requests.Timeout):
+        requests.post(url + "/stream", json={"state": None, "feed": "", "seed": 1}, timeout=0.3)
+    assert ended.wait(5)
 
 
 def run(some: LocalEngine | RemoteEngine | ScriptedEngine, asked: Prompt) -> tuple[str, Finished]:

@@ -7,6 +7,7 @@ import math
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -23,10 +24,11 @@ from bot.engine_host import create_engine_app
 from bot.engines import Engine, LocalEngine, RemoteEngine
 from bot.store import Store
 from tests.bot.scripted import ScriptedEngine
-from tests.service import served, wait_until
+from tests.service import Service, served, wait_until
 from tests.tiny_model import write_talkative_model
 
 SAY = [{"role": "user", "content": "桂枝汤由哪些药组成？"}]
+KEY = "sk-test-0123456789abcdef"
 NOWHERE = "redis://127.0.0.1:1/0"  # /v1 keeps nothing: it does not need the store
 
 
@@ -398,3 +400,43 @@ def test_the_document_names_every_path(url: str) -> None:
     assert {"/v1/models", "/v1/models/{name}", "/v1/chat/completions", "/v1/completions"} <= set(
         document["paths"]
     )
+
+
+@pytest.fixture(scope="module")
+def service(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service as it is shipped, slow enough to be caught at it: gunicorn, a real model, a host."""
+    directory = tmp_path_factory.mktemp("service")
+    slow = {"PLM_MODEL": "tcm", "PLM_ENGINE_DELAY_MS": 50}
+    with Service(directory, "engine", **slow) as host:
+        settings = {"PLM_REDIS_URL": redis_url, "PLM_ENGINE_URLS": host.url, "PLM_API_KEYS": f"test:{KEY}"}
+        with Service(directory, "web", **slow, **settings) as service:
+            yield service
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_under_gunicorn_a_caller_that_hangs_up_ends_the_writing(service: Service, stream: bool) -> None:
+    body = {
+        "model": "tcm",
+        "prompt": "四君子汤",
+        "seed": 1,
+        "max_tokens": 1200,
+        "stream": stream,
+    }  # about 20 s
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        text = json.dumps(body).encode()
+        head = f"Host: localhost\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
+        connection.sendall(
+            f"POST /v1/completions HTTP/1.1\r\n{head}Content-Length: {len(text)}\r\n\r\n".encode() + text
+        )
+        wait_until(lambda: running(service.url) == 1, what="the engine is asked")
+    wait_until(lambda: running(service.url) == 0, 3, what="the writing has ended")
+
+
+def test_under_gunicorn_a_stream_comes_piece_by_piece(service: Service) -> None:
+    with openai.OpenAI(base_url=service.url + "/v1", api_key=KEY, max_retries=0, timeout=30) as client:
+        began, times, text = time.monotonic(), [], ""
+        for chunk in complete(client, model="tcm", seed=1, max_tokens=60, stream=True):
+            times.append(time.monotonic() - began)
+            text += chunk.choices[0].text
+        assert complete(client, model="tcm", seed=1, max_tokens=60).choices[0].text == text
+    assert times[-1] - times[0] > 0.3
