@@ -31,6 +31,9 @@ _OPTIONS = {
     "prefixes": (0, 1 << 20),
     "views": (1, 16),
     "skip": (0, 1),
+    "heads": (1, 64),
+    "head_size": (16, 256),
+    "window": (2, 4096),
 }
 _LARGEST = 16384  # keeps every int8 dot product far inside an int32
 
@@ -55,6 +58,10 @@ class ModelConfig:
     embedding: int = 0  # width of those tables, if not the trunk's
     prefixes: int = 0  # rows of the head's table of hashed prefixes
     views: int = 1  # bases of the head, by the number of pending bytes
+    mixers: str = "r"  # a letter a layer, repeated: r gated recurrence, a windowed attention
+    heads: int = 4
+    head_size: int = 32
+    window: int = 64  # characters that attention sees
     skip: int = 0  # 1: the head sees the embeddings too
 
     def __post_init__(self) -> None:
@@ -64,6 +71,8 @@ class ModelConfig:
                 raise ValueError(f"{name} must be a whole number from 1 to {_LARGEST}, not {value!r}")
             if name not in _COUNTS and value % 16:
                 raise ValueError(f"{name} must be a multiple of 16, not {value}")
+        if not self.mixers or set(self.mixers) - set("ra"):
+            raise ValueError(f"mixers must be made of the letters r and a, not {self.mixers!r}")
         if self.patch not in PATCHES:
             raise ValueError(f"patch must be one of {', '.join(PATCHES)}, not {self.patch!r}")
         for name, (least, most) in _OPTIONS.items():
@@ -100,7 +109,7 @@ class ModelConfig:
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Name to shape, (out, in) for matrices, in the order of the forward pass."""
         D, R, F, E = self.width, self.state, self.hidden, self.embedding or self.width
-        H, Fh = self.head_width, self.head_hidden
+        H, Fh, d = self.head_width, self.head_hidden, self.head_size
         shapes: dict[str, tuple[int, ...]] = {
             "lead_embedding": (BYTES, E),
             "char_embedding": (self.characters, E),
@@ -111,13 +120,18 @@ class ModelConfig:
         if self.embedding:
             shapes["input"] = (D, E)
         for layer in range(self.layers):
-            recurrence, swiglu = f"layers.{layer}.recurrence", f"layers.{layer}.swiglu"
+            swiglu = f"layers.{layer}.swiglu"
+            if self.mixers[layer % len(self.mixers)] == "a":
+                mixer, inner, rows = f"layers.{layer}.attention", self.heads * d, (self.heads + 2) * d
+                bias: tuple[int, ...] = (self.heads, self.window)
+            else:
+                mixer, inner, rows, bias = f"layers.{layer}.recurrence", R, 3 * R, (R,)
             shapes |= {
-                f"{recurrence}.norm": (D,),
-                f"{recurrence}.conv": (D, CONV),
-                f"{recurrence}.in": (3 * R, D),
-                f"{recurrence}.bias": (R,),
-                f"{recurrence}.out": (D, R),
+                f"{mixer}.norm": (D,),
+                f"{mixer}.conv": (D, CONV),
+                f"{mixer}.in": (rows, D),
+                f"{mixer}.bias": bias,
+                f"{mixer}.out": (D, inner),
                 f"{swiglu}.norm": (D,),
                 f"{swiglu}.up": (2 * F, D),
                 f"{swiglu}.down": (D, F),
@@ -141,4 +155,4 @@ class ModelConfig:
 
 def is_matrix(name: str, shape: tuple[int, ...]) -> bool:
     """Whether a tensor is stored in the file's own precision; norms, biases, convolutions stay float32."""
-    return len(shape) == 2 and not name.endswith(".conv")
+    return len(shape) == 2 and not name.endswith((".conv", ".bias"))

@@ -265,7 +265,16 @@ CONFIG = {
 }
 TABLES = {"characters": 300, "bigrams": 50, "trigrams": 40, "embedding": 6, "views": 3, "skip": 1}
 WORDS = {"patch": "word", "longest": 3, "pieces": 60, "prefixes": 30}
-CONFIGS = [CONFIG, CONFIG | TABLES, CONFIG | WORDS, CONFIG | TABLES | WORDS, CONFIG | {"patch": "byte"}]
+ATTENTION = {"mixers": "ra", "heads": 3, "head_size": 4, "window": 6}
+CONFIGS = [
+    CONFIG,
+    CONFIG | TABLES,
+    CONFIG | WORDS,
+    CONFIG | TABLES | WORDS,
+    CONFIG | {"patch": "byte"},
+    CONFIG | ATTENTION,
+    CONFIG | ATTENTION | {"head_size": 40, "window": 3},
+]
 TEXT = np.frombuffer("脉浮，bad:\N{HERB}".encode() + b"\xe4\xff\x80\xf0\x9f\xfd" + "é".encode(), np.uint8)
 ENGLISH = np.frombuffer(b"It was, as (p < 0.05) showed,\n\n  longer than 12mm\xe4 \xff", np.uint8)
 

@@ -209,6 +209,8 @@ Config config_of(const py::dict& d) {
     take("longest", c.longest), take("characters", c.characters), take("bigrams", c.bigrams);
     take("trigrams", c.trigrams), take("pieces", c.pieces), take("embedding", c.embedding);
     take("prefixes", c.prefixes), take("views", c.views), take("skip", c.skip);
+    take("heads", c.heads), take("head_size", c.head_size), take("window", c.window);
+    if (d.contains("mixers")) c.mixers = d["mixers"].cast<std::string>();
     std::string patch = d.contains("patch") ? d["patch"].cast<std::string>() : "character";
     if (patch == "word") c.patch = PatchRule::kWord;
     if (patch == "byte") c.patch = PatchRule::kByte;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <numeric>
 
+#include "blocks/attention.h"
 #include "blocks/recurrence.h"
 #include "blocks/swiglu.h"
 #include "head.h"
@@ -20,8 +21,11 @@ class Network {
           width_(static_cast<size_t>(config.width)) {
         for (int l = 0; l < config.layers; ++l) {
             std::string layer = "layers." + std::to_string(l) + ".";
-            recurrences_.push_back(new Recurrence<T>(ops, config, parameters, layer + "recurrence."));
-            trunk_.emplace_back(recurrences_.back());
+            if (config.attends(l)) {
+                trunk_.emplace_back(new Attention<T>(ops, config, parameters, layer + "attention."));
+            } else {
+                trunk_.emplace_back(new Recurrence<T>(ops, config, parameters, layer + "recurrence."));
+            }
             trunk_.emplace_back(
                 new Swiglu<T>(ops, config.width, config.hidden, parameters, layer + "swiglu."));
         }
@@ -51,9 +55,14 @@ class Network {
     }
 
     const std::vector<T>& losses() const { return head_.losses(); }
-    std::vector<Recurrence<T>*>& recurrences() { return recurrences_; }
+    std::vector<Carried<T>> carried() {
+        std::vector<Carried<T>> all;
+        for (auto& block : trunk_)
+            for (const Carried<T>& c : block->carried()) all.push_back(c);
+        return all;
+    }
     void forget(int lane) {
-        for (auto* r : recurrences_) r->forget(lane);
+        for (auto& block : trunk_) block->forget(lane);
     }
 
   private:
@@ -61,7 +70,6 @@ class Network {
     Head<T> head_;
     size_t width_;
     std::vector<std::unique_ptr<Block<T>>> trunk_;
-    std::vector<Recurrence<T>*> recurrences_;  // owned by trunk_
     std::vector<T> dstream_;
     Workspace<T> space_;
 };

@@ -21,6 +21,10 @@ struct Ops {
                          int R);
     void (*scan_backward)(T* dfvo, T* dbias, const T* dy, const T* fvo, const T* a, const T* s, const T* s0,
                           int B, int length, int R);
+    void (*attention_forward)(T* y, T* p, const T* qkv, const T* past, const T* bias, T* space, int B,
+                              int length, int heads, int d, int W);
+    void (*attention_backward)(T* dqkv, T* dbias, const T* dy, const T* p, const T* qkv, const T* past,
+                               T* space, int B, int length, int heads, int d, int W);
     void (*swiglu_forward)(T* out, const T* inp, int M, int F);
     void (*swiglu_backward)(T* dinp, const T* dout, const T* inp, int M, int F);
     void (*cross_entropy_forward)(T* losses, const T* logits, const unsigned char* targets, int M, int V);

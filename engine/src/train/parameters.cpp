@@ -43,11 +43,18 @@ Parameters::Parameters(const Config& c) {
     if (c.embedding) add_matrix("input", c.width, E);
     for (int l = 0; l < c.layers; ++l) {
         std::string layer = "layers." + std::to_string(l) + ".";
-        add(layer + "recurrence.norm", {c.width}, Start::kOnes, 0, false);
-        add(layer + "recurrence.conv", {c.width, 3}, Start::kLastTap, 0, false);
-        add_matrix(layer + "recurrence.in", 3 * c.state, c.width);
-        add(layer + "recurrence.bias", {c.state}, Start::kTimescales, 0, false);
-        add_matrix(layer + "recurrence.out", c.width, c.state, residual);
+        std::string mixer = layer + (c.attends(l) ? "attention." : "recurrence.");
+        add(mixer + "norm", {c.width}, Start::kOnes, 0, false);
+        add(mixer + "conv", {c.width, 3}, Start::kLastTap, 0, false);
+        if (c.attends(l)) {
+            add_matrix(mixer + "in", (c.heads + 2) * c.head_size, c.width);
+            add(mixer + "bias", {c.heads, c.window}, Start::kNormal, 0.01f, false);
+            add_matrix(mixer + "out", c.width, c.heads * c.head_size, residual);
+        } else {
+            add_matrix(mixer + "in", 3 * c.state, c.width);
+            add(mixer + "bias", {c.state}, Start::kTimescales, 0, false);
+            add_matrix(mixer + "out", c.width, c.state, residual);
+        }
         add(layer + "swiglu.norm", {c.width}, Start::kOnes, 0, false);
         add_matrix(layer + "swiglu.up", 2 * c.hidden, c.width);
         add_matrix(layer + "swiglu.down", c.width, c.hidden, residual);

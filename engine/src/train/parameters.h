@@ -19,7 +19,10 @@ struct Config {
     int embedding = 0;                          // width of these tables; 0: that of the trunk
     int prefixes = 0;                           // rows of the head's table of open patches
     int views = 1;                              // bases for the head, by bytes already open
-    int skip = 0;                               // 1: the embeddings go into the head too
+    std::string mixers = "r";  // a letter a layer, repeated: r gated recurrence, a windowed attention
+    int heads = 4, head_size = 32, window = 64;  // of attention
+    bool attends(int layer) const { return mixers[static_cast<size_t>(layer) % mixers.size()] == 'a'; }
+    int skip = 0;  // 1: the embeddings go into the head too
     int embedding_width() const { return embedding ? embedding : width; }
 };
 

@@ -138,11 +138,9 @@ std::vector<std::vector<float>*> Trainer::carried_parts() {
     std::vector<std::vector<float>*> parts;
     size_t per_shard = static_cast<size_t>(settings_.lanes / settings_.shards);
     for (auto& network : networks_) {
-        for (auto* r : network->recurrences()) {
-            r->end_state().resize(per_shard * config_.state);
-            r->end_history().resize(per_shard * 2 * config_.width);
-            parts.push_back(&r->end_state());
-            parts.push_back(&r->end_history());
+        for (const Carried<float>& c : network->carried()) {
+            c.values->resize(per_shard * c.per_lane);
+            parts.push_back(c.values);
         }
     }
     return parts;

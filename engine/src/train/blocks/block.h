@@ -1,5 +1,6 @@
 // A block adds something to the residual stream: out = inp + f(inp). It keeps what its backward pass needs.
 #pragma once
+#include <algorithm>
 #include <vector>
 
 #include "../ops.h"
@@ -16,6 +17,13 @@ struct Workspace {
     }
 };
 
+// What a block carries from one window of training to the next: (lanes, per_lane) numbers.
+template <class T>
+struct Carried {
+    std::vector<T>* values;
+    int per_lane;
+};
+
 template <class T>
 class Block {
   public:
@@ -26,6 +34,16 @@ class Block {
     // weights).
     virtual void backward(const T* weights, T* grads, T* dstream, const T* inp, Workspace<T>& workspace) = 0;
     const T* output() const { return out_.data(); }
+    // Part of a checkpoint; blocks that look at one row at a time carry nothing.
+    virtual std::vector<Carried<T>> carried() { return {}; }
+    void forget(int lane) {
+        for (const Carried<T>& c : carried()) {
+            size_t begin = static_cast<size_t>(lane) * c.per_lane;
+            if (c.values->size() >= begin + c.per_lane) {
+                std::fill_n(c.values->begin() + begin, c.per_lane, T(0));
+            }
+        }
+    }
 
   protected:
     std::vector<T> out_;

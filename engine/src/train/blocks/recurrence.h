@@ -53,14 +53,9 @@ class Recurrence : public Block<T> {
         ops_.rmsnorm_backward(dstream, g + norm_, large, inp, rinv_.data(), w + norm_, M, D);
     }
 
-    void forget(int lane) {
-        fill_lane(end_state_, lane, state_);
-        fill_lane(end_history_, lane, 2 * width_);
+    std::vector<Carried<T>> carried() override {
+        return {{&end_state_, state_}, {&end_history_, 2 * width_}};
     }
-
-    // What the next window starts from, (lanes, state) and (lanes, 2, width): part of a checkpoint.
-    std::vector<T>& end_state() { return end_state_; }
-    std::vector<T>& end_history() { return end_history_; }
 
   private:
     void resize(int M) {
@@ -80,11 +75,6 @@ class Recurrence : public Block<T> {
             std::copy_n(normed_.begin() + (last - 2) * width_, 2 * width_,
                         end_history_.begin() + static_cast<size_t>(b) * 2 * width_);
         }
-    }
-
-    static void fill_lane(std::vector<T>& values, int lane, int n) {
-        if (values.size() >= static_cast<size_t>(lane + 1) * n)
-            std::fill_n(values.begin() + lane * n, n, T(0));
     }
 
     const Ops<T>& ops_;

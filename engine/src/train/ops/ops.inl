@@ -3,6 +3,7 @@
 #include "math.h"
 //
 #include "adamw.h"
+#include "attention.h"
 #include "conv.h"
 #include "cross_entropy.h"
 #include "embedding.h"
@@ -13,5 +14,5 @@
 
 #define PLM_ELEMENTWISE_OPS(T)                                                                             \
     embedding_forward<T>, embedding_backward<T>, rmsnorm_forward<T>, rmsnorm_backward<T>, conv_forward<T>, \
-        conv_backward<T>, scan_forward<T>, scan_backward<T>, swiglu_forward<T>, swiglu_backward<T>,        \
+        conv_backward<T>, scan_forward<T>, scan_backward<T>, attention_forward<T>, attention_backward<T>, swiglu_forward<T>, swiglu_backward<T>,        \
         cross_entropy_forward<T>, cross_entropy_backward<T>, adamw_update<T>
