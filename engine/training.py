@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
-from math import cos, log, pi
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -39,19 +39,20 @@ class TrainingError(ValueError):
 class Recipe:
     """How to train; the defaults are those of every bundled config that does not say otherwise."""
 
-    lanes: int = 16
+    lanes: int = 32
     length: int = 128
     shards: int = 4
     run_windows: int = 16
-    rate: float = 5e-3
-    warmup: int = 200
+    rate: float = 1e-2
+    warmup: int = 100
     decay: float = 0.1
-    beta1: float = 0.9
+    momentum: float = 0.95  # of Muon, which updates the matrices
+    beta1: float = 0.9  # of AdamW, which updates the rest
     beta2: float = 0.95
     epsilon: float = 1e-8
     clip: float = 1.0
     seed: int = 1
-    final: float = 0.05  # share of the highest rate that is left at the end
+    final: float = 0.0  # share of the highest rate that is left at the end
 
 
 @dataclass(frozen=True)
@@ -169,9 +170,9 @@ class Run:
         self.write()
 
     def rate(self, used: float) -> float:
-        """Linear warm-up, then half a cosine down to a small share of the highest rate."""
+        """Linear warm-up, times a linear fall over the whole run (Bergsma et al., 2025, arXiv:2502.15938)."""
         r = self.recipe
-        fall = r.final + (1 - r.final) * 0.5 * (1 + cos(pi * min(used, 1.0)))
+        fall = r.final + (1 - r.final) * (1 - min(used, 1.0))
         warm = min(1.0, (self.trainer.steps + 1) / r.warmup)
         return float(r.rate * fall * warm)
 

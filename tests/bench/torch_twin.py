@@ -194,13 +194,52 @@ def join(shards: list[dict[str, NDArray[np.int64]]], lanes: int, views: int) -> 
     }
 
 
-class Optimiser:
-    """The trainer's update: AdamW with weight decay for the matrices, clipped by the global norm."""
+def orthogonalized(x: Tensor) -> Tensor:
+    """About U V^T of x = U S V^T, as engine/src/train/ops/muon.h."""
+    x = x / (x.norm() + 1e-12)
+    for _ in range(5):
+        gram = x @ x.T if len(x) <= x.shape[1] else x.T @ x
+        factor = 3.4445 * torch.eye(len(gram)) - 4.7750 * gram + 2.0315 * gram @ gram
+        x = factor @ x if len(x) <= x.shape[1] else x @ factor
+    return x
 
-    def __init__(self, model: nn.Module, recipe: Recipe, decaying: set[str] | None = None) -> None:
+
+class Muon:
+    """Muon for the stacked matrices of each parameter, beside an AdamW for the rest."""
+
+    def __init__(self, parameters: list[tuple[nn.Parameter, int]], recipe: Recipe) -> None:
+        self.parameters, self.momentum, self.decay = parameters, recipe.momentum, recipe.decay
+        self.moments = [torch.zeros_like(p) for p, _ in parameters]
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        for (p, count), m in zip(self.parameters, self.moments, strict=True):
+            assert p.grad is not None
+            m.lerp_(p.grad, 1 - self.momentum)
+            ahead = torch.lerp(p.grad, m, self.momentum).chunk(count)
+            step = torch.cat([0.2 * max(x.shape) ** 0.5 * orthogonalized(x) for x in ahead])
+            p.sub_(rate * (step + self.decay * p))
+            p.grad = None
+
+
+class Optimiser:
+    """The trainer's update, clipped by the global norm: Muon for the matrices that `stacked` names with their
+    numbers, AdamW for the rest, with weight decay for the matrices (without `stacked`, AdamW for all)."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        decaying: set[str] | None = None,
+        stacked: Mapping[str, int] | None = None,
+    ) -> None:
         named = dict(model.named_parameters())
+        stacked = stacked or {}
         if decaying is None:
             decaying = {name for name, p in named.items() if p.dim() == 2}
+        self.muon = Muon([(named[name], count) for name, count in stacked.items()], recipe)
+        self.parameters, self.clip = list(named.values()), recipe.clip
+        named = {name: p for name, p in named.items() if name not in stacked}
         groups = [
             {"params": [p for name, p in named.items() if name in decaying], "weight_decay": recipe.decay},
             {"params": [p for name, p in named.items() if name not in decaying], "weight_decay": 0.0},
@@ -208,12 +247,12 @@ class Optimiser:
         self.adamw = torch.optim.AdamW(
             groups, betas=(recipe.beta1, recipe.beta2), eps=recipe.epsilon, fused=True
         )
-        self.parameters, self.clip = list(named.values()), recipe.clip
 
     def step(self, rate: float) -> None:
         nn.utils.clip_grad_norm_(self.parameters, self.clip)
         for group in self.adamw.param_groups:
             group["lr"] = rate
+        self.muon.step(rate)
         self.adamw.step()
         self.adamw.zero_grad(set_to_none=True)
 
@@ -239,7 +278,9 @@ def losses(
     trainer.add_source(text, 1.0)
     twin = Twin(config)
     twin.load(trainer.tensors())
-    optimiser = Optimiser(twin, recipe, {renamed(name) for name in trainer.decaying})
+    decaying = {renamed(name) for name in trainer.decaying}
+    stacked = {renamed(name): count for name, count in trainer.stacked.items()}
+    optimiser = Optimiser(twin, recipe, decaying, stacked)
     carried: Carried = []
     for step in range(steps):
         nats, count, _ = trainer.step(warm(recipe, step))

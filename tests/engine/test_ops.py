@@ -225,6 +225,42 @@ def test_adamw(isa: str, rng: np.random.Generator) -> None:
     agree(isa, ops.adamw_update, weight, m, v, grad, *rest)
 
 
+def orthogonalized(x: np.ndarray) -> np.ndarray:
+    """About U V^T of x = U S V^T: the polynomial of ops/muon.h applied to the singular values."""
+    u, s, vt = np.linalg.svd(x, full_matrices=False)
+    s = s / np.linalg.norm(s)
+    for _ in range(5):
+        s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+    return (u * s) @ vt
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (12, 12), (16, 40), (40, 16), (33, 31)])
+@pytest.mark.parametrize("isa", ISAS)
+def test_muon(isa: str, shape: tuple[int, int], rng: np.random.Generator) -> None:
+    weight, grad, m = (normal(rng, *shape) for _ in range(3))
+    rest = (0.01, 0.95, 0.1, 0.5)
+    w1, m1 = ops.muon_update("float64", weight, m, grad, *rest)
+    want_m = 0.95 * m + 0.05 * 0.5 * grad
+    step = orthogonalized(0.95 * want_m + 0.05 * 0.5 * grad)
+    want = weight - 0.01 * (0.2 * np.sqrt(max(shape)) * step + 0.1 * weight)
+    np.testing.assert_allclose(m1, want_m, rtol=1e-10)
+    np.testing.assert_allclose(w1, want, rtol=1e-8)
+    single = [a.astype(np.float32) for a in (weight, m, grad)]
+    got, momentum = ops.muon_update(isa, *single, *rest)
+    np.testing.assert_allclose(momentum, want_m, rtol=1e-5, atol=1e-6)
+    # bf16 keeps 8 bits of each operand, and the steps of the iteration amplify what it loses.
+    error = np.linalg.norm(got - want) / np.linalg.norm(want - 0.999 * weight)
+    assert error < (0.05 if isa == "avx512bf16" else 1e-3)
+
+
+def test_muon_learns_rare_directions_as_fast_as_common_ones(rng: np.random.Generator) -> None:
+    u, _, vt = np.linalg.svd(normal(rng, 16, 32), full_matrices=False)
+    grad, zero = (u * np.logspace(0, -1.5, 16)) @ vt, np.zeros((16, 32))
+    step, _ = ops.muon_update("float64", zero, zero, grad, 1.0, 0.95, 0.0, 1.0)
+    sizes = np.linalg.svd(step, compute_uv=False) / (0.2 * np.sqrt(32))
+    assert 0.6 < sizes.min() < sizes.max() < 1.25
+
+
 SIZES = [
     *[(1, 1, 1), (2, 3, 5), (11, 31, 33), (12, 32, 32), (13, 33, 31), (25, 65, 130)],
     *[(64, 480, 160), (7, 256, 128)],

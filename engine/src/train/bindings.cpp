@@ -30,6 +30,7 @@ Settings settings_of(const py::dict& d) {
     s.run_windows = d["run_windows"].cast<uint32_t>(), s.seed = d["seed"].cast<uint64_t>();
     s.beta1 = d["beta1"].cast<float>(), s.beta2 = d["beta2"].cast<float>(),
     s.epsilon = d["epsilon"].cast<float>();
+    s.momentum = d["momentum"].cast<float>();
     s.decay = d["decay"].cast<float>(), s.clip = d["clip"].cast<float>();
     return s;
 }
@@ -129,6 +130,14 @@ py::list get_decaying(const Trainer& t) {
     return names;
 }
 
+py::dict get_stacked(const Trainer& t) {
+    py::dict counts;
+    for (const Tensor& tensor : t.parameters().tensors()) {
+        if (tensor.stacked) counts[tensor.name.c_str()] = tensor.stacked;
+    }
+    return counts;
+}
+
 }  // namespace
 }  // namespace plm
 
@@ -171,6 +180,8 @@ PYBIND11_MODULE(_train, m) {
              "What the last step read: for each shard its rows by name (lanes.h), and its lanes that began "
              "anew.")
         .def_property_readonly("decaying", get_decaying, "Names of the tensors with weight decay.")
+        .def_property_readonly("stacked", get_stacked,
+                               "The tensors that Muon updates: of how many matrices each is a stack.")
         .def("state", get_state, "All that an exact continuation needs.")
         .def("set_state", set_state)
         .def_property_readonly("isa", &Trainer::isa)

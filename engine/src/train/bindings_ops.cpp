@@ -6,6 +6,8 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "network.h"
 
 namespace py = pybind11;
@@ -139,6 +141,23 @@ void bind_gates_and_loss(py::module_& m) {
 }
 
 template <class T>
+void bind_muon(py::module_& m) {
+    using A = const Array<T>&;
+    m.def("muon_update",
+          [](const std::string& isa, A weight, A m1, A grad, T rate, T momentum, T decay, T clip) {
+              int rows = dim(weight, 0), columns = dim(weight, 1);
+              auto w = zeros<T>({rows, columns}), a = zeros<T>({rows, columns});
+              std::copy_n(weight.data(), weight.size(), w.mutable_data());
+              std::copy_n(m1.data(), m1.size(), a.mutable_data());
+              size_t side = static_cast<size_t>(std::min(rows, columns));
+              std::vector<T> space(2 * (static_cast<size_t>(weight.size()) + side * side));
+              table<T>(isa).muon_update(table<T>(isa), w.mutable_data(), a.mutable_data(), grad.data(),
+                                        space.data(), rows, columns, rate, momentum, decay, clip);
+              return py::make_tuple(w, a);
+          });
+}
+
+template <class T>
 void bind_matmul(py::module_& m) {
     using A = const Array<T>&;
     m.def("matmul_forward", [](const std::string& isa, A inp, A weight, A onto) {
@@ -189,6 +208,7 @@ void bind_all(py::module_& m) {
     bind_norm_and_embedding<T>(m);
     bind_conv_and_scan<T>(m);
     bind_gates_and_loss<T>(m);
+    bind_muon<T>(m);
     bind_matmul<T>(m);
     m.def("network", network<T>, py::arg("isa"), py::arg("config"), py::arg("weights").noconvert(),
           py::arg("text"), py::arg("window"));

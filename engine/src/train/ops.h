@@ -32,6 +32,8 @@ struct Ops {
                                    int V);
     void (*adamw_update)(T* weight, T* m, T* v, const T* grad, size_t n, T rate, T beta1, T beta2, T epsilon,
                          T decay, T clip, T correction1, T correction2);
+    void (*muon_update)(const Ops& ops, T* weight, T* m, const T* grad, T* space, int rows, int columns,
+                        T rate, T momentum, T decay, T clip);
     void (*matmul_forward)(T* out, const T* inp, const T* weight, int M, int N, int K, bool accumulate);
     void (*matmul_backward_input)(T* dinp, const T* dout, const T* weight, int M, int N, int K,
                                   bool accumulate);

@@ -47,21 +47,21 @@ Parameters::Parameters(const Config& c) {
         add(mixer + "norm", {c.width}, Start::kOnes, 0, false);
         add(mixer + "conv", {c.width, 3}, Start::kLastTap, 0, false);
         if (c.attends(l)) {
-            add_matrix(mixer + "in", (c.heads + 2) * c.head_size, c.width);
+            add_matrix(mixer + "in", (c.heads + 2) * c.head_size, c.width, 1.0f, c.heads + 2);
             add(mixer + "bias", {c.heads, c.window}, Start::kNormal, 0.01f, false);
             add_matrix(mixer + "out", c.width, c.heads * c.head_size, residual);
         } else {
-            add_matrix(mixer + "in", 3 * c.state, c.width);
+            add_matrix(mixer + "in", 3 * c.state, c.width, 1.0f, 3);
             add(mixer + "bias", {c.state}, Start::kTimescales, 0, false);
             add_matrix(mixer + "out", c.width, c.state, residual);
         }
         add(layer + "swiglu.norm", {c.width}, Start::kOnes, 0, false);
-        add_matrix(layer + "swiglu.up", 2 * c.hidden, c.width);
+        add_matrix(layer + "swiglu.up", 2 * c.hidden, c.width, 1.0f, 2);
         add_matrix(layer + "swiglu.down", c.width, c.hidden, residual);
     }
     add("norm", {c.width}, Start::kOnes, 0, false);
-    add_matrix("head.base", c.views * c.head_width, c.width);
-    if (c.skip) add_matrix("head.skip", c.views * c.head_width, E);
+    add_matrix("head.base", c.views * c.head_width, c.width, 1.0f, c.views);
+    if (c.skip) add_matrix("head.skip", c.views * c.head_width, E, 1.0f, c.views);
     if (c.patch != PatchRule::kByte) {
         add("head.prefix_lead", {257, c.head_width}, Start::kNormal, 0.2f, false);
         add("head.prefix_pair", {1025, c.head_width}, Start::kNormal, 0.2f, false);
@@ -70,23 +70,23 @@ Parameters::Parameters(const Config& c) {
     for (int i = 0; i < c.head_layers; ++i) {
         std::string layer = "head.layers." + std::to_string(i) + ".";
         add(layer + "norm", {c.head_width}, Start::kOnes, 0, false);
-        add_matrix(layer + "up", 2 * c.head_hidden, c.head_width);
+        add_matrix(layer + "up", 2 * c.head_hidden, c.head_width, 1.0f, 2);
         add_matrix(layer + "down", c.head_width, c.head_hidden, 0.5f);
     }
     add("head.norm", {c.head_width}, Start::kOnes, 0, false);
-    add_matrix("head.out", 256, c.head_width, 0.5f);
+    add_matrix("head.out", 256, c.head_width, 0.5f, 0);
 }
 
 void Parameters::add(const std::string& name, std::vector<int> shape, Start start, float deviation,
-                     bool decays) {
+                     bool decays, int stacked) {
     size_t size = 1;
     for (int n : shape) size *= static_cast<size_t>(n);
-    tensors_.push_back({name, std::move(shape), size_, size, start, deviation, decays});
+    tensors_.push_back({name, std::move(shape), size_, size, start, deviation, stacked, decays});
     size_ += size;
 }
 
-void Parameters::add_matrix(const std::string& name, int rows, int columns, float gain) {
-    add(name, {rows, columns}, Start::kNormal, gain / std::sqrt(static_cast<float>(columns)), true);
+void Parameters::add_matrix(const std::string& name, int rows, int columns, float gain, int stacked) {
+    add(name, {rows, columns}, Start::kNormal, gain / std::sqrt(static_cast<float>(columns)), true, stacked);
 }
 
 size_t Parameters::offset(const std::string& name) const {

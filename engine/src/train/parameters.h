@@ -34,6 +34,7 @@ struct Tensor {
     size_t offset, size;
     Start start;
     float deviation;  // of a normal start
+    int stacked;      // so many matrices lie one above the other, each updated by Muon; 0: AdamW updates it
     bool decays;      // takes weight decay: matrices do; norms, biases, taps and embeddings do not
 };
 
@@ -47,8 +48,9 @@ class Parameters {
     void initialize(float* weights, uint64_t seed) const;
 
   private:
-    void add(const std::string& name, std::vector<int> shape, Start start, float deviation, bool decays);
-    void add_matrix(const std::string& name, int rows, int columns, float gain = 1.0f);
+    void add(const std::string& name, std::vector<int> shape, Start start, float deviation, bool decays,
+             int stacked = 0);
+    void add_matrix(const std::string& name, int rows, int columns, float gain = 1.0f, int stacked = 1);
     std::vector<Tensor> tensors_;
     size_t size_ = 0;
 };

@@ -19,6 +19,14 @@ Trainer::Trainer(const Config& config, const Settings& settings, const char* isa
     size_t n = parameters_.size();
     weights.resize(n), moment1.resize(n), moment2.resize(n);
     parameters_.initialize(weights.data(), settings.seed);
+    for (const Tensor& t : parameters_.tensors()) {
+        int count = std::max(t.stacked, 1), rows = t.stacked ? t.shape[0] / count : 0;
+        for (int i = 0; i < count; ++i) {
+            size_t size = t.size / count;
+            pieces_.push_back(
+                {t.offset + i * size, size, rows, rows ? t.shape[1] : 0, t.decays ? settings.decay : 0.0f});
+        }
+    }
     for (int s = 0; s < settings.shards; ++s) {
         networks_.push_back(std::make_unique<Network<float>>(ops_, config_, parameters_));
         gradients_.emplace_back(n);
@@ -74,11 +82,13 @@ Progress Trainer::step(float rate) {
     for (double n : nats) progress.nats += n;
     if (!std::isfinite(progress.nats))
         throw std::runtime_error("the loss is not finite: lower the learning rate");
-    update(rate, &progress.gradient_norm);
+    double norm = progress.gradient_norm = sum_gradients();
+    update(rate, norm > settings_.clip ? static_cast<float>(settings_.clip / norm) : 1.0f);
     return progress;
 }
 
-void Trainer::update(float rate, double* norm) {
+// Leaves the sum in the first shard's gradients; returns its norm.
+double Trainer::sum_gradients() {
     size_t n = parameters_.size();
     int blocks = static_cast<int>((n + kUpdateBlock - 1) / kUpdateBlock);
     std::vector<double> squares(blocks);
@@ -93,20 +103,31 @@ void Trainer::update(float rate, double* norm) {
         for (size_t i = b * kUpdateBlock; i < end; ++i) square += static_cast<double>(sum[i]) * sum[i];
         squares[b] = square;
     });
-    *norm = std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
-    if (!std::isfinite(*norm)) throw std::runtime_error("a gradient is not finite: lower the learning rate");
-    float clip = *norm > settings_.clip ? static_cast<float>(settings_.clip / *norm) : 1.0f;
+    double norm = std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
+    if (!std::isfinite(norm)) throw std::runtime_error("a gradient is not finite: lower the learning rate");
+    return norm;
+}
+
+void Trainer::update(float rate, float clip) {
     ++steps;
     float c1 =
         static_cast<float>(1.0 - std::pow(static_cast<double>(settings_.beta1), static_cast<double>(steps)));
     float c2 =
         static_cast<float>(1.0 - std::pow(static_cast<double>(settings_.beta2), static_cast<double>(steps)));
-    const auto& tensors = parameters_.tensors();
-    parallel(static_cast<int>(tensors.size()), [&](int t) {
-        size_t at = tensors[t].offset;
-        ops_.adamw_update(&weights[at], &moment1[at], &moment2[at], sum + at, tensors[t].size, rate,
-                          settings_.beta1, settings_.beta2, settings_.epsilon,
-                          tensors[t].decays ? settings_.decay : 0.0f, clip, c1, c2);
+    parallel(static_cast<int>(pieces_.size()), [&](int i) {
+        const Piece& p = pieces_[i];
+        float *weight = &weights[p.offset], *m = &moment1[p.offset];
+        const float* grad = &gradients_[0][p.offset];
+        if (p.rows == 0) {
+            ops_.adamw_update(weight, m, &moment2[p.offset], grad, p.size, rate, settings_.beta1,
+                              settings_.beta2, settings_.epsilon, p.decay, clip, c1, c2);
+            return;
+        }
+        thread_local std::vector<float> space;
+        size_t side = static_cast<size_t>(std::min(p.rows, p.columns));
+        space.resize(std::max(space.size(), 2 * (p.size + side * side)));
+        ops_.muon_update(ops_, weight, m, grad, space.data(), p.rows, p.columns, rate, settings_.momentum,
+                         p.decay, clip);
     });
 }
 

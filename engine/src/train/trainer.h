@@ -12,7 +12,7 @@ struct Settings {
     int lanes, length, shards, threads;
     uint32_t run_windows;  // windows, on average, before a lane jumps elsewhere
     uint64_t seed;
-    float beta1, beta2, epsilon, decay, clip;
+    float beta1, beta2, epsilon, momentum, decay, clip;
 };
 
 struct Progress {
@@ -45,13 +45,22 @@ class Trainer {
   private:
     void gather();
     void parallel(int tasks, const std::function<void(int)>& task);
-    void update(float rate, double* norm);
+    double sum_gradients();
+    void update(float rate, float clip);
     std::vector<std::vector<float>*> carried_parts();
+
+    // What one thread updates at a time: a matrix by Muon, or (no rows) any numbers by AdamW.
+    struct Piece {
+        size_t offset, size;
+        int rows, columns;
+        float decay;
+    };
 
     Config config_;
     Settings settings_;
     const Ops<float>& ops_;
     Parameters parameters_;
+    std::vector<Piece> pieces_;
     std::vector<Source> sources_;
     std::vector<Lane> lanes_;
     std::vector<std::unique_ptr<Network<float>>> networks_;

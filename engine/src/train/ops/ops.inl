@@ -8,11 +8,13 @@
 #include "cross_entropy.h"
 #include "embedding.h"
 #include "matmul.h"
+#include "muon.h"
 #include "rmsnorm.h"
 #include "scan.h"
 #include "swiglu.h"
 
 #define PLM_ELEMENTWISE_OPS(T)                                                                             \
     embedding_forward<T>, embedding_backward<T>, rmsnorm_forward<T>, rmsnorm_backward<T>, conv_forward<T>, \
-        conv_backward<T>, scan_forward<T>, scan_backward<T>, attention_forward<T>, attention_backward<T>, swiglu_forward<T>, swiglu_backward<T>,        \
-        cross_entropy_forward<T>, cross_entropy_backward<T>, adamw_update<T>
+        conv_backward<T>, scan_forward<T>, scan_backward<T>, attention_forward<T>, attention_backward<T>,  \
+        swiglu_forward<T>, swiglu_backward<T>, cross_entropy_forward<T>, cross_entropy_backward<T>,        \
+        adamw_update<T>, muon_update<T>

@@ -1,0 +1,55 @@
+// Muon (Jordan et al., 2024, kellerjordan.github.io/posts/muon): the momentum of a matrix, made orthogonal.
+// All singular values of the step are about 1, so directions that gradients seldom show are learnt as fast as
+// the others. Scaled by 0.2 sqrt(max(rows, columns)), the step's numbers are as large as AdamW's (Liu et al.,
+// 2025, arXiv:2502.16982), so one rate serves both.
+
+// x (rows, columns) = U S V^T becomes about U V^T in five steps x <- (a + b G + c G^2) x, G = x x^T, or the
+// same from the right where x is tall (Newton-Schulz). `space` has rows * columns + 2 min(rows, columns)^2
+// numbers.
+template <class T>
+static void orthogonalize(const Ops<T>& ops, T* x, T* space, int rows, int columns) {
+    constexpr T a = T(3.4445), b = T(-4.7750), c = T(2.0315);
+    bool wide = rows <= columns;
+    int side = wide ? rows : columns;
+    size_t n = static_cast<size_t>(rows) * columns, square = static_cast<size_t>(side) * side;
+    T *gram = space, *factor = gram + square, *from = x, *to = factor + square;
+    T sum = 0;
+    for (size_t i = 0; i < n; ++i) sum += x[i] * x[i];
+    T scale = T(1) / (sqrt_of(sum) + T(1e-12));
+    for (size_t i = 0; i < n; ++i) x[i] *= scale;
+    for (int step = 0; step < 5; ++step) {
+        if (wide) {
+            ops.matmul_forward(gram, from, from, side, side, columns, false);
+        } else {
+            for (size_t i = 0; i < square; ++i) gram[i] = 0;
+            ops.matmul_backward_weight(gram, from, from, rows, side, side);
+        }
+        ops.matmul_forward(factor, gram, gram, side, side, side, false);  // G is its own transpose
+        for (size_t i = 0; i < square; ++i) factor[i] = b * gram[i] + c * factor[i];
+        for (int i = 0; i < side; ++i) factor[static_cast<size_t>(i) * side + i] += a;
+        if (wide) {
+            ops.matmul_backward_input(to, factor, from, side, side, columns, false);
+        } else {
+            ops.matmul_forward(to, from, factor, rows, side, side, false);
+        }
+        T* before = from;
+        from = to, to = before;
+    }
+    for (size_t i = 0; i < n; ++i) x[i] = from[i];
+}
+
+// One matrix: Nesterov's momentum m, and AdamW's weight decay and clipping. `space` has
+// 2 (rows * columns + min(rows, columns)^2) numbers.
+template <class T>
+static void muon_update(const Ops<T>& ops, T* weight, T* m, const T* grad, T* space, int rows, int columns,
+                        T rate, T momentum, T decay, T clip) {
+    size_t n = static_cast<size_t>(rows) * columns;
+    for (size_t i = 0; i < n; ++i) {
+        T g = (T(1) - momentum) * clip * grad[i];
+        m[i] = momentum * m[i] + g;
+        space[i] = momentum * m[i] + g;
+    }
+    orthogonalize(ops, space, space + n, rows, columns);
+    T scale = T(0.2) * sqrt_of(static_cast<T>(rows > columns ? rows : columns));
+    for (size_t i = 0; i < n; ++i) weight[i] -= rate * (scale * space[i] + decay * weight[i]);
+}
