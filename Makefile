@@ -18,11 +18,11 @@ NATIVE := $(shell find engine/src cpu_vnni 2>/dev/null)
 SETTINGS := pyproject.toml setup.py $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve chat test lint bench bench-train tcm clean
+.PHONY: help build serve chat test lint bench bench-train bench-likelihood tcm clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 build: $(VENV)/.native  ## make .venv with the program in it
 
@@ -50,6 +50,11 @@ bench-train: build $(VENV)/.bench  ## speed of training beside PyTorch (CORPORA=
 	@[ -f "$(BOOKS).train.txt.xz" ] || { echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
 	@$(BIN)/python -m tests.bench.bench_train --data $(BOOKS).train.txt.xz --valid $(BOOKS).valid.txt.xz \
 		--control-minutes $(CONTROL_MINUTES) $(ARGS)
+
+bench-likelihood: build  ## how well MODEL chooses, fills and judges (CORPORA=folder)
+	@[ -f "$(CORPORA)/tcm-exam.dev.jsonl" ] || \
+		{ echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
+	@$(BIN)/python -m tests.bench.bench_likelihood --corpora $(CORPORA) --model $(MODEL) $(ARGS)
 
 # The bundled model from its texts: books first, then dialogues with a quarter of books, so that both are kept.
 MINUTES ?= 76

@@ -88,12 +88,13 @@ def open_store(settings: Settings) -> Store:
 
 
 def _add_channels(app: Flask) -> None:
-    from bot.channels import openai, page, webhook, wechat  # they import current_bot from here
+    from bot.channels import likelihood, openai, page, webhook, wechat  # they import current_bot from here
 
     app.register_blueprint(wechat.blueprint)
     app.register_blueprint(webhook.blueprint)
     app.register_blueprint(page.blueprint)
     app.register_blueprint(openai.blueprint)
+    app.register_blueprint(likelihood.blueprint)
 
 
 def _add_operator_routes(app: Flask) -> None:

@@ -2,8 +2,9 @@
 
 POST /stream {"state": base64|null, "feed": base64, "seed": n, "sampling": {…}|null} answers lines of JSON as
 events.py writes them: {"text": …} as it is written, then {"state": base64, "stop": …}, or {"error": …} at any
-time. 409 says that the state is another model's. There is no sign-in: listen where only the web processes can
-reach it.
+time. 409 says that the state is another model's. POST /likelihood {"kind": …, "fields": {…}} answers what the
+model's method of that name (score, choose, fill, judge) does; 400 {"error": …} where they make no sense.
+There is no sign-in: listen where only the web processes can reach it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from werkzeug.exceptions import BadRequest, Conflict
 
 from bot.config import Settings, load_settings
 from bot.connection import hung_up
-from bot.engines import Engine, LocalEngine
+from bot.engines import Engine, EngineDownError, LocalEngine
 from bot.events import Event, Prompt, Sampling, joined, to_line
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,16 @@ def create_engine_app(settings: Settings | None = None, engine: Engine | None = 
         except _StateRefusedError:
             raise Conflict("the state does not fit this model") from None
         return Response(_lines(chain([first], events)), mimetype="application/x-ndjson")
+
+    @app.post("/likelihood")
+    def likelihood() -> tuple[dict[str, Any], int]:
+        body: Any = request.get_json()
+        try:
+            return local.likelihood(body["kind"], body["fields"]), 200
+        except EngineDownError as error:
+            return {"error": str(error)}, 503
+        except (KeyError, TypeError, ValueError) as error:
+            return {"error": str(error)}, 400
 
     return app
 

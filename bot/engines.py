@@ -10,10 +10,12 @@ import base64
 import hashlib
 import json
 import logging
+import threading
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import requests
 
@@ -22,6 +24,9 @@ from bot.config import ConfigError, Settings
 from bot.events import Event, Finished, Prompt, Read, Sampling, Written, from_line, read_tokens
 
 log = logging.getLogger(__name__)
+LIKELIHOODS = ("score", "choose", "fill", "judge")
+WEIGHING = 2  # of them at a time: each keeps a core busy, and people wait for answers meanwhile
+BUSY = 8.0  # seconds that one more waits for its turn
 CHUNK = 4096  # bytes that are read between two looks at whether the answer is still wanted
 
 
@@ -36,6 +41,12 @@ class Engine(Protocol):
     def ready(self) -> str | None:
         """None if answers can be had, else one line why not."""
 
+    def likelihood(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """What the model's method score, choose, fill or judge makes of the fields, as JSON.
+
+        Raises ValueError where they make no sense, EngineDownError.
+        """
+
 
 class LocalEngine:
     """engine.Model in this process. `delay` seconds before each character are for trying out slow
@@ -48,6 +59,7 @@ class LocalEngine:
         self.sampler = sampler
         self.max_bytes = max_bytes
         self.delay = delay
+        self._weighing = threading.BoundedSemaphore(WEIGHING)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> LocalEngine:
@@ -62,6 +74,19 @@ class LocalEngine:
 
     def ready(self) -> str | None:
         return None
+
+    def likelihood(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        if kind not in LIKELIHOODS:
+            raise ValueError(f"there is no likelihood {kind!r}")
+        if not self._weighing.acquire(timeout=BUSY):
+            raise EngineDownError("the engine is busy")
+        try:
+            answer: dict[str, Any] = getattr(self.model, kind)(**fields).to_dict()
+        except TypeError as error:  # of another version's caller
+            raise ValueError(f"{kind}: {error}") from None
+        finally:
+            self._weighing.release()
+        return answer
 
     def stream(self, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[Event]:
         session, unread = self._session(prompt)
@@ -120,6 +145,7 @@ class RemoteEngine:
     """
 
     CONNECT_TIMEOUT = 1.0
+    LIKELIHOOD_TIMEOUT = 30.0
     READ_TIMEOUT = 12.0  # between two lines; an engine that is silent this long counts as gone
 
     def __init__(self, urls: tuple[str, ...]) -> None:
@@ -143,6 +169,22 @@ class RemoteEngine:
             except requests.RequestException as error:
                 faults.append(f"{url}: {type(error).__name__}")
         return "no engine host answers: " + "; ".join(faults)
+
+    def likelihood(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        body, faults = {"kind": kind, "fields": dict(fields)}, []
+        timeout = (self.CONNECT_TIMEOUT, self.LIKELIHOOD_TIMEOUT)
+        for url in self.order(uuid.uuid4().hex):  # it is nobody's conversation: any host will do
+            try:
+                response = self._http.post(url + "/likelihood", json=body, timeout=timeout)
+                answer: dict[str, Any] = response.json()
+                if response.status_code == 400:
+                    raise ValueError(answer["error"])
+                response.raise_for_status()
+                return answer
+            except (requests.RequestException, KeyError) as error:
+                faults.append(f"{url}: {type(error).__name__}")
+                log.debug("engine host %s failed: %s", url, error)
+        raise EngineDownError("; ".join(faults))
 
     def stream(self, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[Event]:
         faults = []

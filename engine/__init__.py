@@ -1,6 +1,9 @@
 """A small byte-level language model: inference, scoring and training on an ordinary CPU."""
 
 from engine.checkpoint import ModelFileError
+from engine.choose import Choice
+from engine.fill import GAP, Filled, Filling
+from engine.judge import Judgement
 from engine.marks import ASSISTANT_MARK, END_MARK, USER_MARK
 from engine.model import Model
 from engine.sampling import Greedy, MinP, Sampler, TopE, TopK, TopP, Typical, sampler_by_name
@@ -10,8 +13,13 @@ from engine.session import Session, SnapshotError
 __all__ = [
     "ASSISTANT_MARK",
     "END_MARK",
+    "GAP",
     "USER_MARK",
+    "Choice",
+    "Filled",
+    "Filling",
     "Greedy",
+    "Judgement",
     "MinP",
     "Model",
     "ModelFileError",

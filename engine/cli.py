@@ -11,19 +11,19 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 import click
 
 from engine.bench import bench_model, report
 from engine.chat import talk
 from engine.checkpoint import quantize_model
+from engine.command_errors import one_line_errors
 from engine.data import text_to_score
+from engine.likelihood_commands import choose, fill, judge
 from engine.model import Model
 from engine.sampling import SAMPLERS, Sampler, sampler_by_name
 from engine.train_command import train
-
-P = ParamSpec("P")
 
 
 @click.group()
@@ -31,24 +31,8 @@ def main() -> None:
     """Use and make models."""
 
 
-main.add_command(train)
-
-
-def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """What a user can mend is one line and exit code 1, not a traceback."""
-
-    @wraps(command)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except BrokenPipeError:
-            raise  # click ends quietly when the reader has gone
-        except OSError as error:
-            raise click.ClickException(f"{error.filename or 'failed'}: {error.strerror}") from None
-        except ValueError as error:  # ModelFileError, a wrong PLM_ISA
-            raise click.ClickException(str(error)) from None
-
-    return wrapper
+for command in (train, choose, fill, judge):
+    main.add_command(command)
 
 
 def sampler_options(command: Callable[..., None]) -> Callable[..., None]:

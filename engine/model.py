@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from engine import _core
 from engine.checkpoint import ModelFile, ModelFileError, quantize_rows, read_model
+from engine.choose import Choice, choose_answer
 from engine.config import ARCH, PLAIN_ARCH, ModelConfig, is_matrix
+from engine.fill import Filled, fill_text
+from engine.judge import Judgement, judge_statement
 from engine.scoring import Score, score_text
 from engine.session import Session
 
@@ -60,6 +64,18 @@ class Model:
     def score(self, text: str | bytes) -> Score:
         """The cost of a whole text, read as one document."""
         return score_text(self, text)
+
+    def choose(self, question: str, choices: Sequence[str]) -> Choice:
+        """The likeliest of 2 to 26 answers; ValueError for fewer, more, or empty ones."""
+        return choose_answer(self, question, choices)
+
+    def fill(self, text: str, count: int = 5, max_characters: int = 8) -> Filled:
+        """The likeliest fillings of each gap (____) in a text; ValueError if it has none."""
+        return fill_text(self, text, count, max_characters)
+
+    def judge(self, statement: str, against: Sequence[str] = ()) -> Judgement:
+        """How likely a statement is against its best contrast; ValueError if there is nothing to judge."""
+        return judge_statement(self, statement, against)
 
     def info(self) -> dict[str, Any]:
         """What the model is, for people and for JSON."""

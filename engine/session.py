@@ -6,7 +6,8 @@ import struct
 import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from copy import copy
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,19 @@ class Session:
         self._refuse_while_generating()
         bits: list[NDArray[np.float64]] = self._native.score_each([_to_bytes(text) for text in texts])
         return bits
+
+    def fork(self) -> Session:
+        """Another session at the same place."""
+        self._refuse_while_generating()
+        other = copy(self)
+        other._native = self._native.fork()
+        other.stop_reason = None
+        return other
+
+    @property
+    def native(self) -> Any:
+        """The _core.Session, for code in this package that moves many on in one batch."""
+        return self._native
 
     def logits(self) -> NDArray[np.float32]:
         """The model's logits for the next byte, [256], before any mask."""
@@ -169,6 +183,14 @@ class Session:
     def _refuse_while_generating(self) -> None:
         if self._generating:
             raise RuntimeError("the session is generating: end or close that first")
+
+
+def bits_of_logits(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The cost in bits of each byte, [..., 256], under the softmax of its logits."""
+    nats = logits.astype(np.float64)
+    nats -= nats.max(axis=-1, keepdims=True)
+    bits: NDArray[np.float64] = (np.log(np.exp(nats).sum(axis=-1, keepdims=True)) - nats) / np.log(2)
+    return bits
 
 
 def _behind(text: str, ahead: deque[tuple[bytes, bytes]]) -> Iterator[str]:

@@ -42,14 +42,14 @@ def models() -> Response:
 @blueprint.get("/v1/models/<path:name>")
 @operation(None, "One model", None, bodies.ModelCard)
 def model(name: str) -> Response:
-    _check_model(name)
+    check_model(name)
     return respond(_card())
 
 
 @blueprint.post("/v1/chat/completions")
 @operation("chat", "Answer a conversation", bodies.ChatRequest, bodies.ChatAnswer, streams=True)
 def chat(body: bodies.ChatRequest) -> Response:
-    _check_model(body.model)
+    check_model(body.model)
     if body.messages[-1].role != "user":
         raise ApiError(400, "messages: the last one must be the user's", param="messages")
     if body.top_logprobs is not None and not body.logprobs:
@@ -64,7 +64,7 @@ def chat(body: bodies.ChatRequest) -> Response:
 @blueprint.post("/v1/completions")
 @operation("chat", "Continue a text", bodies.CompletionRequest, bodies.CompletionAnswer, streams=True)
 def complete(body: bodies.CompletionRequest) -> Response:
-    _check_model(body.model)
+    check_model(body.model)
     if body.max_tokens == 0 and not body.echo:
         raise ApiError(400, "max_tokens: must be 1 or more unless echo is true", param="max_tokens")
     prompts = [prompt.encode() for prompt in body.prompts]
@@ -135,7 +135,8 @@ def _check_size(size: int, most: int, param: str) -> None:
         )
 
 
-def _check_model(name: str) -> None:
+def check_model(name: str) -> None:
+    """ApiError 404 unless it is this service's model."""
     if name != current_bot().settings.model_name:
         raise ApiError(
             404,
