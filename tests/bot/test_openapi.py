@@ -21,6 +21,8 @@ from tests.tiny_model import write_talkative_model
 # What no schema can say: how fields go together.
 RULES = (
     "messages: the last one must be", "top_logprobs: needs", "max_tokens: must be 1", "n: prompts times n",
+    " is empty", "the text has no gap", "has more than 8 gaps",
+    "a contrast is empty or the statement itself",
 )  # fmt: skip
 KEY = "sk-test-0123456789abcdef"
 
