@@ -194,7 +194,7 @@ class Settings(BaseSettings):
     proxies: int = Field(0, ge=0, le=10)  # how many stand in front and say who called
 
     disclaimer: str = Field(DISCLAIMER, max_length=300)  # it shares one WeChat reply with the answer
-    sampler: Literal["top-e", "top-p", "top-k", "min-p", "typical", "greedy"] = "top-e"
+    sampler: Literal["top-e", "top-p", "top-k", "min-p", "typical", "greedy", "wygpt"] = "top-e"
     temperature: float = Field(0.7, gt=0, le=10)
     max_bytes: int = Field(1200, ge=16, le=20_000)
     context_bytes: int = Field(6000, ge=500, le=1_000_000)

@@ -91,11 +91,10 @@ class LocalEngine:
     def stream(self, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[Event]:
         session, unread = self._session(prompt)
         sampling = prompt.sampling or Sampling(self.max_bytes)
-        for start in range(0, len(unread), CHUNK):
+        for part in engine.pieces(unread, CHUNK):
             if cancel():
                 yield Finished(b"", "cancelled")
                 return
-            part = unread[start : start + CHUNK]
             if sampling.prompt_logprobs:
                 yield Read(read_tokens(session, part, sampling.logprobs or 0))
             else:

@@ -2,11 +2,12 @@
 
 from engine.checkpoint import ModelFileError
 from engine.choose import Choice
+from engine.encoding import pieces
 from engine.fill import GAP, Filled, Filling
 from engine.judge import Judgement
 from engine.marks import ASSISTANT_MARK, END_MARK, USER_MARK
 from engine.model import Model
-from engine.sampling import Greedy, MinP, Sampler, TopE, TopK, TopP, Typical, sampler_by_name
+from engine.sampling import Greedy, MinP, Sampler, TopE, TopK, TopP, Typical, Wygpt, sampler_by_name
 from engine.scoring import Score
 from engine.session import Session, SnapshotError
 
@@ -31,5 +32,7 @@ __all__ = [
     "TopK",
     "TopP",
     "Typical",
+    "Wygpt",
+    "pieces",
     "sampler_by_name",
 ]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import _core
-from engine.config import ModelConfig
+from engine.checkpoint import AnyConfig
 from engine.model import Model
 from engine.sampling import TopE
 
@@ -37,11 +37,8 @@ class _Work:
     head_passes: int
     bytes: int
 
-    def floor_seconds(self, config: ModelConfig) -> float:
-        D, R, F = config.width, config.state, config.hidden
-        H, Fh = config.head_width, config.head_hidden
-        trunk = config.layers * (4 * R * D + 3 * F * D) + H * D
-        head = config.head_layers * 3 * Fh * H + 256 * H
+    def floor_seconds(self, config: AnyConfig) -> float:
+        trunk, head = config.step_weights
         read = (self.trunk_passes * trunk + self.head_passes * head) / READ
         return max(read, (self.characters * trunk + self.bytes * head) / MULTIPLY_ADD)
 
@@ -106,7 +103,7 @@ def _streams(model: Model, count: int, seconds: float) -> dict[str, float]:
     """Many conversations, one byte each at a time, in one batch."""
     sessions = [_core.Session(model.network) for _ in range(count)]
     for i, session in enumerate(sessions):
-        session.feed(f"{PROMPT}{i}".encode())
+        session.feed(model.encoding.encode(f"{PROMPT}{i}"))
     samplers = [TopE().start(seed) for seed in range(count)]
     cutters = [_core.Utf8Cutter() for _ in range(count)]
     rounds: list[bytes] = []
@@ -120,7 +117,7 @@ def _streams(model: Model, count: int, seconds: float) -> dict[str, float]:
     return _rate(work, model.config, elapsed)
 
 
-def _rate(work: _Work, config: ModelConfig, seconds: float) -> dict[str, float]:
+def _rate(work: _Work, config: AnyConfig, seconds: float) -> dict[str, float]:
     return {
         "bytes_per_second": work.bytes / seconds,
         "floor_share": work.floor_seconds(config) / seconds,

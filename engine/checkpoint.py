@@ -22,9 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import ModelConfig, is_matrix
+from engine.wygpt import WygptConfig
 
 FORMAT = "personal-lm/1"
 DTYPES = ("int8", "bf16", "f32")
+AnyConfig = ModelConfig | WygptConfig
 Array = NDArray[Any]
 
 _FILE_DTYPE = {"int8": "I8", "bf16": "BF16", "f32": "F32"}
@@ -47,7 +49,7 @@ class ModelFile:
     path: Path
     name: str
     dtype: str
-    config: ModelConfig
+    config: AnyConfig
     card: dict[str, Any]
     hash: str  # first 16 hex digits of the file's sha256
     tensors: dict[str, Array]
@@ -84,7 +86,7 @@ def quantize_rows(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArra
 def write_model(
     path: str | Path,
     tensors: Mapping[str, Array],
-    config: ModelConfig,
+    config: AnyConfig,
     card: Mapping[str, Any],
     name: str,
     dtype: str,
@@ -179,7 +181,7 @@ def read_model(path: str | Path) -> ModelFile:
     header, start = _read_header(path, mapped)
     metadata = _pop_metadata(path, header)
     try:
-        config = ModelConfig.from_dict(_json_object(metadata, "config"))
+        config = config_from_dict(_json_object(metadata, "config"))
         card = _json_object(metadata, "card")
     except ValueError as error:
         raise ModelFileError(f"{path}: {error}") from None
@@ -191,6 +193,11 @@ def read_model(path: str | Path) -> ModelFile:
     tensors = _view_tensors(path, mapped, header, start, expected)
     digest = hashlib.sha256(mapped).hexdigest()[:16]
     return ModelFile(path, metadata["name"], dtype, config, card, digest, tensors)
+
+
+def config_from_dict(config: Mapping[str, object]) -> AnyConfig:
+    """The config of whatever architecture it names. ValueError says what is wrong."""
+    return (WygptConfig if config.get("arch") == WygptConfig.arch else ModelConfig).from_dict(config)
 
 
 def _read_header(path: Path, mapped: mmap.mmap) -> tuple[dict[str, Any], int]:
@@ -230,7 +237,7 @@ def _json_object(metadata: Mapping[str, str], key: str) -> dict[str, Any]:
     return value
 
 
-def _expected(config: ModelConfig, dtype: str) -> dict[str, tuple[str, tuple[int, ...]]]:
+def _expected(config: AnyConfig, dtype: str) -> dict[str, tuple[str, tuple[int, ...]]]:
     expected: dict[str, tuple[str, tuple[int, ...]]] = {}
     for name, shape in config.tensors.items():
         matrix = is_matrix(name, shape)

@@ -17,13 +17,15 @@ import click
 
 from engine.bench import bench_model, report
 from engine.chat import talk
-from engine.checkpoint import quantize_model
+from engine.checkpoint import quantize_model, write_model
 from engine.command_errors import one_line_errors
 from engine.data import text_to_score
+from engine.encoding import ENCODINGS
 from engine.likelihood_commands import choose, fill, judge
 from engine.model import Model
 from engine.sampling import SAMPLERS, Sampler, sampler_by_name
 from engine.train_command import train
+from engine.wygpt import read_published
 
 
 @click.group()
@@ -112,13 +114,37 @@ def info(model: str, as_json: bool) -> None:
 def quantize(model: str, out: str, valid: tuple[Path, ...]) -> None:
     """Write the int8 form of a bf16 or f32 model file; --valid puts its bits per byte into the card."""
     # Loading quantises too, to the same numbers, so they can be measured before there is a file.
-    loaded = Model.load(model) if valid else None
+    loaded = Model.load(model, quantize=True) if valid else None
     figures = {f.name: round(loaded.score(text_to_score(f)).bits_per_byte, 4) for f in valid if loaded}
     quantize_model(model, out, {"int8_bits_per_byte": figures} if figures else {})
     for name, bits in figures.items():
         click.echo(f"{name}: {bits} bits per byte")
     before, after = (Path(path).stat().st_size for path in (model, out))
     click.echo(f"{out}: {after:,} bytes, from {before:,}")
+
+
+@main.group()
+def convert() -> None:
+    """Import models of other programs."""
+
+
+@convert.command()
+@click.argument("file", type=click.Path())
+@click.argument("out", type=click.Path())
+@click.option(
+    "--encoding",
+    type=click.Choice(ENCODINGS),
+    default="utf-8",
+    show_default=True,
+    help="Of the texts that the model was trained on; his files do not say.",
+)
+@click.option("--name", help="The model's name; by default that of OUT.")
+@one_line_errors
+def wygpt(file: str, out: str, encoding: str, name: str | None) -> None:
+    """Import a model published by the original author (wyGPT) as a model file, weights unchanged."""
+    config, tensors, card = read_published(file, encoding)
+    write_model(out, tensors, config, card, name or Path(out).stem, "bf16")
+    click.echo(f"{out}: {config.parameters:,} parameters, context {config.context}, {encoding}")
 
 
 @main.command()

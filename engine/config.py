@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from math import prod
+from typing import ClassVar
 
 ARCH = "charsync-2"
 PLAIN_ARCH = "charsync-gru1"  # of models that use none of the options
@@ -63,6 +64,9 @@ class ModelConfig:
     head_size: int = 32
     window: int = 64  # characters that attention sees
     skip: int = 0  # 1: the head sees the embeddings too
+
+    encoding: ClassVar[str] = "utf-8"
+    marks: ClassVar[bool] = True  # whether it knows those of dialogue
 
     def __post_init__(self) -> None:
         for name in _SIZES:
@@ -151,6 +155,14 @@ class ModelConfig:
     @property
     def parameters(self) -> int:
         return sum(prod(shape) for shape in self.tensors.values())
+
+    @property
+    def step_weights(self) -> tuple[int, int]:
+        """Weights of the matrices used once a character, and once a byte."""
+        D, R, F = self.width, self.state, self.hidden
+        H, Fh = self.head_width, self.head_hidden
+        trunk = self.layers * (4 * R * D + 3 * F * D) + H * D
+        return trunk, self.head_layers * 3 * Fh * H + 256 * H
 
 
 def is_matrix(name: str, shape: tuple[int, ...]) -> bool:

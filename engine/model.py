@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from engine import _core
-from engine.checkpoint import ModelFile, ModelFileError, quantize_rows, read_model
+from engine.checkpoint import AnyConfig, ModelFile, ModelFileError, quantize_rows, read_model
 from engine.choose import Choice, choose_answer
-from engine.config import ARCH, PLAIN_ARCH, ModelConfig, is_matrix
+from engine.config import ARCH, PLAIN_ARCH, is_matrix
+from engine.encoding import Encoding
 from engine.fill import Filled, fill_text
 from engine.judge import Judgement, judge_statement
 from engine.scoring import Score, score_text
 from engine.session import Session
+from engine.wygpt import WygptConfig
 
 BUNDLED = Path(__file__).parent / "models"
 _SUFFIX = ".safetensors"
@@ -23,28 +25,27 @@ _SUFFIX = ".safetensors"
 class Model:
     """Weights that any number of sessions, in any threads, share. Use `Model.load`."""
 
-    def __init__(self, file: ModelFile, isa: str = "") -> None:
+    def __init__(self, file: ModelFile, isa: str = "", quantize: bool = False) -> None:
         self.name = file.name
         self.hash = file.hash
-        self.config: ModelConfig = file.config
+        self.config: AnyConfig = file.config
+        self.encoding = Encoding(file.config.encoding, file.config.marks)
         self.card = file.card
         self.path = file.path
         self.dtype = file.dtype
-        if file.config.to_dict()["arch"] != PLAIN_ARCH:
-            raise ModelFileError(f"{file.path}: no inference yet for arch {ARCH!r}")
-        sizes = {key: value for key, value in file.config.to_dict().items() if key not in ("arch", "conv")}
-        self.network = _core.Network(**sizes, tensors=_native_tensors(file), isa=isa)
+        self.network = _network(file, isa, quantize)
 
     @classmethod
-    def load(cls, name_or_path: str | os.PathLike[str]) -> Model:
+    def load(cls, name_or_path: str | os.PathLike[str], quantize: bool = False) -> Model:
         """Load a model by its path, or by the name of one in PLM_MODEL_DIR or bundled with the engine.
 
-        A model that is not int8 is quantised on the way. PLM_ISA chooses a slower instruction set than the
+        A model that is not int8 is quantised on the way; an imported wyGPT model is so only with `quantize`,
+        and runs in float32 else. PLM_ISA chooses a slower instruction set than the
         best one here. Raises ModelFileError (which is a ValueError); ValueError for a wrong PLM_ISA.
         """
         file = read_model(find_model(name_or_path))
         try:
-            return cls(file, os.environ.get("PLM_ISA", ""))
+            return cls(file, os.environ.get("PLM_ISA", ""), quantize)
         except ValueError as error:
             raise ValueError(f"PLM_ISA: {error}") from None
 
@@ -111,14 +112,25 @@ def _folders() -> list[Path]:
     return ([Path(own)] if own else []) + [BUNDLED]
 
 
-def _native_tensors(file: ModelFile) -> dict[str, Any]:
-    """Each matrix as int8 values and scales, all else as float32."""
+def _network(file: ModelFile, isa: str, quantize: bool) -> _core.Network:
+    config = file.config.to_dict()
+    arch = config.pop("arch")
+    if arch == WygptConfig.arch:
+        return _core.Network.wygpt(**config, tensors=_native_tensors(file, quantize), isa=isa)
+    if arch != PLAIN_ARCH:
+        raise ModelFileError(f"{file.path}: no inference yet for arch {ARCH!r}")
+    config.pop("conv")
+    return _core.Network(**config, tensors=_native_tensors(file, True), isa=isa)
+
+
+def _native_tensors(file: ModelFile, quantize: bool) -> dict[str, Any]:
+    """Each matrix as int8 values and scales if the file has them or `quantize`, all else as float32."""
     tensors: dict[str, Any] = {}
     for name, shape in file.config.tensors.items():
-        if not is_matrix(name, shape):
-            tensors[name] = file.tensors[name]
-        elif file.dtype == "int8":
+        if file.dtype == "int8" and is_matrix(name, shape):
             tensors[name] = (file.tensors[name], file.tensors[f"{name}.scale"])
-        else:
+        elif quantize and is_matrix(name, shape):
             tensors[name] = quantize_rows(file.float32(name))
+        else:
+            tensors[name] = file.float32(name)
     return tensors

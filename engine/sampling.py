@@ -135,7 +135,25 @@ class Greedy(Sampler):
     amount_field: ClassVar[str | None] = None
 
 
-SAMPLERS: dict[str, type[Sampler]] = {kind.name: kind for kind in (TopE, TopP, TopK, MinP, Typical, Greedy)}
+@dataclass(frozen=True)
+class Wygpt(Sampler):
+    """The original author's sampler (wyGPT, `generate`): a penalty on every byte that has followed what the
+    text ends with now, the temperature, then max(p - 1/256, 0), renormalised.
+
+    The penalty of text[k], added up over all k < n, is (exp(l/e) - 1) / (n - k), where l - 1 bytes before k
+    equal those before the end n. The text is what this call writes and what a wyGPT model holds of the text
+    before, at most its context; of other models, what this call writes alone. Quotations of twenty bytes are
+    all but forbidden. Where all bytes are equally likely, all stay.
+    """
+
+    temperature: float = 2**-0.5
+    name: ClassVar[str] = "wygpt"
+    amount_field: ClassVar[str | None] = None
+
+
+SAMPLERS: dict[str, type[Sampler]] = {
+    kind.name: kind for kind in (TopE, TopP, TopK, MinP, Typical, Greedy, Wygpt)
+}
 
 
 def sampler_by_name(name: str, **options: float | None) -> Sampler:

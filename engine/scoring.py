@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from engine.encoding import pieces
 
 if TYPE_CHECKING:
     from engine.model import Model
@@ -39,14 +40,9 @@ class Score:
 
 
 def score_text(model: Model, text: str | bytes) -> Score:
-    """Score a whole text as one document, from its beginning. Any bytes will do."""
+    """Score a whole text as one document, from its beginning; what Session.feed takes will do."""
     data = text.encode() if isinstance(text, str) else text
     started = time.perf_counter()
     session = model.session()
-    bits = sum(session.score(piece) for piece in _pieces(data))
+    bits = sum(session.score(piece) for piece in pieces(data, _PIECE))
     return Score(len(data), bits, time.perf_counter() - started)
-
-
-def _pieces(data: bytes) -> Iterator[bytes]:
-    for begin in range(0, len(data), _PIECE):
-        yield data[begin : begin + _PIECE]

@@ -47,25 +47,27 @@ class Session:
             self._restore(bytes(snapshot))
 
     def feed(self, text: str | bytes) -> None:
-        """Read text. Bytes may be anything, marks included, and may end inside a character."""
+        """Read text, in the model's encoding. Bytes may be anything, marks included, and may end inside a
+        character; for a model over UTF-16 they must be whole characters (ValueError)."""
         self._refuse_while_generating()
-        self._native.feed(_to_bytes(text))
+        self._native.feed(self._model.encoding.encode(text))
 
     def score(self, text: str | bytes) -> float:
         """Read text and return its cost in bits, under the model's full softmax over 256 bytes."""
         return float(self.bits(text).sum())
 
     def bits(self, text: str | bytes) -> NDArray[np.float64]:
-        """Read text and return the cost of each byte, [number of bytes]."""
+        """Read text and return the cost of each byte, [number of bytes]; see Encoding.costs for UTF-16."""
         self._refuse_while_generating()
-        bits: NDArray[np.float64] = self._native.score(_to_bytes(text))
-        return bits
+        encoding = self._model.encoding
+        return encoding.costs(text, self._native.score(encoding.encode(text)))
 
     def bits_each(self, texts: Sequence[str | bytes]) -> list[NDArray[np.float64]]:
         """The cost of each byte of many texts, each as if it alone came next; nothing is read for good."""
         self._refuse_while_generating()
-        bits: list[NDArray[np.float64]] = self._native.score_each([_to_bytes(text) for text in texts])
-        return bits
+        encoding = self._model.encoding
+        each = self._native.score_each([encoding.encode(text) for text in texts])
+        return [encoding.costs(text, bits) for text, bits in zip(texts, each, strict=True)]
 
     def fork(self) -> Session:
         """Another session at the same place."""
@@ -96,16 +98,17 @@ class Session:
     ) -> Generator[str, None, None]:
         """Write on, yielding one character at a time; what is yielded has been read by the session too.
 
-        At most `max_bytes` bytes are written. `sampler` is TopE() by default; with `seed` the text is always
-        the same. A stop string ends the text before it; the session is then as if it had not begun. With
-        `stop_at_end` the model may draw the end mark, which ends the text and is fed; else it cannot.
-        `cancel` is asked before each character. If bytes of an open character were fed, the first character
-        yielded is that one, completed.
+        At most `max_bytes` of the model's bytes are written. `sampler` is TopE() by default; with `seed`
+        the text is always the same. A stop string ends the text before it; the session is then as if it had
+        not begun. With `stop_at_end` the model may draw the end mark, which ends the text and is fed; else
+        it cannot, and no more can a model without marks. `cancel` is asked before each character. If bytes
+        of an open character were fed, the first character yielded is that one, completed.
         """
         if max_bytes < 0:
             raise ValueError(f"max_bytes must be 0 or more, not {max_bytes}")
         stops = tuple(dict.fromkeys((stop,) if isinstance(stop, str) else stop))
         writer = (sampler or TopE()).start(seed)
+        writer.read(self._native.recent())
 
         def write(room: int) -> bytes | None:
             character: bytes | None = self._native.write(writer, stop_at_end, room)
@@ -114,7 +117,11 @@ class Session:
         return self._generate(write, max_bytes, StopStrings(stops), bool(stops), cancel or (lambda: False))
 
     def snapshot(self) -> bytes:
-        """The session as bytes, from which `Model.session` continues exactly; a few kB whatever was read."""
+        """The session as bytes, from which `Model.session` continues exactly; a few kB whatever was read.
+
+        Of an imported wyGPT model it holds the keys and values of the whole context, 8 * layers * context *
+        width bytes and a little more.
+        """
         state, pending = self._native.save()
         header = _HEADER.pack(_MAGIC, _VERSION, len(pending), self._model.hash.encode(), pending)
         return b"".join([header, _CRC.pack(zlib.crc32(header + state)), state])
@@ -145,7 +152,7 @@ class Session:
                         ahead.pop()
                     break
                 room, fed = room - (len(character) - fed), 0
-                text, stopped = stops.push(character.decode())
+                text, stopped = stops.push(self._model.encoding.decode(character))
                 yield from _behind(text, ahead)
                 if stopped:
                     ended = "stop"
@@ -199,7 +206,3 @@ def _behind(text: str, ahead: deque[tuple[bytes, bytes]]) -> Iterator[str]:
         if ahead:
             ahead.popleft()
         yield character
-
-
-def _to_bytes(text: str | bytes) -> bytes:
-    return text.encode() if isinstance(text, str) else bytes(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,9 +19,12 @@ from bot.config import Settings
 from bot.engine_host import create_engine_app
 from bot.engines import EngineDownError, LocalEngine, RemoteEngine
 from bot.events import Event, Finished, Prompt
+from engine.checkpoint import write_model
+from engine.wygpt import read_published
 from tests.bot.scripted import ScriptedEngine
 from tests.tiny_model import write_tiny_model
 
+PUBLISHED = Path(__file__).parents[1] / "engine/wygpt/tiny.model"
 MAX_BYTES = 90
 QUESTION = dialogue.question_bytes("桂枝汤？")
 HISTORY = dialogue.turn_bytes("您好", "您好！")
@@ -173,3 +178,26 @@ def test_no_host_at_all_is_an_absent_engine() -> None:
 )
 def test_a_host_refuses_what_it_cannot_read(local: LocalEngine, body: object) -> None:
     assert create_engine_app(Settings(), local).test_client().post("/stream", json=body).status_code == 400
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16be"])
+def test_an_imported_model_without_marks_answers(tmp_path: Path, encoding: str) -> None:
+    """In this process and on a host; questions and answers are lines to it, and no answer ends by itself."""
+    config, tensors, card = read_published(PUBLISHED, encoding)
+    write_model(tmp_path / "his.safetensors", tensors, config, card, "his", "bf16")
+    local = LocalEngine(engine.Model.load(tmp_path / "his.safetensors"), engine.Wygpt(), 60)
+    client = create_engine_app(Settings(_env_file=None), local).test_client()
+    turn = dialogue.question_bytes("何谓阴阳？")
+    history = dialogue.turn_bytes("问" * 3000, "答")  # read in pieces, not cut inside a character
+    events = list(local.stream(Prompt("c", None, turn, lambda: history, 1), lambda: False))
+    last = events.pop()
+    assert isinstance(last, Finished)
+    assert last.stop == "length"
+    answer = "".join(str(event) for event in events)
+    assert 1 < len(answer.encode(encoding)) <= 60
+    session = local.model.session()
+    session.feed("问" * 3000 + "\n答\n何谓阴阳？\n" + answer + "\n")
+    assert last.state == session.snapshot()
+    body = {"state": None, "feed": base64.b64encode(history + turn).decode(), "seed": 1}
+    lines = [json.loads(line) for line in client.post("/stream", json=body).text.splitlines()]
+    assert "".join(line.get("text", "") for line in lines) == answer

@@ -11,6 +11,7 @@
 #include "bindings_sampling.h"
 #include "charsync.h"
 #include "session.h"
+#include "wygpt.h"
 
 namespace py = pybind11;
 using namespace plm;
@@ -49,6 +50,16 @@ std::shared_ptr<Network> make_network(int width, int layers, int state, int hidd
     const Config config{width, layers, state, hidden, head_width, head_hidden, head_layers};
     return std::make_shared<CharsyncNetwork>(
         Weights(config, [&](const std::string& name) { return view_of(tensors, name); }, isa));
+}
+
+std::shared_ptr<Network> make_wygpt(int context, int width, int layers, int heads,
+                                    const std::string& encoding, const py::dict& tensors,
+                                    const std::string& isa) {
+    if (context < 1 || heads < 1 || width < 1 || width % heads != 0 || layers < 0)
+        throw std::invalid_argument("impossible sizes");
+    const WygptConfig config{context, width, layers, heads, encoding_named(encoding)};
+    return std::make_shared<WygptNetwork>(
+        WygptWeights(config, [&](const std::string& name) { return view_of(tensors, name); }, isa));
 }
 
 const uint8_t* data_of(std::string_view bytes) {
@@ -189,6 +200,9 @@ PYBIND11_MODULE(_core, m) {
         .def(py::init(&make_network), py::kw_only(), py::arg("width"), py::arg("layers"), py::arg("state"),
              py::arg("hidden"), py::arg("head_width"), py::arg("head_hidden"), py::arg("head_layers"),
              py::arg("tensors"), py::arg("isa") = "")
+        .def_static("wygpt", &make_wygpt, py::kw_only(), py::arg("context"), py::arg("width"),
+                    py::arg("layers"), py::arg("heads"), py::arg("encoding"), py::arg("tensors"),
+                    py::arg("isa") = "", "The weights of an imported wyGPT model.")
         .def_property_readonly("isa", &Network::isa)
         .def_property_readonly("elementwise", &Network::elementwise);
 
@@ -215,5 +229,6 @@ PYBIND11_MODULE(_core, m) {
           "Read one byte in each session, all in one batch.");
     m.def("logits_of", &logits_of, py::arg("sessions"),
           "Logits [sessions, 256] of the next byte of each, in one batch.");
+    m.def("wygpt_hash", &wygpt_hash, py::arg("byte"), py::arg("row"), "For tests.");
     m.def("exp_minus", &exp_minus, py::arg("isa"), py::arg("x"), "exp(-x) as inference has it, for tests.");
 }

@@ -19,15 +19,12 @@ py::bytes to_bytes(const Character& character) {
     return py::bytes(reinterpret_cast<const char*>(character.bytes), character.size);
 }
 
-// The cutter that has just these bytes pending.
+// The cutter of a text in UTF-8 that has just these bytes pending.
 Utf8Cutter cutter_with(const std::string& pending) {
-    const auto* bytes = reinterpret_cast<const uint8_t*>(pending.data());
-    if (pending.size() > 3 || !is_prefix(bytes, int(pending.size())))
+    TextCutter text(Encoding::kUtf8);
+    if (!text.set_pending(pending))
         throw std::invalid_argument("the pending bytes must be the beginning of a character");
-    Utf8Cutter cutter;
-    Character closed[2];
-    for (const uint8_t byte : pending) cutter.push(byte, closed);
-    return cutter;
+    return text.utf8();
 }
 
 // The one character that these bytes are, well formed or not.
@@ -57,6 +54,7 @@ Keep keep_by_name(const std::string& name) {
     if (name == "top-k") return Keep::kTopK;
     if (name == "min-p") return Keep::kMinP;
     if (name == "typical") return Keep::kTypical;
+    if (name == "wygpt") return Keep::kWygpt;
     throw std::invalid_argument("unknown sampling method '" + name + "'");
 }
 
@@ -121,13 +119,24 @@ void bind_sampler(py::module_& m) {
             py::arg("logits"), py::arg("pending") = py::bytes(""), py::arg("end_allowed") = true)
         .def(
             "probabilities",
-            [](const Sampler& self, const Logits& logits, const std::string& pending, bool end_allowed) {
+            [](const Sampler& self, const Logits& logits, const std::string& pending, bool end_allowed,
+               const std::string& encoding) {
                 py::array_t<double> out(256);
-                self.probabilities(out.mutable_data(), checked_logits(logits), cutter_with(pending),
-                                   end_allowed);
+                TextCutter text(encoding_named(encoding));
+                if (!text.set_pending(pending))
+                    throw std::invalid_argument("the pending bytes must be the beginning of a character");
+                self.probabilities(out.mutable_data(), checked_logits(logits), text, end_allowed);
                 return out;
             },
-            py::arg("logits"), py::arg("pending") = py::bytes(""), py::arg("end_allowed") = true)
+            py::arg("logits"), py::arg("pending") = py::bytes(""), py::arg("end_allowed") = true,
+            py::arg("encoding") = "utf-8")
+        .def(
+            "read",
+            [](Sampler& self, const py::bytes& bytes) {
+                const std::string_view view = bytes;
+                self.read(reinterpret_cast<const uint8_t*>(view.data()), view.size());
+            },
+            py::arg("bytes"), "Text that was there before the first draw, for samplers that look back on it.")
         .def(
             "see", [](Sampler& self, const std::string& character) { self.see(character_of(character)); },
             py::arg("character"));

@@ -147,6 +147,8 @@ int keep(Candidates& all, const SamplerOptions& options) {
             };
             return take_best(all, 256, mass, typical);
         }
+        case Keep::kWygpt:
+            break;
     }
     throw std::invalid_argument("unknown sampling method");
 }
@@ -158,6 +160,7 @@ void temper(Candidates& all, double temperature) {
     std::sort(all.items, all.items + all.count,
               [](const Candidate& a, const Candidate& b) { return a.byte < b.byte; });
     double relative[256], weights[256];
+    if (all.count < 1) throw std::logic_error("no candidate is left");
     for (int i = 0; i < all.count; ++i) {
         const Candidate& c = all.items[i];
         const double cold = c.byte == best.byte ? 0.0 : -HUGE_VAL;
@@ -166,6 +169,24 @@ void temper(Candidates& all, double temperature) {
     portable_exp(weights, relative, all.count);
     all.total = 0.0;
     for (int i = 0; i < all.count; ++i) all.total += all.items[i].weight = weights[i];
+}
+
+// What is left of each candidate's probability above that of the uniform distribution. Where nothing is,
+// because all are equally likely, all stay.
+void subtract_uniform(Candidates& all) {
+    const double uniform = all.total / 256;
+    int kept = 0;
+    double total = 0.0;
+    for (int i = 0; i < all.count; ++i) {
+        Candidate candidate = all.items[i];
+        candidate.weight -= uniform;
+        if (candidate.weight <= kRounding * all.total) continue;
+        total += candidate.weight;
+        all.items[kept++] = candidate;
+    }
+    if (kept == 0) return;
+    all.count = kept;
+    all.total = total;
 }
 
 // Whether `character` begins with the pending bytes and goes on after them.
@@ -185,6 +206,7 @@ SamplerOptions checked(const SamplerOptions& options) {
     const double a = options.amount;
     switch (options.keep) {
         case Keep::kGreedy:
+        case Keep::kWygpt:
             break;
         case Keep::kTopE:
             check(std::isfinite(a) && a > 0, "factor must be a number above 0");
@@ -242,6 +264,20 @@ void Sampler::choose(Candidates& all, const float logits[256], const TextCutter&
         adjusted[b] = logits[b];
     }
     repetition_.apply(adjusted, text.pending(), text.size());
+    if (options_.keep == Keep::kWygpt) {
+        wygpt_.apply(adjusted);
+        const double temperature = options_.temperature;
+        if (temperature > 0)
+            for (double& logit : adjusted) logit /= temperature;
+        weigh(all, adjusted, text.allowed(end_allowed));
+        if (temperature > 0) {
+            subtract_uniform(all);
+        } else {
+            all.count = take_best(all, 1, HUGE_VAL, likelier);
+            all.total = all.items[0].weight;
+        }
+        return;
+    }
     weigh(all, adjusted, text.allowed(end_allowed));
     all.count = keep(all, options_);
     temper(all, options_.temperature);
@@ -267,7 +303,13 @@ uint8_t Sampler::draw(const float logits[256], const TextCutter& text, bool end_
         sum += kept.items[i].weight;
         if (point < sum) break;
     }
+    if (options_.keep == Keep::kWygpt) wygpt_.read(uint8_t(chosen));
     return uint8_t(chosen);
+}
+
+void Sampler::read(const uint8_t* bytes, size_t size) {
+    if (options_.keep != Keep::kWygpt) return;
+    for (size_t i = 0; i < size; ++i) wygpt_.read(bytes[i]);
 }
 
 }  // namespace plm

@@ -13,6 +13,7 @@
 
 #include "../splitmix.h"
 #include "text.h"
+#include "wygpt_penalty.h"
 
 namespace plm {
 
@@ -24,6 +25,7 @@ enum class Keep : uint8_t {
     kTopK,     // the amount likeliest bytes
     kMinP,     // bytes at least amount times as likely as the likeliest
     kTypical,  // bytes whose surprise is nearest to H, until their probabilities add up to amount
+    kWygpt,    // his sampler: its own penalty and the temperature first, then p - 1/256 where that is above 0
 };
 
 struct SamplerOptions {
@@ -82,6 +84,9 @@ class Sampler {
     void probabilities(double out[256], const float logits[256], const TextCutter& text,
                        bool end_allowed) const;
 
+    // Text that was there before the first draw; of use to kWygpt alone, which looks back on all of it.
+    void read(const uint8_t* bytes, size_t size);
+
     // To be called with every character that the drawn bytes close.
     void see(const Character& character) { repetition_.see(character); }
 
@@ -92,6 +97,7 @@ class Sampler {
     SamplerOptions options_;
     SplitMix64 generator_;
     RepetitionPenalty repetition_;
+    WygptPenalty wygpt_;
 };
 
 }  // namespace plm

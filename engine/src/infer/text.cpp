@@ -1,6 +1,7 @@
 #include "text.h"
 
 #include <algorithm>
+#include <stdexcept>
 
 namespace plm {
 namespace {
@@ -20,6 +21,13 @@ bool is_writable(uint8_t high, uint8_t low) {
 }
 
 }  // namespace
+
+Encoding encoding_named(const std::string& name) {
+    if (name == "utf-8") return Encoding::kUtf8;
+    if (name == "utf-16le") return Encoding::kUtf16le;
+    if (name == "utf-16be") return Encoding::kUtf16be;
+    throw std::invalid_argument("unknown encoding '" + name + "'");
+}
 
 int TextCutter::push(uint8_t byte, Character closed[2]) {
     return encoding_ == Encoding::kUtf8 ? open_.push(byte, closed) : push_utf16(byte, closed);

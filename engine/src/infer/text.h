@@ -11,6 +11,9 @@ namespace plm {
 // How text becomes a model's bytes. The end mark and the turn marks exist in UTF-8 alone.
 enum class Encoding : uint8_t { kUtf8, kUtf16le, kUtf16be };
 
+// utf-8, utf-16le or utf-16be; std::invalid_argument for any other name.
+Encoding encoding_named(const std::string& name);
+
 // The character of a text that is still open, in the text's encoding. Cutting never fails, as in Utf8Cutter;
 // of UTF-16, a surrogate without its other half is a malformed character of two bytes.
 class TextCutter {

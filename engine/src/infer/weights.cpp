@@ -8,25 +8,6 @@ namespace {
 
 constexpr int kBytes = 256, kCharacters = 4096, kLeads = 257, kPairs = 1025, kTaps = 3;
 
-const cpu_vnni_kernels* select_kernels(const std::string& isa) {
-    const char* error = nullptr;
-    const cpu_vnni_kernels* kernels = cpu_vnni_select(isa.c_str(), &error);
-    if (kernels == nullptr) throw std::invalid_argument(error);
-    return kernels;
-}
-
-// The widest float code that goes with the integer kernels: lowering those lowers this too.
-const Elementwise* select_elementwise(const cpu_vnni_kernels* kernels) {
-#if defined(__x86_64__)
-    const std::string name = kernels->name;
-    if (name == "avx512vnni" && cpu_vnni_supported("avx2")) return &elementwise_avx512;
-    if (name != "portable" && cpu_vnni_supported("avx2")) return &elementwise_avx2;
-#else
-    (void)kernels;
-#endif
-    return &elementwise_portable;
-}
-
 // Copies tensors out of the views that a model file gives.
 struct Reader {
     const std::function<TensorView(const std::string&)>& tensor;
@@ -52,15 +33,7 @@ struct Reader {
     }
 
     Matrix matrix(const std::string& name, int N, int K) const {
-        const TensorView view = checked(name, size_t(N) * size_t(K), size_t(N));
-        Matrix matrix;
-        matrix.N = N;
-        matrix.K = K;
-        matrix.packed.reset(std::aligned_alloc(CPU_VNNI_ALIGNMENT, kernels->matmul_i8_packed_size(N, K)));
-        if (!matrix.packed) throw std::bad_alloc();
-        kernels->matmul_i8_pack(matrix.packed.get(), view.quantized, N, K);
-        matrix.scale.assign(view.floats, view.floats + view.float_count);
-        return matrix;
+        return pack_matrix(kernels, checked(name, size_t(N) * size_t(K), size_t(N)), N, K);
     }
 
     // [D,3] in the file, [3][D] here, so that the taps of one character lie side by side.
@@ -86,6 +59,35 @@ struct Reader {
 };
 
 }  // namespace
+
+const cpu_vnni_kernels* select_kernels(const std::string& isa) {
+    const char* error = nullptr;
+    const cpu_vnni_kernels* kernels = cpu_vnni_select(isa.c_str(), &error);
+    if (kernels == nullptr) throw std::invalid_argument(error);
+    return kernels;
+}
+
+const Elementwise* select_elementwise(const cpu_vnni_kernels* kernels) {
+#if defined(__x86_64__)
+    const std::string name = kernels->name;
+    if (name == "avx512vnni" && cpu_vnni_supported("avx2")) return &elementwise_avx512;
+    if (name != "portable" && cpu_vnni_supported("avx2")) return &elementwise_avx2;
+#else
+    (void)kernels;
+#endif
+    return &elementwise_portable;
+}
+
+Matrix pack_matrix(const cpu_vnni_kernels* kernels, const TensorView& view, int N, int K) {
+    Matrix matrix;
+    matrix.N = N;
+    matrix.K = K;
+    matrix.packed.reset(std::aligned_alloc(CPU_VNNI_ALIGNMENT, kernels->matmul_i8_packed_size(N, K)));
+    if (!matrix.packed) throw std::bad_alloc();
+    kernels->matmul_i8_pack(matrix.packed.get(), view.quantized, N, K);
+    matrix.scale.assign(view.floats, view.floats + view.float_count);
+    return matrix;
+}
 
 Weights::Weights(const Config& c, const std::function<TensorView(const std::string&)>& tensor,
                  const std::string& isa)

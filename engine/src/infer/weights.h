@@ -31,6 +31,13 @@ struct Matrix {
     std::vector<float> scale;
 };
 
+// What weights of every model are made with. Throws std::invalid_argument for an instruction set that cannot
+// run here; the widest float code that goes with the integer kernels is taken: lowering those lowers this
+// too.
+const cpu_vnni_kernels* select_kernels(const std::string& isa);
+const Elementwise* select_elementwise(const cpu_vnni_kernels* kernels);
+Matrix pack_matrix(const cpu_vnni_kernels* kernels, const TensorView& view, int N, int K);
+
 // An embedding table [rows, width], row-major.
 struct Table {
     int width;
