@@ -85,6 +85,8 @@ def fill_text(model: Model, text: str, count: int = 5, max_characters: int = 8, 
         raise ValueError(f"the text has no gap: mark it with {GAP} (four underscores)")
     if count < 1 or max_characters < 1:
         raise ValueError("at least one filling of at least one character must be asked for")
+    if model.encoding.name != "utf-8":
+        raise ValueError(f"gaps are filled by models over UTF-8; this one reads {model.encoding.name}")
     session = model.session()
     session.feed(first)
     ways, gaps = [_Hypothesis(session, first, 0.0)], []

@@ -18,7 +18,7 @@ from engine.contrast import rewritten, turned
 if TYPE_CHECKING:
     from engine.model import Model
 
-OFFSET, SLOPE = 0.0, 0.02  # of the log-odds in bits: OFFSET + SLOPE x bits ahead
+OFFSET, SLOPE = -0.10, 0.014  # of the log-odds in bits: OFFSET + SLOPE x bits ahead
 MOST_TURNED, REWRITTEN = 4, 3  # contrasts of each kind
 NOTHING_SHARED = "下列说法正确的是"
 
