@@ -179,6 +179,7 @@ def _checks() -> list[tuple[str, Callable[[], str]]]:
         ("model", _check_model),
         ("store", _check_store),
         ("WeChat", _check_wechat),
+        ("API", _check_api),
         ("webhooks", lambda: ", ".join(load_settings().webhooks) or "none"),
     ]
 
@@ -219,6 +220,16 @@ def _check_wechat() -> str:
         if settings.wechat_token
         else "off: PLM_WECHAT_TOKEN is not set"
     )
+
+
+def _check_api() -> str:
+    settings = load_settings()
+    if settings.api_keys:
+        keys = (f"{key.name} ({'+'.join(sorted(key.scopes))})" for key in settings.api_keys)
+        return "keys for " + ", ".join(keys)
+    if settings.wechat_token or settings.webhooks:
+        return "closed: PLM_API_KEYS is not set, and the service is a public one"
+    return "open to this machine alone: PLM_API_KEYS is not set"
 
 
 if __name__ == "__main__":

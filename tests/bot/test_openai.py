@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import socket
 import subprocess
 import threading
@@ -231,6 +232,7 @@ def test_logprobs_of_a_chat(client: openai.OpenAI, model: engine.Model) -> None:
             assert b"".join(bytes(t.bytes) for t in tokens).decode() == chunk.choices[0].delta.content
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
 def test_curl_reads_events_that_end_in_done(url: str) -> None:
     body = {"model": "tiny", "messages": SAY, "stream": True, "seed": 3}
     run = subprocess.run(
