@@ -40,9 +40,14 @@ def turned(statement: str) -> list[str]:
 
 
 def rewritten(model: Model, statement: str, count: int) -> list[str]:
-    """The statement with the ends that the model itself would give it, likeliest first."""
+    """The statement with the ends that the model itself would give it, likeliest first.
+
+    None for models that cannot fill gaps (fill.py).
+    """
     from engine.fill import GAP, fill_text
 
+    if model.encoding.name != "utf-8":
+        return []
     begin = beginning_of_end(statement)
     filled = fill_text(model, statement[:begin].replace(GAP, "") + GAP, count + 1, beam=_BEAM)
     ends = [statement[:begin] + one.text for one in filled.gaps[0]]

@@ -64,6 +64,8 @@ def judge_statement(model: Model, statement: str, against: Sequence[str] = ()) -
             raise ValueError("a contrast is empty or the statement itself")
     else:
         contrasts = [*turned(text)[:MOST_TURNED], *rewritten(model, text, REWRITTEN)]
+        if not contrasts:
+            raise ValueError("no contrast to the statement was found: give one")
     contrasts = list(dict.fromkeys(contrasts))
     if len(contrasts) >= MOST_CHOICES:
         raise ValueError(f"at most {MOST_CHOICES - 1} contrasts can be weighed")

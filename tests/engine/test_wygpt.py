@@ -376,3 +376,13 @@ def test_every_command_takes_such_a_model(name: str, paths: dict[str, Path], tmp
         plm("quantize", model, str(out), "--valid", str(text))
         measured = read_model(out).card["int8_bits_per_byte"]["text.txt"]
         assert measured == round(Model.load(out).score(text.read_bytes()).bits_per_byte, 4)
+
+
+def test_what_fills_no_gaps_over_utf16_says_so_and_the_rest_works(paths: dict[str, Path]) -> None:
+    model = Model.load(paths["utf-16le"])
+    assert len(model.choose("药性", ["寒", "热"]).scores) == 2
+    assert model.judge("药性寒").contrast == "药性热"  # a word turned round: it writes no ends
+    with pytest.raises(ValueError, match="no contrast to the statement was found"):
+        model.judge("药性甘")
+    with pytest.raises(ValueError, match="gaps are filled by models over UTF-8; this one reads utf-16le"):
+        model.fill("药性____")
