@@ -18,6 +18,7 @@
 
 #include "engine/src/infer/charsync.h"
 #include "engine/src/infer/session.h"
+#include "engine/src/infer/wygpt.h"
 
 using namespace plm;
 
@@ -81,7 +82,7 @@ void cut_anything() {
 void sample_anything() {
     SplitMix64 random{2};
     for (int round = 0; round < 600; ++round) {
-        const auto keep = Keep(round % 6);
+        const auto keep = Keep(round % 7);
         const double p = 0.01 + 0.99 * random.uniform();
         const double amount = keep == Keep::kTopK ? double(1 + random.next() % 300) : p;
         const double temperature = round % 5 == 0 ? 0.0 : 3 * random.uniform() + 1e-6;
@@ -339,6 +340,59 @@ void run_models() {
     }
 }
 
+// A wyGPT model of random weights, as a float or an int8 file has them.
+std::shared_ptr<Network> wygpt_network(const WygptConfig& config, bool quantized, const std::string& isa) {
+    SplitMix64 random{6};
+    std::map<std::string, std::pair<std::vector<int8_t>, std::vector<float>>> tensors;
+    const auto find = [&](const std::string& name) {
+        const bool bias = name.find("bias") != std::string::npos;
+        const bool is_in = name.find(".in") != std::string::npos;
+        const int R = config.width;
+        const int N = name == "out"                                 ? 256
+                      : !is_in                                      ? R
+                      : name.find("attention") != std::string::npos ? 4 * R
+                                                                    : 2 * R;
+        auto& [values, floats] = tensors[name];
+        const size_t size = bias ? size_t(config.heads * config.context) : size_t(N * R);
+        floats =
+            random_floats(random, quantized && !bias ? size_t(N) : size, quantized && !bias ? 0.01f : 1.0f);
+        if (!quantized || bias) return TensorView{nullptr, floats.data(), 0, floats.size()};
+        values.resize(size);
+        for (int8_t& value : values) value = int8_t(int(random.next() % 255) - 127);
+        return TensorView{values.data(), floats.data(), values.size(), floats.size()};
+    };
+    return std::make_shared<WygptNetwork>(WygptWeights(config, find, isa));
+}
+
+// In UTF-16 any byte may come after any other; what is drawn must close characters all the same.
+void write_utf16(const std::shared_ptr<Network>& network) {
+    Session session(network);
+    SplitMix64 random{8};
+    for (int round = 0; round < 20; ++round) {
+        const Bytes bytes = random_bytes(random, random.next() % 7);
+        session.feed(bytes.data(), bytes.size(), nullptr);
+        Trace trace;
+        write(session, trace);
+    }
+}
+
+void run_wygpt() {
+    for (const bool quantized : {false, true}) {
+        const WygptConfig odd{7, 21, 2, 3, Encoding::kUtf8};
+        const Trace expected = read_and_write(wygpt_network(odd, quantized, "portable"), 5);
+        for (const cpu_vnni_kernels* const* k = cpu_vnni_compiled; *k != nullptr; ++k) {
+            const std::string isa = (*k)->name;
+            if (!cpu_vnni_supported(isa.c_str())) continue;
+            const auto network = wygpt_network(odd, quantized, isa);
+            check(read_and_write(network, 5) == expected, isa + " gives other bits than portable");
+            write_together(network);
+            read_together(network);
+        }
+    }
+    for (const Encoding encoding : {Encoding::kUtf16le, Encoding::kUtf16be})
+        write_utf16(wygpt_network({65, 40, 1, 2, encoding}, false, ""));
+}
+
 // Sessions of one model in threads of their own; and one session in two threads, where one must be refused or
 // wait its turn, and never both go on.
 void run_threads() {
@@ -375,5 +429,6 @@ int main(int argc, char** argv) {
     cut_anything();
     sample_anything();
     run_models();
+    run_wygpt();
     return 0;
 }
