@@ -8,7 +8,10 @@ One conversation lives under one hash tag, so that it is one slot of a cluster:
     plm:{channel:user}:lease   text  who may answer now: owner:fence, a few seconds long
     plm:{channel:user}:state   hash  the model's state after the last answer; a cache: model, prefix, blob
     plm:{channel:user}:open    list  message ids whose answer was handed out in part
+    plm:{channel:user}:jobs    zset  the ids of those messages, by when they came
     plm:{channel:user}:job:ID  hash  one message: status, question, text so far, attempts, reply …
+    plm:index                  zset  the conversations by their last turn, to be listed; it mends itself
+    plm:{admin}:…              what administrators have set: see admin_store.py
     plm:limit:…                text  what somebody (a hash) has used of a rate; the library `limits` writes it
 
 Scripts get the common beginning of these names as their one key and build the rest from it: all of them are
@@ -29,6 +32,12 @@ local function turn(role, content, id, talk)
     talk=tonumber(talk)}))
   redis.call('HINCRBY', base .. 'meta', 'version', 1)
   redis.call('HSET', base .. 'meta', 'updated', now)
+end
+local function note(id, ms)  -- a message came: its record lives so long, and can be found to be forgotten
+  redis.call('PEXPIRE', job(id), ms)
+  redis.call('ZADD', base .. 'jobs', now, id)
+  redis.call('ZREMRANGEBYSCORE', base .. 'jobs', '-inf', now - ms / 1000 - 60)
+  redis.call('PEXPIRE', base .. 'jobs', ms)
 end
 local function seen(id, nonce)
   if redis.call('HGET', job(id), 'nonce') ~= nonce then
@@ -56,7 +65,7 @@ if not status then
   local talk = redis.call('HGET', meta, 'talk')
   redis.call('HSET', job(id), 'kind', 'ask', 'status', 'queued', 'question', question, 'talk', talk,
     'text', '', 'first', now, 'starts', 0, 'delivered', 0, 'notice', redis.call('HSETNX', meta, 'greeted', 1))
-  redis.call('PEXPIRE', job(id), job_ms)
+  note(id, job_ms)
   turn('user', question, id, talk)
   redis.call('LTRIM', base .. 'turns', -tonumber(ARGV[6]), -1)
   redis.call('RPUSH', base .. 'queue', id)
@@ -74,7 +83,7 @@ _COMMAND = """
 local id, action = ARGV[1], ARGV[3]
 if redis.call('EXISTS', job(id)) == 0 then
   redis.call('HSET', job(id), 'kind', 'command', 'status', 'done', 'reply', ARGV[4], 'first', now)
-  redis.call('PEXPIRE', job(id), ARGV[6])
+  note(id, ARGV[6])
   if action == 'new' then
     redis.call('HINCRBY', base .. 'meta', 'talk', 1)
     redis.call('HDEL', base .. 'meta', 'prefix', 'last')
@@ -107,7 +116,7 @@ if redis.call('EXISTS', job(id)) == 0 then
      and redis.call('HEXISTS', job(last), 'reply') == 0 then source = last end
   redis.call('HSET', job(id), 'kind', 'more', 'status', 'done', 'source', source, 'first', now,
     'latest', (source == last) and 1 or 0)
-  redis.call('PEXPIRE', job(id), ARGV[3])
+  note(id, ARGV[3])
 end
 return seen(id, ARGV[2])
 """
@@ -117,6 +126,7 @@ _REPLY = """
 local id, source = ARGV[1], ARGV[2]
 local reply = redis.call('HGET', job(id), 'reply')
 if reply then return reply end
+if redis.call('EXISTS', job(id)) == 0 then return ARGV[5] end  -- forgotten meanwhile: it must not come back
 if source ~= '' then
   if tonumber(redis.call('HGET', job(source), 'delivered') or -1) ~= tonumber(ARGV[3]) then return false end
   redis.call('HSET', job(source), 'delivered', ARGV[4])
@@ -148,6 +158,8 @@ while true do
     local starts = tonumber(redis.call('HGET', job(id), 'starts'))
     if redis.call('HGET', job(id), 'taken') == ARGV[4] then starts = starts - 1 end  -- counted already
     if starts < tonumber(ARGV[3]) then
+      -- A fence of a time: a conversation that was forgotten and begins again must not meet its old ones.
+      redis.call('HSETNX', meta, 'fence', math.floor(now * 1000))
       if not token then token = owner .. ':' .. redis.call('HINCRBY', meta, 'fence', 1) end
       redis.call('SET', lease, token, 'PX', ARGV[2])
       redis.call('HSET', job(id), 'status', 'running', 'text', '', 'starts', starts + 1, 'taken', ARGV[4])
@@ -216,6 +228,22 @@ end
 return 1
 """
 
+# id nonce reply ms; an empty id leaves nothing at all. With an id, what was replied is kept for the sender's
+# retries, and a retry forgets nothing that came after.
+_FORGET = """
+local id = ARGV[1]
+if id == '' or redis.call('EXISTS', job(id)) == 0 or redis.call('HGET', job(id), 'action') ~= 'forget' then
+  for _, known in ipairs(redis.call('ZRANGE', base .. 'jobs', 0, -1)) do redis.call('DEL', job(known)) end
+  for _, name in ipairs({'meta', 'turns', 'queue', 'lease', 'state', 'open', 'jobs'}) do
+    redis.call('DEL', base .. name) end
+  if id == '' then return {} end
+  redis.call('HSET', job(id), 'kind', 'command', 'action', 'forget', 'status', 'done', 'reply', ARGV[3],
+    'first', now)
+  note(id, ARGV[4])
+end
+return seen(id, ARGV[2])
+"""
+
 # token
 _RELEASE = """
 if redis.call('GET', base .. 'lease') == ARGV[1] then redis.call('DEL', base .. 'lease') end
@@ -225,5 +253,6 @@ return 1
 _BODIES = {
     "ask": _ASK, "command": _COMMAND, "more": _MORE, "reply": _REPLY, "take": _TAKE, "enough": _ENOUGH,
     "progress": _PROGRESS, "finish": _FINISH, "give_up": _GIVE_UP, "release": _RELEASE,
+    "forget": _FORGET,
 }  # fmt: skip
 SCRIPTS = {name: _COMMON + body for name, body in _BODIES.items()}

@@ -5,6 +5,7 @@ What happens at once is a script of scripts.py, whose head lists the keys. No ot
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -28,6 +29,10 @@ LEASE_MS = 2500  # how long a killed process blocks its conversation
 JOB_MS = 3 * 24 * 3600 * 1000  # how long a message id is remembered, at most
 MAX_TURNS = 2000
 MAX_STATE = 48_000  # bytes; a larger state is rebuilt from the transcript instead of kept
+FORGOTTEN_MS = (
+    60_000  # how long it is remembered that a conversation was forgotten, for the request's retries
+)
+INDEX = "plm:index"
 MAX_STARTS = 3  # a message whose answering was cut short this often is given up
 
 # Not a fault of ours: its disk is full, its memory is full, it is a replica, it is still reading its file …
@@ -116,6 +121,7 @@ class Store:
         if found[0] != b"work":
             return str(found[0], "utf-8")
         token, job_id, question, talk, prefix, state_prefix, blob, starts = found[1:]
+        self._list(conversation)
         # An empty prefix is a talk without answers: it has no state to be valid.
         fresh = bool(prefix) and prefix == state_prefix and bool(blob)
         return Work(
@@ -137,7 +143,9 @@ class Store:
         """Append the answer to the transcript and end the job, in one step; False if the lease is lost."""
         blob = state if len(state) <= MAX_STATE else b""
         args = (work.token, work.id, answer, stop, prefix, blob, self.keep_ms)
-        return bool(self._run("finish", conversation, *args))
+        held = bool(self._run("finish", conversation, *args))
+        self._list(conversation)
+        return held
 
     def give_up(self, conversation: Conversation, work: Work, error: str) -> bool:
         """End the job as failed; with an empty error, hand it back for another process to take."""
@@ -146,6 +154,19 @@ class Store:
     def release(self, conversation: Conversation, token: str) -> None:
         """Give the lease back before its time, with the queue as it is."""
         self._run("release", conversation, token)
+
+    def forget(
+        self, conversation: Conversation, message_id: str = "", nonce: str = "", reply: str = ""
+    ) -> Job:
+        """Delete all that is kept of a conversation. An answer being written finds its lease gone and stops.
+
+        Asked for by a message of the conversation itself, its id and reply stay for a minute: a retry gets
+        the same words and forgets nothing that came after. What was counted for limits stays: it is under a
+        hash, for as long as the rate looks back.
+        """
+        fields = self._run("forget", conversation, message_id, nonce, reply, FORGOTTEN_MS)
+        self._try(lambda: self.client.zrem(INDEX, conversation.id))
+        return self._aged(message_id, fields)
 
     def turns(
         self, conversation: Conversation, last: int = 200, talk: int | None = None
@@ -173,6 +194,32 @@ class Store:
                 stats = self._try(lambda rate=rate: self._limiter.get_window_stats(rate, name))  # type: ignore[misc]
                 return max(1, math.ceil(stats.reset_time - time.time()))
         return 0
+
+    def wait(self, who: str, rates: tuple[limits.RateLimitItem, ...]) -> int:
+        """What `spend` would say, without counting."""
+        name = hashlib.sha256(who.encode()).hexdigest()[:32]
+        for rate in rates:
+            if not self._try(lambda rate=rate: self._limiter.test(rate, name)):  # type: ignore[misc]
+                stats = self._try(lambda rate=rate: self._limiter.get_window_stats(rate, name))  # type: ignore[misc]
+                return max(1, math.ceil(stats.reset_time - time.time()))
+        return 0
+
+    def _list(self, conversation: Conversation) -> None:
+        """Put it first in the list of conversations. That lies in another slot, so no script does it with the
+        turn: what is missed here is found again by admin_store.py."""
+
+        def write() -> None:
+            now = time.time()
+            pipe = self.client.pipeline(transaction=False)
+            pipe.zadd(INDEX, {conversation.id: now})
+            pipe.zremrangebyscore(INDEX, "-inf", now - self.keep_ms / 1000)
+            pipe.pexpire(INDEX, self.keep_ms)
+            pipe.exists(conversation.base + "meta")
+            if not pipe.execute()[-1]:  # forgotten at this moment
+                self.client.zrem(INDEX, conversation.id)
+
+        with contextlib.suppress(StoreDownError):
+            self._try(write)
 
     def _aged(self, message_id: str, fields: list[bytes]) -> Job:
         pairs = dict(zip(fields[::2], fields[1::2], strict=True))

@@ -21,6 +21,7 @@ from bot.records import Conversation, Work, short_id
 from bot.store import Store, StoreDownError
 
 TALKER = Conversation("wechat", "oUser1")
+OTHER = Conversation("wechat", "oUser2")
 
 
 def ask(store: Store, message_id: str, question: str = "桂枝汤？", nonce: str = "") -> None:
@@ -227,10 +228,58 @@ def test_every_key_expires_and_lies_in_one_slot(store: Store) -> None:
     store.command(TALKER, "h1", "n", "help", "用法")
     ask(store, "m2")
     take(store)
-    keys = [key.decode() for key in store.client.scan_iter()]
-    assert {key.split(":")[3] for key in keys} == {"meta", "turns", "queue", "lease", "state", "open", "job"}
-    assert all(key.startswith("plm:{wechat:oUser1}:") for key in keys)
+    keys = {key.decode() for key in store.client.scan_iter()}
     assert all(store.client.pttl(key) > 0 for key in keys)
+    keys -= {"plm:index"}
+    parts = {"meta", "turns", "queue", "lease", "state", "open", "jobs", "job"}
+    assert {key.split(":")[3] for key in keys} == parts
+    assert all(key.startswith("plm:{wechat:oUser1}:") for key in keys)
+
+
+def test_nothing_is_left_of_what_was_forgotten(store: Store) -> None:
+    answer(store, "m1", "甲乙")
+    store.reply(TALKER, "m1", "m1", 0, 3, "甲", True)
+    store.more(TALKER, "c1", "n")
+    store.command(TALKER, "h1", "n", "help", "用法")
+    ask(store, "m2")
+    work = take(store)
+    store.ask(OTHER, "m1", "n", "别人")
+    other = store.take(OTHER, "me")
+    assert isinstance(other, Work)
+    assert store.finish(OTHER, other, "答", "end", "p", b"s")
+    others = sorted(key for key in store.client.scan_iter() if b"oUser1" not in key)
+    store.forget(TALKER)
+    # Whoever was still at it writes nothing any more.
+    assert store.progress(TALKER, work.token, work.id, "迟") == 0
+    assert not store.finish(TALKER, work, "迟", "end", "p", b"s")
+    assert store.reply(TALKER, "m2", "m2", 0, 3, "迟", True) == "迟"
+    assert store.more(OTHER, "c", "n").source == "m1"
+    left = sorted(key for key in store.client.scan_iter() if b"oUser1" not in key)
+    assert set(left) >= set(others)
+    assert [key for key in store.client.scan_iter() if b"oUser1" in key] == []
+    assert store.client.zrange("plm:index", 0, -1) == [OTHER.id.encode()]
+
+
+def test_an_answer_from_before_does_not_enter_the_conversation_begun_again(store: Store) -> None:
+    ask(store, "m1")
+    old = take(store)
+    store.forget(TALKER)
+    ask(store, "m2")
+    new = take(store)
+    assert old.token.rpartition(":")[2] < new.token.rpartition(":")[2]
+    assert not store.finish(TALKER, old, "旧", "end", "p", b"s")
+    assert store.finish(TALKER, new, "新", "end", "p", b"s")
+    assert [turn["content"] for turn in store.turns(TALKER)][-1] == "新"
+
+
+def test_a_retry_of_forget_forgets_nothing_that_came_after(store: Store) -> None:
+    answer(store, "m1", "甲")
+    assert store.forget(TALKER, "f1", "n", "忘了").reply == "忘了"
+    answer(store, "m2", "乙")
+    again = store.forget(TALKER, "f1", "n2", "忘了")
+    assert (again.reply, again.attempts) == ("忘了", 2)
+    assert [turn["content"] for turn in store.turns(TALKER)][-1] == "乙"
+    assert 0 < store.client.pttl(TALKER.base + "job:f1") <= 60_000
 
 
 def test_nothing_is_kept_longer_than_was_said(server: EmbeddedStore, store: Store) -> None:
