@@ -18,7 +18,7 @@ NATIVE := $(shell find engine/src cpu_vnni 2>/dev/null)
 SETTINGS := pyproject.toml setup.py $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve chat test lint bench bench-train bench-likelihood tcm clean
+.PHONY: help build serve chat test lint bench bench-train bench-architectures bench-likelihood tcm clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -50,6 +50,14 @@ bench-train: build $(VENV)/.bench  ## speed of training beside PyTorch (CORPORA=
 	@[ -f "$(BOOKS).train.txt.xz" ] || { echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
 	@$(BIN)/python -m tests.bench.bench_train --data $(BOOKS).train.txt.xz --valid $(BOOKS).valid.txt.xz \
 		--control-minutes $(CONTROL_MINUTES) $(ARGS)
+
+# Every candidate gets so much CPU time, then so many bytes; a bench cut short goes on where it was.
+SECONDS_EACH ?= 120
+BYTES_EACH ?= 2000000
+bench-architectures: build $(VENV)/.test  ## candidate architectures side by side (CORPORA=folder)
+	@[ -f "$(BOOKS).train.txt.xz" ] || { echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
+	@$(BIN)/python -m tests.bench.bench_architectures --corpora $(CORPORA) \
+		--seconds $(SECONDS_EACH) --bytes $(BYTES_EACH) $(ARGS)
 
 bench-likelihood: build  ## how well MODEL chooses, fills and judges (CORPORA=folder)
 	@[ -f "$(CORPORA)/tcm-exam.dev.jsonl" ] || \

@@ -35,7 +35,9 @@ _OPTIONS = {
     "heads": (1, 64),
     "head_size": (16, 256),
     "window": (2, 4096),
+    "repeats": (1, 8),
 }
+_MIXERS = "radw"
 _LARGEST = 16384  # keeps every int8 dot product far inside an int32
 
 
@@ -59,10 +61,13 @@ class ModelConfig:
     embedding: int = 0  # width of those tables, if not the trunk's
     prefixes: int = 0  # rows of the head's table of hashed prefixes
     views: int = 1  # bases of the head, by the number of pending bytes
-    mixers: str = "r"  # a letter a layer, repeated: r gated recurrence, a windowed attention
+    # A letter a layer, repeated: r gated recurrence, a windowed attention; to train only, as references and
+    # candidates: d gated delta rule, w the layer of wyGPT (with its own embedding and head).
+    mixers: str = "r"
     heads: int = 4
     head_size: int = 32
-    window: int = 64  # characters that attention sees
+    window: int = 64  # patches that attention sees
+    repeats: int = 1  # how often each layer runs, with the same weights
     skip: int = 0  # 1: the head sees the embeddings too
 
     encoding: ClassVar[str] = "utf-8"
@@ -75,8 +80,8 @@ class ModelConfig:
                 raise ValueError(f"{name} must be a whole number from 1 to {_LARGEST}, not {value!r}")
             if name not in _COUNTS and value % 16:
                 raise ValueError(f"{name} must be a multiple of 16, not {value}")
-        if not self.mixers or set(self.mixers) - set("ra"):
-            raise ValueError(f"mixers must be made of the letters r and a, not {self.mixers!r}")
+        if not self.mixers or set(self.mixers) - set(_MIXERS):
+            raise ValueError(f"mixers must be made of the letters {_MIXERS}, not {self.mixers!r}")
         if self.patch not in PATCHES:
             raise ValueError(f"patch must be one of {', '.join(PATCHES)}, not {self.patch!r}")
         for name, (least, most) in _OPTIONS.items():
@@ -85,6 +90,10 @@ class ModelConfig:
                 raise ValueError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
         if self.embedding % 16:
             raise ValueError(f"embedding must be a multiple of 16, not {self.embedding}")
+        if "d" in self.mixers and self.head_size > 64:
+            raise ValueError(f"head_size of the delta rule must be at most 64, not {self.head_size}")
+        if "w" in self.mixers and (self.mixers != "w" or self.patch != "byte" or self.width % self.heads):
+            raise ValueError('the layer w needs mixers = "w", patch = "byte" and a width that heads divides')
 
     @classmethod
     def from_dict(cls, config: Mapping[str, object]) -> ModelConfig:
@@ -112,8 +121,10 @@ class ModelConfig:
     @cached_property
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Name to shape, (out, in) for matrices, in the order of the forward pass."""
-        D, R, F, E = self.width, self.state, self.hidden, self.embedding or self.width
-        H, Fh, d = self.head_width, self.head_hidden, self.head_size
+        if self.mixers == "w":
+            return self._wygpt
+        D, F, E = self.width, self.hidden, self.embedding or self.width
+        H, Fh = self.head_width, self.head_hidden
         shapes: dict[str, tuple[int, ...]] = {
             "lead_embedding": (BYTES, E),
             "char_embedding": (self.characters, E),
@@ -125,21 +136,8 @@ class ModelConfig:
             shapes["input"] = (D, E)
         for layer in range(self.layers):
             swiglu = f"layers.{layer}.swiglu"
-            if self.mixers[layer % len(self.mixers)] == "a":
-                mixer, inner, rows = f"layers.{layer}.attention", self.heads * d, (self.heads + 2) * d
-                bias: tuple[int, ...] = (self.heads, self.window)
-            else:
-                mixer, inner, rows, bias = f"layers.{layer}.recurrence", R, 3 * R, (R,)
-            shapes |= {
-                f"{mixer}.norm": (D,),
-                f"{mixer}.conv": (D, CONV),
-                f"{mixer}.in": (rows, D),
-                f"{mixer}.bias": bias,
-                f"{mixer}.out": (D, inner),
-                f"{swiglu}.norm": (D,),
-                f"{swiglu}.up": (2 * F, D),
-                f"{swiglu}.down": (D, F),
-            }
+            shapes |= self._mixer(layer)
+            shapes |= {f"{swiglu}.norm": (D,), f"{swiglu}.up": (2 * F, D), f"{swiglu}.down": (D, F)}
         shapes |= {"norm": (D,), "head.base": (self.views * H, D)}
         if self.skip:
             shapes["head.skip"] = (self.views * H, E)
@@ -151,6 +149,34 @@ class ModelConfig:
             head = f"head.layers.{layer}"
             shapes |= {f"{head}.norm": (H,), f"{head}.up": (2 * Fh, H), f"{head}.down": (H, Fh)}
         return shapes | {"head.norm": (H,), "head.out": (BYTES, H)}
+
+    def _mixer(self, layer: int) -> dict[str, tuple[int, ...]]:
+        D, inner = self.width, self.heads * self.head_size
+        bias: tuple[int, ...] = (self.heads,)
+        match self.mixers[layer % len(self.mixers)]:
+            case "a":
+                kind, rows, bias = "attention", inner + 2 * self.head_size, (self.heads, self.window)
+            case "d":
+                kind, rows = "delta", 4 * inner
+            case _:
+                kind, rows, inner, bias = "recurrence", 3 * self.state, self.state, (self.state,)
+        name = f"layers.{layer}.{kind}"
+        shapes = {f"{name}.norm": (D,), f"{name}.conv": (D, CONV), f"{name}.in": (rows, D)}
+        if kind == "delta":
+            shapes[f"{name}.rates"] = (2 * self.heads, D)
+        return shapes | {f"{name}.bias": bias, f"{name}.out": (D, inner)}
+
+    @property
+    def _wygpt(self) -> dict[str, tuple[int, ...]]:
+        D = self.width
+        shapes: dict[str, tuple[int, ...]] = {}
+        for layer in range(self.layers):
+            p = f"layers.{layer}."
+            shapes |= {f"{p}first.in": (2 * D, D), f"{p}first.out": (D, D)}
+            shapes |= {f"{p}attention.bias": (self.heads, self.window)}
+            shapes |= {f"{p}attention.in": (4 * D, D), f"{p}attention.out": (D, D)}
+            shapes |= {f"{p}second.in": (2 * D, D), f"{p}second.out": (D, D)}
+        return shapes | {"out": (BYTES, D)}
 
     @property
     def parameters(self) -> int:

@@ -184,6 +184,84 @@ def test_swiglu(isa: str, width: int, rng: np.random.Generator) -> None:
         np.testing.assert_allclose(got, differences(swiglu, inp, dout), atol=1e-7)
 
 
+@pytest.mark.parametrize("width", [1, 2, 16, 33, 48])
+@pytest.mark.parametrize("isa", ISAS)
+def test_bilinear_and_groupnorm(isa: str, width: int, rng: np.random.Generator) -> None:
+    inp, dout = normal(rng, 5, 2 * width), normal(rng, 5, width)
+    np.testing.assert_allclose(
+        ops.bilinear_forward("float64", inp), inp[:, :width] * inp[:, width:], rtol=1e-12
+    )
+    agree(isa, ops.bilinear_forward, inp)
+    agree(isa, ops.bilinear_backward, dout, inp)
+    out, rinv = ops.groupnorm_forward("float64", inp)
+    np.testing.assert_allclose(out, groupnorm(inp), rtol=1e-10, atol=1e-10)
+    agree(isa, ops.groupnorm_forward, inp)
+    agree(isa, ops.groupnorm_backward, np.tile(dout, 2), out, rinv)
+
+
+def groupnorm(inp: np.ndarray) -> np.ndarray:
+    x = inp - inp.mean(-1, keepdims=True)
+    return x / np.sqrt(np.maximum((x**2).sum(-1, keepdims=True), 1e-18) / inp.shape[-1])
+
+
+def test_bilinear_and_groupnorm_backward_by_differences(rng: np.random.Generator) -> None:
+    inp, half, dout = normal(rng, 3, 8), normal(rng, 3, 4), normal(rng, 3, 8)
+    got = ops.bilinear_backward("float64", half, inp)
+    np.testing.assert_allclose(got, differences(lambda x: x[:, :4] * x[:, 4:], inp, half), atol=1e-7)
+    got = ops.groupnorm_backward("float64", dout, *ops.groupnorm_forward("float64", inp))
+    np.testing.assert_allclose(got, differences(groupnorm, inp, dout), atol=1e-7)
+    constant = np.full((1, 8), 3.0)  # held at 1e-18: nothing infinite
+    np.testing.assert_array_equal(ops.groupnorm_forward("float64", constant)[0], np.zeros((1, 8)))
+
+
+def delta(qkvo: np.ndarray, rates: np.ndarray, bias: np.ndarray, s0: np.ndarray) -> np.ndarray:
+    """The gated delta rule as in its paper, S (v, k); the operator keeps S transposed."""
+    B, length, heads, d = *qkvo.shape[:2], len(bias), s0.shape[-1]
+    q, k, v, o = np.moveaxis(qkvo.reshape(B, length, 4, heads, d), 2, 0)
+    q, k = (x / np.sqrt((x**2).sum(-1, keepdims=True) + 1e-6) for x in (q, k))
+    a, b = sigmoid(rates[..., :heads] + bias), sigmoid(rates[..., heads:])
+    S, y = s0.swapaxes(-1, -2), np.zeros((B, length, heads, d))
+    for t in range(length):
+        for n in np.ndindex(B, heads):
+            i = (n[0], t, n[1])
+            kept = S[n] @ (np.eye(d) - b[i] * np.outer(k[i], k[i]))
+            S = S.copy()
+            S[n] = a[i] * kept + b[i] * np.outer(v[i], k[i])
+            y[i] = S[n] @ q[i] * o[i] * sigmoid(o[i])
+    return y.reshape(B, length, heads * d)
+
+
+def delta_arguments(rng: np.random.Generator, length: int, heads: int, d: int) -> tuple[Arrays, np.ndarray]:
+    qkvo, rates = normal(rng, 2, length, 4 * heads * d), normal(rng, 2, length, 2 * heads)
+    return (qkvo, rates, 1 + normal(rng, heads), normal(rng, 2, heads, d, d)), normal(
+        rng, 2, length, heads * d
+    )
+
+
+@pytest.mark.parametrize(("length", "d"), [(1, 16), (15, 5), (16, 32), (17, 1), (33, 16), (40, 48)])
+@pytest.mark.parametrize("isa", ISAS)
+def test_delta(isa: str, length: int, d: int, rng: np.random.Generator) -> None:
+    (qkvo, rates, bias, s0), dy = delta_arguments(rng, length, 3, d)
+    y, states = ops.delta_forward("float64", qkvo, rates, bias, s0)
+    np.testing.assert_allclose(y, delta(qkvo, rates, bias, s0), rtol=1e-8, atol=1e-10)
+    agree(isa, ops.delta_forward, qkvo, rates, bias, s0)
+    agree(isa, ops.delta_backward, dy, states, qkvo, rates, bias)
+
+
+@pytest.mark.parametrize("length", [3, 16, 19])
+def test_delta_backward_by_differences(length: int, rng: np.random.Generator) -> None:
+    (qkvo, rates, bias, s0), dy = delta_arguments(rng, length, 2, 3)
+    _, states = ops.delta_forward("float64", qkvo, rates, bias, s0)
+    got = ops.delta_backward("float64", dy, states, qkvo, rates, bias)
+    wanted = (
+        differences(lambda x: ops.delta_forward("float64", x, rates, bias, s0)[0], qkvo, dy),
+        differences(lambda x: ops.delta_forward("float64", qkvo, x, bias, s0)[0], rates, dy),
+        differences(lambda x: ops.delta_forward("float64", qkvo, rates, x, s0)[0], bias, dy),
+    )
+    for g, w in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(g, w, atol=1e-7)
+
+
 @pytest.mark.parametrize("isa", ISAS)
 def test_embedding(isa: str, rng: np.random.Generator) -> None:
     table, ids, dout = normal(rng, 9, 33), np.array([3, 0, 8, 3, 3]), normal(rng, 5, 33)
@@ -302,6 +380,8 @@ CONFIG = {
 TABLES = {"characters": 300, "bigrams": 50, "trigrams": 40, "embedding": 6, "views": 3, "skip": 1}
 WORDS = {"patch": "word", "longest": 3, "pieces": 60, "prefixes": 30}
 ATTENTION = {"mixers": "ra", "heads": 3, "head_size": 4, "window": 6}
+DELTA = {"mixers": "rd", "heads": 3, "head_size": 4}
+WYGPT = {"mixers": "w", "patch": "byte", "heads": 3, "window": 6}
 CONFIGS = [
     CONFIG,
     CONFIG | TABLES,
@@ -310,6 +390,9 @@ CONFIGS = [
     CONFIG | {"patch": "byte"},
     CONFIG | ATTENTION,
     CONFIG | ATTENTION | {"head_size": 40, "window": 3},
+    CONFIG | DELTA,
+    CONFIG | WYGPT,
+    CONFIG | {"repeats": 3},
 ]
 TEXT = np.frombuffer("脉浮，bad:\N{HERB}".encode() + b"\xe4\xff\x80\xf0\x9f\xfd" + "é".encode(), np.uint8)
 ENGLISH = np.frombuffer(b"It was, as (p < 0.05) showed,\n\n  longer than 12mm\xe4 \xff", np.uint8)
@@ -335,7 +418,7 @@ def test_network_gradient_by_differences(config: dict[str, Any], text: np.ndarra
             assert gradient[i] == pytest.approx((means[0] - means[1]) / 2e-5, abs=1e-8, rel=1e-5), name
 
 
-@pytest.mark.parametrize("window", [2, 3, 5])
+@pytest.mark.parametrize("window", [1, 2, 3, 5])
 @pytest.mark.parametrize("text", [TEXT, ENGLISH], ids=["mixed", "english"])
 @pytest.mark.parametrize("config", CONFIGS)
 def test_windows_carry_the_state(config: dict[str, Any], text: np.ndarray, window: int) -> None:
@@ -343,11 +426,28 @@ def test_windows_carry_the_state(config: dict[str, Any], text: np.ndarray, windo
     whole, _ = ops.network("float64", config, weights, text, 64)
     pieces, _ = ops.network("float64", config, weights, text, window)
     np.testing.assert_allclose(pieces, whole, rtol=1e-10)
+    np.testing.assert_array_equal(ops.losses("float64", config, weights, text, window), pieces)
 
 
 @pytest.mark.parametrize("isa", ISAS)
-def test_network_on_every_instruction_set(isa: str) -> None:
-    weights = ops.initial_weights(CONFIG, 3)
-    want, _ = ops.network("float64", CONFIG, weights.astype(np.float64), TEXT, 64)
-    got, _ = ops.network(isa, CONFIG, weights, TEXT, 64)
-    np.testing.assert_allclose(got, want, rtol=2e-2 if isa == "avx512bf16" else 1e-4)
+@pytest.mark.parametrize("config", [CONFIG, CONFIG | ATTENTION, CONFIG | DELTA, CONFIG | WYGPT])
+def test_network_on_every_instruction_set(isa: str, config: dict[str, Any]) -> None:
+    weights = ops.initial_weights(config, 3)
+    want, _ = ops.network("float64", config, weights.astype(np.float64), TEXT, 64)
+    for window in (1, 64):
+        got, _ = ops.network(isa, config, weights, TEXT, window)
+        np.testing.assert_allclose(got, want, rtol=2e-2 if isa == "avx512bf16" else 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("config", "numbers"),
+    [
+        (CONFIG, 2 * (9 + 2 * 12)),
+        (CONFIG | ATTENTION, 9 + 24 + 5 * 2 * 4 + 24),
+        (CONFIG | DELTA, 9 + 24 + 3 * 4 * 4 + 24),
+        (CONFIG | WYGPT, 2 * 5 * 2 * 12),
+        (CONFIG | {"repeats": 3}, 6 * (9 + 2 * 12)),
+    ],
+)
+def test_size_of_the_carried_state(config: dict[str, Any], numbers: int) -> None:
+    assert ops.state_size(config) == numbers

@@ -66,7 +66,15 @@ def test_the_result_does_not_depend_on_the_number_of_threads(make_run: Callable[
     np.testing.assert_array_equal(weights(runs[0]), weights(runs[2]))
 
 
-@pytest.mark.parametrize("options", [{}, {"patch": "word", "bigrams": 99, "trigrams": 99, "pieces": 99}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"patch": "word", "bigrams": 99, "trigrams": 99, "pieces": 99},
+        {"mixers": "ad", "heads": 2, "head_size": 16, "window": 20, "repeats": 2},
+        {"mixers": "w", "patch": "byte", "heads": 2, "window": 200},
+    ],
+)
 def test_a_resumed_run_equals_an_unbroken_one(make_run: Callable[..., Run], options: dict[str, Any]) -> None:
     config = replace(make_run().config, **options)
     whole = make_run("whole", steps=24, config=config)

@@ -106,6 +106,52 @@ void bind_conv_and_scan(py::module_& m) {
 }
 
 template <class T>
+void bind_candidates(py::module_& m) {
+    using A = const Array<T>&;
+    m.def("groupnorm_forward", [](const std::string& isa, A inp) {
+        auto out = zeros<T>({inp.shape(0), inp.shape(1)}), rinv = zeros<T>({inp.shape(0)});
+        table<T>(isa).groupnorm_forward(out.mutable_data(), rinv.mutable_data(), inp.data(), dim(inp, 0),
+                                        dim(inp, 1));
+        return py::make_tuple(out, rinv);
+    });
+    m.def("groupnorm_backward", [](const std::string& isa, A dout, A out, A rinv) {
+        auto dinp = zeros<T>({out.shape(0), out.shape(1)});
+        table<T>(isa).groupnorm_backward(dinp.mutable_data(), dout.data(), out.data(), rinv.data(),
+                                         dim(out, 0), dim(out, 1));
+        return dinp;
+    });
+    m.def("bilinear_forward", [](const std::string& isa, A inp) {
+        auto out = zeros<T>({inp.shape(0), inp.shape(1) / 2});
+        table<T>(isa).bilinear_forward(out.mutable_data(), inp.data(), dim(out, 0), dim(out, 1));
+        return out;
+    });
+    m.def("bilinear_backward", [](const std::string& isa, A dout, A inp) {
+        auto dinp = zeros<T>({inp.shape(0), inp.shape(1)});
+        table<T>(isa).bilinear_backward(dinp.mutable_data(), dout.data(), inp.data(), dim(dout, 0),
+                                        dim(dout, 1));
+        return dinp;
+    });
+    m.def("delta_forward", [](const std::string& isa, A qkvo, A rates, A bias, A s0) {
+        int length = dim(qkvo, 1), heads = dim(bias, 0), d = dim(s0, 3);
+        auto y = zeros<T>({qkvo.shape(0), length, heads * d});
+        auto states = zeros<T>({qkvo.shape(0), heads, (length + kDeltaChunk - 1) / kDeltaChunk + 1, d, d});
+        table<T>(isa).delta_forward(y.mutable_data(), states.mutable_data(), qkvo.data(), rates.data(),
+                                    bias.data(), s0.data(), dim(qkvo, 0), length, heads, d);
+        return py::make_tuple(y, states);
+    });
+    m.def("delta_backward", [](const std::string& isa, A dy, A states, A qkvo, A rates, A bias) {
+        int length = dim(qkvo, 1), heads = dim(bias, 0), d = dim(states, 4);
+        auto dqkvo = zeros<T>({qkvo.shape(0), length, qkvo.shape(2)});
+        auto drates = zeros<T>({qkvo.shape(0), length, rates.shape(2)}), dbias = zeros<T>({heads});
+        std::vector<T> space(static_cast<size_t>(kDeltaChunk + 2) * d * d);
+        table<T>(isa).delta_backward(dqkvo.mutable_data(), drates.mutable_data(), dbias.mutable_data(),
+                                     dy.data(), states.data(), qkvo.data(), rates.data(), bias.data(),
+                                     space.data(), dim(qkvo, 0), length, heads, d);
+        return py::make_tuple(dqkvo, drates, dbias);
+    });
+}
+
+template <class T>
 void bind_gates_and_loss(py::module_& m) {
     using A = const Array<T>&;
     m.def("swiglu_forward", [](const std::string& isa, A inp) {
@@ -177,30 +223,60 @@ void bind_matmul(py::module_& m) {
     });
 }
 
-// Losses (nats) of every byte of a text that begins as a document, and the gradient of their mean, read in
-// windows.
-template <class T>
-py::tuple network(const std::string& isa, const py::dict& config, const Array<T>& weights, const Bytes& text,
-                  int window) {
-    Config c = config_of(config);
-    Parameters parameters(c);
-    if (static_cast<size_t>(weights.size()) != parameters.size())
-        throw std::invalid_argument("wrong number of weights");
-    Network<T> net(table<T>(isa), c, parameters);
+// Losses (nats) of every byte of a text that begins as a document, read in windows; after each window
+// `then(batch)`.
+template <class T, class F>
+Array<T> losses_of(Network<T>& net, const Config& c, const Array<T>& weights, const Bytes& text, int window,
+                   F&& then) {
     Source source{text.data(), static_cast<size_t>(text.size()), 1.0};
     Lane lane(c);
     lane.begin(0, source.size);
     std::vector<T> losses;
-    auto gradient = zeros<T>({weights.size()});
-    for (Batch batch;;) {
+    // A window may predict nothing: a byte can close two patches, and the first is followed by no other byte.
+    for (Batch batch; lane.position < lane.end || lane.waiting_count > 0;) {
         batch.clear();
         lane.read(source, c, window, false, batch);
-        if (batch.target.empty()) break;
         net.forward(weights.data(), batch, 1, window);
         losses.insert(losses.end(), net.losses().begin(), net.losses().end());
-        net.backward(weights.data(), gradient.mutable_data(), batch, T(1) / static_cast<T>(source.size));
+        then(batch);
     }
-    return py::make_tuple(Array<T>(static_cast<py::ssize_t>(losses.size()), losses.data()), gradient);
+    return Array<T>(static_cast<py::ssize_t>(losses.size()), losses.data());
+}
+
+template <class T>
+void bind_network(py::module_& m) {
+    using A = const Array<T>&;
+    auto sized = [](const Config& c, A weights) {
+        Parameters parameters(c);
+        if (static_cast<size_t>(weights.size()) != parameters.size())
+            throw std::invalid_argument("wrong number of weights");
+        return parameters;
+    };
+    m.def(
+        "network",
+        [sized](const std::string& isa, const py::dict& config, A weights, const Bytes& text, int window) {
+            Config c = config_of(config);
+            Parameters parameters = sized(c, weights);
+            Network<T> net(table<T>(isa), c, parameters);
+            auto gradient = zeros<T>({weights.size()});
+            auto losses = losses_of(net, c, weights, text, window, [&](const Batch& batch) {
+                net.backward(weights.data(), gradient.mutable_data(), batch,
+                             T(1) / static_cast<T>(text.size()));
+            });
+            return py::make_tuple(losses, gradient);
+        },
+        py::arg("isa"), py::arg("config"), py::arg("weights").noconvert(), py::arg("text"), py::arg("window"),
+        "Losses (nats) of every byte of a text, and the gradient of their mean.");
+    m.def(
+        "losses",
+        [sized](const std::string& isa, const py::dict& config, A weights, const Bytes& text, int window) {
+            Config c = config_of(config);
+            Parameters parameters = sized(c, weights);
+            Network<T> net(table<T>(isa), c, parameters);
+            return losses_of(net, c, weights, text, window, [](const Batch&) {});
+        },
+        py::arg("isa"), py::arg("config"), py::arg("weights").noconvert(), py::arg("text"), py::arg("window"),
+        "The losses alone: with a window of 1, the work of writing the text a patch at a time.");
 }
 
 template <class T>
@@ -208,10 +284,10 @@ void bind_all(py::module_& m) {
     bind_norm_and_embedding<T>(m);
     bind_conv_and_scan<T>(m);
     bind_gates_and_loss<T>(m);
+    bind_candidates<T>(m);
     bind_muon<T>(m);
     bind_matmul<T>(m);
-    m.def("network", network<T>, py::arg("isa"), py::arg("config"), py::arg("weights").noconvert(),
-          py::arg("text"), py::arg("window"));
+    bind_network<T>(m);
 }
 
 }  // namespace
@@ -230,6 +306,7 @@ Config config_of(const py::dict& d) {
     take("trigrams", c.trigrams), take("pieces", c.pieces), take("embedding", c.embedding);
     take("prefixes", c.prefixes), take("views", c.views), take("skip", c.skip);
     take("heads", c.heads), take("head_size", c.head_size), take("window", c.window);
+    take("repeats", c.repeats);
     if (d.contains("mixers")) c.mixers = d["mixers"].cast<std::string>();
     std::string patch = d.contains("patch") ? d["patch"].cast<std::string>() : "character";
     if (patch == "word") c.patch = PatchRule::kWord;
@@ -256,6 +333,17 @@ void bind_ops(py::module_& m) {
             return all;
         },
         "(name, shape, offset) of every tensor in the flat array of weights.");
+    m.def(
+        "state_size",
+        [](const py::dict& config) {
+            Config c = config_of(config);
+            Parameters parameters(c);
+            Network<float> net(select_ops("portable"), c, parameters);
+            size_t numbers = 0;
+            for (const Carried<float>& part : net.carried()) numbers += static_cast<size_t>(part.per_lane);
+            return numbers;
+        },
+        "How many numbers one text carries from window to window.");
     m.def("initial_weights", [](const py::dict& config, uint64_t seed) {
         Parameters parameters(config_of(config));
         Array<float> w(static_cast<py::ssize_t>(parameters.size()));

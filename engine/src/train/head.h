@@ -11,15 +11,11 @@ template <class T>
 class Head {
   public:
     Head(const Ops<T>& ops, const Config& config, const Parameters& parameters)
-        : ops_(ops), c_(config), p_(parameters) {
-        for (int i = 0; i < c_.head_layers; ++i) {
-            layers_.emplace_back(new Swiglu<T>(ops, c_.head_width, c_.head_hidden, parameters,
-                                               "head.layers." + std::to_string(i) + "."));
-        }
-    }
+        : Head(ops, config, parameters, config.head_layers) {}
+    virtual ~Head() = default;
 
     // x (M, width): the trunk's output; embedded (M, embedding width): its input.
-    void forward(const T* w, const T* x, const T* embedded, const Batch& batch) {
+    virtual void forward(const T* w, const T* x, const T* embedded, const Batch& batch) {
         int M = static_cast<int>(batch.lead.size()), N = static_cast<int>(batch.target.size());
         int D = c_.width, H = c_.head_width, V = c_.views * H;
         size_t rows = static_cast<size_t>(M), bytes = static_cast<size_t>(N);
@@ -47,8 +43,8 @@ class Head {
     }
 
     // Adds the gradient of scale * (sum of losses) to g and, at x, to dx.
-    void backward(const T* w, T* g, T* dx, const T* x, const T* embedded, const Batch& batch, T scale,
-                  Workspace<T>& space) {
+    virtual void backward(const T* w, T* g, T* dx, const T* x, const T* embedded, const Batch& batch, T scale,
+                          Workspace<T>& space) {
         int M = static_cast<int>(batch.lead.size()), N = static_cast<int>(batch.target.size());
         int D = c_.width, H = c_.head_width, V = c_.views * H, E = c_.embedding_width();
         T* dlogits = logits_.data();
@@ -83,6 +79,16 @@ class Head {
     // The gradient that the embeddings get from the head, or nullptr.
     const T* dembedded() const { return c_.skip ? dembedded_.data() : nullptr; }
 
+  protected:
+    Head(const Ops<T>& ops, const Config& config, const Parameters& parameters, int layers)
+        : ops_(ops), c_(config), p_(parameters) {
+        for (int i = 0; i < layers; ++i) {
+            layers_.emplace_back(new Swiglu<T>(ops, c_.head_width, c_.head_hidden, parameters,
+                                               "head.layers." + std::to_string(i) + "."));
+        }
+    }
+    std::vector<T> losses_;
+
   private:
     template <class F>
     void each_table(const Batch& batch, F&& f) {
@@ -97,7 +103,7 @@ class Head {
     Config c_;
     const Parameters& p_;
     std::vector<std::unique_ptr<Block<T>>> layers_;
-    std::vector<T> top_, top_rinv_, base_, z_, zn_, z_rinv_, logits_, losses_, dz_, dbase_, dembedded_;
+    std::vector<T> top_, top_rinv_, base_, z_, zn_, z_rinv_, logits_, dz_, dbase_, dembedded_;
 };
 
 }  // namespace plm

@@ -11,9 +11,10 @@ class Input {
   public:
     Input(const Ops<T>& ops, const Config& config, const Parameters& parameters)
         : ops_(ops), c_(config), p_(parameters) {}
+    virtual ~Input() = default;
 
     // Returns (M, width).
-    const T* forward(const T* w, const Batch& batch) {
+    virtual const T* forward(const T* w, const Batch& batch) {
         int M = static_cast<int>(batch.lead.size()), E = c_.embedding_width();
         embedded_.resize(static_cast<size_t>(M) * E);
         ops_.embedding_forward(embedded_.data(), w + p_.offset("lead_embedding"), batch.lead.data(), M, E,
@@ -33,7 +34,7 @@ class Input {
     }
 
     // dout (M, width); dembedded (M, embedding width) is what already came from elsewhere, or nullptr.
-    void backward(const T* w, T* g, const T* dout, const T* dembedded, const Batch& batch) {
+    virtual void backward(const T* w, T* g, const T* dout, const T* dembedded, const Batch& batch) {
         int M = static_cast<int>(batch.lead.size()), E = c_.embedding_width();
         size_t n = static_cast<size_t>(M) * E;
         dembedded_.assign(n, T(0));
@@ -55,7 +56,7 @@ class Input {
         }
     }
 
-    const T* output() const { return c_.embedding ? out_.data() : embedded_.data(); }
+    virtual const T* output() const { return c_.embedding ? out_.data() : embedded_.data(); }
     const T* embedded() const { return embedded_.data(); }
 
   private:

@@ -5,10 +5,11 @@
 #include <numeric>
 
 #include "blocks/attention.h"
+#include "blocks/delta.h"
 #include "blocks/recurrence.h"
 #include "blocks/swiglu.h"
-#include "head.h"
-#include "input.h"
+#include "blocks/wygpt.h"
+#include "wygpt_ends.h"
 
 namespace plm {
 
@@ -16,29 +17,24 @@ template <class T>
 class Network {
   public:
     Network(const Ops<T>& ops, const Config& config, const Parameters& parameters)
-        : input_(ops, config, parameters),
-          head_(ops, config, parameters),
+        : input_(config.wygpt() ? new WygptInput<T>(ops, config, parameters)
+                                : new Input<T>(ops, config, parameters)),
+          head_(config.wygpt() ? new WygptHead<T>(ops, config, parameters)
+                               : new Head<T>(ops, config, parameters)),
           width_(static_cast<size_t>(config.width)) {
         for (int l = 0; l < config.layers; ++l) {
-            std::string layer = "layers." + std::to_string(l) + ".";
-            if (config.attends(l)) {
-                trunk_.emplace_back(new Attention<T>(ops, config, parameters, layer + "attention."));
-            } else {
-                trunk_.emplace_back(new Recurrence<T>(ops, config, parameters, layer + "recurrence."));
-            }
-            trunk_.emplace_back(
-                new Swiglu<T>(ops, config.width, config.hidden, parameters, layer + "swiglu."));
+            for (int i = 0; i < config.repeats; ++i) add_layer(ops, config, parameters, l);
         }
     }
 
     // Runs the batch; returns the sum of the bytes' losses in nats. losses() has them one by one.
     double forward(const T* w, const Batch& batch, int lanes, int length) {
-        const T* x = input_.forward(w, batch);
+        const T* x = input_->forward(w, batch);
         for (auto& block : trunk_) {
             block->forward(w, x, lanes, length);
             x = block->output();
         }
-        head_.forward(w, x, input_.embedded(), batch);
+        head_->forward(w, x, input_->embedded(), batch);
         return std::accumulate(losses().begin(), losses().end(), 0.0);
     }
 
@@ -46,15 +42,15 @@ class Network {
     void backward(const T* w, T* g, const Batch& batch, T scale) {
         const T* top = trunk_.back()->output();
         dstream_.assign(batch.lead.size() * width_, T(0));
-        head_.backward(w, g, dstream_.data(), top, input_.embedded(), batch, scale, space_);
+        head_->backward(w, g, dstream_.data(), top, input_->embedded(), batch, scale, space_);
         for (size_t i = trunk_.size(); i-- > 0;) {
-            const T* inp = i > 0 ? trunk_[i - 1]->output() : input_.output();
+            const T* inp = i > 0 ? trunk_[i - 1]->output() : input_->output();
             trunk_[i]->backward(w, g, dstream_.data(), inp, space_);
         }
-        input_.backward(w, g, dstream_.data(), head_.dembedded(), batch);
+        input_->backward(w, g, dstream_.data(), head_->dembedded(), batch);
     }
 
-    const std::vector<T>& losses() const { return head_.losses(); }
+    const std::vector<T>& losses() const { return head_->losses(); }
     std::vector<Carried<T>> carried() {
         std::vector<Carried<T>> all;
         for (auto& block : trunk_)
@@ -66,8 +62,28 @@ class Network {
     }
 
   private:
-    Input<T> input_;
-    Head<T> head_;
+    void add_layer(const Ops<T>& ops, const Config& c, const Parameters& parameters, int l) {
+        std::string layer = "layers." + std::to_string(l) + ".";
+        switch (c.mixer(l)) {
+            case 'w':
+                trunk_.emplace_back(new WygptUnit<T>(ops, c, parameters, layer + "first."));
+                trunk_.emplace_back(new WygptAttention<T>(ops, c, parameters, layer + "attention."));
+                trunk_.emplace_back(new WygptUnit<T>(ops, c, parameters, layer + "second."));
+                return;
+            case 'a':
+                trunk_.emplace_back(new Attention<T>(ops, c, parameters, layer + "attention."));
+                break;
+            case 'd':
+                trunk_.emplace_back(new Delta<T>(ops, c, parameters, layer + "delta."));
+                break;
+            default:
+                trunk_.emplace_back(new Recurrence<T>(ops, c, parameters, layer + "recurrence."));
+        }
+        trunk_.emplace_back(new Swiglu<T>(ops, c.width, c.hidden, parameters, layer + "swiglu."));
+    }
+
+    std::unique_ptr<Input<T>> input_;
+    std::unique_ptr<Head<T>> head_;
     size_t width_;
     std::vector<std::unique_ptr<Block<T>>> trunk_;
     std::vector<T> dstream_;

@@ -6,6 +6,9 @@
 
 namespace plm {
 
+constexpr int kDeltaChunk = 16;    // steps of the delta rule from one kept state to the next
+constexpr int kDeltaLargest = 64;  // its largest head size
+
 template <class T>
 struct Ops {
     const char* name;
@@ -25,8 +28,16 @@ struct Ops {
                               int length, int heads, int d, int W);
     void (*attention_backward)(T* dqkv, T* dbias, const T* dy, const T* p, const T* qkv, const T* past,
                                T* space, int B, int length, int heads, int d, int W);
+    void (*delta_forward)(T* y, T* states, const T* qkvo, const T* rates, const T* bias, const T* s0, int B,
+                          int length, int heads, int d);
+    void (*delta_backward)(T* dqkvo, T* drates, T* dbias, const T* dy, const T* states, const T* qkvo,
+                           const T* rates, const T* bias, T* space, int B, int length, int heads, int d);
     void (*swiglu_forward)(T* out, const T* inp, int M, int F);
     void (*swiglu_backward)(T* dinp, const T* dout, const T* inp, int M, int F);
+    void (*bilinear_forward)(T* out, const T* inp, int M, int F);
+    void (*bilinear_backward)(T* dinp, const T* dout, const T* inp, int M, int F);
+    void (*groupnorm_forward)(T* out, T* rinv, const T* inp, int groups, int g);
+    void (*groupnorm_backward)(T* dinp, const T* dout, const T* out, const T* rinv, int groups, int g);
     void (*cross_entropy_forward)(T* losses, const T* logits, const unsigned char* targets, int M, int V);
     void (*cross_entropy_backward)(T* dlogits, const T* logits, const unsigned char* targets, T scale, int M,
                                    int V);

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "../splitmix.h"
+#include "ops.h"
 
 namespace plm {
 namespace {
@@ -13,6 +14,12 @@ constexpr int kLargest = 16384;  // of any size in a config, as in engine/config
 float normal(SplitMix64& random) {
     double radius = std::sqrt(-2.0 * std::log(1.0 - random.uniform()));
     return static_cast<float>(radius * std::cos(6.283185307179586 * random.uniform()));
+}
+
+// What each layer adds to the residual stream starts small, so that the sum of all layers does not grow with
+// depth.
+float residual_gain(const Config& c) {
+    return 1.0f / std::sqrt((c.wygpt() ? 3.0f : 2.0f) * static_cast<float>(c.layers * c.repeats));
 }
 
 }  // namespace
@@ -31,9 +38,14 @@ Parameters::Parameters(const Config& c) {
                                         std::to_string(kLargest) + ", not " + std::to_string(value));
         }
     }
-    // What each layer adds to the residual stream starts small, so that the sum of all layers does not grow
-    // with depth.
-    float residual = 1.0f / std::sqrt(2.0f * static_cast<float>(c.layers));
+    if (c.mixers.find('d') != std::string::npos && c.head_size > kDeltaLargest) {
+        throw std::invalid_argument("config: head_size of the delta rule must be at most " +
+                                    std::to_string(kDeltaLargest) + ", not " + std::to_string(c.head_size));
+    }
+    if (c.mixers.find('w') != std::string::npos) {
+        add_wygpt(c);
+        return;
+    }
     const int E = c.embedding_width();
     add("lead_embedding", {256, E}, Start::kNormal, 0.1f, false);
     add("char_embedding", {c.characters, E}, Start::kNormal, 0.1f, false);
@@ -41,24 +53,7 @@ Parameters::Parameters(const Config& c) {
     if (c.trigrams) add("trigram_embedding", {c.trigrams, E}, Start::kNormal, 0.03f, false);
     if (c.pieces) add("piece_embedding", {c.pieces, E}, Start::kNormal, 0.05f, false);
     if (c.embedding) add_matrix("input", c.width, E);
-    for (int l = 0; l < c.layers; ++l) {
-        std::string layer = "layers." + std::to_string(l) + ".";
-        std::string mixer = layer + (c.attends(l) ? "attention." : "recurrence.");
-        add(mixer + "norm", {c.width}, Start::kOnes, 0, false);
-        add(mixer + "conv", {c.width, 3}, Start::kLastTap, 0, false);
-        if (c.attends(l)) {
-            add_matrix(mixer + "in", (c.heads + 2) * c.head_size, c.width, 1.0f, c.heads + 2);
-            add(mixer + "bias", {c.heads, c.window}, Start::kNormal, 0.01f, false);
-            add_matrix(mixer + "out", c.width, c.heads * c.head_size, residual);
-        } else {
-            add_matrix(mixer + "in", 3 * c.state, c.width, 1.0f, 3);
-            add(mixer + "bias", {c.state}, Start::kTimescales, 0, false);
-            add_matrix(mixer + "out", c.width, c.state, residual);
-        }
-        add(layer + "swiglu.norm", {c.width}, Start::kOnes, 0, false);
-        add_matrix(layer + "swiglu.up", 2 * c.hidden, c.width, 1.0f, 2);
-        add_matrix(layer + "swiglu.down", c.width, c.hidden, residual);
-    }
+    for (int l = 0; l < c.layers; ++l) add_layer(c, "layers." + std::to_string(l) + ".", c.mixer(l));
     add("norm", {c.width}, Start::kOnes, 0, false);
     add_matrix("head.base", c.views * c.head_width, c.width, 1.0f, c.views);
     if (c.skip) add_matrix("head.skip", c.views * c.head_width, E, 1.0f, c.views);
@@ -75,6 +70,56 @@ Parameters::Parameters(const Config& c) {
     }
     add("head.norm", {c.head_width}, Start::kOnes, 0, false);
     add_matrix("head.out", 256, c.head_width, 0.5f, 0);
+}
+
+void Parameters::add_layer(const Config& c, const std::string& layer, char mixer) {
+    if (mixer == 'a') {
+        std::string name = layer + "attention.";
+        begin_mixer(c, name);
+        add_matrix(name + "in", (c.heads + 2) * c.head_size, c.width, 1.0f, c.heads + 2);
+        add(name + "bias", {c.heads, c.window}, Start::kNormal, 0.01f, false);
+        add_matrix(name + "out", c.width, c.heads * c.head_size, residual_gain(c));
+    } else if (mixer == 'd') {
+        std::string name = layer + "delta.";
+        begin_mixer(c, name);
+        add_matrix(name + "in", 4 * c.heads * c.head_size, c.width, 1.0f, 4);
+        add_matrix(name + "rates", 2 * c.heads, c.width, 1.0f, 0);
+        add(name + "bias", {c.heads}, Start::kTimescales, 0, false);
+        add_matrix(name + "out", c.width, c.heads * c.head_size, residual_gain(c));
+    } else {
+        std::string name = layer + "recurrence.";
+        begin_mixer(c, name);
+        add_matrix(name + "in", 3 * c.state, c.width, 1.0f, 3);
+        add(name + "bias", {c.state}, Start::kTimescales, 0, false);
+        add_matrix(name + "out", c.width, c.state, residual_gain(c));
+    }
+    add(layer + "swiglu.norm", {c.width}, Start::kOnes, 0, false);
+    add_matrix(layer + "swiglu.up", 2 * c.hidden, c.width, 1.0f, 2);
+    add_matrix(layer + "swiglu.down", c.width, c.hidden, residual_gain(c));
+}
+
+void Parameters::begin_mixer(const Config& c, const std::string& name) {
+    add(name + "norm", {c.width}, Start::kOnes, 0, false);
+    add(name + "conv", {c.width, 3}, Start::kLastTap, 0, false);
+}
+
+// The names are those of an imported model (engine/wygpt.py).
+void Parameters::add_wygpt(const Config& c) {
+    if (!c.wygpt() || c.patch != PatchRule::kByte || c.width % c.heads != 0) {
+        throw std::invalid_argument(
+            "config: the layer w needs mixers = \"w\", patch = \"byte\" and a width that the heads divide");
+    }
+    for (int l = 0; l < c.layers; ++l) {
+        std::string layer = "layers." + std::to_string(l) + ".";
+        add_matrix(layer + "first.in", 2 * c.width, c.width, 1.0f, 2);
+        add_matrix(layer + "first.out", c.width, c.width, residual_gain(c));
+        add(layer + "attention.bias", {c.heads, c.window}, Start::kNormal, 0.01f, false);
+        add_matrix(layer + "attention.in", 4 * c.width, c.width, 1.0f, 4);
+        add_matrix(layer + "attention.out", c.width, c.width, residual_gain(c));
+        add_matrix(layer + "second.in", 2 * c.width, c.width, 1.0f, 2);
+        add_matrix(layer + "second.out", c.width, c.width, residual_gain(c));
+    }
+    add_matrix("out", 256, c.width, 0.5f, 0);
 }
 
 void Parameters::add(const std::string& name, std::vector<int> shape, Start start, float deviation,

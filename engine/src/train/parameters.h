@@ -19,9 +19,13 @@ struct Config {
     int embedding = 0;                          // width of these tables; 0: that of the trunk
     int prefixes = 0;                           // rows of the head's table of open patches
     int views = 1;                              // bases for the head, by bytes already open
-    std::string mixers = "r";  // a letter a layer, repeated: r gated recurrence, a windowed attention
-    int heads = 4, head_size = 32, window = 64;  // of attention
-    bool attends(int layer) const { return mixers[static_cast<size_t>(layer) % mixers.size()] == 'a'; }
+    // A letter a layer, repeated: r gated recurrence, a windowed attention, d gated delta rule, w wyGPT's
+    // whole layer (for all layers or none: it brings ends of its own).
+    std::string mixers = "r";
+    int heads = 4, head_size = 32, window = 64;  // of attention and the delta rule
+    int repeats = 1;                             // how often each layer runs, with the same weights
+    char mixer(int layer) const { return mixers[static_cast<size_t>(layer) % mixers.size()]; }
+    bool wygpt() const { return mixers == "w"; }
     int skip = 0;  // 1: the embeddings go into the head too
     int embedding_width() const { return embedding ? embedding : width; }
 };
@@ -51,6 +55,9 @@ class Parameters {
     void add(const std::string& name, std::vector<int> shape, Start start, float deviation, bool decays,
              int stacked = 0);
     void add_matrix(const std::string& name, int rows, int columns, float gain = 1.0f, int stacked = 1);
+    void add_wygpt(const Config& config);
+    void add_layer(const Config& config, const std::string& layer, char mixer);
+    void begin_mixer(const Config& config, const std::string& name);
     std::vector<Tensor> tensors_;
     size_t size_ = 0;
 };

@@ -74,7 +74,8 @@ class Attention : public Block<T> {
 
     void keep_ends() {
         int kept = window_ - 1, kv = 2 * d_;
-        end_past_.resize(start_past_.size()), end_history_.resize(start_history_.size());
+        keep_history(end_history_, start_history_, normed_, lanes_, length_, width_);
+        end_past_.resize(start_past_.size());
         for (int b = 0; b < lanes_; ++b) {
             for (int j = 0; j < kept; ++j) {
                 int t = length_ - kept + j;
@@ -83,9 +84,6 @@ class Attention : public Block<T> {
                            : start_past_.data() + (static_cast<size_t>(b) * kept + t + kept) * kv;
                 std::copy_n(from, kv, end_past_.begin() + (static_cast<size_t>(b) * kept + j) * kv);
             }
-            size_t last = static_cast<size_t>(b + 1) * length_;
-            std::copy_n(normed_.begin() + (last - 2) * width_, 2 * width_,
-                        end_history_.begin() + static_cast<size_t>(b) * 2 * width_);
         }
     }
 

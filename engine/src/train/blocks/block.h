@@ -24,6 +24,22 @@ struct Carried {
     int per_lane;
 };
 
+// The last two rows (width) of every lane, from which a convolution goes on in the next window: from before
+// this one (start) where it is shorter.
+template <class T>
+void keep_history(std::vector<T>& end, const std::vector<T>& start, const std::vector<T>& rows, int lanes,
+                  int length, int width) {
+    end.resize(start.size());
+    for (int b = 0; b < lanes; ++b) {
+        for (int i = 0; i < 2; ++i) {
+            int t = length - 2 + i;
+            const T* from = t >= 0 ? rows.data() + (static_cast<size_t>(b) * length + t) * width
+                                   : start.data() + (static_cast<size_t>(b) * 2 + t + 2) * width;
+            std::copy_n(from, width, end.begin() + (static_cast<size_t>(b) * 2 + i) * width);
+        }
+    }
+}
+
 template <class T>
 class Block {
   public:

@@ -67,13 +67,12 @@ class Recurrence : public Block<T> {
     }
 
     void keep_ends() {
-        end_state_.resize(start_state_.size()), end_history_.resize(start_history_.size());
+        keep_history(end_history_, start_history_, normed_, lanes_, length_, width_);
+        end_state_.resize(start_state_.size());
         for (int b = 0; b < lanes_; ++b) {
             size_t last = static_cast<size_t>(b + 1) * length_;
             std::copy_n(s_.begin() + (last - 1) * state_, state_,
                         end_state_.begin() + static_cast<size_t>(b) * state_);
-            std::copy_n(normed_.begin() + (last - 2) * width_, 2 * width_,
-                        end_history_.begin() + static_cast<size_t>(b) * 2 * width_);
         }
     }
 

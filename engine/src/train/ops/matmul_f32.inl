@@ -48,8 +48,29 @@ static const float* pack_panels(const float* b, int N, int steps, bool transpose
     return out;
 }
 
+// A few rows, as when a text is written: packing the weights would cost more than the product.
+static void matmul_forward_few(float* out, const float* inp, const float* weight, int M, int N, int K,
+                               bool accumulate) {
+    for (int m = 0; m < M; ++m) {
+        const float* x = inp + static_cast<size_t>(m) * K;
+        for (int n = 0; n < N; n += 4) {
+            auto row = [&](int i) { return weight + static_cast<size_t>(n + i < N ? n + i : n) * K; };
+            const float *w0 = row(0), *w1 = row(1), *w2 = row(2), *w3 = row(3);
+            float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+            for (int k = 0; k < K; ++k)
+                s0 += x[k] * w0[k], s1 += x[k] * w1[k], s2 += x[k] * w2[k], s3 += x[k] * w3[k];
+            const float sum[4] = {s0, s1, s2, s3};
+            for (int i = 0; i < 4 && n + i < N; ++i) {
+                float* o = out + static_cast<size_t>(m) * N + n + i;
+                *o = accumulate ? *o + sum[i] : sum[i];
+            }
+        }
+    }
+}
+
 static void matmul_forward_tiled(float* out, const float* inp, const float* weight, int M, int N, int K,
                                  bool accumulate) {
+    if (M < 4) return matmul_forward_few(out, inp, weight, M, N, K, accumulate);
     product(out, inp, K, 1, pack_panels(weight, N, K, true), M, N, K, accumulate);
 }
 
