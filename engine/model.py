@@ -46,6 +46,8 @@ class Model:
         file = read_model(find_model(name_or_path))
         try:
             return cls(file, os.environ.get("PLM_ISA", ""), quantize)
+        except ModelFileError:
+            raise
         except ValueError as error:
             raise ValueError(f"PLM_ISA: {error}") from None
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import lzma
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from engine.checkpoint import ModelFileError, write_model
+from engine.model import Model
+from engine.training import load_plan
 from tests.bench import bench_architectures as bench
 
 CANDIDATES = bench.load_candidates()
@@ -45,3 +51,23 @@ def test_what_was_run_is_not_run_again(
     assert (tmp_path / "a.csv").read_text() == first
     bench.main([*arguments[:-4], "--seconds", "1", "--only", "d224"])
     assert len(bench.read_rows(tmp_path / "a.csv")) == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mixers": "rd", "heads": 2, "head_size": 16},
+        {"mixers": "w", "patch": "byte", "heads": 2},
+        {"repeats": 2},
+    ],
+)
+def test_what_is_there_to_be_compared_is_refused_by_inference(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    """In one line that names the file, instead of running it as another architecture."""
+    config, path = replace(load_plan("tiny").model, **options), tmp_path / "m.safetensors"
+    tensors = {name: np.zeros(shape, np.float32) for name, shape in config.tensors.items()}
+    write_model(path, tensors, config, {}, "m", "f32")
+    with pytest.raises(ModelFileError, match=r"m\.safetensors: no inference") as refused:
+        Model.load(path)
+    assert "\n" not in str(refused.value)
