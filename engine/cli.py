@@ -24,6 +24,7 @@ from engine.encoding import ENCODINGS
 from engine.likelihood_commands import choose, fill, judge
 from engine.model import Model
 from engine.sampling import SAMPLERS, Sampler, sampler_by_name
+from engine.scoring import score_answers, valid_figures
 from engine.train_command import train
 from engine.wygpt import read_published
 
@@ -70,16 +71,21 @@ def generate(model: str, prompt: str, max_bytes: int, sampler: Sampler, seed: in
 @main.command()
 @click.argument("model")
 @click.argument("file")
+@click.option(
+    "--answers", is_flag=True, help="Of dialogues (.jsonl), count the answers and their ends alone."
+)
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
 @one_line_errors
-def score(model: str, file: str, as_json: bool) -> None:
+def score(model: str, file: str, answers: bool, as_json: bool) -> None:
     """How likely the text in FILE is, in bits per byte; - reads standard input.
 
     .xz is unpacked; dialogues (.jsonl) are read with their marks.
     """
     loaded = Model.load(model)
     data = sys.stdin.buffer.read() if file == "-" else text_to_score(Path(file))
-    result = loaded.score(data)
+    result = score_answers(loaded, data)[1] if answers else loaded.score(data)
+    if answers and not result.bytes:
+        raise ValueError(f"{file}: has no answers; --answers is for dialogues (.jsonl)")
     if as_json:
         click.echo(json.dumps(result.to_dict()))
         return
@@ -115,7 +121,7 @@ def quantize(model: str, out: str, valid: tuple[Path, ...]) -> None:
     """Write the int8 form of a bf16 or f32 model file; --valid puts its bits per byte into the card."""
     # Loading quantises too, to the same numbers, so they can be measured before there is a file.
     loaded = Model.load(model, quantize=True) if valid else None
-    figures = {f.name: round(loaded.score(text_to_score(f)).bits_per_byte, 4) for f in valid if loaded}
+    figures = {name: bits for f in valid if loaded for name, bits in valid_figures(loaded, f).items()}
     quantize_model(model, out, {"int8_bits_per_byte": figures} if figures else {})
     for name, bits in figures.items():
         click.echo(f"{name}: {bits} bits per byte")

@@ -1,7 +1,7 @@
 """Texts for training: any mix of .txt and .jsonl, plain or .xz, each as one memory-mapped file of bytes.
 
 Documents are framed by the end mark on both sides, so two end marks stand between documents:
-  a text       FF text FF              (in .txt, two or more empty lines part documents)
+  a text       FF text FF              (in .txt, BLANK_LINES or more empty lines part documents)
   a dialogue   FF FD question FE answer FF FD question FE answer FF
 Dialogues are shuffled once, with a fixed seed, because files are often sorted by source.
 """
@@ -25,6 +25,8 @@ from engine.checkpoint import write_atomically
 from engine.marks import ASSISTANT_MARK, END_MARK, USER_MARK
 
 FORMAT = "3"  # of the prepared files: a change makes old ones stale
+BLANK_LINES = 2
+LEAST = 16  # bytes that the trainer's readers need
 MARK_OF_ROLE = {"user": USER_MARK, "assistant": ASSISTANT_MARK}
 
 
@@ -49,18 +51,25 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "personal-lm" / "texts"
 
 
-def load_text(path: str | Path, folder: Path | None = None) -> Text:
-    """Prepare a file (.txt, .jsonl, each also .xz), or find it prepared already. Raises DataError."""
+def load_text(path: str | Path, folder: Path | None = None, blank_lines: int = BLANK_LINES) -> Text:
+    """Prepare a file (.txt, .jsonl, each also .xz), or find it prepared already. Raises DataError.
+
+    `blank_lines`: so many empty lines or more part the documents of a .txt.
+    """
     path = Path(path)
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     sha256 = hashlib.sha256(raw).hexdigest()
-    prepared = (folder or cache_folder()) / f"{sha256[:24]}-{FORMAT}.bytes"
+    cut = "" if blank_lines == BLANK_LINES else f"-{blank_lines}"
+    prepared = (folder or cache_folder()) / f"{sha256[:24]}-{FORMAT}{cut}.bytes"
     if not prepared.exists():
+        framed = prepare(path.name, raw, blank_lines)
+        if len(framed) < LEAST:
+            raise DataError(f"{path.name}: a text to train on needs at least {LEAST} bytes")
         prepared.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(prepared, prepare(path.name, raw))
+        write_atomically(prepared, framed)
     return Text(path.name, sha256, len(raw), np.memmap(prepared, np.uint8, mode="r"))
 
 
@@ -72,11 +81,26 @@ def text_to_score(path: Path) -> bytes:
     return prepare(path.name, packed)[1:] if kind.endswith(".jsonl") else raw
 
 
-def prepare(name: str, raw: bytes) -> bytes:
+def answers_name(name: str) -> str:
+    """The name in cards and records of a file's answers alone."""
+    return f"{name} (answers)"
+
+
+def answers_of(framed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """1 for each byte of an answer and for its end mark, 0 for all else; shape as `framed`."""
+    places = np.arange(1, framed.size + 1)
+    opened = np.maximum.accumulate(np.where(framed == ASSISTANT_MARK[0], places, 0))
+    closed = np.maximum.accumulate(np.where(framed == END_MARK[0], places, 0))
+    answers = np.zeros(framed.size, np.uint8)
+    answers[1:] = opened[:-1] > closed[:-1]
+    return answers
+
+
+def prepare(name: str, raw: bytes, blank_lines: int = BLANK_LINES) -> bytes:
     """The framed documents of a file's bytes; `name` tells its kind."""
     kind, raw = _unpacked(name, raw)
     if kind.endswith(".txt"):
-        documents = list(split_text(name, raw))
+        documents = list(split_text(name, raw, blank_lines))
     elif kind.endswith(".jsonl"):
         documents = [document for document in read_jsonl(name, raw) if document]
         random.Random(20).shuffle(documents)
@@ -96,13 +120,17 @@ def _unpacked(name: str, raw: bytes) -> tuple[str, bytes]:
         raise DataError(f"{name}: not a whole .xz file: {error}") from None
 
 
-def split_text(name: str, raw: bytes) -> Iterator[bytes]:
+def split_text(name: str, raw: bytes, blank_lines: int) -> Iterator[bytes]:
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise DataError(f"{name}: line {line} is not UTF-8") from None
-    for document in re.split(rb"\n{3,}", raw.replace(b"\r\n", b"\n").removeprefix(b"\xef\xbb\xbf")):
+    if (place := raw.find(b"\0")) >= 0:
+        line = raw.count(b"\n", 0, place) + 1
+        raise DataError(f"{name}: line {line} holds a zero byte, as no text does")
+    gap = rb"\n{%d,}" % (blank_lines + 1)
+    for document in re.split(gap, raw.replace(b"\r\n", b"\n").removeprefix(b"\xef\xbb\xbf")):
         if document := document.strip(b"\n"):
             yield document
 

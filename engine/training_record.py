@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 
@@ -19,7 +20,10 @@ class Record:
     losses: list[tuple[float, float]] = field(default_factory=list)
     valid_losses: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     valid: dict[str, float] = field(default_factory=dict)  # over whole files, at the end
+    speeds: list[float] = field(default_factory=list)  # bytes/s between two reports
+    peak_flops: float = 0.0  # what the machine could do at most, all threads together
     texts: list[str] = field(default_factory=list)  # sha256 of each text it was trained on, in order
+    config: dict[str, Any] = field(default_factory=dict)
     before: dict[str, Any] | None = None  # the card of the model that this one started from
 
     def add_step(self, nats: float, count: int, seconds: float) -> None:
@@ -27,8 +31,14 @@ class Record:
         self.bytes_read += count
         self.minutes += seconds / 60
 
-    def add_loss(self, bits: float) -> None:
+    def add_loss(self, bits: float, bytes_per_second: float) -> None:
         self.losses.append((round(self.minutes, 3), round(bits, 4)))
+        self.speeds.append(round(bytes_per_second, 1))
+
+    @property
+    def bytes_per_second(self) -> float:
+        """The median over the reports; of a run too short for one, the mean."""
+        return median(self.speeds) if self.speeds else self.bytes_read / (self.minutes * 60)
 
     def add_valid(self, name: str, bits: float, whole: bool) -> None:
         self.valid_losses.setdefault(name, []).append((round(self.minutes, 3), round(bits, 4)))

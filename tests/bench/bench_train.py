@@ -30,11 +30,11 @@ from torch import nn
 
 from engine import _train
 from engine.data import load_text
-from engine.training import Plan, load_plan
+from engine.recipe import Plan, load_plan
+from engine.roofline import flops_per_byte
 from tests.bench import torch_peers, torch_twin
 from tests.bench.bench_matmul_i8 import commit, device
 
-PEAK = 234e9  # FLOP/s of one core in bf16, as measured for DESIGN: Zen 4
 READY = 16  # batches a peer goes through in turn
 WINDOWS = {"byte GRU": (64, 128), "byte transformer": (16, 256)}  # sequences, bytes: what suits each
 
@@ -171,19 +171,13 @@ def cases_of(plan: Plan, text: NDArray[np.uint8], threads: int) -> list[Case]:
     return cases
 
 
-def flops_per_byte(plan: Plan, text: NDArray[np.uint8]) -> float:
-    """6 for each use of a weight: the trunk's once a character, the head's once a byte."""
+def floor_of(plan: Plan, text: NDArray[np.uint8], cores: int) -> float:
+    """The bytes/s that no program could exceed here: engine/roofline.py."""
     rows = ready_rows(plan, text)
-    characters, count = (sum(batch[name].numel() for batch in rows) for name in ("lead", "target"))
-    shapes = plan.model.tensors
-    per_byte = per_character = 0
-    for name in trainer_of(plan, text, 1).decaying:
-        size = int(np.prod(shapes[name]))
-        if name.startswith("head.") and name != "head.base":
-            per_byte += size
-        else:
-            per_character += size
-    return 6 * (per_byte + per_character * characters / count)
+    patches, count = (sum(batch[name].numel() for batch in rows) for name in ("lead", "target"))
+    trainer = trainer_of(plan, text, cores)
+    flops = flops_per_byte(plan.model, trainer.decaying, patches / count)
+    return float(_train.peak_flops(trainer.isa, cores)) / flops
 
 
 def timed(step: Step, seconds: float) -> tuple[float, float]:
@@ -199,7 +193,7 @@ def measure(options: argparse.Namespace, cores: int) -> list[Result]:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     torch.set_num_threads(cores)
     plan, text = load_plan(options.config), np.asarray(load_text(options.data).bytes)
-    floor = PEAK * cores / flops_per_byte(plan, text)
+    floor = floor_of(plan, text, cores)
     cases = cases_of(plan, text, cores)
     for case in cases:
         print(f"# {cores} core(s): starting {case.model}, {case.form}", file=sys.stderr)

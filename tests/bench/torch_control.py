@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from engine.data import load_text
-from engine.training import Recipe, load_plan
+from engine.recipe import Recipe, load_plan
 from tests.bench import torch_peers, torch_twin
 
 SEQUENCES, LENGTH = 16, 256

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from engine import _train
 from engine.config import ModelConfig
-from engine.training import Recipe
+from engine.recipe import Recipe
 
 Rows = dict[str, Tensor]
 Carried = list[Any]  # one entry a layer, None for an empty state of all lanes

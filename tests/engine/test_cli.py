@@ -66,6 +66,35 @@ def test_score_reads_a_file_and_standard_input(model_path: Path, tmp_path: Path)
     )
 
 
+def test_score_counts_answers_alone(model_path: Path, tmp_path: Path) -> None:
+    turns = [
+        ("user", "何谓阴阳？"),
+        ("assistant", "天地之道。"),
+        ("user", "何谓？"),
+        ("assistant", "万物纲纪。"),
+    ]
+    line = json.dumps({"turns": [{"role": role, "content": text} for role, text in turns]})
+    (tmp_path / "d.jsonl").write_text(line, encoding="utf-8")
+    session, bits, count = Model.load(model_path).session(), 0.0, 0
+    for role, text in turns:
+        data = (b"\xff" if count and role == "user" else b"") + (b"\xfd" if role == "user" else b"\xfe")
+        session.feed(data if role == "assistant" else data + text.encode())
+        if role == "assistant":
+            bits, count = bits + session.score(text), count + len(text.encode()) + 1
+            bits += session.fork().score(b"\xff")
+    figures = json.loads(plm("score", model_path, tmp_path / "d.jsonl", "--answers", "--json").stdout)
+    assert figures["bytes"] == count
+    assert figures["bits_per_byte"] == pytest.approx(bits / count, abs=1e-6)
+    whole = json.loads(plm("score", model_path, tmp_path / "d.jsonl", "--json").stdout)
+    assert whole["bytes"] > count
+    (tmp_path / "a.txt").write_text(TEXT, encoding="utf-8")
+    refuse(plm("score", model_path, tmp_path / "a.txt", "--answers"), 1, "a.txt: has no answers")
+    write_tiny_model(tmp_path / "bf16", dtype="bf16")
+    plm("quantize", tmp_path / "bf16", tmp_path / "int8", "--valid", tmp_path / "d.jsonl")
+    card = Model.load(tmp_path / "int8").info()["card"]["int8_bits_per_byte"]
+    assert set(card) == {"d.jsonl", "d.jsonl (answers)"}
+
+
 def test_score_takes_bytes_that_are_no_text(model_path: Path) -> None:
     assert json.loads(plm("score", model_path, "-", "--json", stdin=b"\xff\xfe\xc0\x80").stdout)["bytes"] == 4
 

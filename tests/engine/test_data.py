@@ -6,15 +6,38 @@ import json
 import lzma
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from engine.data import DataError, load_text, prepare, text_to_score
+from engine.data import DataError, answers_of, load_text, prepare, text_to_score
 
 
 def test_a_text_is_cut_at_two_empty_lines() -> None:
     raw = "上篇\n\n一行\n\n\n下篇\n\n\n\n\n末\n".encode()
     documents = ["上篇\n\n一行", "下篇", "末"]
     assert prepare("a.txt", raw) == b"".join(b"\xff" + d.encode() + b"\xff" for d in documents)
+
+
+def test_one_empty_line_parts_documents_if_told(tmp_path: Path) -> None:
+    raw = "甲篇甲篇\n一行\n\n乙篇乙篇\n\n\n丙篇丙篇".encode()
+    documents = ["甲篇甲篇\n一行", "乙篇乙篇", "丙篇丙篇"]
+    framed = b"".join(b"\xff" + d.encode() + b"\xff" for d in documents)
+    assert prepare("a.txt", raw, blank_lines=1) == framed
+    (tmp_path / "a.txt").write_bytes(raw)
+    by_two, by_one = (load_text(tmp_path / "a.txt", tmp_path / "cache", lines) for lines in (2, 1))
+    assert by_one.bytes.tobytes() == framed  # not what was prepared the other way
+    assert by_two.bytes.tobytes() == prepare("a.txt", raw) != framed
+
+
+@given(st.binary(max_size=60) | st.lists(st.sampled_from(b"ab\xfd\xfe\xff")).map(bytes))
+def test_answers_end_with_their_mark(framed: bytes) -> None:
+    inside, want = False, []
+    for byte in framed:
+        want.append(int(inside))
+        inside = byte == 0xFE or (inside and byte != 0xFF)
+    assert answers_of(np.frombuffer(framed, np.uint8)).tolist() == want
 
 
 def test_windows_line_ends_and_byte_order_mark_are_dropped() -> None:
@@ -37,7 +60,7 @@ def test_documents_are_shuffled_the_same_way_each_time() -> None:
 
 
 def test_xz_gives_the_same(tmp_path: Path) -> None:
-    raw = "黄帝问曰".encode()
+    raw = "黄帝问曰，余闻上古之人".encode()
     (tmp_path / "a.txt.xz").write_bytes(lzma.compress(raw))
     text = load_text(tmp_path / "a.txt.xz", tmp_path / "cache")
     assert text.bytes.tobytes() == b"\xff" + raw + b"\xff"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.training import load_plan
+from engine.recipe import load_plan
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[bench]'")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -11,14 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from engine import _train
 from engine.checkpoint import read_model
-from engine.data import Text, load_text
-from engine.train_command import train
-from engine.training import Budget, Run, TrainingError, load_plan
-from tests.service import ROOT
+from engine.data import Text, answers_of, load_text
+from engine.recipe import TrainingError, load_plan
+from engine.training import Budget, Run
 
 PHRASE = "太阳之为病，脉浮，头项强痛而恶寒。桂枝三两，芍药三两，甘草二两，生姜三两，大枣十二枚。in 12 of 30\n"
 
@@ -96,7 +95,7 @@ def test_a_resumed_run_equals_an_unbroken_one(make_run: Callable[..., Run], opti
 def test_fine_tuning_starts_from_the_model(make_run: Callable[..., Run], text: Text) -> None:
     base = make_run("base", steps=150, valid=[text])
     base.train()
-    tuned = make_run("tuned", steps=2, initial=base.out, valid=[text])
+    tuned = make_run("tuned", steps=2, initial=read_model(base.out), valid=[text])
     assert tuned.trainer.evaluate(np.asarray(text.bytes)) == pytest.approx(
         base.record.valid["a.txt"], rel=0.02
     )
@@ -116,7 +115,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(TrainingError, match="No space left on device; the last checkpoint is whole"):
         run.save_checkpoint()
     monkeypatch.undo()
     assert (run.folder / "state.safetensors").read_bytes() == saved
@@ -145,6 +144,13 @@ def test_a_checkpoint_of_other_sizes_is_refused(make_run: Callable[..., Run], tm
         other.resume()
 
 
+def test_a_checkpoint_of_another_model_is_refused(make_run: Callable[..., Run]) -> None:
+    run = make_run(steps=2)
+    run.train()
+    with pytest.raises(TrainingError, match="a model of other sizes than the config"):
+        make_run(steps=2, config=replace(run.config, layers=3)).resume()
+
+
 def test_a_checkpoint_of_other_texts_is_refused(make_run: Callable[..., Run], tmp_path: Path) -> None:
     run = make_run(steps=2)
     run.train()
@@ -156,6 +162,33 @@ def test_a_checkpoint_of_other_texts_is_refused(make_run: Callable[..., Run], tm
     trainer = make_run(steps=2, texts=[other]).trainer
     with pytest.raises(ValueError, match="made with other texts"):
         trainer.set_state(run.trainer.state())
+
+
+def test_answers_are_evaluated_by_themselves(make_run: Callable[..., Run], tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "何謂陰陽？"}, {"role": "assistant", "content": "天地之道也。"}]
+    (tmp_path / "d.jsonl").write_text(json.dumps({"turns": turns * 3}), encoding="utf-8")
+    dialogue = load_text(tmp_path / "d.jsonl", tmp_path / "cache")
+    recipe = replace(load_plan("tiny").recipe, lanes=1, shards=1)  # one piece, so that all is seen in order
+    run = make_run(steps=2, valid=[dialogue], recipe=recipe)
+    run.train()
+    tensors = run.trainer.tensors()
+    names = [name for name, _, _ in _train.layout(run.config.to_dict())]
+    flat = np.concatenate([tensors[name].ravel() for name in names])
+    data = np.asarray(dialogue.bytes)
+    losses, _ = _train.network("portable", run.config.to_dict(), flat, data, 4096)
+    counted = answers_of(data).astype(bool)
+    assert counted.sum() == 3 * len("天地之道也。".encode() + b"\xff")
+    bits = losses[counted].mean() / np.log(2)
+    assert run.record.valid["d.jsonl (answers)"] == pytest.approx(bits, rel=0.01)
+    assert run.record.valid["d.jsonl"] == pytest.approx(losses.mean() / np.log(2), rel=0.01)
+
+
+def test_the_card_says_how_fast_it_was(make_run: Callable[..., Run]) -> None:
+    run = make_run(steps=3)
+    run.train()
+    (stage,) = read_model(run.out).card["stages"]
+    assert stage["bytes_per_second"] == round(run.record.bytes_read / run.record.minutes / 60)
+    assert 0 < stage["roofline_share"] < 1
 
 
 def test_a_gradient_that_is_not_finite_ends_the_run(make_run: Callable[..., Run]) -> None:
@@ -175,63 +208,3 @@ def test_settings_are_checked() -> None:
             _train.Trainer(config.to_dict(), settings | change)
     with pytest.raises(ValueError, match="unknown instruction set"):
         _train.Trainer(config.to_dict(), settings, "avx9")
-
-
-class TestCommand:
-    def run(self, *arguments: str) -> tuple[int, str]:
-        result = CliRunner().invoke(train, arguments)
-        return result.exit_code, result.output
-
-    @pytest.fixture(autouse=True)
-    def _cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("PLM_DATA_DIR", str(tmp_path))
-        (tmp_path / "a.txt").write_text(PHRASE * 30, encoding="utf-8")
-
-    def test_trains(self, tmp_path: Path) -> None:
-        common = (
-            "--config",
-            "tiny",
-            "--data",
-            str(tmp_path / "a.txt"),
-            "--out",
-            str(tmp_path / "m.safetensors"),
-        )
-        code, output = self.run(*common, "--steps", "3", "--valid", str(tmp_path / "a.txt"))
-        assert code == 0, output
-        assert '"steps": 3' in output
-        assert read_model(tmp_path / "m.safetensors").name == "m"
-        assert self.run(*common, "--steps", "5", "--resume")[0] == 0
-
-    @pytest.mark.parametrize(
-        ("arguments", "code", "message"),
-        [
-            (("--config", "tiny"), 2, "say how long"),
-            (("--config", "nosuch", "--steps", "1"), 1, "no config 'nosuch': name one of tcm, tiny"),
-            (("--config", "tiny", "--steps", "1", "--mix", "1,2"), 1, "--mix needs one share"),
-            (("--config", "tiny", "--steps", "1", "--mix", "x"), 1, "--mix: 'x' is not a list of numbers"),
-        ],
-    )
-    def test_wrong_use(self, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str) -> None:
-        rest = ("--data", str(tmp_path / "a.txt"), "--out", str(tmp_path / "m.safetensors"))
-        got, output = self.run(*arguments, *rest)
-        assert (got, message in output) == (code, True), output
-
-    @pytest.mark.parametrize(
-        ("recipe", "text", "message"),
-        [
-            ("lanes = 10\nshards = 4", PHRASE, "lanes must be a multiple of shards"),
-            ("length = 1", PHRASE, "at least 2 characters"),
-            ("", "short", "at least 16 bytes"),
-        ],
-    )
-    def test_what_the_trainer_refuses_is_one_line(
-        self, tmp_path: Path, recipe: str, text: str, message: str
-    ) -> None:
-        config = tmp_path / "mine.toml"
-        sizes = (ROOT / "engine/configs/tiny.toml").read_text("utf-8").partition("[train]")[0]
-        config.write_text(f"{sizes}[train]\n{recipe}\n", encoding="utf-8")
-        (tmp_path / "a.txt").write_text(text, encoding="utf-8")
-        arguments = ("--config", config, "--data", tmp_path / "a.txt", "--out", tmp_path / "m.safetensors")
-        code, output = self.run(*map(str, arguments), "--steps", "1")
-        assert (code, output.count("\n")) == (1, 1), output
-        assert message in output

@@ -174,6 +174,16 @@ PYBIND11_MODULE(_train, m) {
                 return t.evaluate(source);
             },
             "Bits per byte of a text (uint8 array), read in as many pieces as there are lanes.")
+        .def(
+            "evaluate",
+            [](Trainer& t, const Bytes& text, const Bytes& counted) {
+                Source source = source_of(text, 1.0);
+                if (counted.size() != text.size()) throw std::invalid_argument("one mark for each byte");
+                py::gil_scoped_release release;
+                return t.evaluate(source, counted.data());
+            },
+            py::arg("text"), py::arg("counted"),
+            "The same, and that of the bytes alone whose mark in `counted` (uint8 array) is not 0.")
         .def("tensors", get_tensors, "The weights by name, as float32 copies.")
         .def("set_tensors", set_tensors)
         .def("batches", get_batches,

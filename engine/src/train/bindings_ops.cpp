@@ -324,6 +324,14 @@ void bind_ops(py::module_& m) {
         return names;
     });
     m.def(
+        "peak_flops",
+        [](const std::string& isa, int threads, double seconds) {
+            py::gil_scoped_release release;
+            return peak_flops(select_ops(isa.c_str()), threads, seconds);
+        },
+        py::arg("isa"), py::arg("threads"), py::arg("seconds") = 0.1,
+        "FLOP/s that the matrix products' innermost loop reaches on so many threads together.");
+    m.def(
         "layout",
         [](const py::dict& config) {
             py::list all;

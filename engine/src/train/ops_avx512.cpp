@@ -13,8 +13,12 @@ namespace avx512 {
 //
 #include "ops/matmul_f32.inl"
 
-extern const Ops<float> table = {"avx512", PLM_ELEMENTWISE_OPS(float), matmul_forward_tiled,
-                                 matmul_backward_input_tiled, matmul_backward_weight_tiled};
+extern const Ops<float> table = {"avx512",
+                                 PLM_ELEMENTWISE_OPS(float),
+                                 matmul_forward_tiled,
+                                 matmul_backward_input_tiled,
+                                 matmul_backward_weight_tiled,
+                                 matmul_burst_tiled};
 }  // namespace avx512
 
 const Ops<float> ops_avx512 = avx512::table;

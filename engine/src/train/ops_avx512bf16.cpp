@@ -17,7 +17,7 @@ namespace avx512bf16 {
 #include "ops/ops.inl"
 
 typedef uint32_t Element;
-constexpr int kCols = 32;
+constexpr int kCols = 32, kSummands = 2;
 #include "ops/matmul_tile.inl"
 
 static inline __m512bh as_bf16(__m512i x) {
@@ -177,8 +177,12 @@ static void matmul_backward_weight_bf16(float* dweight, const float* dout, const
     product(dweight, pair_a_transposed(dout, M, N), 1, N, pack_rows(inp, M, K), N, K, (M + 1) / 2, true);
 }
 
-extern const Ops<float> table = {"avx512bf16", PLM_ELEMENTWISE_OPS(float), matmul_forward_bf16,
-                                 matmul_backward_input_bf16, matmul_backward_weight_bf16};
+extern const Ops<float> table = {"avx512bf16",
+                                 PLM_ELEMENTWISE_OPS(float),
+                                 matmul_forward_bf16,
+                                 matmul_backward_input_bf16,
+                                 matmul_backward_weight_bf16,
+                                 matmul_burst_tiled};
 }  // namespace avx512bf16
 
 const Ops<float> ops_avx512bf16 = avx512bf16::table;

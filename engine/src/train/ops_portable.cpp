@@ -5,10 +5,18 @@ namespace plm {
 namespace portable {
 #include "ops/ops.inl"
 
-extern const Ops<float> float_table = {"portable", PLM_ELEMENTWISE_OPS(float), matmul_forward<float>,
-                                       matmul_backward_input<float>, matmul_backward_weight<float>};
-extern const Ops<double> double_table = {"float64", PLM_ELEMENTWISE_OPS(double), matmul_forward<double>,
-                                         matmul_backward_input<double>, matmul_backward_weight<double>};
+extern const Ops<float> float_table = {"portable",
+                                       PLM_ELEMENTWISE_OPS(float),
+                                       matmul_forward<float>,
+                                       matmul_backward_input<float>,
+                                       matmul_backward_weight<float>,
+                                       matmul_burst<float>};
+extern const Ops<double> double_table = {"float64",
+                                         PLM_ELEMENTWISE_OPS(double),
+                                         matmul_forward<double>,
+                                         matmul_backward_input<double>,
+                                         matmul_backward_weight<double>,
+                                         matmul_burst<double>};
 }  // namespace portable
 
 const Ops<float> ops_portable = portable::float_table;

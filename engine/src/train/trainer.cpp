@@ -131,10 +131,14 @@ void Trainer::update(float rate, float clip) {
     });
 }
 
-double Trainer::evaluate(const Source& text) {
+std::pair<double, double> Trainer::evaluate(const Source& text, const uint8_t* counted) {
+    struct Sum {
+        double nats = 0;
+        uint64_t bytes = 0;
+        double bits() const { return bytes ? nats / std::log(2.0) / static_cast<double>(bytes) : 0.0; }
+    };
     int shards = settings_.shards, per_shard = settings_.lanes / shards;
-    std::vector<double> nats(shards);
-    std::vector<uint64_t> bytes(shards);
+    std::vector<Sum> all(shards), marked(shards);
     parallel(shards, [&](int s) {
         Network<float> network(ops_, config_, parameters_);
         std::vector<Lane> readers(per_shard, Lane(config_));
@@ -142,17 +146,27 @@ double Trainer::evaluate(const Source& text) {
             size_t k = static_cast<size_t>(s) * per_shard + i, count = settings_.lanes;
             readers[i].begin(text.size * k / count, text.size * (k + 1) / count);
         }
+        std::vector<uint64_t> places;  // of the bytes whose losses the network gives
         for (Batch batch;;) {
-            batch.clear();
-            for (Lane& reader : readers) reader.read(text, config_, settings_.length, false, batch);
+            batch.clear(), places.clear();
+            for (Lane& reader : readers) {
+                uint64_t from = reader.position;
+                reader.read(text, config_, settings_.length, false, batch);
+                for (; from < reader.position; ++from) places.push_back(from);
+            }
             if (batch.target.empty()) break;
-            nats[s] += network.forward(weights.data(), batch, per_shard, settings_.length);
-            bytes[s] += batch.target.size();
+            all[s].nats += network.forward(weights.data(), batch, per_shard, settings_.length);
+            all[s].bytes += batch.target.size();
+            for (size_t i = 0; counted != nullptr && i < places.size(); ++i) {
+                if (counted[places[i]]) marked[s].nats += network.losses()[i], ++marked[s].bytes;
+            }
         }
     });
-    uint64_t total = std::accumulate(bytes.begin(), bytes.end(), uint64_t{0});
-    return std::accumulate(nats.begin(), nats.end(), 0.0) / std::log(2.0) /
-           static_cast<double>(total ? total : 1);
+    for (int s = 1; s < shards; ++s) {
+        all[0].nats += all[s].nats, all[0].bytes += all[s].bytes;
+        marked[0].nats += marked[s].nats, marked[0].bytes += marked[s].bytes;
+    }
+    return {all[0].bits(), marked[0].bits()};
 }
 
 std::vector<std::vector<float>*> Trainer::carried_parts() {

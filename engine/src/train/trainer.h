@@ -3,6 +3,7 @@
 // number of threads.
 #pragma once
 #include <functional>
+#include <utility>
 
 #include "network.h"
 
@@ -28,7 +29,9 @@ class Trainer {
     Progress step(float rate);
     // Bits per byte over `text`, cut into as many pieces as there are lanes, each read as a document of its
     // own.
-    double evaluate(const Source& text);
+    double evaluate(const Source& text) { return evaluate(text, nullptr).first; }
+    // The same, and beside it that of the bytes with a mark other than 0 in `counted` (one for each byte).
+    std::pair<double, double> evaluate(const Source& text, const uint8_t* counted);
 
     const Parameters& parameters() const { return parameters_; }
     const char* isa() const { return ops_.name; }

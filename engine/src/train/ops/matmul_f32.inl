@@ -3,7 +3,7 @@
 
 typedef float Element;
 typedef float Vector __attribute__((vector_size(PLM_LANES * 4), aligned(4)));
-constexpr int kCols = 2 * PLM_LANES;
+constexpr int kCols = 2 * PLM_LANES, kSummands = 1;
 #include "matmul_tile.inl"
 
 template <int rows>

@@ -1,6 +1,6 @@
 // Matrix products by register tiles. One driver serves every instruction set; the including file defines, in
-// its own namespace, the tile's micro-kernel `tile<rows>(...)` and the constants kRows (most rows of a tile)
-// and kCols.
+// its own namespace, the tile's micro-kernel `tile<rows>(...)`, PLM_TILE_ROWS (most rows of a tile) and the
+// constants kCols and kSummands (numbers in an Element).
 //   C[M,N] (+)= A @ B, A read through two strides, B packed in panels of kCols columns (the last one padded
 //   with zeros).
 
@@ -75,4 +75,16 @@ static void product(float* out, const Element* a, size_t a_row, size_t a_step, c
             }
         }
     }
+}
+
+static double matmul_burst_tiled(int repeats) {
+    constexpr int steps = 128;
+    alignas(64) Element a[PLM_TILE_ROWS * steps] = {}, panel[steps * kCols] = {};
+    alignas(64) float out[PLM_TILE_ROWS * kCols] = {};
+    for (int i = 0; i < repeats; ++i) {
+        tile<PLM_TILE_ROWS>(out, kCols, a, steps, 1, panel, steps, true);
+        // The compiler must take every operand for changed, or it would leave work out.
+        asm volatile("" : : "r"(a), "r"(panel), "r"(out) : "memory");
+    }
+    return 2.0 * kSummands * PLM_TILE_ROWS * kCols * steps * repeats;
 }
