@@ -18,11 +18,11 @@ NATIVE := $(shell find engine/src cpu_vnni 2>/dev/null)
 SETTINGS := pyproject.toml setup.py $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve chat test lint bench bench-train bench-architectures bench-likelihood tcm clean
+.PHONY: help build serve chat test lint bench bench-train bench-architectures bench-finetune bench-likelihood tcm zh pubmed clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 build: $(VENV)/.native  ## make .venv with the program in it
 
@@ -59,6 +59,11 @@ bench-architectures: build $(VENV)/.test  ## candidate architectures side by sid
 	@$(BIN)/python -m tests.bench.bench_architectures --corpora $(CORPORA) \
 		--seconds $(SECONDS_EACH) --bytes $(BYTES_EACH) $(ARGS)
 
+# Reads recipes for so many minutes, with text of the model's own beside them.
+bench-finetune: build  ## what five minutes of fine-tuning do (CORPORA=folder, MODEL, ARGS="--minutes 1")
+	@[ -f "$(CORPORA)/zh.train.txt.xz" ] || { echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
+	@$(BIN)/python -m tests.bench.bench_finetune --corpora $(CORPORA) --model $(MODEL) $(ARGS)
+
 bench-likelihood: build  ## how well MODEL chooses, fills and judges (CORPORA=folder)
 	@[ -f "$(CORPORA)/tcm-exam.dev.jsonl" ] || \
 		{ echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
@@ -81,6 +86,19 @@ tcm: build $(VENV)/.test  ## train the bundled model again (CORPORA=folder, MINU
 	$(BIN)/plm quantize $(WORK)/tcm-bf16.safetensors $(WORK)/tcm.safetensors \
 		--valid $(BOOKS).valid.txt.xz --valid $(DIALOGUE).valid.jsonl.xz
 	@echo "done: copy $(WORK)/tcm.safetensors and tcm-bf16.safetensors to engine/models to ship them"
+
+# The other two read one text each.
+ZH_MINUTES ?= 58
+PUBMED_MINUTES ?= 78
+zh: LENGTH := $(ZH_MINUTES)
+pubmed: LENGTH := $(PUBMED_MINUTES)
+zh pubmed: build $(VENV)/.test  ## train zh or pubmed again (CORPORA=folder, ZH_MINUTES, PUBMED_MINUTES)
+	@[ -f "$(CORPORA)/$@.train.txt.xz" ] || { echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
+	@mkdir -p data/$@
+	$(BIN)/plm train --config $@ --resume --minutes $(LENGTH) --data $(CORPORA)/$@.train.txt.xz \
+		--valid $(CORPORA)/$@.valid.txt.xz --name $@ --out data/$@/$@-bf16.safetensors
+	$(BIN)/plm quantize data/$@/$@-bf16.safetensors data/$@/$@.safetensors --valid $(CORPORA)/$@.valid.txt.xz
+	@echo "done: copy the two models in data/$@ to engine/models to ship them"
 
 clean:  ## remove .venv and what was built
 	rm -rf $(VENV) build *.egg-info

@@ -24,6 +24,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         "threads": run.threads,
         "recipe": asdict(run.recipe),
         "isa": run.trainer.isa,
+        **({} if run.kept is None else {"share_of_change": record.blend}),
         "valid_bits_per_byte": record.valid,
     }
     before = record.before or {}

@@ -139,8 +139,13 @@ def with_rehearsal(
         return {"texts": texts, "weights": weights}
     click.echo(f"{initial.name} writes a text of its own to read beside the new one")
     written = rehearsal_text(Model(initial, os.environ.get("PLM_ISA", "")))
-    scale = (1 - share) / sum(weights)
-    return {"texts": [*texts, written], "weights": [*(weight * scale for weight in weights), share]}
+    scale, cut = (1 - share) / sum(weights), written.bytes.size // 16
+    read = replace(written, bytes=written.bytes[cut:])
+    return {
+        "texts": [*texts, read],
+        "weights": [*(weight * scale for weight in weights), share],
+        "kept": written.bytes[:cut],
+    }
 
 
 def default_place(config_name: str | None, initial: ModelFile | None, first: Path) -> Path:

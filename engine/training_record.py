@@ -22,6 +22,7 @@ class Record:
     valid: dict[str, float] = field(default_factory=dict)  # over whole files, at the end
     speeds: list[float] = field(default_factory=list)  # bytes/s between two reports
     peak_flops: float = 0.0  # what the machine could do at most, all threads together
+    blend: float = 1.0  # of the change from the model that it started from, the share that was taken
     texts: list[str] = field(default_factory=list)  # sha256 of each text it was trained on, in order
     config: dict[str, Any] = field(default_factory=dict)
     before: dict[str, Any] | None = None  # the card of the model that this one started from

@@ -90,6 +90,16 @@ class TestFineTuning:
         assert plm_train("--init", "own", "--data", "a.txt", "--steps", 60).exit_code == 0
         assert Model.load("own-a-bf16.safetensors").score(PHRASE).bits_per_byte < 0.8 * before
 
+    def test_what_would_forget_too_much_is_taken_in_part(self, plm_train: Command) -> None:
+        arguments = ("--init", "own", "--data", "a.txt", "--rehearse", 0.1, "--steps", 40)
+        assert "% of the change, so that own keeps" in plm_train(*arguments, "--rate", 0.05).output
+        (stage,) = read_model("own-a-bf16.safetensors").card["stages"]
+        assert 0 < stage["share_of_change"] < 1
+        (file,) = Path("cache/texts").glob("written-*")
+        kept = file.read_bytes()[: 4096 // 16]
+        old, new = (Model.load(name).score(kept).bits_per_byte for name in ("own", "own-a-bf16.safetensors"))
+        assert old < new < 1.05 * old
+
     @pytest.mark.parametrize(("option", "mix"), [((), [0.5, 0.5]), (("--rehearse", "0.2"), [0.8, 0.2])])
     def test_the_share_of_rehearsal(
         self, plm_train: Command, option: tuple[str, ...], mix: list[float]
