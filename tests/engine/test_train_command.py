@@ -88,7 +88,7 @@ class TestFineTuning:
         """The random weights know nothing, but what they would write is theirs to keep."""
         before = Model.load("own").score(PHRASE).bits_per_byte
         assert plm_train("--init", "own", "--data", "a.txt", "--steps", 60).exit_code == 0
-        assert Model.load("own-a-bf16.safetensors").score(PHRASE).bits_per_byte < 0.8 * before
+        assert Model.load("own-a-bf16.safetensors").score(PHRASE).bits_per_byte < 0.9 * before
 
     def test_what_would_forget_too_much_is_taken_in_part(self, plm_train: Command) -> None:
         arguments = ("--init", "own", "--data", "a.txt", "--rehearse", 0.1, "--steps", 40)
