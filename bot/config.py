@@ -25,6 +25,8 @@ from pydantic_settings import (
 )
 from standardwebhooks.webhooks import Webhook as Signer
 
+from engine import CHAT
+
 DISCLAIMER = (
     "提示：我是一个自己训练的小语言模型，所答可能有误，仅供学习参考，"
     "不能代替医师的诊断和处方；身体不适请及时就医。"
@@ -194,8 +196,10 @@ class Settings(BaseSettings):
     proxies: int = Field(0, ge=0, le=10)  # how many stand in front and say who called
 
     disclaimer: str = Field(DISCLAIMER, max_length=300)  # it shares one WeChat reply with the answer
-    sampler: Literal["top-e", "top-p", "top-k", "min-p", "typical", "greedy", "wygpt"] = "top-e"
-    temperature: float = Field(0.7, gt=0, le=10)
+    sampler: Literal["top-e", "top-p", "top-k", "min-p", "typical", "greedy", "wygpt"] = Field(
+        CHAT.name  # type: ignore[arg-type]  # a method's name is one of these
+    )
+    temperature: float = Field(CHAT.temperature, gt=0, le=10)
     max_bytes: int = Field(1200, ge=16, le=20_000)
     context_bytes: int = Field(6000, ge=500, le=1_000_000)
     keep_days: float = Field(30, ge=0.01, le=3650)  # a message must outlive its retries

@@ -69,7 +69,7 @@ class LocalEngine:
             raise ConfigError(f"PLM_MODEL: {error}") from None
         except ValueError as error:  # names PLM_ISA
             raise ConfigError(str(error)) from None
-        sampler = engine.sampler_by_name(settings.sampler, temperature=settings.temperature)
+        sampler = engine.chat_sampler(settings.sampler, settings.temperature)
         return cls(model, sampler, settings.max_bytes, settings.engine_delay_ms / 1000)
 
     def ready(self) -> str | None:

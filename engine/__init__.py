@@ -7,12 +7,25 @@ from engine.fill import GAP, Filled, Filling
 from engine.judge import Judgement
 from engine.marks import ASSISTANT_MARK, END_MARK, USER_MARK
 from engine.model import Model
-from engine.sampling import Greedy, MinP, Sampler, TopE, TopK, TopP, Typical, Wygpt, sampler_by_name
+from engine.sampling import (
+    CHAT,
+    Greedy,
+    MinP,
+    Sampler,
+    TopE,
+    TopK,
+    TopP,
+    Typical,
+    Wygpt,
+    chat_sampler,
+    sampler_by_name,
+)
 from engine.scoring import Score
 from engine.session import Session, SnapshotError
 
 __all__ = [
     "ASSISTANT_MARK",
+    "CHAT",
     "END_MARK",
     "GAP",
     "USER_MARK",
@@ -33,6 +46,7 @@ __all__ = [
     "TopP",
     "Typical",
     "Wygpt",
+    "chat_sampler",
     "pieces",
     "sampler_by_name",
 ]

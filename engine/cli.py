@@ -23,7 +23,7 @@ from engine.data import text_to_score
 from engine.encoding import ENCODINGS
 from engine.likelihood_commands import choose, fill, judge
 from engine.model import Model
-from engine.sampling import SAMPLERS, Sampler, sampler_by_name
+from engine.sampling import CHAT, SAMPLERS, Sampler, chat_sampler
 from engine.scoring import score_answers, valid_figures
 from engine.train_command import train
 from engine.wygpt import read_published
@@ -41,13 +41,15 @@ for command in (train, choose, fill, judge):
 def sampler_options(command: Callable[..., None]) -> Callable[..., None]:
     """--sampler, --temperature, --seed; the command gets `sampler` and `seed`."""
 
-    @click.option("--sampler", "name", type=click.Choice(list(SAMPLERS)), default="top-e", show_default=True)
-    @click.option("--temperature", type=float, default=0.7, show_default=True)
+    @click.option(
+        "--sampler", "name", type=click.Choice(list(SAMPLERS)), default=CHAT.name, show_default=True
+    )
+    @click.option("--temperature", type=float, default=CHAT.temperature, show_default=True)
     @click.option("--seed", type=int, help="The same seed writes the same text.")
     @wraps(command)
     def wrapper(*args: Any, name: str, temperature: float, **kwargs: Any) -> None:
         try:
-            sampler = sampler_by_name(name, temperature=temperature)
+            sampler = chat_sampler(name, temperature=temperature)
         except ValueError as error:
             raise click.BadParameter(str(error)) from None
         command(*args, sampler=sampler, **kwargs)

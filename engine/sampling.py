@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Callable, Iterable
-from dataclasses import KW_ONLY, dataclass, fields
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import Any, ClassVar
 
 from engine._core import Sampler as NativeSampler
@@ -244,3 +244,13 @@ def _check_whole(value: Any, name: str, lowest: int, highest: int | None) -> Non
     if not whole or value < lowest or (highest is not None and value > highest):
         bound = f"of at least {lowest}" if highest is None else f"from {lowest} to {highest}"
         raise ValueError(f"{name} must be a whole number {bound}, not {value!r}")
+
+
+CHAT: Sampler = TopE(temperature=0.7)  # the default for answers; `make bench-samplers` chooses it
+
+
+def chat_sampler(name: str = CHAT.name, temperature: float = CHAT.temperature) -> Sampler:
+    """CHAT at this temperature, or another method at it; ValueError as from sampler_by_name."""
+    if name == CHAT.name:
+        return replace(CHAT, temperature=temperature)
+    return sampler_by_name(name, temperature=temperature)

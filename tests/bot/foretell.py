@@ -10,12 +10,12 @@ import itertools
 from bot import dialogue
 from bot.config import Settings
 from bot.records import Conversation
-from engine import Model, sampler_by_name
+from engine import Model, chat_sampler
 from tests.wechat_platform import Message, Platform
 
 DEFAULTS: Settings = Settings.model_construct()  # whatever this process's environment says
 MAX_BYTES: int = DEFAULTS.max_bytes
-SAMPLER = sampler_by_name(DEFAULTS.sampler, temperature=DEFAULTS.temperature)
+SAMPLER = chat_sampler(DEFAULTS.sampler, DEFAULTS.temperature)
 
 
 def foretell(

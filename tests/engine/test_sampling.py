@@ -14,7 +14,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from engine._core import Utf8Cutter, allowed_bytes, splitmix64
-from engine.sampling import SAMPLERS, Greedy, MinP, Sampler, TopE, TopK, TopP, Typical, sampler_by_name
+from engine.sampling import (
+    CHAT,
+    SAMPLERS,
+    Greedy,
+    MinP,
+    Sampler,
+    TopE,
+    TopK,
+    TopP,
+    Typical,
+    chat_sampler,
+    sampler_by_name,
+)
 from tests.engine.sampling_reference import (
     WHOLE,
     Logits,
@@ -338,3 +350,11 @@ def test_wrong_names_and_options_are_said_clearly() -> None:
 def test_wrong_options_are_errors(kind: type[Sampler], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         kind(**options)
+
+
+def test_the_chat_sampler_changes_only_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chat_sampler() == CHAT
+    ours = TopE(factor=0.5, temperature=0.6, repetition_penalty=1.2)
+    monkeypatch.setattr("engine.sampling.CHAT", ours)
+    assert chat_sampler("top-e", 0.9) == TopE(factor=0.5, temperature=0.9, repetition_penalty=1.2)
+    assert chat_sampler("top-k", 0.9) == TopK(temperature=0.9)
