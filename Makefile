@@ -18,7 +18,7 @@ NATIVE := $(shell find engine/src cpu_vnni 2>/dev/null)
 SETTINGS := pyproject.toml setup.py $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve chat test lint bench bench-train bench-architectures bench-finetune bench-likelihood tcm zh pubmed clean
+.PHONY: help build serve chat test lint bench bench-train bench-architectures bench-finetune bench-likelihood bench-samplers samples tcm zh pubmed clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -68,6 +68,15 @@ bench-likelihood: build  ## how well MODEL chooses, fills and judges (CORPORA=fo
 	@[ -f "$(CORPORA)/tcm-exam.dev.jsonl" ] || \
 		{ echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
 	@$(BIN)/python -m tests.bench.bench_likelihood --corpora $(CORPORA) --model $(MODEL) $(ARGS)
+
+bench-samplers: build  ## which sampler writes most like people (CORPORA=folder)
+	@[ -f "$(CORPORA)/tcm-dialogue.valid.jsonl.xz" ] || \
+		{ echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
+	@$(BIN)/python -m tests.bench.study_samplers --corpora $(CORPORA) --model $(MODEL) \
+		--csv tests/bench/samplers.csv --markdown engine/SAMPLERS.md $(ARGS)
+
+samples: build  ## what the bundled models write, into engine/SAMPLES.md
+	@$(BIN)/python -m tests.bench.write_samples engine/SAMPLES.md
 
 # The bundled model from its texts: books first, then dialogues with a quarter of books, so that both are kept.
 MINUTES ?= 76
