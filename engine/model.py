@@ -10,7 +10,7 @@ from typing import Any
 from engine import _core
 from engine.checkpoint import AnyConfig, ModelFile, ModelFileError, quantize_rows, read_model
 from engine.choose import Choice, choose_answer
-from engine.config import ARCH, PLAIN_ARCH, is_matrix
+from engine.config import is_matrix
 from engine.encoding import Encoding
 from engine.fill import Filled, fill_text
 from engine.judge import Judgement, judge_statement
@@ -119,10 +119,9 @@ def _network(file: ModelFile, isa: str, quantize: bool) -> _core.Network:
     arch = config.pop("arch")
     if arch == WygptConfig.arch:
         return _core.Network.wygpt(**config, tensors=_native_tensors(file, quantize), isa=isa)
-    if arch != PLAIN_ARCH:
-        raise ModelFileError(f"{file.path}: no inference yet for arch {ARCH!r}")
-    config.pop("conv")
-    return _core.Network(**config, tensors=_native_tensors(file, True), isa=isa)
+    if set(str(config.get("mixers", "r"))) - set("ra") or config.get("repeats", 1) != 1:
+        raise ModelFileError(f"{file.path}: no inference for this architecture; it is there to be compared")
+    return _core.Network(config=config, tensors=_native_tensors(file, True), isa=isa)
 
 
 def _native_tensors(file: ModelFile, quantize: bool) -> dict[str, Any]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from engine.model import Model
 
 _MAGIC = b"PLMS"
-_VERSION = 1
+_VERSION = 2
 # magic, version, number of pending bytes, model hash, pending bytes; then the crc32 of all but itself
 _HEADER = struct.Struct("<4sHBx16s4s")
 _CRC = struct.Struct("<I")

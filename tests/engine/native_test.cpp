@@ -108,21 +108,30 @@ void sample_anything() {
 class RandomModel {
   public:
     explicit RandomModel(const Config& c) : config(c) {
-        rows("lead_embedding", 256, c.width);
-        rows("char_embedding", 4096, c.width);
+        const int E = c.embedding_width();
+        rows("lead_embedding", 256, E);
+        rows("char_embedding", c.characters, E);
+        if (c.bigrams) rows("bigram_embedding", c.bigrams, E);
+        if (c.trigrams) rows("trigram_embedding", c.trigrams, E);
+        if (c.pieces) rows("piece_embedding", c.pieces, E);
+        if (c.embedding) rows("input", c.width, E);
         for (int i = 0; i < c.layers; ++i) {
-            const std::string layer = "layers." + std::to_string(i), recurrence = layer + ".recurrence";
-            floats(recurrence + ".norm", c.width, 2);
-            floats(recurrence + ".conv", 3 * c.width, 1);
-            floats(recurrence + ".bias", c.state, 2);
-            rows(recurrence + ".in", 3 * c.state, c.width);
-            rows(recurrence + ".out", c.width, c.state);
+            const std::string layer = "layers." + std::to_string(i);
+            const std::string mixer = layer + (c.attends(i) ? ".attention" : ".recurrence");
+            const int inner = c.attends(i) ? c.heads * c.head_size : c.state;
+            floats(mixer + ".norm", c.width, 2);
+            floats(mixer + ".conv", 3 * c.width, 1);
+            floats(mixer + ".bias", c.attends(i) ? c.heads * c.window : c.state, 2);
+            rows(mixer + ".in", c.attends(i) ? inner + 2 * c.head_size : 3 * inner, c.width);
+            rows(mixer + ".out", c.width, inner);
             swiglu(layer + ".swiglu", c.width, c.hidden);
         }
         floats("norm", c.width, 2);
-        rows("head.base", c.head_width, c.width);
+        rows("head.base", c.bases(), c.width);
+        if (c.skip) rows("head.skip", c.bases(), E);
         rows("head.prefix_lead", 257, c.head_width);
         rows("head.prefix_pair", 1025, c.head_width);
+        if (c.prefixes) rows("head.prefix", c.prefixes, c.head_width);
         for (int i = 0; i < c.head_layers; ++i)
             swiglu("head.layers." + std::to_string(i), c.head_width, c.head_hidden);
         floats("head.norm", c.head_width, 2);
@@ -165,7 +174,7 @@ class RandomModel {
 // What two runs must agree on, to the last bit.
 struct Trace {
     std::vector<double> bits;
-    std::vector<float> state;
+    std::string state;
     Bytes written;
 
     bool operator==(const Trace& other) const {
@@ -188,20 +197,18 @@ void write(Session& session, Trace& trace) {
 
 void check_restore(const std::shared_ptr<Network>& network, Session& session, Trace& trace) {
     std::string pending;
-    const std::vector<float> saved = session.save(&pending);
+    const std::string saved = session.save(&pending);
     trace.state = saved;
     Session restored(network);
-    check_throws<std::invalid_argument>([&] { restored.restore(saved.data(), saved.size() - 1, pending); },
+    check_throws<std::invalid_argument>([&] { restored.restore(saved.substr(1), pending); },
                                         "a state that is too short");
-    check_throws<std::invalid_argument>([&] { restored.restore(saved.data(), saved.size(), "\xE4\xBD\xA0"); },
+    check_throws<std::invalid_argument>([&] { restored.restore(saved, "\xE4\xBD\xA0"); },
                                         "a whole character that is pending");
-    check_throws<std::invalid_argument>(
-        [&] { restored.restore(saved.data(), saved.size(), "\xE4\xBD\xA0\xE4"); }, "four pending bytes");
-    std::vector<float> broken = saved;
-    broken.back() = NAN;
-    check_throws<std::invalid_argument>([&] { restored.restore(broken.data(), broken.size(), pending); },
-                                        "a state with NaN");
-    restored.restore(saved.data(), saved.size(), pending);
+    check_throws<std::invalid_argument>([&] { restored.restore(saved, "\xE4\xBD\xA0\xE4"); },
+                                        "four pending bytes");
+    const std::string broken(saved.size(), '\xFF');
+    check_throws<std::invalid_argument>([&] { restored.restore(broken, pending); }, "a state of NaN");
+    restored.restore(saved, pending);
     Trace again;
     write(session, trace);
     write(restored, again);
@@ -318,8 +325,18 @@ void read_together(const std::shared_ptr<Network>& network) {
     }
 }
 
+// All options at once, so that every table and ring has its first and last row read.
+Config everything() {
+    Config c{48, 3, 16, 32, 32, 16, 2};
+    c.patch = PatchRule::kWord, c.longest = 5;
+    c.characters = 300, c.bigrams = 100, c.trigrams = 90, c.pieces = 80, c.embedding = 16;
+    c.prefixes = 70, c.views = 3, c.skip = 1;
+    c.mixers = "ra", c.heads = 3, c.head_size = 16, c.window = 32;
+    return c;
+}
+
 const Config kConfigs[] = {
-    {32, 2, 48, 64, 16, 32, 1}, {48, 1, 16, 32, 80, 16, 2}, {16, 0, 16, 16, 16, 16, 0}};
+    {32, 2, 48, 64, 16, 32, 1}, {48, 1, 16, 32, 80, 16, 2}, {16, 0, 16, 16, 16, 16, 0}, everything()};
 
 void run_models() {
     for (const Config& config : kConfigs) {

@@ -80,6 +80,14 @@ def mixed(first: int, second: int) -> int:
     return h ^ h >> 13
 
 
+def bf16(x: Floats) -> Floats:
+    """The nearest numbers that bf16 can hold, ties to even."""
+    bits = np.atleast_1d(np.asarray(x, np.float32)).view(np.uint32)
+    kept = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
+    rounded: Floats = kept.astype(np.uint32).view(np.float32).astype(np.float64).reshape(np.shape(x))
+    return rounded
+
+
 def sigmoid(z: Floats) -> Floats:
     return 1 / (1 + np.exp(-z))
 
@@ -101,21 +109,46 @@ class Reference:
         self.tensors = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
         self.config = config
         self.round_activations = round_activations
-        self.state = np.zeros((config.layers, config.state))
+        mixers = [config.mixers[layer % len(config.mixers)] for layer in range(config.layers)]
+        self.slots = [mixers[:layer].count(mixer) for layer, mixer in enumerate(mixers)]
+        self.attends = [mixer == "a" for mixer in mixers]
+        self.state = np.zeros((mixers.count("r"), config.state))
         self.history = np.zeros((config.layers, 2, config.width))
+        # Keys and values of the characters in the window, oldest first; zeros before the first one.
+        self.seen = np.zeros((mixers.count("a"), 2, config.window, config.head_size))
         self.base = np.zeros(config.views * config.head_width)
         self.before = (0, 0)  # hashes of the last two patches, the last one first
         self.step(b"\xff")
 
-    def floats(self) -> Floats:
-        """The state in the order of a snapshot."""
-        return np.concatenate([self.state.ravel(), self.history.ravel(), self.base])
+    def restore(self, saved: bytes) -> None:
+        """Take the state that inference saved: all but the n-gram hashes, and the base by its inputs."""
+        c, at = self.config, 0
 
-    def set_floats(self, floats: NDArray[np.float32]) -> None:
-        parts = np.split(floats.astype(np.float64), np.cumsum([self.state.size, self.history.size]))
-        self.state = parts[0].reshape(self.state.shape)
-        self.history = parts[1].reshape(self.history.shape)
-        self.base = parts[2]
+        def take(kind: str, shape: tuple[int, ...]) -> Floats:
+            nonlocal at
+            count = int(np.prod(shape))
+            values = np.frombuffer(saved, kind, count, at)
+            at += values.nbytes
+            if kind == "<u2":
+                values = (values.astype(np.uint32) << 16).view(np.float32)
+            return values.astype(np.float64).reshape(shape)
+
+        self.state = take("<f4", self.state.shape)
+        self.history = take("<u2", self.history.shape)
+        rings = [
+            (take("i1", (c.head_size, c.window)), take("i1", (c.window, c.head_size))) for _ in self.seen
+        ]
+        scales = take("<u2", (len(rings), 2, c.window))
+        top = take("i1", (c.width,))
+        embedded = take("i1", (c.embedding or c.width,) if c.skip else (0,))
+        top_scale, embedded_scale = take("<f4", (2,))
+        position = int(np.frombuffer(saved, "<u4", 1, at)[0])
+        for slot, (keys, values) in enumerate(rings):
+            both = np.stack([keys.T, values]) * scales[slot][:, :, None]
+            self.seen[slot] = np.roll(both, -position, axis=1)
+        self.base = self.tensors["head.base"] @ (top * top_scale)
+        if c.skip:
+            self.base = self.base + self.tensors["head.skip"] @ (embedded * embedded_scale)
 
     def matmul(self, name: str, x: Floats) -> Floats:
         if self.round_activations:
@@ -150,20 +183,42 @@ class Reference:
         e = self.embed(patch)
         x = self.matmul("input", e) if self.config.embedding else e
         for layer in range(self.config.layers):
-            name = f"layers.{layer}.recurrence"
+            name = f"layers.{layer}.{'attention' if self.attends[layer] else 'recurrence'}"
             now = rmsnorm(x, t[f"{name}.norm"])
             conv = t[f"{name}.conv"]
             older, newer = self.history[layer]
             u = conv[:, 0] * older + conv[:, 1] * newer + conv[:, 2] * now
-            self.history[layer] = newer, now
-            f, v, o = np.split(self.matmul(f"{name}.in", u), 3)
-            a = sigmoid(f + t[f"{name}.bias"])
-            self.state[layer] = a * self.state[layer] + (1 - a) * v
-            x = x + self.matmul(f"{name}.out", self.state[layer] * silu(o))
+            self.history[layer] = newer, bf16(now) if self.round_activations else now
+            mixer = self.attend if self.attends[layer] else self.recur
+            y = mixer(self.slots[layer], self.matmul(f"{name}.in", u), t[f"{name}.bias"])
+            x = x + self.matmul(f"{name}.out", y)
             x = self.swiglu(x, f"layers.{layer}.swiglu")
         self.base = self.matmul("head.base", rmsnorm(x, t["norm"]))
         if self.config.skip:
             self.base = self.base + self.matmul("head.skip", e)
+
+    def recur(self, slot: int, fvo: Floats, bias: Floats) -> Floats:
+        f, v, o = np.split(fvo, 3)
+        a = sigmoid(f + bias)
+        self.state[slot] = a * self.state[slot] + (1 - a) * v
+        y: Floats = self.state[slot] * silu(o)
+        return y
+
+    def attend(self, slot: int, qkv: Floats, bias: Floats) -> Floats:
+        rows = qkv.reshape(-1, self.config.head_size)
+        self.seen[slot] = np.roll(self.seen[slot], -1, axis=1)
+        self.seen[slot, :, -1] = [self.rounded(row) for row in rows[-2:]]
+        keys, values = self.seen[slot]
+        scores = rows[:-2] @ keys.T / np.sqrt(self.config.head_size) + bias
+        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+        y: Floats = (weights / weights.sum(axis=1, keepdims=True) @ values).ravel()
+        return y
+
+    def rounded(self, x: Floats) -> Floats:
+        if not self.round_activations:
+            return x
+        scale = bf16(np.abs(x).max() / 127)
+        return np.rint(x / scale) * scale
 
     def logits(self, pending: bytes) -> Floats:
         t, c = self.tensors, self.config

@@ -81,11 +81,11 @@ def test_the_native_side_refuses_tensors_that_do_not_fit() -> None:
         "head_width": 16, "head_hidden": 16, "head_layers": 1,
     }  # fmt: skip
     with pytest.raises(KeyError, match="lead_embedding is missing"):
-        _core.Network(**sizes, tensors={})
+        _core.Network(config=sizes, tensors={})
     wrong = (np.zeros((2, 16), np.int8), np.ones(2, np.float32))
     with pytest.raises(ValueError, match="lead_embedding has another size"):
-        _core.Network(**sizes, tensors={"lead_embedding": wrong})
+        _core.Network(config=sizes, tensors={"lead_embedding": wrong})
     with pytest.raises(TypeError, match="lead_embedding has the wrong type"):
-        _core.Network(**sizes, tensors={"lead_embedding": np.zeros((256, 16))})
+        _core.Network(config=sizes, tensors={"lead_embedding": np.zeros((256, 16))})
     with pytest.raises(ValueError, match="multiple of 16"):
-        _core.Network(**sizes | {"width": 24}, tensors={})
+        _core.Network(config=sizes | {"width": 24}, tensors={})

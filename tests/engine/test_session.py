@@ -27,6 +27,7 @@ from engine import (
     Typical,
     _core,
 )
+from engine.model import BUNDLED
 from tests.tiny_model import write_tiny_model
 
 TEXT = "問曰：人參何味？"
@@ -70,9 +71,14 @@ def test_snapshots_are_small_and_do_not_grow(model: Model) -> None:
     session = model.session()
     size = len(session.snapshot())
     session.feed(TEXT * 100)
-    config = model.config
-    floats = config.layers * (config.state + 2 * config.width) + config.head_width
-    assert len(session.snapshot()) == size == 4 * floats + 32
+    assert len(session.snapshot()) == size == len(model.session().snapshot())
+
+
+@pytest.mark.parametrize("name", ["tcm", "zh", "pubmed"])
+def test_a_snapshot_of_a_bundled_model_fits_16_kb(name: str) -> None:
+    if not (BUNDLED / f"{name}.safetensors").exists():
+        pytest.skip(f"{name} is not bundled yet")
+    assert len(Model.load(name).session().snapshot()) < 16_000
 
 
 def test_a_snapshot_of_another_model_is_refused(model: Model, tmp_path: Path) -> None:
@@ -101,8 +107,8 @@ def test_foreign_and_newer_snapshots_are_refused_by_name(model: Model) -> None:
     snapshot = model.session().snapshot()
     with pytest.raises(SnapshotError, match="does not begin with 'PLMS'"):
         model.session(b"GIF89a" + snapshot)
-    with pytest.raises(SnapshotError, match="of version 2, this engine reads 1"):
-        model.session(snapshot[:4] + struct.pack("<H", 2) + snapshot[6:])
+    with pytest.raises(SnapshotError, match="of version 3, this engine reads 2"):
+        model.session(snapshot[:4] + struct.pack("<H", 3) + snapshot[6:])
     with pytest.raises(SnapshotError, match="checksum"):
         model.session(snapshot[:-1] + bytes([snapshot[-1] ^ 1]))
 

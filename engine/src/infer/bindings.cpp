@@ -42,14 +42,44 @@ TensorView view_of(const py::dict& tensors, const std::string& name) {
     return {quantized.data(), scales.data(), size_t(quantized.size()), size_t(scales.size())};
 }
 
-std::shared_ptr<Network> make_network(int width, int layers, int state, int hidden, int head_width,
-                                      int head_hidden, int head_layers, const py::dict& tensors,
-                                      const std::string& isa) {
-    for (const int size : {width, state, hidden, head_width, head_hidden})
+// What engine/config.py has checked; only what would be a memory error is checked again.
+Config config_of(const py::dict& d) {
+    const auto number = [&](const char* name, int otherwise = -1) {
+        const int value = d.contains(name) ? d[name].cast<int>() : otherwise;
+        if (value < 0) throw std::invalid_argument(std::string("config: ") + name + " is missing");
+        return value;
+    };
+    Config c{number("width"),      number("layers"),      number("state"),      number("hidden"),
+             number("head_width"), number("head_hidden"), number("head_layers")};
+    const std::string patch = d.contains("patch") ? d["patch"].cast<std::string>() : "character";
+    c.patch = patch == "word" ? PatchRule::kWord : patch == "byte" ? PatchRule::kByte : PatchRule::kCharacter;
+    if (d.contains("mixers")) c.mixers = d["mixers"].cast<std::string>();
+    for (const auto& [name, value] :
+         std::initializer_list<std::pair<const char*, int*>>{{"longest", &c.longest},
+                                                             {"characters", &c.characters},
+                                                             {"bigrams", &c.bigrams},
+                                                             {"trigrams", &c.trigrams},
+                                                             {"pieces", &c.pieces},
+                                                             {"embedding", &c.embedding},
+                                                             {"prefixes", &c.prefixes},
+                                                             {"views", &c.views},
+                                                             {"skip", &c.skip},
+                                                             {"heads", &c.heads},
+                                                             {"head_size", &c.head_size},
+                                                             {"window", &c.window}})
+        *value = number(name, *value);
+    for (const int size : {c.width, c.state, c.hidden, c.head_width, c.head_hidden, c.head_size, c.window})
         if (size < 16 || size % 16 != 0) throw std::invalid_argument("every width must be a multiple of 16");
-    const Config config{width, layers, state, hidden, head_width, head_hidden, head_layers};
+    if (c.embedding % 16 != 0 || c.views < 1 || c.heads < 1 || c.characters < 256 || c.longest < 1 ||
+        c.longest > kLongestRun || c.mixers.find_first_not_of("ra") != std::string::npos || c.mixers.empty())
+        throw std::invalid_argument("impossible config");
+    return c;
+}
+
+std::shared_ptr<Network> make_network(const py::dict& config, const py::dict& tensors,
+                                      const std::string& isa) {
     return std::make_shared<CharsyncNetwork>(
-        Weights(config, [&](const std::string& name) { return view_of(tensors, name); }, isa));
+        Weights(config_of(config), [&](const std::string& name) { return view_of(tensors, name); }, isa));
 }
 
 std::shared_ptr<Network> make_wygpt(int context, int width, int layers, int heads,
@@ -160,18 +190,12 @@ py::bytes write_bytes(const std::vector<Session*>& sessions, const std::vector<S
 
 py::tuple save(Session& session) {
     std::string pending;
-    const std::vector<float> state = session.save(&pending);
-    return py::make_tuple(
-        py::bytes(reinterpret_cast<const char*>(state.data()), state.size() * sizeof(float)),
-        py::bytes(pending));
+    const std::string state = session.save(&pending);
+    return py::make_tuple(py::bytes(state), py::bytes(pending));
 }
 
 void restore(Session& session, const py::bytes& state, const py::bytes& pending) {
-    const std::string_view view = state;
-    if (view.size() % sizeof(float) != 0) throw std::invalid_argument("the state has another size");
-    std::vector<float> floats(view.size() / sizeof(float));  // a copy, as the bytes may lie at any address
-    std::copy(view.begin(), view.end(), reinterpret_cast<char*>(floats.data()));
-    session.restore(floats.data(), floats.size(), std::string(std::string_view(pending)));
+    session.restore(state, pending);
 }
 
 const Elementwise& elementwise_named(const std::string& isa) {
@@ -197,9 +221,8 @@ PYBIND11_MODULE(_core, m) {
     bind_sampling(m);
 
     py::class_<Network, std::shared_ptr<Network>>(m, "Network", "Weights ready for inference; never changes.")
-        .def(py::init(&make_network), py::kw_only(), py::arg("width"), py::arg("layers"), py::arg("state"),
-             py::arg("hidden"), py::arg("head_width"), py::arg("head_hidden"), py::arg("head_layers"),
-             py::arg("tensors"), py::arg("isa") = "")
+        .def(py::init(&make_network), py::kw_only(), py::arg("config"), py::arg("tensors"),
+             py::arg("isa") = "")
         .def_static("wygpt", &make_wygpt, py::kw_only(), py::arg("context"), py::arg("width"),
                     py::arg("layers"), py::arg("heads"), py::arg("encoding"), py::arg("tensors"),
                     py::arg("isa") = "", "The weights of an imported wyGPT model.")
@@ -220,7 +243,7 @@ PYBIND11_MODULE(_core, m) {
         .def("logits", &logits, "Logits [256] of the next byte.")
         .def("write", &write_character, py::arg("sampler"), py::arg("end_allowed"), py::arg("room"),
              "Write one character and return it; None if it needs more than `room` bytes.")
-        .def("save", &save, "The state as float32 bytes, and the pending bytes.")
+        .def("save", &save, "The state as bytes, and the pending bytes.")
         .def("restore", &restore, py::arg("state"), py::arg("pending"));
 
     m.def("write_bytes", &write_bytes, py::arg("sessions"), py::arg("samplers"), py::arg("end_allowed"),

@@ -1,32 +1,89 @@
 #include "charsync.h"
 
 #include <algorithm>
+#include <cstring>
 #include <stdexcept>
 
 namespace plm {
 namespace {
 
-// A chunk ends at kMaxRows characters of up to four bytes; three more bytes may be pending.
-constexpr int kMaxChunk = 4 * kMaxRows + 3;
+constexpr int kMaxChunk = 4 * kMaxRows + 3;  // bytes: kMaxRows characters, if there are no longer patches
 
-Prefix prefix_of(const float* base, const TextCutter& text) {
-    return {base, text.utf8().prefix_lead(), text.utf8().prefix_pair()};
+Prefix prefix_of(const Config& c, const float* bases, const PatchCutter& cutter) {
+    const int view = std::min(cutter.open_size(), c.views - 1);
+    return {bases + view * c.head_width, cutter.open_rows(c.prefixes)};
+}
+
+PatchCutter cutter_of(const Config& c) {
+    PatchCutter cutter;
+    cutter.rule = c.patch, cutter.longest = uint8_t(c.longest);
+    return cutter;
 }
 
 }  // namespace
 
 class CharsyncNetwork::CharsyncState : public Network::State {
   public:
-    explicit CharsyncState(const Config& config) : State(Encoding::kUtf8), trunk(config) {}
+    explicit CharsyncState(CharsyncNetwork& network)
+        : State(Encoding::kUtf8),
+          trunk(network.weights_.config),
+          cutter(cutter_of(network.weights_.config)),
+          network_(&network) {}
     std::unique_ptr<State> clone() const override { return std::make_unique<CharsyncState>(*this); }
-    std::vector<float> save() const override { return trunk.floats(); }
-    void restore(const float* floats, size_t count) override {
-        if (count != trunk.floats().size()) throw std::invalid_argument("the state has another size");
-        std::copy_n(floats, count, trunk.floats().begin());
+
+    std::string save() const override {
+        std::string out;
+        out.reserve(trunk.saved_size() + sizeof(Open));
+        trunk.save(&out);
+        Open open{};
+        std::memcpy(open.run, cutter.run, cutter.run_size);
+        open.run_size = cutter.run_size;
+        std::memcpy(open.before, cutter.before, sizeof open.before);
+        out.append(reinterpret_cast<const char*>(&open), sizeof open);
+        return out;
     }
-    Prefix prefix() { return prefix_of(trunk.base(), text); }
+
+    void restore(const std::string& bytes, const TextCutter& pending) override {
+        if (bytes.size() != trunk.saved_size() + sizeof(Open))
+            throw std::invalid_argument("the state has another size");
+        Open open;
+        std::memcpy(&open, bytes.data() + trunk.saved_size(), sizeof open);
+        CharsyncState next(*network_);
+        if (!next.trunk.restore(bytes.data(), trunk.saved_size()))
+            throw std::invalid_argument("the state holds a value that is not finite or too large");
+        next.cutter.character = pending.utf8();
+        std::memcpy(next.cutter.before, open.before, sizeof open.before);
+        for (int i = 0; i < open.run_size; ++i) {  // an open run is what remains open when it is read again
+            Patch closed[2];
+            if (i >= kLongestRun || pending.size() > 0 || next.cutter.push(open.run[i], closed) > 0)
+                throw std::invalid_argument("the open bytes cannot be open");
+        }
+        Lease scratch = network_->lease();
+        restore_base(network_->weights_, *scratch, next.trunk);
+        trunk = std::move(next.trunk);
+        cutter = next.cutter;
+    }
+
+    // Moves both cutters on.
+    int push(uint8_t byte, Patch closed[2]) {
+        Character characters[2];
+        text.push(byte, characters);
+        return cutter.push(byte, closed);
+    }
+    Prefix prefix() { return prefix_of(network_->weights_.config, trunk.base(), cutter); }
 
     TrunkState trunk;
+    PatchCutter cutter;
+
+  private:
+    // What a snapshot keeps of the cutter beside the pending bytes of a character.
+    struct Open {
+        uint8_t run[kLongestRun];
+        uint8_t run_size;
+        uint32_t before[2];
+    };
+
+    CharsyncNetwork* network_;
 };
 
 CharsyncNetwork::Lease CharsyncNetwork::lease() {
@@ -34,7 +91,7 @@ CharsyncNetwork::Lease CharsyncNetwork::lease() {
 }
 
 std::unique_ptr<Network::State> CharsyncNetwork::begin() {
-    auto state = std::make_unique<CharsyncState>(weights_.config);
+    auto state = std::make_unique<CharsyncState>(*this);
     const uint8_t mark = kEndMark;
     read(*state, &mark, 1, nullptr);
     return state;
@@ -50,21 +107,22 @@ void CharsyncNetwork::read(State& state, const uint8_t* bytes, size_t size, doub
 // Reads bytes until the batch is full or the bytes end; returns how many.
 size_t CharsyncNetwork::read_chunk(Scratch& scratch, CharsyncState& state, const uint8_t* bytes, size_t size,
                                    double* bits) {
-    Character characters[kMaxRows];
+    const Config& c = weights_.config;
+    Patch patches[kMaxRows];
     TrunkState* states[kMaxRows];
     Target targets[kMaxChunk];
     int closed = 0, read = 0;
-    // One byte may close two characters, so there must be room for both.
+    // One byte may close two patches, so there must be room for both.
     while (size_t(read) < size && closed + 2 <= kMaxRows && read < kMaxChunk) {
-        const float* base = closed == 0 ? scratch.start.data()
-                                        : scratch.bases.data() + (closed - 1) * weights_.config.head_width;
-        targets[read] = {prefix_of(base, state.text), bytes[read]};
-        closed += state.text.push(bytes[read], characters + closed);
+        const float* base =
+            closed == 0 ? scratch.start.data() : scratch.bases.data() + (closed - 1) * c.bases();
+        targets[read] = {prefix_of(c, base, state.cutter), bytes[read]};
+        closed += state.push(bytes[read], patches + closed);
         ++read;
     }
     std::fill(states, states + closed, &state.trunk);
     std::copy_n(state.trunk.base(), scratch.start.size(), scratch.start.begin());
-    if (closed > 0) step(weights_, scratch, states, characters, closed, bits ? 0 : closed - 1);
+    if (closed > 0) step(weights_, scratch, states, patches, closed, bits ? 0 : closed - 1);
     if (bits) score(scratch, targets, read, bits);
     return size_t(read);
 }
@@ -95,46 +153,47 @@ void CharsyncNetwork::predict(float* logits, State* const states[], size_t count
 
 void CharsyncNetwork::advance(State* const states[], const uint8_t bytes[], size_t count) {
     Lease scratch = lease();
-    Character characters[kMaxRows];
+    Patch patches[kMaxRows];
     TrunkState* trunks[kMaxRows];
     int closed = 0;
     for (size_t i = 0; i < count; ++i) {
         auto* state = static_cast<CharsyncState*>(states[i]);
-        const int more = state->text.push(bytes[i], characters + closed);
+        const int more = state->push(bytes[i], patches + closed);
         std::fill_n(trunks + closed, more, &state->trunk);
         closed += more;
         if (closed == 0 || (closed + 2 <= kMaxRows && i + 1 < count)) continue;
-        step(weights_, *scratch, trunks, characters, closed, 0);
+        step(weights_, *scratch, trunks, patches, closed, 0);
         closed = 0;
     }
 }
 
-// The rows of a batch are characters of as many texts as fit, text after text. Only the texts of one batch
-// need states of their own, and at most kMaxRows texts have a character in it.
+// The rows of a batch are patches of as many texts as fit, text after text. Only the texts of one batch
+// need states of their own, and at most kMaxRows texts have a patch in it.
 void CharsyncNetwork::score_each(const State& start, const std::vector<std::string_view>& texts,
                                  double* bits) {
     CharsyncState here(static_cast<const CharsyncState&>(start));
     Lease lease_of_scratch = lease();
     Scratch& scratch = *lease_of_scratch;
     std::vector<TrunkState> slots(std::min(size_t(kMaxRows), texts.size()), here.trunk);
+    const Config& c = weights_.config;
     size_t used = 0;
-    Character characters[kMaxRows];
+    Patch patches[kMaxRows];
     TrunkState* states[kMaxRows];
     std::vector<Target> targets;
     int closed = 0;
     const auto run = [&] {
-        if (closed > 0) step(weights_, scratch, states, characters, closed, 0);
+        if (closed > 0) step(weights_, scratch, states, patches, closed, 0);
         score(scratch, targets.data(), int(targets.size()), bits);
         bits += targets.size();
         targets.clear();
         closed = 0;
     };
     for (const std::string_view text : texts) {
-        TextCutter cutter = here.text;
-        TrunkState* state = nullptr;  // none before the text's first character is closed
+        PatchCutter cutter = here.cutter;
+        TrunkState* state = nullptr;  // none before the text's first patch is closed
         const float* base = here.trunk.base();
         for (size_t i = 0; i < text.size(); ++i) {
-            if (closed + 2 > kMaxRows) {  // one byte may close two characters
+            if (closed + 2 > kMaxRows) {  // one byte may close two patches
                 run();
                 if (state) {
                     std::copy_n(state->base(), scratch.start.size(), scratch.start.begin());
@@ -142,9 +201,9 @@ void CharsyncNetwork::score_each(const State& start, const std::vector<std::stri
                 }
             }
             const uint8_t byte = uint8_t(text[i]);
-            targets.push_back({prefix_of(base, cutter), byte});
+            targets.push_back({prefix_of(c, base, cutter), byte});
             if (i + 1 == text.size()) break;  // nothing is asked of the model after the last byte
-            const int count = cutter.push(byte, characters + closed);
+            const int count = cutter.push(byte, patches + closed);
             if (count == 0) continue;
             if (!state) {
                 state = &slots[used++ % slots.size()];
@@ -152,7 +211,7 @@ void CharsyncNetwork::score_each(const State& start, const std::vector<std::stri
             }
             std::fill_n(states + closed, count, state);
             closed += count;
-            base = scratch.bases.data() + (closed - 1) * weights_.config.head_width;
+            base = scratch.bases.data() + (closed - 1) * c.bases();
         }
     }
     run();

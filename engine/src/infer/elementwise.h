@@ -17,6 +17,14 @@ struct Sums {
     float inp;             // scale of the input row
 };
 
+// What an attention layer holds of the last `size` characters, in a ring: keys [width][size], values
+// [size][width], each character's with a scale of its own. Zeros stand for what was before the first one.
+struct Ring {
+    int8_t *keys, *values;
+    float *key_scales, *value_scales;
+    int size, position;  // where the character being read goes
+};
+
 struct Elementwise {
     const char* name;
 
@@ -24,17 +32,29 @@ struct Elementwise {
     void (*add_rows)(float* out, const float* base, const int8_t* lead, float lead_scale, const int8_t* rest,
                      float rest_scale, int n);
 
+    // x[n] += row[n] * scale.
+    void (*add_row)(float* x, const int8_t* row, float scale, int n);
+
+    // quantized <- x; returns the scale.
+    float (*quantize_row)(int8_t* quantized, const float* x, int n);
+
     // quantized <- rmsnorm(x; gain); returns the scale of the quantized row.
     float (*norm_quantize)(int8_t* quantized, float* scratch, const float* x, const float* gain, int n);
 
     // The same with the convolution over this and the two previous characters in between. history: [2][n],
-    // oldest first, moved on by one; taps: [3][n].
+    // oldest first, moved on by one, in numbers that bf16 can hold; taps: [3][n].
     float (*norm_conv_quantize)(int8_t* quantized, float* scratch, float* history, const float* x,
                                 const float* gain, const float* taps, int n);
 
     // Gated recurrence: in = [f; v; o], 3n sums; moves state[n] on; quantized <- state * silu(o).
     float (*recurrence_quantize)(int8_t* quantized, float* scratch, float* state, const Sums* in,
                                  const float* bias, int n);
+
+    // Attention with one key and value for all heads: in = [q of each head; k; v], sums. Puts k and v into
+    // the ring; quantized <- what the heads see, [heads * width]. bias: [heads][ring size], oldest character
+    // first. scratch: 2 (heads + 1) width + ring size floats.
+    float (*attention_quantize)(int8_t* quantized, float* scratch, const Ring* ring, const Sums* in,
+                                const float* bias, int heads, int width);
 
     // up = [g; p], 2n sums; quantized <- silu(g) * p.
     float (*swiglu_quantize)(int8_t* quantized, float* scratch, const Sums* up, int n);

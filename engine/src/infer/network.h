@@ -26,9 +26,10 @@ class Network {
         virtual std::unique_ptr<State> clone() const = 0;
 
         // All that a snapshot keeps of it beside the bytes pending in `text`.
-        virtual std::vector<float> save() const = 0;
-        // std::invalid_argument, and nothing changed, for what cannot be one: `count` floats, all finite.
-        virtual void restore(const float* floats, size_t count) = 0;
+        virtual std::string save() const = 0;
+        // Becomes what was saved, with `pending` as the text's open character. std::invalid_argument, and
+        // nothing changed, for bytes that cannot have been saved.
+        virtual void restore(const std::string& bytes, const TextCutter& pending) = 0;
 
         // The last bytes read, as many as the model still holds as such (pending ones among them).
         virtual std::string recent() const { return {}; }

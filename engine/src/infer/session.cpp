@@ -1,7 +1,6 @@
 #include "session.h"
 
 #include <algorithm>
-#include <cmath>
 #include <stdexcept>
 
 namespace plm {
@@ -107,21 +106,19 @@ std::string Session::recent() {
     return state_->recent();
 }
 
-std::vector<float> Session::save(std::string* pending) {
+std::string Session::save(std::string* pending) {
     const Use use(*this);
     const TextCutter& text = state_->text;
     pending->assign(text.pending(), text.pending() + text.size());
     return state_->save();
 }
 
-void Session::restore(const float* floats, size_t count, const std::string& pending) {
+void Session::restore(const std::string& state, const std::string& pending) {
     const Use use(*this);
-    if (!std::all_of(floats, floats + count, [](float x) { return std::isfinite(x); }))
-        throw std::invalid_argument("the state holds a value that is not finite");
     TextCutter text(state_->text.encoding());
     if (!text.set_pending(pending))
         throw std::invalid_argument("the pending bytes are not the beginning of a character");
-    state_->restore(floats, count);
+    state_->restore(state, text);
     state_->text = text;
 }
 

@@ -48,10 +48,9 @@ class Session {
     // The last bytes read, as many as the model still holds as such; for samplers that look back.
     std::string recent();
 
-    // The state as floats, and the pending bytes. Restoring throws std::invalid_argument for what cannot be
-    // one.
-    std::vector<float> save(std::string* pending);
-    void restore(const float* floats, size_t count, const std::string& pending);
+    // The state, and the pending bytes. Restoring throws std::invalid_argument for what cannot be one.
+    std::string save(std::string* pending);
+    void restore(const std::string& state, const std::string& pending);
 
   private:
     // Marks the session as in use; throws std::logic_error if it is already.

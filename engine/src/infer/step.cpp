@@ -9,11 +9,17 @@ namespace {
 constexpr int kBytes = 256;
 
 int widest_input(const Config& c) {
-    return std::max({c.width, c.state, c.hidden, c.head_width, c.head_hidden});
+    return std::max({c.width, c.state, c.hidden, c.head_width, c.head_hidden, c.embedding_width(),
+                     c.heads * c.head_size});
 }
 
 int widest_output(const Config& c) {
-    return std::max({3 * c.state, 2 * c.hidden, 2 * c.head_hidden, kBytes, c.width});
+    return std::max({3 * c.state, 2 * c.hidden, 2 * c.head_hidden, kBytes, c.width, c.bases(),
+                     (c.heads + 2) * c.head_size});
+}
+
+int attention_scratch(const Config& c) {
+    return 2 * (c.heads + 1) * c.head_size + c.window;
 }
 
 // One batch on its way through the layers.
@@ -61,22 +67,94 @@ struct Pass {
         residual(layer.down);
     }
 
-    void recurrence(const Recurrence& layer, int index, TrunkState* const states[]) const {
-        const int width = weights.config.width, state = weights.config.state;
+    // norm -> convolution -> in, the same for both mixers
+    template <typename Mixer>
+    void read_mixer(const Mixer& mixer, int index, int slot, TrunkState* const states[]) const {
+        const int width = weights.config.width;
         for (int m = 0; m < M; ++m) {
-            if (m + 1 < M) states[m + 1]->prefetch(index);
+            if (m + 1 < M) states[m + 1]->prefetch(index, slot);
             scratch.scale[size_t(m)] =
                 ops.norm_conv_quantize(quantized(m, width), scratch.row.data(), states[m]->history(index),
-                                       x(m, width), layer.norm.data(), layer.taps.data(), width);
+                                       x(m, width), mixer.norm.data(), mixer.taps.data(), width);
         }
-        matmul(layer.in);
+        matmul(mixer.in);
+    }
+
+    void recurrence(const Recurrence& layer, int index, int slot, TrunkState* const states[]) const {
+        const int state = weights.config.state;
+        read_mixer(layer, index, slot, states);
         for (int m = 0; m < M; ++m) {
             const Sums s = sums(layer.in, m);
             scratch.scale[size_t(m)] =
-                ops.recurrence_quantize(quantized(m, state), scratch.row.data(), states[m]->recurrent(index),
+                ops.recurrence_quantize(quantized(m, state), scratch.row.data(), states[m]->recurrent(slot),
                                         &s, layer.bias.data(), state);
         }
         residual(layer.out);
+    }
+
+    // Rows of one text follow each other in time; rings move on together, after the last layer, so a row's
+    // place is that of its state plus the rows of the same state before it.
+    void attention(const Attention& layer, int index, int slot, TrunkState* const states[]) const {
+        const Config& c = weights.config;
+        read_mixer(layer, index, slot, states);
+        for (int m = 0; m < M; ++m) {
+            const Sums s = sums(layer.in, m);
+            Ring ring = states[m]->ring(slot);
+            ring.position = (ring.position + scratch.ahead[m]) % ring.size;
+            scratch.scale[size_t(m)] =
+                ops.attention_quantize(quantized(m, c.heads * c.head_size), scratch.row.data(), &ring, &s,
+                                       layer.bias.data(), c.heads, c.head_size);
+        }
+        residual(layer.out);
+    }
+
+    // The sum of the patch's rows in all tables, into scratch.embedded.
+    void embed(const Patch& patch, int m) const {
+        const Config& c = weights.config;
+        const int E = c.embedding_width(), lead = patch.bytes[0], id = patch.row(c.characters);
+        const Table &leads = weights.lead_embedding, &chars = weights.char_embedding;
+        float* e = scratch.embedded.data() + m * E;
+        ops.add_rows(e, nullptr, leads.row(lead), leads.scale[size_t(lead)], chars.row(id),
+                     chars.scale[size_t(id)], E);
+        if (c.bigrams) add(e, weights.bigram_embedding, int(patch.pair % uint32_t(c.bigrams)));
+        if (c.trigrams) add(e, weights.trigram_embedding, int(patch.triple % uint32_t(c.trigrams)));
+        if (!c.pieces) return;
+        for (int i = 0; i < patch.pieces(); ++i)
+            add(e, weights.piece_embedding, patch.piece_row(i, c.pieces));
+    }
+
+    void add(float* to, const Table& table, int row) const {
+        ops.add_row(to, table.row(row), table.scale[size_t(row)], table.width);
+    }
+
+    // base = head.base @ top (+ head.skip @ embedded); rows of `quantized` and their scales are given.
+    void base(const Matrix& matrix, int first, bool more) const {
+        matmul(matrix, first);
+        for (int m = first; m < M; ++m) {
+            const Sums s = sums(matrix, m);
+            (more ? ops.residual : ops.dequantize)(scratch.bases.data() + m * matrix.N, &s, matrix.N);
+        }
+    }
+
+    // Keeps the rows that a base is made of; embedded ones are quantised here.
+    void bases(TrunkState* const states[], int first) const {
+        const Config& c = weights.config;
+        const int E = c.embedding_width();
+        normalise(weights.norm, c.width, first);
+        for (int m = first; m < M; ++m) {
+            std::memcpy(states[m]->top(), quantized(m, c.width), size_t(c.width));
+            states[m]->top_scale = scratch.scale[size_t(m)];
+        }
+        base(weights.head_base, first, false);
+        for (int m = first; c.skip && m < M; ++m) {
+            scratch.scale[size_t(m)] = states[m]->embedded_scale =
+                ops.quantize_row(quantized(m, E), scratch.embedded.data() + m * E, E);
+            std::memcpy(states[m]->embedded(), quantized(m, E), size_t(E));
+        }
+        if (c.skip) base(weights.head_skip, first, true);
+        for (int m = first; m < M; ++m)
+            std::memcpy(states[m]->base(), scratch.bases.data() + m * c.bases(),
+                        size_t(c.bases()) * sizeof(float));
     }
 };
 
@@ -84,36 +162,63 @@ struct Pass {
 
 Scratch::Scratch(const Config& c)
     : x(size_t(kMaxRows) * size_t(std::max(c.width, c.head_width))),
-      bases(size_t(kMaxRows) * size_t(c.head_width)),
+      embedded(size_t(kMaxRows) * size_t(c.embedding_width())),
+      bases(size_t(kMaxRows) * size_t(c.bases())),
       logits(size_t(kMaxRows) * kBytes),
       sums(size_t(kMaxRows) * size_t(widest_output(c))),
       quantized(size_t(kMaxRows) * size_t(widest_input(c))),
       scale(kMaxRows),
-      row(size_t(widest_input(c))),
-      start(size_t(c.head_width)) {}
+      ahead(kMaxRows),
+      row(size_t(std::max(widest_input(c), attention_scratch(c)))),
+      start(size_t(c.bases())) {}
 
-void step(const Weights& weights, Scratch& scratch, TrunkState* const states[], const Character characters[],
-          int M, int first) {
+void step(const Weights& weights, Scratch& scratch, TrunkState* const states[], const Patch patches[], int M,
+          int first) {
     const Config& c = weights.config;
     const Pass pass{weights, *weights.elementwise, scratch, M};
-    const Table &leads = weights.lead_embedding, &chars = weights.char_embedding;
+    const int E = c.embedding_width();
     for (int m = 0; m < M; ++m) {
-        const int lead = characters[m].lead(), id = characters[m].id();
-        pass.ops.add_rows(pass.x(m, c.width), nullptr, leads.row(lead), leads.scale[size_t(lead)],
-                          chars.row(id), chars.scale[size_t(id)], c.width);
+        pass.embed(patches[m], m);
+        scratch.ahead[m] = m > 0 && states[m] == states[m - 1] ? scratch.ahead[m - 1] + 1 : 0;
+        if (c.embedding) {
+            scratch.scale[size_t(m)] =
+                pass.ops.quantize_row(pass.quantized(m, E), scratch.embedded.data() + m * E, E);
+        } else {
+            std::memcpy(pass.x(m, E), scratch.embedded.data() + m * E, size_t(E) * sizeof(float));
+        }
+    }
+    if (c.embedding) {
+        pass.matmul(weights.input);
+        for (int m = 0; m < M; ++m) {
+            const Sums s = pass.sums(weights.input, m);
+            pass.ops.dequantize(pass.x(m, c.width), &s, c.width);
+        }
     }
     for (int i = 0; i < c.layers; ++i) {
-        pass.recurrence(weights.layers[size_t(i)].recurrence, i, states);
-        pass.swiglu(weights.layers[size_t(i)].swiglu, c.width, c.hidden);
+        const Layer& layer = weights.layers[size_t(i)];
+        if (layer.attention) {
+            pass.attention(*layer.attention, i, layer.slot, states);
+        } else {
+            pass.recurrence(*layer.recurrence, i, layer.slot, states);
+        }
+        pass.swiglu(layer.swiglu, c.width, c.hidden);
     }
-    pass.normalise(weights.norm, c.width, first);
-    pass.matmul(weights.head_base, first);
-    for (int m = first; m < M; ++m) {
-        float* base = scratch.bases.data() + m * c.head_width;
-        const Sums s = pass.sums(weights.head_base, m);
-        pass.ops.dequantize(base, &s, c.head_width);
-        std::memcpy(states[m]->base(), base, size_t(c.head_width) * sizeof *base);
+    for (int m = 0; m < M; ++m) states[m]->advance();
+    pass.bases(states, first);
+}
+
+void restore_base(const Weights& weights, Scratch& scratch, TrunkState& state) {
+    const Config& c = weights.config;
+    const Pass pass{weights, *weights.elementwise, scratch, 1};
+    std::memcpy(pass.quantized(0, c.width), state.top(), size_t(c.width));
+    scratch.scale[0] = state.top_scale;
+    pass.base(weights.head_base, 0, false);
+    if (c.skip) {
+        std::memcpy(pass.quantized(0, 0), state.embedded(), size_t(c.embedding_width()));
+        scratch.scale[0] = state.embedded_scale;
+        pass.base(weights.head_skip, 0, true);
     }
+    std::memcpy(state.base(), scratch.bases.data(), size_t(c.bases()) * sizeof(float));
 }
 
 void head(const Weights& weights, Scratch& scratch, const Prefix prefixes[], int M) {
@@ -121,9 +226,17 @@ void head(const Weights& weights, Scratch& scratch, const Prefix prefixes[], int
     const Pass pass{weights, *weights.elementwise, scratch, M};
     const Table &leads = weights.prefix_lead, &pairs = weights.prefix_pair;
     for (int m = 0; m < M; ++m) {
-        const Prefix& p = prefixes[m];
-        pass.ops.add_rows(pass.x(m, c.head_width), p.base, leads.row(p.lead), leads.scale[size_t(p.lead)],
-                          pairs.row(p.pair), pairs.scale[size_t(p.pair)], c.head_width);
+        const OpenRows& rows = prefixes[m].rows;
+        float* z = pass.x(m, c.head_width);
+        if (c.patch == PatchRule::kByte) {
+            std::memcpy(z, prefixes[m].base, size_t(c.head_width) * sizeof *z);
+        } else {
+            pass.ops.add_rows(z, prefixes[m].base, leads.row(rows.lead), leads.scale[size_t(rows.lead)],
+                              pairs.row(rows.pair), pairs.scale[size_t(rows.pair)], c.head_width);
+        }
+        if (!c.prefixes) continue;
+        pass.add(z, weights.prefix, rows.prefix);
+        pass.add(z, weights.prefix, rows.suffix);
     }
     for (const SwiGlu& layer : weights.head_layers) pass.swiglu(layer, c.head_width, c.head_hidden);
     pass.normalise(weights.head_norm, c.head_width);

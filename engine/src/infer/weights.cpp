@@ -6,7 +6,7 @@
 namespace plm {
 namespace {
 
-constexpr int kBytes = 256, kCharacters = 4096, kLeads = 257, kPairs = 1025, kTaps = 3;
+constexpr int kBytes = 256, kLeads = 257, kPairs = 1025, kTaps = 3;
 
 // Copies tensors out of the views that a model file gives.
 struct Reader {
@@ -50,11 +50,25 @@ struct Reader {
                 matrix(name + ".down", width, hidden)};
     }
 
-    Layer layer(int index, const Config& c) const {
-        const std::string prefix = "layers." + std::to_string(index), r = prefix + ".recurrence";
-        return {{floats(r + ".norm", c.width), taps(r + ".conv", c.width), floats(r + ".bias", c.state),
-                 matrix(r + ".in", 3 * c.state, c.width), matrix(r + ".out", c.width, c.state)},
-                swiglu(prefix + ".swiglu", c.width, c.hidden)};
+    template <typename Mixer>
+    std::unique_ptr<Mixer> mixer(const std::string& name, int width, int bias, int rows, int inner) const {
+        return std::unique_ptr<Mixer>(new Mixer{
+            floats(name + ".norm", width), taps(name + ".conv", width), floats(name + ".bias", bias),
+            matrix(name + ".in", rows, width), matrix(name + ".out", width, inner)});
+    }
+
+    Layer layer(int index, int slot, const Config& c) const {
+        const std::string prefix = "layers." + std::to_string(index);
+        Layer layer{slot, nullptr, nullptr, swiglu(prefix + ".swiglu", c.width, c.hidden)};
+        const int d = c.head_size;
+        if (c.attends(index)) {
+            layer.attention = mixer<Attention>(prefix + ".attention", c.width, c.heads * c.window,
+                                               (c.heads + 2) * d, c.heads * d);
+        } else {
+            layer.recurrence =
+                mixer<Recurrence>(prefix + ".recurrence", c.width, c.state, 3 * c.state, c.state);
+        }
+        return layer;
     }
 };
 
@@ -93,13 +107,23 @@ Weights::Weights(const Config& c, const std::function<TensorView(const std::stri
                  const std::string& isa)
     : config(c), kernels(select_kernels(isa)), elementwise(select_elementwise(kernels)) {
     const Reader read{tensor, kernels};
-    lead_embedding = read.table("lead_embedding", kBytes, c.width);
-    char_embedding = read.table("char_embedding", kCharacters, c.width);
-    for (int i = 0; i < c.layers; ++i) layers.push_back(read.layer(i, c));
+    const int E = c.embedding_width();
+    lead_embedding = read.table("lead_embedding", kBytes, E);
+    char_embedding = read.table("char_embedding", c.characters, E);
+    if (c.bigrams) bigram_embedding = read.table("bigram_embedding", c.bigrams, E);
+    if (c.trigrams) trigram_embedding = read.table("trigram_embedding", c.trigrams, E);
+    if (c.pieces) piece_embedding = read.table("piece_embedding", c.pieces, E);
+    if (c.embedding) input = read.matrix("input", c.width, E);
+    int slots[2] = {};
+    for (int i = 0; i < c.layers; ++i) layers.push_back(read.layer(i, slots[c.attends(i)]++, c));
     norm = read.floats("norm", c.width);
-    head_base = read.matrix("head.base", c.head_width, c.width);
-    prefix_lead = read.table("head.prefix_lead", kLeads, c.head_width);
-    prefix_pair = read.table("head.prefix_pair", kPairs, c.head_width);
+    head_base = read.matrix("head.base", c.bases(), c.width);
+    if (c.skip) head_skip = read.matrix("head.skip", c.bases(), E);
+    if (c.patch != PatchRule::kByte) {
+        prefix_lead = read.table("head.prefix_lead", kLeads, c.head_width);
+        prefix_pair = read.table("head.prefix_pair", kPairs, c.head_width);
+    }
+    if (c.prefixes) prefix = read.table("head.prefix", c.prefixes, c.head_width);
     for (int i = 0; i < c.head_layers; ++i)
         head_layers.push_back(read.swiglu("head.layers." + std::to_string(i), c.head_width, c.head_hidden));
     head_norm = read.floats("head.norm", c.head_width);

@@ -10,11 +10,28 @@
 
 #include "cpu_vnni/kernels.h"
 #include "elementwise.h"
+#include "patches.h"
 
 namespace plm {
 
+// As engine/config.py has it.
 struct Config {
     int width, layers, state, hidden, head_width, head_hidden, head_layers;
+    PatchRule patch = PatchRule::kCharacter;
+    int longest = 7;
+    int characters = 4096, bigrams = 0, trigrams = 0, pieces = 0, embedding = 0;  // tables of patches
+    int prefixes = 0, views = 1, skip = 0;                                        // the head's
+    std::string mixers = "r";
+    int heads = 4, head_size = 32, window = 64;  // of attention
+
+    int embedding_width() const { return embedding ? embedding : width; }
+    int bases() const { return views * head_width; }
+    bool attends(int layer) const { return mixers[size_t(layer) % mixers.size()] == 'a'; }
+    int attention_layers() const {
+        int count = 0;
+        for (int i = 0; i < layers; ++i) count += attends(i);
+        return count;
+    }
 };
 
 // A tensor as it comes from the model file: int8 values with a scale for each row, or floats alone.
@@ -40,7 +57,7 @@ Matrix pack_matrix(const cpu_vnni_kernels* kernels, const TensorView& view, int 
 
 // An embedding table [rows, width], row-major.
 struct Table {
-    int width;
+    int width = 0;
     std::vector<int8_t> rows;
     std::vector<float> scale;
 
@@ -57,8 +74,16 @@ struct Recurrence {
     Matrix in, out;
 };
 
+struct Attention {
+    std::vector<float> norm, taps, bias;  // bias: [heads][window]
+    Matrix in, out;
+};
+
+// A layer has one of the two, `slot` counts the layers of its kind.
 struct Layer {
-    Recurrence recurrence;
+    int slot;
+    std::unique_ptr<Recurrence> recurrence;
+    std::unique_ptr<Attention> attention;
     SwiGlu swiglu;
 };
 
@@ -73,10 +98,12 @@ class Weights {
     Config config;
     const cpu_vnni_kernels* kernels;
     const Elementwise* elementwise;
-    Table lead_embedding, char_embedding, prefix_lead, prefix_pair;
+    // Tables that the config does not ask for are empty.
+    Table lead_embedding, char_embedding, bigram_embedding, trigram_embedding, piece_embedding;
+    Table prefix_lead, prefix_pair, prefix;
     std::vector<Layer> layers;
     std::vector<float> norm, head_norm;
-    Matrix head_base, head_out;
+    Matrix input, head_base, head_skip, head_out;  // the first and the third only if asked for
     std::vector<SwiGlu> head_layers;
 };
 

@@ -28,10 +28,19 @@ class WygptNetwork::Ring : public Network::State {
           floats_(2 + size_t(c.width) + 2 * size_t(c.layers) * plane_ + size_t(c.context)) {}
 
     std::unique_ptr<State> clone() const override { return std::make_unique<Ring>(*this); }
-    std::vector<float> save() const override { return floats_; }
+    std::string save() const override {
+        return {reinterpret_cast<const char*>(floats_.data()), floats_.size() * sizeof(float)};
+    }
 
-    void restore(const float* floats, size_t count) override {
-        if (count != floats_.size()) throw std::invalid_argument("the state has another size");
+    void restore(const std::string& saved, const TextCutter&) override {
+        if (saved.size() != floats_.size() * sizeof(float))
+            throw std::invalid_argument("the state has another size");
+        std::vector<float> next(floats_.size());  // a copy, as the bytes may lie at any address
+        std::memcpy(next.data(), saved.data(), saved.size());
+        const float* floats = next.data();
+        const size_t count = next.size();
+        if (!std::all_of(floats, floats + count, [](float x) { return std::isfinite(x); }))
+            throw std::invalid_argument("the state holds a value that is not finite");
         const auto whole = [](float x, int limit) {
             return x >= 0 && x <= float(limit) && x == std::floor(x);
         };
@@ -40,7 +49,7 @@ class WygptNetwork::Ring : public Network::State {
                           (int(floats[0]) == config_.context || floats[1] == floats[0]) &&
                           std::all_of(bytes, floats + count, [&](float b) { return whole(b, kBytes - 1); });
         if (!good) throw std::invalid_argument("the state is not one of this model");
-        std::copy_n(floats, count, floats_.begin());
+        floats_ = std::move(next);
     }
 
     std::string recent() const override {
