@@ -11,7 +11,8 @@ from flask import Flask, Response, current_app, jsonify, request
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from bot import metrics, openapi
+from bot import logs, metrics, openapi
+from bot.admin import Admin
 from bot.api import ApiError, error_body, respond
 from bot.config import ConfigError, Settings, load_settings
 from bot.engines import Engine, LocalEngine, RemoteEngine
@@ -34,6 +35,17 @@ class Bot:
     jobs: Jobs
     limits: Limits
     gate: Gate
+    admin: Admin | None
+
+    @property
+    def model_name(self) -> str:
+        return self.jobs.engine.model_name or self.settings.model_name
+
+    def close(self, timeout: float) -> None:
+        """Finish what is being written; see Jobs.close. A second call does nothing."""
+        self.jobs.close(timeout)
+        if self.admin:
+            self.admin.close()
 
 
 def current_bot() -> Bot:
@@ -63,17 +75,22 @@ def create_app(
     app = Flask("bot")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    admin = Admin(store, engine, settings.model) if settings.admin_key else None
     bot = Bot(
         settings,
         store,
         Jobs(store, engine, settings.context_bytes),
-        Limits(store, settings.rate_limit),
+        Limits(store, settings.rate_limit, admin.rules if admin else None),
         Gate(),
+        admin,
     )
     app.extensions["plm"] = bot
     if settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=0)  # type: ignore[method-assign]
-    atexit.register(bot.jobs.close, 1.0)  # does nothing where the server has closed it already
+    if admin:
+        admin.start()
+    atexit.register(bot.close, 1.0)  # does nothing where the server has closed it already
+    logs.watch_requests(app)
     _add_operator_routes(app)
     _add_error_pages(app)
     _add_channels(app)
@@ -88,13 +105,21 @@ def open_store(settings: Settings) -> Store:
 
 
 def _add_channels(app: Flask) -> None:
-    from bot.channels import likelihood, openai, page, webhook, wechat  # they import current_bot from here
+    from bot.channels import (
+        admin,
+        likelihood,
+        openai,
+        page,
+        webhook,
+        wechat,
+    )  # they import current_bot from here
 
     app.register_blueprint(wechat.blueprint)
     app.register_blueprint(webhook.blueprint)
     app.register_blueprint(page.blueprint)
     app.register_blueprint(openai.blueprint)
     app.register_blueprint(likelihood.blueprint)
+    app.register_blueprint(admin.blueprint)
 
 
 def _add_operator_routes(app: Flask) -> None:
@@ -119,7 +144,7 @@ def _add_operator_routes(app: Flask) -> None:
 
     @app.get("/openapi.json")
     def show_openapi() -> Response:
-        return respond(openapi.document(app, [current_bot().settings.model_name]))
+        return respond(openapi.document(app, [current_bot().model_name]))
 
     @app.get("/metrics")
     def show_metrics() -> tuple[bytes, dict[str, str]]:
@@ -160,7 +185,7 @@ def _add_error_pages(app: Flask) -> None:
 
 
 def sentence(status: int, text: str) -> Response:
-    if request.path.startswith("/v1/"):
+    if request.path.startswith(("/v1/", "/admin/api/")):
         return respond(error_body(status, text), status)
     wants_json = request.is_json or request.accept_mimetypes.best == "application/json"
     response = jsonify(error=text) if wants_json else Response(text + "\n", mimetype="text/plain")

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from bot import logs
 from bot.config import ELSEWHERE, NOT_YET, ConfigError, Settings, load_settings, unknown_variables
 
 log = logging.getLogger("bot")
@@ -39,9 +40,13 @@ class Commands(click.Group):
     """The engine's commands are loaded when they are asked for: the web server has no use for them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *_engine_commands().list_commands(ctx)})
+        return sorted({"admin", *super().list_commands(ctx), *_engine_commands().list_commands(ctx)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "admin":
+            from bot.admin_commands import admin
+
+            return admin
         return super().get_command(ctx, cmd_name) or _engine_commands().get_command(ctx, cmd_name)
 
 
@@ -62,10 +67,7 @@ def main() -> None:
 
 def _prepare() -> Settings:
     settings = load_settings()
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    logs.set_up(settings.log_level, settings.log_format, settings.log_text)
     return settings
 
 

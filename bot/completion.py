@@ -22,6 +22,7 @@ def write(
     What was read (`sampling.prompt_logprobs`) is told with each choice. EngineDownError at any time.
     """
     began = time.monotonic()
+    metrics.PROMPT.inc(len(feed))
 
     def enough() -> bool:
         return time.monotonic() - began > LONGEST or cancel()
@@ -29,7 +30,7 @@ def write(
     with metrics.RUNNING.track_inprogress():
         start = Prompt(uuid.uuid4().hex, None, feed, bytes, seed, sampling)
         read: list[Event] = []
-        begun = False
+        first, size = 0.0, 0
         if n > 1:  # read once, and go on from there for each
             only_read = replace(start, sampling=replace(sampling, max_bytes=0))
             *read, end = _whole(engine.stream(only_read, enough))
@@ -42,12 +43,12 @@ def write(
             prompt = replace(start, seed=seed + number)
             for event in chain(read, joined(_whole(engine.stream(prompt, enough)))):
                 if isinstance(event, str | Written):
-                    if not begun:
-                        metrics.FIRST_TOKEN.observe(time.monotonic() - began)
-                    begun = True
+                    first = first or time.monotonic()
                     text = event if isinstance(event, str) else event.text
                     metrics.GENERATED.inc(len(text.encode()))
+                    size += len(text.encode())
                 yield number, event
+        metrics.observe_writing(began, first, time.monotonic(), size)
         metrics.LATENCY.observe(time.monotonic() - began)
 
 

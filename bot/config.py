@@ -25,14 +25,14 @@ from pydantic_settings import (
 )
 from standardwebhooks.webhooks import Webhook as Signer
 
-from engine import CHAT
+from engine import CHAT, model_names
 
 DISCLAIMER = (
     "提示：我是一个自己训练的小语言模型，所答可能有误，仅供学习参考，"
     "不能代替医师的诊断和处方；身体不适请及时就医。"
 )
 # Named in the contract, built by later versions: better a warning than a false sense of being protected.
-NOT_YET = {"PLM_ADMIN_KEY"}
+NOT_YET: set[str] = set()
 # Read by other parts: the engine, the build, the tests, and this module itself.
 ELSEWHERE = {"PLM_CONFIG", "PLM_ISA", "PLM_CUDA", "PLM_REQUIRE"}
 WEBHOOK_VARIABLE = re.compile(r"PLM_WEBHOOK_([A-Z0-9_]+)_(SECRET|URL)")
@@ -180,6 +180,8 @@ class Settings(BaseSettings):
     threads: int = Field(48, ge=2, le=1000)  # a WeChat request may hold one for five seconds
     processes: int = Field(1, ge=1, le=64)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+    log_text: bool = False  # questions and answers in the log
 
     wechat_token: str | None = Field(None, min_length=3, max_length=32)
     wechat_appid: str | None = None
@@ -191,6 +193,7 @@ class Settings(BaseSettings):
     wechat_replay_window: int = Field(300, ge=0)  # seconds; 0 turns the check off
     webhooks: dict[str, Webhook] = Field(default_factory=dict)
 
+    admin_key: str | None = Field(None, min_length=8, max_length=200)  # turns /admin on
     api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(_read_api_keys)] = ()
     rate_limit: Annotated[Rates, NoDecode] = ()  # of everybody who has none of their own
     proxies: int = Field(0, ge=0, le=10)  # how many stand in front and say who called
@@ -251,9 +254,25 @@ class Settings(BaseSettings):
     def model_file(self) -> str:
         """What Model.load() takes: a file of PLM_MODEL_DIR if it has one by that name, else the name or
         path."""
-        if self.model_dir and (self.model_dir / f"{self.model}.safetensors").is_file():
-            return str(self.model_dir / f"{self.model}.safetensors")
-        return self.model
+        return self.find_model(self.model)
+
+    def find_model(self, name: str) -> str:
+        if name == self.model_name:
+            name = self.model
+        if self.model_dir and (self.model_dir / f"{name}.safetensors").is_file():
+            return str(self.model_dir / f"{name}.safetensors")
+        return name
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models that can be loaded: PLM_MODEL, those of PLM_MODEL_DIR, and the bundled ones."""
+        return sorted({self.model_name, *model_names(self.model_dir)})
+
+    @property
+    def own_url(self) -> str:
+        """Where this machine finds the service."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def model_name(self) -> str:

@@ -4,7 +4,8 @@ POST /stream {"state": base64|null, "feed": base64, "seed": n, "sampling": {…}
 events.py writes them: {"text": …} as it is written, then {"state": base64, "stop": …}, or {"error": …} at any
 time. 409 says that the state is another model's. POST /likelihood {"kind": …, "fields": {…}} answers what the
 model's method of that name (score, choose, fill, judge) does; 400 {"error": …} where they make no sense.
-There is no sign-in: listen where only the web processes can reach it.
+POST /model {"name"} loads one of
+its models; 404 if it has none such. There is no sign-in: listen where only the web processes can reach it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from itertools import chain
 from typing import Any
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import BadRequest, Conflict
+from werkzeug.exceptions import BadRequest, Conflict, NotFound
 
-from bot.config import Settings, load_settings
+from bot import logs
+from bot.config import ConfigError, Settings, load_settings
 from bot.connection import hung_up
 from bot.engines import Engine, EngineDownError, LocalEngine
 from bot.events import Event, Prompt, Sampling, joined, to_line
@@ -40,10 +42,22 @@ def create_engine_app(settings: Settings | None = None, engine: Engine | None = 
     local = engine or LocalEngine.from_settings(settings)
     app = Flask("bot.engine_host", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 8 << 20
+    logs.watch_requests(app)
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
-        return {"status": "ok"}
+        return {"status": "ok", "model": local.model_name}
+
+    @app.post("/model")
+    def load_model() -> dict[str, str]:
+        body: Any = request.get_json()
+        try:
+            local.load(str(body["name"]))
+        except (KeyError, TypeError):
+            raise BadRequest("name is missing") from None
+        except ConfigError as error:
+            raise NotFound(str(error)) from None
+        return {"model": local.model_name}
 
     @app.post("/stream")
     def stream() -> Response:

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import requests
 
 import engine
+from bot import logs
 from bot.config import ConfigError, Settings
 from bot.events import Event, Finished, Prompt, Read, Sampling, Written, from_line, read_tokens
 
@@ -41,6 +42,16 @@ class Engine(Protocol):
     def ready(self) -> str | None:
         """None if answers can be had, else one line why not."""
 
+    @property
+    def model_name(self) -> str:
+        """What works now; "" where nobody has said."""
+
+    def load(self, name: str) -> None:
+        """Work with the model of this name from now on; answers that are being written end with the old one.
+
+        ConfigError if there is none such, EngineDownError. Nothing to do where it is that one already.
+        """
+
     def likelihood(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """What the model's method score, choose, fill or judge makes of the fields, as JSON.
 
@@ -53,9 +64,16 @@ class LocalEngine:
     machines."""
 
     def __init__(
-        self, model: engine.Model, sampler: engine.Sampler, max_bytes: int, delay: float = 0.0
+        self,
+        model: engine.Model,
+        sampler: engine.Sampler,
+        max_bytes: int,
+        delay: float = 0.0,
+        settings: Settings | None = None,
     ) -> None:
         self.model = model
+        self.settings = settings
+        self.model_name = settings.model_name if settings else ""
         self.sampler = sampler
         self.max_bytes = max_bytes
         self.delay = delay
@@ -63,14 +81,18 @@ class LocalEngine:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> LocalEngine:
-        try:
-            model = engine.Model.load(settings.model_file)
-        except engine.ModelFileError as error:
-            raise ConfigError(f"PLM_MODEL: {error}") from None
-        except ValueError as error:  # names PLM_ISA
-            raise ConfigError(str(error)) from None
+        model = _load(settings.model_file)
         sampler = engine.chat_sampler(settings.sampler, settings.temperature)
-        return cls(model, sampler, settings.max_bytes, settings.engine_delay_ms / 1000)
+        return cls(model, sampler, settings.max_bytes, settings.engine_delay_ms / 1000, settings)
+
+    def load(self, name: str) -> None:
+        if name == self.model_name:
+            return
+        if self.settings is None or name not in self.settings.models:
+            raise ConfigError(f"there is no model {name!r} here")
+        self.model = _load(self.settings.find_model(name))
+        self.model_name = name
+        log.info("the model is now %s", name)
 
     def ready(self) -> str | None:
         return None
@@ -89,7 +111,8 @@ class LocalEngine:
         return answer
 
     def stream(self, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[Event]:
-        session, unread = self._session(prompt)
+        model = self.model  # another may be loaded while this answer is written
+        session, unread = self._session(model, prompt)
         sampling = prompt.sampling or Sampling(self.max_bytes)
         for part in engine.pieces(unread, CHUNK):
             if cancel():
@@ -99,16 +122,21 @@ class LocalEngine:
                 yield Read(read_tokens(session, part, sampling.logprobs or 0))
             else:
                 session.feed(part)
-        yield from self._write(session, prompt.seed, sampling, cancel)
+        yield from self._write(model, session, prompt.seed, sampling, cancel)
         if prompt.sampling is None and session.stop_reason != "end":
             session.feed(engine.END_MARK)  # the answer is over for the next turn all the same
         yield Finished(session.snapshot(), session.stop_reason or "")
 
     def _write(
-        self, session: engine.Session, seed: int, sampling: Sampling, cancel: Callable[[], bool]
+        self,
+        model: engine.Model,
+        session: engine.Session,
+        seed: int,
+        sampling: Sampling,
+        cancel: Callable[[], bool],
     ) -> Iterator[Event]:
         # The session draws a character at a time, so another one reads it byte by byte.
-        reader = None if sampling.logprobs is None else self.model.session(session.snapshot())
+        reader = None if sampling.logprobs is None else model.session(session.snapshot())
         for piece in session.generate(
             max_bytes=sampling.max_bytes, sampler=self._sampler(sampling), seed=seed, stop=sampling.stop,
             stop_at_end=True, cancel=cancel,
@@ -128,14 +156,23 @@ class LocalEngine:
             return engine.TopP(sampling.top_p, temperature=temperature)
         return replace(self.sampler, temperature=temperature)
 
-    def _session(self, prompt: Prompt) -> tuple[engine.Session, bytes]:
+    def _session(self, model: engine.Model, prompt: Prompt) -> tuple[engine.Session, bytes]:
         """Where to go on from, and what is still to be read."""
         if prompt.state:
             try:
-                return self.model.session(prompt.state), prompt.tail
+                return model.session(prompt.state), prompt.tail
             except engine.SnapshotError as error:  # another model's, or of an older version
                 log.info("the kept state does not fit (%s): reading the transcript", error)
-        return self.model.session(), prompt.history() + prompt.tail
+        return model.session(), prompt.history() + prompt.tail
+
+
+def _load(file: str) -> engine.Model:
+    try:
+        return engine.Model.load(file)
+    except engine.ModelFileError as error:
+        raise ConfigError(f"PLM_MODEL: {error}") from None
+    except ValueError as error:  # names PLM_ISA
+        raise ConfigError(str(error)) from None
 
 
 class RemoteEngine:
@@ -145,10 +182,14 @@ class RemoteEngine:
 
     CONNECT_TIMEOUT = 1.0
     LIKELIHOOD_TIMEOUT = 30.0
+    LOAD_TIMEOUT = 20.0
+    LOOK_AGAIN = 5.0  # seconds after which hosts are told of the loaded model again: one may have restarted
     READ_TIMEOUT = 12.0  # between two lines; an engine that is silent this long counts as gone
 
     def __init__(self, urls: tuple[str, ...]) -> None:
         self.urls = urls
+        self.model_name = ""
+        self._told = 0.0
         self._http = requests.Session()
         self._http.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=64))
         self._http.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=64))
@@ -168,6 +209,24 @@ class RemoteEngine:
             except requests.RequestException as error:
                 faults.append(f"{url}: {type(error).__name__}")
         return "no engine host answers: " + "; ".join(faults)
+
+    def load(self, name: str) -> None:
+        if name == self.model_name and time.monotonic() - self._told < self.LOOK_AGAIN:
+            return
+        faults, loaded = [], 0
+        for url in self.urls:
+            try:
+                timeout = (self.CONNECT_TIMEOUT, self.LOAD_TIMEOUT)
+                response = self._http.post(url + "/model", json={"name": name}, timeout=timeout)
+                if response.status_code == 404:
+                    raise ConfigError(f"{url}: there is no model {name!r} there")
+                response.raise_for_status()
+                loaded += 1
+            except requests.RequestException as error:
+                faults.append(f"{url}: {type(error).__name__}")
+        if not loaded:
+            raise EngineDownError("; ".join(faults))
+        self.model_name, self._told = name, time.monotonic()
 
     def likelihood(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         body, faults = {"kind": kind, "fields": dict(fields)}, []
@@ -230,4 +289,5 @@ class RemoteEngine:
             "sampling": asdict(prompt.sampling) if prompt.sampling else None,
         }
         timeout = (self.CONNECT_TIMEOUT, self.READ_TIMEOUT)
-        return self._http.post(url + "/stream", json=body, stream=True, timeout=timeout)
+        headers = {logs.HEADER: logs.request_id.get()}
+        return self._http.post(url + "/stream", json=body, headers=headers, stream=True, timeout=timeout)

@@ -14,9 +14,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 
-from bot import dialogue, metrics
+from bot import dialogue, logs, metrics
 from bot.engines import Engine, EngineDownError
 from bot.events import Finished, Prompt
 from bot.records import Conversation, Job, Work
@@ -63,6 +64,8 @@ class Jobs:
         """Take a message in (once per id) and begin to answer it. One call is one attempt of the sender."""
         job = self.store.ask(conversation, message_id, uuid.uuid4().hex, question)
         (metrics.MESSAGES if job.attempts == 1 else metrics.RETRIES).labels(conversation.channel).inc()
+        if job.attempts > 1 and job.finished:
+            metrics.DUPLICATES.labels(conversation.channel).inc()
         if not job.finished:
             self._see_to(conversation)
         return job
@@ -131,7 +134,7 @@ class Jobs:
             if self.stopping or conversation.id in self._runners:
                 return
             runner = self._runners[conversation.id] = _Runner(self, conversation)
-        self._pool.submit(self._run, runner)
+        self._pool.submit(copy_context().run, self._run, runner)  # its lines carry this request's id
 
     def _run(self, runner: _Runner) -> None:
         try:
@@ -239,14 +242,19 @@ class _Runner:
         if not self._insist(work, answer, last.stop, prefix, state):
             raise LeaseLostError
         metrics.GENERATED.inc(len(answer.encode()))
-        metrics.LATENCY.observe(time.monotonic() - began)
+        took = time.monotonic() - began
+        metrics.LATENCY.observe(took)
+        said = (self.conversation.id, work.id, took, logs.text(work.question), logs.text(answer))
+        log.info("%s: message %s answered in %.2f s: %s → %s", *said)
 
     def _write(self, work: Work) -> tuple[str, str, Finished]:
         """Answer once, publishing on the way: what the model wrote, what of it is shown, and how it ended."""
 
         def read_history() -> bytes:
             turns = self.store.turns(self.conversation, talk=work.talk)
-            return dialogue.history(turns, work.id, self.jobs.context_bytes)
+            history = dialogue.history(turns, work.id, self.jobs.context_bytes)
+            metrics.PROMPT.inc(len(history))
+            return history
 
         began = time.monotonic()
         prompt = Prompt(
@@ -256,16 +264,18 @@ class _Runner:
             history=read_history,
             seed=dialogue.seed(self.conversation.id, work.id),
         )
+        metrics.PROMPT.inc(len(prompt.tail))
+        metrics.QUEUE.observe(work.waited)
         raw = text = ""
-        published = 0.0
+        published = first = 0.0
         self.enough = False
         for event in self.jobs.engine.stream(prompt, self._cancelled(began)):
             if isinstance(event, Finished):
+                metrics.observe_writing(began, first, time.monotonic(), len(raw.encode()))
                 return raw, text, event
             if not isinstance(event, str):
                 continue
-            if not raw:
-                metrics.FIRST_TOKEN.observe(time.monotonic() - began)
+            first = first or time.monotonic()
             raw += event
             text = (text + dialogue.printable(event)).lstrip()
             if text and time.monotonic() - published >= FLUSH:

@@ -12,6 +12,7 @@ import uuid
 import limits
 
 from bot import dialogue, metrics
+from bot.admin import Rules
 from bot.records import Conversation
 from bot.store import Store
 
@@ -23,10 +24,12 @@ Rates = tuple[limits.RateLimitItem, ...]
 
 
 class Limits:
-    """`rates` holds for everybody who has none of their own (PLM_RATE_LIMIT); empty: no limit."""
+    """`rates` holds for everybody who has none of their own (PLM_RATE_LIMIT); empty: no limit. `rules` are
+    what administrators have set."""
 
-    def __init__(self, store: Store, rates: Rates = ()) -> None:
+    def __init__(self, store: Store, rates: Rates = (), rules: Rules | None = None) -> None:
         self.store = store
+        self.rules = rules or Rules()
         self.rates = rates
 
     def spend(self, who: str, rates: Rates) -> int:
@@ -36,16 +39,29 @@ class Limits:
         """
         return self.store.spend(who, rates) if rates else 0
 
+    def blocked(self, conversation: Conversation, message_id: str) -> str | None:
+        """What is said to somebody an administrator has blocked: a polite sentence to one message, however
+        often it is sent, and "" to all others. None if the sender is not blocked. Nothing of the message
+        is kept; ask this before anything else.
+        """
+        answered = self.rules.blocked(conversation, message_id)
+        if answered is None:
+            return None
+        metrics.BLOCKED.inc()
+        return dialogue.BLOCKED if answered else ""
+
     def refusal(self, conversation: Conversation, message_id: str, who: str | None = None) -> str | None:
         """What to say instead of answering a message that is one too many; every retry gets the same words.
 
-        `who` is counted, the conversation by default.
+        `who` is counted, the conversation by default, and where it has a quota of its own.
         """
-        if not self.rates:
+        own = self.rules.rates(conversation)
+        rates = own or self.rates
+        if not rates:
             return None
         job = self.store.job(conversation, message_id)
         if not job.status:
-            wait = self.spend(who or conversation.id, self.rates)
+            wait = self.spend(conversation.id if own or not who else who, rates)
             if not wait:
                 return None
             metrics.LIMITED.inc()

@@ -18,6 +18,7 @@ from prometheus_client import (
     generate_latest,
     multiprocess,
 )
+from prometheus_client.samples import Sample
 
 SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 2, 3, 4.5, 10, 30, 100)
 
@@ -25,10 +26,24 @@ MESSAGES = Counter("plm_messages", "Messages that came in for the first time", [
 RETRIES = Counter("plm_retries_seen", "Requests for a message that was known already", ["channel"])
 DEADLINE_MISSES = Counter("plm_deadline_misses", "Messages whose answer was not finished at the last moment")
 LIMITED = Counter("plm_messages_limited", "Messages and API requests over somebody's limit")
+DUPLICATES = Counter(
+    "plm_duplicates_dropped", "Requests for a message that was answered already", ["channel"]
+)
+REQUESTS = Counter("plm_http_requests", "Requests by the path of their view", ["path", "method", "status"])
+BLOCKED = Counter("plm_messages_blocked", "Messages of people whom an administrator has blocked")
 STORE_DOWN = Counter("plm_store_down", "Requests that found the store away")
 RUNNING = Gauge("plm_num_requests_running", "Answers being written", multiprocess_mode="livesum")
 FAILED = Counter("plm_requests_failed", "Messages whose answer was given up")
-GENERATED = Counter("plm_generation_bytes", "Bytes of finished answers")
+PROMPT = Counter("plm_prompt_tokens", "Bytes read before answers (a token is a byte)")
+GENERATED = Counter("plm_generation_tokens", "Bytes of answers (a token is a byte)")
+QUEUE = Histogram(
+    "plm_request_queue_time_seconds", "From a message's coming in to its being taken", buckets=SECONDS
+)
+BETWEEN = Histogram(
+    "plm_inter_token_latency_seconds",
+    "Seconds from byte to byte, the mean of one answer",
+    buckets=(1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1),
+)
 FIRST_TOKEN = Histogram(
     "plm_time_to_first_token_seconds",
     "From taking a message to its answer's first character",
@@ -37,6 +52,46 @@ FIRST_TOKEN = Histogram(
 LATENCY = Histogram(
     "plm_e2e_request_latency_seconds", "From taking a message to its finished answer", buckets=SECONDS
 )
+
+
+def observe_writing(began: float, first: float, ended: float, size: int) -> None:
+    """One text of `size` bytes: begun, its first character there, ended (time.monotonic())."""
+    if size > 1 and first > began:
+        FIRST_TOKEN.observe(first - began)
+        BETWEEN.observe((ended - first) / (size - 1))
+
+
+def totals() -> dict[str, float]:
+    """What this process has counted so far, for the numbers by the minute; "le:SECONDS" are the latencies."""
+    counters = {
+        "messages": MESSAGES, "retries": RETRIES, "failed": FAILED, "limited": LIMITED, "blocked": BLOCKED,
+        "store_down": STORE_DOWN, "deadline_misses": DEADLINE_MISSES, "generated": GENERATED,
+    }  # fmt: skip
+    found = {name: _sum(counter) for name, counter in counters.items()}
+    for sample in _samples(LATENCY):
+        if sample.name.endswith("_bucket"):
+            found[f"le:{sample.labels['le']}"] = sample.value
+        elif sample.name.endswith("_count"):
+            found["answers"] = sample.value
+    for sample in _samples(REQUESTS):
+        if sample.name.endswith("_total"):
+            found["requests"] = found.get("requests", 0.0) + sample.value
+            if sample.labels["status"].startswith("5"):
+                found["errors"] = found.get("errors", 0.0) + sample.value
+    return found
+
+
+def running() -> int:
+    """Answers that this process is writing."""
+    return int(_sum(RUNNING))
+
+
+def _sum(metric: Counter | Gauge) -> float:
+    return sum(sample.value for sample in _samples(metric) if not sample.name.endswith("_created"))
+
+
+def _samples(metric: Counter | Gauge | Histogram) -> list[Sample]:
+    return [sample for family in metric.collect() for sample in family.samples]
 
 
 def show() -> tuple[bytes, dict[str, str]]:

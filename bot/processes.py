@@ -99,7 +99,7 @@ def _finish_answers(server: Any, worker: Any) -> None:
     app = getattr(worker, "wsgi", None)
     bot = getattr(app, "extensions", {}).get("plm")
     if bot:
-        bot.jobs.close(GRACE)
+        bot.close(GRACE)
 
 
 def _forget_numbers(server: Any, worker: Any) -> None:
@@ -129,11 +129,7 @@ class WebChild:
 
     @property
     def url(self) -> str:
-        """Where this machine finds it."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.settings.host, self.settings.host)  # noqa: S104
-        return (
-            f"http://[{host}]:{self.settings.port}" if ":" in host else f"http://{host}:{self.settings.port}"
-        )
+        return self.settings.own_url
 
     @property
     def running(self) -> bool:

@@ -78,6 +78,7 @@ class Work:
     prefix: str  # hash of the answered turns so far; "" at the beginning of a talk
     state: bytes | None  # the model's state after exactly those turns
     starts: int
+    waited: float = 0.0  # seconds since the message came in
 
 
 def short_id(message_id: str) -> str:

@@ -165,10 +165,10 @@ while true do
       redis.call('HSET', job(id), 'status', 'running', 'text', '', 'starts', starts + 1, 'taken', ARGV[4])
       local state = redis.call('HMGET', base .. 'state', 'prefix', 'blob')
       local now_in = redis.call('HMGET', meta, 'talk', 'prefix')
-      local own = redis.call('HMGET', job(id), 'question', 'talk')
+      local own = redis.call('HMGET', job(id), 'question', 'talk', 'first')
       local current = now_in[1] == own[2]
       return {'work', token, id, own[1], own[2], current and now_in[2] or '', current and state[1] or '',
-        current and state[2] or '', starts + 1}
+        current and state[2] or '', starts + 1, tostring(now - (own[3] or now))}
     end
     redis.call('HSET', job(id), 'status', 'failed', 'error', 'cut short too often')
   end

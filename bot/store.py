@@ -120,13 +120,14 @@ class Store:
         found = self._run("take", conversation, owner, LEASE_MS, MAX_STARTS, uuid.uuid4().hex)
         if found[0] != b"work":
             return str(found[0], "utf-8")
-        token, job_id, question, talk, prefix, state_prefix, blob, starts = found[1:]
+        token, job_id, question, talk, prefix, state_prefix, blob, starts, waited = found[1:]
         self._list(conversation)
         # An empty prefix is a talk without answers: it has no state to be valid.
         fresh = bool(prefix) and prefix == state_prefix and bool(blob)
         return Work(
             token=token.decode(), id=job_id.decode(), question=question.decode(), talk=int(talk),
             prefix=(prefix or b"").decode(), state=blob if fresh else None, starts=int(starts),
+            waited=float(waited),
         )  # fmt: skip
 
     def enough(self, conversation: Conversation, message_id: str) -> None:

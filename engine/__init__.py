@@ -6,7 +6,7 @@ from engine.encoding import pieces
 from engine.fill import GAP, Filled, Filling
 from engine.judge import Judgement
 from engine.marks import ASSISTANT_MARK, END_MARK, USER_MARK
-from engine.model import Model
+from engine.model import Model, model_names
 from engine.sampling import (
     CHAT,
     Greedy,
@@ -47,6 +47,7 @@ __all__ = [
     "Typical",
     "Wygpt",
     "chat_sampler",
+    "model_names",
     "pieces",
     "sampler_by_name",
 ]

@@ -104,9 +104,15 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Path:
             return path
     if given.is_file():
         return given
-    names = sorted({path.stem for folder in _folders() for path in folder.glob(f"*{_SUFFIX}")})
+    names = model_names()
     known = f"there is {', '.join(names)}" if names else "there is none by name here"
     raise ModelFileError(f"no model {str(given)!r}: {known}; or give the path of a file")
+
+
+def model_names(folder: Path | None = None) -> list[str]:
+    """What `Model.load` knows by name: in `folder` too, if it is given."""
+    folders = [*_folders(), *([folder] if folder else [])]
+    return sorted({path.stem for place in folders for path in place.glob(f"*{_SUFFIX}")})
 
 
 def _folders() -> list[Path]:

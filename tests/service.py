@@ -38,7 +38,7 @@ def served(app: Flask) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         if "plm" in app.extensions:
-            app.extensions["plm"].jobs.close(1)
+            app.extensions["plm"].close(1)
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10.0, what: str = "") -> None:

@@ -137,10 +137,10 @@ def _check_size(size: int, most: int, param: str) -> None:
 
 def check_model(name: str) -> None:
     """ApiError 404 unless it is this service's model."""
-    if name != current_bot().settings.model_name:
+    if name != current_bot().model_name:
         raise ApiError(
             404,
-            f"the model {name!r} does not exist; there is {current_bot().settings.model_name!r}",
+            f"the model {name!r} does not exist; there is {current_bot().model_name!r}",
             "model",
             "model_not_found",
         )
@@ -148,7 +148,7 @@ def check_model(name: str) -> None:
 
 def _card() -> dict[str, Any]:
     return {
-        "id": current_bot().settings.model_name,
+        "id": current_bot().model_name,
         "object": "model",
         "created": STARTED,
         "owned_by": "personal-lm",

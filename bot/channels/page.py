@@ -58,7 +58,7 @@ def show() -> Response:
     except StoreDownError as fault:
         log.error("page: %s", fault)
         error = BUSY
-    model = bot.settings.model_name
+    model = bot.model_name
     page = render_template(
         "page.html", turns=turns, error=error, model=model, examples=EXAMPLES.get(model, ()),
         disclaimer=bot.settings.disclaimer, longest=dialogue.MAX_QUESTION,
@@ -78,6 +78,9 @@ def show() -> Response:
 def chat() -> Response:
     conversation, message_id, body = _ask()
     text = body.get("text")
+    refusal = current_bot().limits.blocked(conversation, message_id)
+    if refusal is not None:
+        return _stream([{"text": refusal, "done": True}])
     question = dialogue.clean_question(text if isinstance(text, str) else "")
     if not question.text:
         return _refusal(400, dialogue.NOTHING_TO_READ)

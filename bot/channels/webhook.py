@@ -47,11 +47,12 @@ def receive(name: str) -> dict[str, str]:
     conversation, question = Conversation("webhook-" + name, user), dialogue.clean_question(text)
     exchange = Exchange(bot, conversation, short_id(message_id), question)
     reply = exchange.begin()
-    if settings.url:
+    if settings.url and reply != "":
         fields = {"conversation": conversation.id, "user": user, "id": message_id}
         sender = threading.Thread(target=_send_on, args=(settings, exchange, reply, fields), daemon=True)
         sender.start()
-    reply = reply or exchange.wait(PATIENCE)
+    if reply is None:
+        reply = exchange.wait(PATIENCE)
     if reply is None:
         raise ServiceUnavailable(dialogue.BUSY + "。 No answer in time; send it again with the same id.")
     return {"reply": reply, "conversation": conversation.id}
@@ -100,6 +101,9 @@ class Exchange:
 
     def begin(self) -> str | None:
         """Take the message in, once per id; its reply if there is nothing to wait for."""
+        refusal = self.bot.limits.blocked(self.conversation, self.message_id)
+        if refusal is not None:
+            return refusal
         text = self.question.text
         if not text:
             return dialogue.NOTHING_TO_READ

@@ -81,6 +81,10 @@ def _answer(message: Any, began: float) -> str:
     """The reply's text; "" for events that nobody expects an answer to."""
     bot = current_bot()
     conversation = Conversation("wechat", message.source)
+    event = f"{message._data.get('Event', '')}-{message._data.get('CreateTime')}"
+    refusal = bot.limits.blocked(conversation, short_id(str(message.id or event)))
+    if refusal is not None:
+        return refusal
     fields = message._data  # wechatpy's objects forget the type of what they do not know
     if fields["MsgType"].lower() == "event":
         event = str(fields.get("Event")).lower()

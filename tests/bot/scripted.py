@@ -24,6 +24,11 @@ class ScriptedEngine:
         self.gate.set()
         self.fault: str | None = None
 
+    model_name = ""
+
+    def load(self, name: str) -> None:
+        self.model_name = name
+
     def ready(self) -> str | None:
         return self.fault
 

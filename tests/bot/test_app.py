@@ -87,7 +87,7 @@ def test_the_operator_sees_what_happens(client: FlaskClient, engine: ScriptedEng
     assert grown['plm_messages_total{channel="webhook-forms"}'] == 3
     assert grown['plm_retries_seen_total{channel="webhook-forms"}'] == 1
     assert grown["plm_requests_failed_total"] == 1
-    assert grown["plm_generation_bytes_total"] == 2 * len("答一。".encode())
+    assert grown["plm_generation_tokens_total"] == 2 * len("答一。".encode())
     assert grown["plm_e2e_request_latency_seconds_count"] == 2
     assert after["plm_num_requests_running"] == 0
 
