@@ -331,8 +331,7 @@ class AdminStore:
 
     def server(self) -> dict[str, Any]:
         """What the Redis server says of itself."""
-        info: Any = self._try(self.client.info)
-        return dict(info)
+        return dict(self._do("info"))
 
 
 def _head(conversation: Conversation) -> dict[str, Any]:

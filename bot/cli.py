@@ -154,10 +154,11 @@ def _serve(settings: Settings, make_app: Callable[[], Any]) -> None:
 
 
 @main.command()
-def doctor() -> None:
+@click.option("--url", help="The service's public address: play the WeChat platform's check against it.")
+def doctor(url: str | None) -> None:
     """Say what is wrong with this set-up, if anything."""
     faults = 0
-    for name, check in _checks():
+    for name, check in _checks(url.rstrip("/") if url else None):
         try:
             with one_line_errors():
                 click.echo(f"ok    {name}: {check()}")
@@ -175,7 +176,10 @@ def doctor() -> None:
         sys.exit(1)
 
 
-def _checks() -> list[tuple[str, Callable[[], str]]]:
+def _checks(url: str | None) -> list[tuple[str, Callable[[], str]]]:
+    from bot import doctor as more
+
+    way_in = [("way in", lambda: more.check_way_in(load_settings(), url))] if url else []
     return [
         ("settings", _check_settings),
         ("model", _check_model),
@@ -183,6 +187,9 @@ def _checks() -> list[tuple[str, Callable[[], str]]]:
         ("WeChat", _check_wechat),
         ("API", _check_api),
         ("webhooks", lambda: ", ".join(load_settings().webhooks) or "none"),
+        ("keys", lambda: more.check_keys(load_settings())),
+        ("clock", lambda: more.check_clock(more.store_of(load_settings()), url)),
+        *way_in,
     ]
 
 
@@ -205,14 +212,14 @@ def _check_model() -> str:
 
 
 def _check_store() -> str:
-    from bot import open_store
+    from bot.doctor import check_store, store_of
     from bot.embedded import EmbeddedStore
 
     settings = load_settings()
-    if not settings.redis_url:
+    store = store_of(settings)
+    if store is None:
         return f"brought along: {EmbeddedStore(settings.data_dir).find_server()[1]}"
-    open_store(settings).ping()
-    return "PLM_REDIS_URL answers"
+    return check_store(store)
 
 
 def _check_wechat() -> str:

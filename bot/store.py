@@ -66,6 +66,20 @@ class Store:
     def ping(self) -> None:
         self._try(self.client.ping)
 
+    def clock(self) -> float:
+        """The server's time, in seconds since 1970."""
+        seconds, micro = self._try(self.client.time)
+        return float(seconds) + float(micro) / 1e6
+
+    def facts(self) -> dict[str, Any]:
+        """What the server says of itself, and when it takes snapshots: "save"."""
+        facts: dict[str, Any] = dict(self._try(self.client.info))
+        try:
+            facts["save"] = self._try(lambda: self.client.config_get("save"))["save"]
+        except redis.ResponseError:  # a managed server
+            facts["save"] = "unknown"
+        return facts
+
     def ask(self, conversation: Conversation, message_id: str, nonce: str, question: str) -> Job:
         """Take in a user's message, once: a second call with its id only counts an attempt (once per
         nonce)."""
