@@ -4,9 +4,10 @@ Each sampler answers the same 200 prompts out of held-out texts: 80 questions on
 openings of paragraphs. What it writes is held against the real answers in the measures of MEASURES.
 
 The rule that chooses the default for chat: in each measure of DECIDING a sampler is as far off as its
-distance from the real answers, in units of the median sampler's distance, or of two standard errors of such a
-distance if that is more (the median, as greedy writing is so far off that it would make all others look
-alike); the mean of these is its score, and the lowest wins. The default of today stays, though, where the
+distance from the real answers, in units of the median sampler's distance (the median, as greedy writing is so
+far off that it would make all others look alike); the mean of these is its score, and the lowest wins. A unit
+is no smaller than two standard errors of such a distance, nor, of shares of the answers, than 3 answers in
+all, which is what none seen may hide (the rule of three). The default of today stays, though, where the
 winner is not ahead of it by more than chance: two standard errors of the difference, jackknifed over twenty
 groups of prompts.
 
@@ -46,6 +47,7 @@ MEASURES = {
 }
 # One distinct-n, as they go together.
 DECIDING = ("distinct-4", "repeated", "loops", "ended", "known", "bits", "length")
+OF_ANSWERS = ("loops", "ended")  # shares of them
 GROUPS = 20
 
 SAMPLERS: list[Sampler] = [
@@ -83,7 +85,7 @@ def main() -> None:
     real = [Answer(prompt.real, True) for prompt in prompts]
     answers = [real, *(answer(model, prompts, sampler) for sampler in samplers)]
     values = measure(prompts, answers, own_bits(model, prompts, answers), Places(documents))
-    ranking = choose(values, samplers.index(CHAT))
+    ranking = choose(values, samplers.index(CHAT), len(prompts))
     text = report(model, len(prompts), samplers, values, ranking)
     print(f"{text}\n({time.process_time() - started:.0f} s of one core)")
     if options.markdown:
@@ -137,12 +139,16 @@ class Ranking(NamedTuple):
     behind: Floats
 
 
-def choose(values: Floats, today: int) -> Ranking:
-    """The rule, on what `measure` returns: the real answers first; `today` counts from the first sampler."""
+def choose(values: Floats, today: int, count: int) -> Ranking:
+    """The rule, on what `measure` returns: the real answers first; `today` counts from the first sampler.
+
+    `count` is the number of prompts.
+    """
     columns = [list(MEASURES).index(name) for name in DECIDING]
     away = np.abs(values[1:, :, columns] - values[:1, :, columns])
     chance = 2 * np.median(jackknife(away[:, 1:].swapaxes(0, 1)), axis=0)
-    unit = np.maximum(np.maximum(np.median(away[:, 0], axis=0), chance), 1e-9)
+    least = [3 / count if name in OF_ANSWERS else 1e-9 for name in DECIDING]
+    unit = np.maximum.reduce([np.median(away[:, 0], axis=0), chance, least])
     scores = (away / unit).mean(axis=2)
     best = int(scores[:, 0].argmin())
     behind = jackknife((scores[:, 1:] - scores[best, 1:]).T)
