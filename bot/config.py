@@ -33,8 +33,8 @@ DISCLAIMER = (
 )
 # Named in the contract, built by later versions: better a warning than a false sense of being protected.
 NOT_YET: set[str] = set()
-# Read by other parts: the engine, the build, the tests, and this module itself.
-ELSEWHERE = {"PLM_CONFIG", "PLM_ISA", "PLM_CUDA", "PLM_REQUIRE"}
+# Read by other parts: `plm admin`, the engine, the build, the tests, and this module itself.
+ELSEWHERE = {"PLM_CONFIG", "PLM_ADMIN_URL", "PLM_ISA", "PLM_CUDA", "PLM_REQUIRE"}
 WEBHOOK_VARIABLE = re.compile(r"PLM_WEBHOOK_([A-Z0-9_]+)_(SECRET|URL)")
 WEBHOOK_NAME = re.compile(r"[a-z0-9_]+")
 SCOPES = frozenset({"chat", "likelihood"})  # what an API key may be for
