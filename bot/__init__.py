@@ -18,9 +18,11 @@ from bot.config import ConfigError, Settings, load_settings
 from bot.engines import Engine, LocalEngine, RemoteEngine
 from bot.jobs import Jobs
 from bot.limits import Gate, Limits
+from bot.outbound_store import OutboundStore
 from bot.store import Store, StoreDownError
+from bot.work import Work
 
-__all__ = ["Bot", "ConfigError", "Settings", "create_app", "current_bot", "load_settings"]
+__all__ = ["Bot", "ConfigError", "Settings", "create_app", "create_bot", "current_bot", "load_settings"]
 
 log = logging.getLogger(__name__)
 MAX_BODY = 1 << 20  # bytes
@@ -35,6 +37,8 @@ class Bot:
     jobs: Jobs
     limits: Limits
     gate: Gate
+    outbound: OutboundStore
+    work: Work
     admin: Admin | None
 
     @property
@@ -42,8 +46,9 @@ class Bot:
         return self.jobs.engine.model_name or self.settings.model_name
 
     def close(self, timeout: float) -> None:
-        """Finish what is being written; see Jobs.close. A second call does nothing."""
+        """Finish what is being written and sent; see Jobs.close. A second call does nothing."""
         self.jobs.close(timeout)
+        self.work.close(timeout)
         if self.admin:
             self.admin.close()
 
@@ -53,13 +58,13 @@ def current_bot() -> Bot:
     return bot
 
 
-def create_app(
+def create_bot(
     settings: Settings | None = None, *, engine: Engine | None = None, store: Store | None = None
-) -> Flask:
-    """The web application. Without arguments everything comes from the environment.
+) -> Bot:
+    """The bot without its web application. Without arguments everything comes from the environment.
 
-    Raises ConfigError if a setting is wrong, and the engine's errors if the model cannot be loaded. Redis may
-    be away at the start and come later.
+    Works on what is to be done out of band until `close`. Raises ConfigError if a setting is wrong, and the
+    engine's errors if the model cannot be loaded. Redis may be away at the start and come later.
     """
     settings = settings or load_settings()
     if store is None:
@@ -72,9 +77,6 @@ def create_app(
             if settings.engine_urls
             else LocalEngine.from_settings(settings)
         )
-    app = Flask("bot")
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
-    app.json.ensure_ascii = False  # type: ignore[attr-defined]
     admin = Admin(store, engine, settings.model) if settings.admin_key else None
     bot = Bot(
         settings,
@@ -82,19 +84,43 @@ def create_app(
         Jobs(store, engine, settings.context_bytes),
         Limits(store, settings.rate_limit, admin.rules if admin else None),
         Gate(),
+        OutboundStore(store),
+        Work(store, settings.retry_seconds),
         admin,
     )
-    app.extensions["plm"] = bot
-    if settings.proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=0)  # type: ignore[method-assign]
+    _add_tasks(bot)
+    bot.work.start()
     if admin:
         admin.start()
-    atexit.register(bot.close, 1.0)  # does nothing where the server has closed it already
+    atexit.register(bot.close, 1.0)  # does nothing where it was closed already
+    return bot
+
+
+def create_app(
+    settings: Settings | None = None, *, engine: Engine | None = None, store: Store | None = None
+) -> Flask:
+    """The web application around `create_bot`."""
+    bot = create_bot(settings, engine=engine, store=store)
+    app = Flask("bot")
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    app.extensions["plm"] = bot
+    if bot.settings.proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=bot.settings.proxies, x_proto=0)  # type: ignore[method-assign]
     logs.watch_requests(app)
     _add_operator_routes(app)
     _add_error_pages(app)
     _add_channels(app)
     return app
+
+
+def _add_tasks(bot: Bot) -> None:
+    from bot.channels import webhook, wechat_push  # they import Bot from here
+
+    if bot.settings.wechat_push:
+        wechat_push.add_task(bot)
+    if any(hook.url for hook in bot.settings.webhooks.values()):
+        webhook.add_task(bot)
 
 
 def open_store(settings: Settings) -> Store:

@@ -131,6 +131,28 @@ def web() -> None:
         _serve(settings, lambda: create_app(settings))
 
 
+@main.command()
+def worker() -> None:
+    """Work out of band (pushes, callbacks) beside the web servers; needs PLM_REDIS_URL, as `plm web` does."""
+    from bot import create_bot
+    from bot.processes import GRACE
+
+    with one_line_errors():
+        settings = _prepare()
+        if not settings.redis_url:
+            raise ConfigError("PLM_REDIS_URL: missing (a worker needs the store of the web servers)")
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        bot = create_bot(settings)
+        if not bot.work.lanes:
+            raise ConfigError(
+                "nothing to work on: neither PLM_WECHAT_PUSH nor a PLM_WEBHOOK_<NAME>_URL is set"
+            )
+        stop.wait()
+        bot.close(GRACE)
+
+
 @main.command("engine")
 def engine_command() -> None:
     """Run an engine host for the web servers of other machines."""

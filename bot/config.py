@@ -190,10 +190,13 @@ class Settings(BaseSettings):
     wechat_aes_key_previous: AesKey | None = None
     wechat_mode: Literal["plain", "compatible", "safe"] | None = None
     wechat_push: bool = False
+    wechat_api_url: Url = "https://api.weixin.qq.com"
     wechat_replay_window: int = Field(300, ge=0)  # seconds; 0 turns the check off
     webhooks: dict[str, Webhook] = Field(default_factory=dict)
 
     admin_key: str | None = Field(None, min_length=8, max_length=200)  # turns /admin on
+    retry_seconds: float = Field(5, ge=0.01, le=600)  # before a push or callback is tried again; doubles
+
     api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(_read_api_keys)] = ()
     rate_limit: Annotated[Rates, NoDecode] = ()  # of everybody who has none of their own
     proxies: int = Field(0, ge=0, le=10)  # how many stand in front and say who called
@@ -220,7 +223,9 @@ class Settings(BaseSettings):
         if self.device == "cuda":
             raise ValueError("PLM_DEVICE: cuda is not part of this build; use auto or cpu")
         if self.wechat_push:
-            raise ValueError("PLM_WECHAT_PUSH: customer-service messages are not built yet; leave it 0")
+            for name in ("token", "appid", "secret"):
+                if not getattr(self, f"wechat_{name}"):
+                    raise ValueError(f"PLM_WECHAT_{name.upper()}: missing, and PLM_WECHAT_PUSH is set")
         if self.wechat_mode == "plain" and self.wechat_aes_key:
             raise ValueError(
                 "PLM_WECHAT_MODE: plain contradicts PLM_WECHAT_AES_KEY: choose safe or compatible"

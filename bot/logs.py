@@ -36,7 +36,8 @@ def set_up(level: str, form: str, texts: bool) -> None:
     handler.setFormatter(_Lines() if form == "json" else plain)
     handler.addFilter(_mark)
     logging.basicConfig(level=level, handlers=[handler])
-    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    for library in ("urllib3", "dramatiq"):
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def text(message: str) -> str:

@@ -44,6 +44,9 @@ BETWEEN = Histogram(
     "Seconds from byte to byte, the mean of one answer",
     buckets=(1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1),
 )
+TASKS_DONE = Counter("plm_tasks_done", "Tasks out of band that were done", ["task"])
+TASKS_FAILED = Counter("plm_tasks_failed", "Tries of such tasks that failed", ["task"])
+PUSHES = Counter("plm_pushes", "Customer-service messages sent, by what came of it", ["outcome"])
 FIRST_TOKEN = Histogram(
     "plm_time_to_first_token_seconds",
     "From taking a message to its answer's first character",

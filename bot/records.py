@@ -81,6 +81,19 @@ class Work:
     waited: float = 0.0  # seconds since the message came in
 
 
+@dataclass(frozen=True)
+class Push:
+    """An answer that is ready to be pushed, ours to push as long as `owner` has the right."""
+
+    owner: str
+    id: str
+    failed: bool
+    text: str
+    delivered: int  # bytes of it that were handed out
+    before: str  # what is said before its first piece
+    left: int  # messages that the platform still takes for this user
+
+
 def short_id(message_id: str) -> str:
     """Message ids come from outside: bounded, and the same for the same id."""
     return (

@@ -10,8 +10,14 @@ One conversation lives under one hash tag, so that it is one slot of a cluster:
     plm:{channel:user}:open    list  message ids whose answer was handed out in part
     plm:{channel:user}:jobs    zset  the ids of those messages, by when they came
     plm:{channel:user}:job:ID  hash  one message: status, question, text so far, attempts, reply …
+    plm:{channel:user}:sends   hash  WeChat's customer-service messages: `left` of them since `mark`
+    plm:{channel:user}:pushes  list  message ids whose answer is still to be pushed, in order
+    plm:{channel:user}:pusher  text  who pushes now
     plm:index                  zset  the conversations by their last turn, to be listed; it mends itself
     plm:{admin}:…              what administrators have set: see admin_store.py
+    plm:token:…, plm:lock:…    text  a token that all processes share, and who is fetching it
+    plm:done:…                 text  a task that must not be done twice was done
+    {plm:work:LANE}:…          the queues of work.py; the library `dramatiq` writes them
     plm:limit:…                text  what somebody (a hash) has used of a rate; the library `limits` writes it
 
 Scripts get the common beginning of these names as their one key and build the rest from it: all of them are
@@ -20,6 +26,8 @@ so each is written to have the same effect once or twice. The clock is the serve
 """
 
 from __future__ import annotations
+
+from bot.push_scripts import PUSH_BODIES
 
 _COMMON = """
 local base, time = KEYS[1], redis.call('TIME')
@@ -131,7 +139,10 @@ if source ~= '' then
   if tonumber(redis.call('HGET', job(source), 'delivered') or -1) ~= tonumber(ARGV[3]) then return false end
   redis.call('HSET', job(source), 'delivered', ARGV[4])
   local open = base .. 'open'
-  if ARGV[6] ~= '1' then redis.call('LREM', open, 0, source)
+  if ARGV[6] ~= '1' then
+    redis.call('LREM', open, 0, source)
+    -- A push that was not taken has now been made up for: it is not owed any more.
+    if redis.call('HEXISTS', job(source), 'push') == 1 then redis.call('HSETNX', job(source), 'reply', '') end
   else
     local listed = false
     for _, other in ipairs(redis.call('LRANGE', open, 0, -1)) do if other == source then listed = true end end
@@ -234,7 +245,8 @@ _FORGET = """
 local id = ARGV[1]
 if id == '' or redis.call('EXISTS', job(id)) == 0 or redis.call('HGET', job(id), 'action') ~= 'forget' then
   for _, known in ipairs(redis.call('ZRANGE', base .. 'jobs', 0, -1)) do redis.call('DEL', job(known)) end
-  for _, name in ipairs({'meta', 'turns', 'queue', 'lease', 'state', 'open', 'jobs'}) do
+  for _, name in ipairs({'meta', 'turns', 'queue', 'lease', 'state', 'open', 'jobs', 'sends',
+      'pushes', 'pusher'}) do
     redis.call('DEL', base .. name) end
   if id == '' then return {} end
   redis.call('HSET', job(id), 'kind', 'command', 'action', 'forget', 'status', 'done', 'reply', ARGV[3],
@@ -254,5 +266,6 @@ _BODIES = {
     "ask": _ASK, "command": _COMMAND, "more": _MORE, "reply": _REPLY, "take": _TAKE, "enough": _ENOUGH,
     "progress": _PROGRESS, "finish": _FINISH, "give_up": _GIVE_UP, "release": _RELEASE,
     "forget": _FORGET,
+    **PUSH_BODIES,
 }  # fmt: skip
 SCRIPTS = {name: _COMMON + body for name, body in _BODIES.items()}

@@ -50,6 +50,7 @@ class Store:
     """Everything the bot keeps. Any method raises StoreDownError when Redis is away, within about 0.6 s."""
 
     def __init__(self, url: str, keep_days: float = 30) -> None:
+        self.url = url
         # No retries in the client: it nests them (connection in command), which can take over a second.
         self.client = redis.Redis.from_url(
             url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0)
@@ -218,6 +219,14 @@ class Store:
                 stats = self._try(lambda rate=rate: self._limiter.get_window_stats(rate, name))  # type: ignore[misc]
                 return max(1, math.ceil(stats.reset_time - time.time()))
         return 0
+
+    def attempt(self, call: Callable[[], T]) -> T:
+        """What `call` gives, with the errors of Redis as this class raises them."""
+        return self._try(call)
+
+    def run(self, name: str, conversation: Conversation, *args: str | bytes | int) -> Any:
+        """A script of scripts.py, for outbound_store.py."""
+        return self._run(name, conversation, *args)
 
     def _list(self, conversation: Conversation) -> None:
         """Put it first in the list of conversations. That lies in another slot, so no script does it with the

@@ -1,7 +1,9 @@
 """POST /webhook/<name>, signed as Standard Webhooks says (https://www.standardwebhooks.com).
 
 In: {"user", "text", "id"?}; out: {"reply", "conversation"}. The same id gets the same answer and is asked
-once. With PLM_WEBHOOK_<NAME>_URL set, the answer is also sent there, signed, however late it comes.
+once. With PLM_WEBHOOK_<NAME>_URL set, the answer is also sent there, signed, however late it comes: by a task
+that is tried again for a day while the receiver does not say 2xx, and is a dead letter then. A task names the
+webhook, never an address: answers go to configured addresses alone, and redirections are not followed.
 """
 
 from __future__ import annotations
@@ -9,8 +11,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import logging
-import threading
 import time
 import uuid
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ from bot import Bot, current_bot, dialogue
 from bot.config import Webhook
 from bot.jobs import LONGEST
 from bot.records import Conversation, short_id
-from bot.store import StoreDownError
+from bot.work import GiveUpError, TryAgainError
 
-log = logging.getLogger(__name__)
 blueprint = Blueprint("webhook", __name__)
+LANE, TASK = "webhook", "send_on"
 PATIENCE = 25.0  # seconds; senders commonly wait for 30
 SEND_TIMEOUT = 10.0
 MAX_USER = 200  # characters
@@ -45,12 +45,10 @@ def receive(name: str) -> dict[str, str]:
         raise Unauthorized("the signature, or the time in it, is wrong")
     user, text, message_id = _read(body)
     conversation, question = Conversation("webhook-" + name, user), dialogue.clean_question(text)
-    exchange = Exchange(bot, conversation, short_id(message_id), question)
+    exchange = Exchange(bot, conversation, short_id(message_id), question.text, question.cut)
     reply = exchange.begin()
     if settings.url and reply != "":
-        fields = {"conversation": conversation.id, "user": user, "id": message_id}
-        sender = threading.Thread(target=_send_on, args=(settings, exchange, reply, fields), daemon=True)
-        sender.start()
+        bot.work.send(LANE, TASK, name, user, message_id, reply, question.cut)
     if reply is None:
         reply = exchange.wait(PATIENCE)
     if reply is None:
@@ -97,14 +95,15 @@ class Exchange:
     bot: Bot
     conversation: Conversation
     message_id: str
-    question: dialogue.Question
+    question: str
+    cut: bool  # the end of an over-long question was left out
 
     def begin(self) -> str | None:
         """Take the message in, once per id; its reply if there is nothing to wait for."""
         refusal = self.bot.limits.blocked(self.conversation, self.message_id)
         if refusal is not None:
             return refusal
-        text = self.question.text
+        text = self.question
         if not text:
             return dialogue.NOTHING_TO_READ
         command = dialogue.command(text)
@@ -125,46 +124,79 @@ class Exchange:
             return None
         disclaimer = self.bot.settings.disclaimer
         notice = disclaimer + "\n\n" if job.notice and disclaimer else ""
-        return notice + job.text + ("\n" + dialogue.QUESTION_CUT if self.question.cut else "")
+        return notice + job.text + ("\n" + dialogue.QUESTION_CUT if self.cut else "")
 
 
-def _send_on(settings: Webhook, exchange: Exchange, reply: str | None, fields: dict[str, str]) -> None:
-    """In a thread of its own: the sender of the message may have given up waiting long before."""
-    try:
-        reply = reply or exchange.wait(LONGEST)
-    except StoreDownError as error:
-        log.error("message %s has no answer to send on: %s", exchange.message_id, error)
-        return
-    if reply is None:
-        log.error("message %s has no answer to send on", exchange.message_id)
-        return
-    _send(settings, {"reply": reply, **fields})
+# Answers sent on
 
 
-def _send(settings: Webhook, answer: dict[str, str]) -> None:
-    """Deliver the answer to the configured URL. One try and a line in the log."""
+def add_task(bot: Bot) -> None:
+    def send_on(name: str, user: str, message_id: str, reply: str | None, cut: bool) -> None:
+        """The task: wait for the answer to a message and deliver it, once."""
+        settings = bot.settings.webhooks.get(name)
+        if settings is None or not settings.url:
+            raise GiveUpError(f"webhook {name} has no address any more")
+        conversation = Conversation("webhook-" + name, user)
+        answer = {"conversation": conversation.id, "user": user, "id": message_id}
+        delivery_id = _delivery_id(answer)
+        if bot.outbound.done(delivery_id):
+            return
+        reply = reply or _wait_for_answer(bot, conversation, short_id(message_id), cut)
+        with bot.outbound.alone(delivery_id, 2 * SEND_TIMEOUT + 5):
+            if not bot.outbound.done(delivery_id):
+                _deliver(name, settings, delivery_id, {"reply": reply, **answer})
+                bot.outbound.mark_done(delivery_id)
+
+    bot.work.task(LANE, TASK, send_on)
+
+
+def _wait_for_answer(bot: Bot, conversation: Conversation, message_id: str, cut: bool) -> str:
+    job = bot.store.job(conversation, message_id)
+    if not job.status:
+        raise GiveUpError(f"message {message_id} is not known any more")
+    if job.status == "failed":
+        bot.jobs.ask(conversation, message_id, job.question)
+    exchange, end = Exchange(bot, conversation, message_id, job.question, cut), time.monotonic() + LONGEST
+    while time.monotonic() < end and not bot.jobs.stopping:
+        reply = exchange.wait(1.0)
+        if reply is not None:
+            return reply
+        if bot.store.job(conversation, message_id).status == "failed":
+            break
+    raise TryAgainError(f"message {message_id} has no answer to send on")
+
+
+def _delivery_id(answer: dict[str, str]) -> str:
+    """The same answer has the same id, so that the receiver can tell a second copy."""
+    return "msg_" + hashlib.sha256(f"{answer['conversation']}\n{answer['id']}".encode()).hexdigest()[:32]
+
+
+def _deliver(name: str, settings: Webhook, delivery_id: str, answer: dict[str, str | None]) -> None:
+    """One try; TryAgainError unless the receiver says 2xx. Addresses may hold secrets: none is shown."""
     body = json.dumps(answer, ensure_ascii=False)
-    # The same answer has the same id, so that the receiver can tell a second copy.
-    message_id = (
-        "msg_" + hashlib.sha256(f"{answer['conversation']}\n{answer['id']}".encode()).hexdigest()[:32]
-    )
     now = datetime.datetime.now(datetime.UTC)
+    signatures = [Signer(secret).sign(delivery_id, now, body) for secret in settings.secret]
     headers = {
         "content-type": "application/json",
-        "webhook-id": message_id,
+        "webhook-id": delivery_id,
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": " ".join(
-            Signer(secret).sign(message_id, now, body) for secret in settings.secret
-        ),
+        "webhook-signature": " ".join(signatures),
     }
     try:
-        response = requests.post(
+        with requests.post(
             settings.url or "",
             data=body.encode(),
             headers=headers,
             timeout=SEND_TIMEOUT,
             allow_redirects=False,
-        )
-        response.raise_for_status()
+            stream=True,  # what it says is not read
+        ) as response:
+            status = response.status_code
     except requests.RequestException as error:
-        log.error("the answer could not be sent to %s: %s", settings.url, error)
+        raise TryAgainError(
+            f"the answer could not be sent to webhook {name}: {type(error).__name__}"
+        ) from None
+    if status == 410:  # as the specification has it: for good
+        raise GiveUpError(f"webhook {name} says that it is gone")
+    if not 200 <= status < 300:
+        raise TryAgainError(f"the answer could not be sent to webhook {name}: it says {status}")

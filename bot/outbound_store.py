@@ -1,0 +1,137 @@
+"""What Redis keeps of the work out of band: answers to be pushed, shared tokens, what was done, dead letters.
+
+The keys are in the head of scripts.py.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from bot.records import Conversation, Push
+from bot.store import Store, StoreDownError
+
+QUEUE_TIMEOUT = 2.0  # seconds; nobody waits for what happens out of band
+PUSH_LEASE_MS = 20_000  # longer than the platform's API is waited for
+TOKEN_LEASE = 15.0  # seconds; likewise
+
+
+class OutboundStore:
+    """A part of the store; its methods raise StoreDownError as those of Store do."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def queue_client(self) -> redis.Redis:
+        """For work.py: its own connections, with more patience than a user has."""
+        arguments = {"socket_timeout": QUEUE_TIMEOUT, "socket_connect_timeout": QUEUE_TIMEOUT}
+        return redis.Redis.from_url(self.store.url, retry=Retry(NoBackoff(), 0), **arguments)
+
+    def allow(self, conversation: Conversation, mark: str, count: int, ms: int, only_if_none: bool) -> None:
+        """WeChat takes `count` more messages for this user within `ms`; once per mark."""
+        self.store.run("allow", conversation, mark, count, ms, int(only_if_none))
+
+    def push(self, conversation: Conversation, message_id: str, before: str) -> str:
+        """The answer to a message that was taken in is to be pushed, once, after the words `before`.
+
+        Returns how that stands: due, sending…, told, kept, unsure.
+        """
+        return str(self.store.run("push", conversation, message_id, before, self.store.job_ms), "utf-8")
+
+    def push_state(self, conversation: Conversation, message_id: str) -> str:
+        """The same, asked alone; "" for a message that is not to be pushed."""
+        found: Any = self.store.attempt(
+            lambda: self.store.client.hget(f"{conversation.base}job:{message_id}", "push")
+        )
+        return str(found or b"", "utf-8")
+
+    def push_take(self, conversation: Conversation, owner: str) -> Push | str:
+        """The next answer to push, with the right to do it for PUSH_LEASE_MS.
+
+        Or "busy" (another has the right), "idle" (none is ready), or "unsure": one was cut off while it was
+        being sent, nobody can know whether it arrived, and 继续 brings it.
+        """
+        found = self.store.run("push_take", conversation, owner, PUSH_LEASE_MS)
+        if found[0] != b"work":
+            return str(found[0], "utf-8")
+        message_id, status, text, delivered, before, left = (value or b"" for value in found[1:])
+        return Push(
+            owner=owner, id=message_id.decode(), failed=status == b"failed", text=text.decode(),
+            delivered=int(delivered or 0), before=before.decode(), left=int(left),
+        )  # fmt: skip
+
+    def push_send(self, conversation: Conversation, push: Push, end: int) -> bool:
+        """Claim the bytes up to `end`, and one of the sends; False if another has them meanwhile."""
+        args = (push.owner, push.id, push.delivered, end, uuid.uuid4().hex, PUSH_LEASE_MS)
+        return bool(self.store.run("push_send", conversation, *args))
+
+    def push_settle(self, conversation: Conversation, push: Push, outcome: str, reply: str = "") -> None:
+        """What became of it: sent, told, full, kept, unsure or again; scripts.py says what each means."""
+        self.store.run("push_settle", conversation, push.owner, push.id, outcome, reply)
+
+    def token(self, name: str, stale: str, fetch: Callable[[], tuple[str, float]]) -> str:
+        """A token that all processes share: the one that is kept unless it is `stale`, else a fetched one.
+
+        `fetch` gives it with the seconds it is good for. One process fetches, the others wait for it.
+        """
+        key = "plm:token:" + name
+
+        def kept() -> str:
+            found: Any = self.store.attempt(lambda: self.store.client.get(key))
+            value = str(found or b"", "utf-8")
+            return "" if value == stale else value
+
+        if value := kept():
+            return value
+        with self.alone("token:" + name, TOKEN_LEASE):
+            if value := kept():
+                return value
+            value, seconds = fetch()
+            self.store.attempt(lambda: self.store.client.set(key, value, px=int(max(seconds, 1) * 1000)))
+            return value
+
+    @contextmanager
+    def alone(self, name: str, seconds: float) -> Iterator[None]:
+        """No other process is in here with the same name, for so many seconds. Waits as long for its turn."""
+        lock = self.store.client.lock("plm:lock:" + name, timeout=seconds, blocking_timeout=seconds)
+        if not self.store.attempt(lock.acquire):
+            raise StoreDownError(f"{name} is taken by another process")
+        try:
+            yield
+        finally:
+            with suppress(redis.exceptions.LockError, StoreDownError):  # it has run out: no harm in that
+                self.store.attempt(lock.release)
+
+    def done(self, task: str) -> bool:
+        return bool(self.store.attempt(lambda: self.store.client.exists("plm:done:" + task)))
+
+    def mark_done(self, task: str) -> None:
+        """Remembered as long as a message is."""
+        self.store.attempt(lambda: self.store.client.set("plm:done:" + task, 1, px=self.store.job_ms))
+
+    def dead_letters(self, namespace: str, queue: str) -> list[tuple[str, float, bytes]]:
+        """The tasks of a queue that failed to the end: id, time in ms, data. dramatiq names these keys."""
+        base = f"{namespace}:{queue}.XQ"
+        found: list[Any] = self.store.attempt(lambda: self.store.client.zrange(base, 0, -1, withscores=True))
+        if not found:
+            return []
+        data: list[Any] = self.store.attempt(
+            lambda: self.store.client.hmget(base + ".msgs", [name for name, _ in found])
+        )
+        pairs = zip(found, data, strict=True)
+        return [(name.decode(), died, blob) for (name, died), blob in pairs if blob]
+
+    def rewrite_task(self, namespace: str, queue: str, task_id: str, data: bytes) -> None:
+        """Only of a task that is being worked on, so that it is there."""
+        self.store.attempt(lambda: self.store.client.hset(f"{namespace}:{queue}.msgs", task_id, data))
+
+    def drop_dead_letter(self, namespace: str, queue: str, letter_id: str) -> None:
+        base = f"{namespace}:{queue}.XQ"
+        self.store.attempt(lambda: self.store.client.zrem(base, letter_id))
+        self.store.attempt(lambda: self.store.client.hdel(base + ".msgs", letter_id))
