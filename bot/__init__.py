@@ -14,6 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from bot import logs, metrics, openapi
 from bot.admin import Admin
 from bot.api import ApiError, error_body, respond
+from bot.commands import Commands
 from bot.config import ConfigError, Settings, load_settings
 from bot.engines import Engine, LocalEngine, RemoteEngine
 from bot.jobs import Jobs
@@ -40,6 +41,7 @@ class Bot:
     outbound: OutboundStore
     work: Work
     admin: Admin | None
+    commands: Commands
 
     @property
     def model_name(self) -> str:
@@ -81,12 +83,13 @@ def create_bot(
     bot = Bot(
         settings,
         store,
-        Jobs(store, engine, settings.context_bytes),
+        Jobs(store, engine, settings.context_bytes, settings.forbidden, settings.unsure),
         Limits(store, settings.rate_limit, admin.rules if admin else None),
         Gate(),
         OutboundStore(store),
         Work(store, settings.retry_seconds),
         admin,
+        Commands(store, engine, settings),
     )
     _add_tasks(bot)
     bot.work.start()

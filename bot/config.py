@@ -25,6 +25,7 @@ from pydantic_settings import (
 )
 from standardwebhooks.webhooks import Webhook as Signer
 
+from bot.safety import EMERGENCIES
 from engine import CHAT, model_names
 
 DISCLAIMER = (
@@ -48,6 +49,23 @@ class ConfigError(Exception):
 
 def _split(value: object) -> object:
     return tuple(part for part in re.split(r"[,\s]+", value) if part) if isinstance(value, str) else value
+
+
+def _read_words(value: object) -> object:
+    """A list, words with commas between, or the path of a file with one a line (# begins a remark)."""
+    if isinstance(value, str):
+        if "/" in value:
+            try:
+                lines = Path(value).expanduser().read_text("utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or "it is not UTF-8"
+                raise ValueError(f"the file {value} cannot be read: {reason}") from None
+            value = [line for line in lines if not line.startswith("#")]
+        else:
+            value = re.split("[,，]", value)
+    if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
+        raise ValueError("must be words, or the path of a file with a word a line")
+    return tuple(word.strip() for word in value if word.strip())
 
 
 def _check_url(value: str) -> str:
@@ -144,6 +162,9 @@ SigningSecret = Annotated[
 ]
 
 
+WordList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_words)]
+
+
 class Webhook(BaseModel):
     """One name under /webhook: several secrets are valid while one is being changed; the first one signs."""
 
@@ -201,6 +222,9 @@ class Settings(BaseSettings):
     rate_limit: Annotated[Rates, NoDecode] = ()  # of everybody who has none of their own
     proxies: int = Field(0, ge=0, le=10)  # how many stand in front and say who called
 
+    emergencies: WordList = EMERGENCIES
+    forbidden: WordList = ()
+    unsure: float = Field(1.12, ge=0)  # bits a byte; tests/bench/bench_unsure.py. 0: never unsure
     disclaimer: str = Field(DISCLAIMER, max_length=300)  # it shares one WeChat reply with the answer
     sampler: Literal["top-e", "top-p", "top-k", "min-p", "typical", "greedy", "wygpt"] = Field(
         CHAT.name  # type: ignore[arg-type]  # a method's name is one of these

@@ -20,8 +20,21 @@ HELP = (
     "直接用文字提问即可，例如：桂枝汤由哪些药组成？\n"
     "继续：看没有说完的回答\n"
     "新对话（/new）：忘掉前面的话，重新开始\n"
+    "撤回（/undo）：收回上一个问题和它的回答\n"
+    "导出（/export）：看这里保存的全部对话\n"
+    "忘记我（/forget）：删除您在这里的全部记录\n"
+    "模型（/model）：看是哪个模型在回答\n"
+    "选择题（A. B. C.）、填空（____）和“判断：……”也可以问。\n"
     "帮助（/help）：看这段话"
 )
+UNDONE = "好的，上一个问题和它的回答已经收回。"
+NOTHING_TO_UNDO = "没有可以收回的问题。"
+TAKEN_BACK = "（这个问题已经收回。）"
+NOTHING_TO_EXPORT = "这里没有保存您的对话。"
+SURE_TO_FORGET = "这会删除您在这里的全部记录，不能恢复。确定的话，请在十分钟内发送“确认忘记”。"
+FORGOTTEN = "好的，您的全部记录已经删除。"
+NOT_ASKED_TO_FORGET = "如果要删除您的全部记录，请先发送“忘记我”。"
+UNSURE = "（这个回答我没有把握，请多加核对。）"
 NEW_TALK = "好的，我们重新开始。请问您想了解什么？"
 BUSY = "服务繁忙，请稍后再试"
 TEXT_ONLY = "我现在只会读文字，请把问题打成字发给我，谢谢。"
@@ -36,7 +49,10 @@ QUESTION_CUT = f"（您的话较长，我只读了前 {MAX_QUESTION} 个字）"
 
 _COMMANDS = {
     "/new": "new", "新对话": "new", "新對話": "new", "/help": "help", "帮助": "help", "幫助": "help",
-    "继续": "more", "繼續": "more", "/more": "more",
+    "继续": "more", "繼續": "more", "/more": "more", "/undo": "undo", "撤回": "undo",
+    "/model": "model", "模型": "model", "/export": "export", "导出": "export", "導出": "export",
+    "匯出": "export", "/forget": "ask-forget", "忘记我": "ask-forget", "忘記我": "ask-forget",
+    "/forget yes": "forget", "确认忘记": "forget", "確認忘記": "forget",
 }  # fmt: skip
 _SENTENCE_ENDS = "。！？!?；;\n…"
 _CLAUSE_ENDS = "，,、：: ）)"
@@ -65,7 +81,7 @@ def printable(text: str) -> str:
 
 
 def command(text: str) -> str | None:
-    """ "new", "help" or "more" if the whole message is that command, however it is quoted or ended."""
+    """The command's name ("new", "help", "more" …) if the whole message is one, however quoted or ended."""
     return _COMMANDS.get(text.strip().strip("“”\"'「」。.!！~ ").lower())
 
 
@@ -109,26 +125,43 @@ def seed(conversation_id: str, message_id: str) -> int:
 
 
 def history(turns: Iterable[Mapping[str, Any]], before: str, limit: int) -> bytes:
-    """The answered turns before message `before`, as the model reads them: the last ones that fit in limit
-    bytes.
+    """The answered turns before message `before`, as the model reads them: the last whole ones that fit in
+    limit bytes, or the ends of the last one if it alone is longer.
 
     Questions and answers are paired by message id: a question may have come in while the one before it was
     still being answered.
     """
     questions: dict[str, str] = {}
-    pairs: list[bytes] = []
+    pairs: list[tuple[bytes, bytes]] = []
     for turn in turns:
         if turn["role"] == "user":
             questions[turn["message_id"]] = turn["content"]
         elif turn["message_id"] in questions and turn["message_id"] != before:
-            pairs.append(turn_bytes(questions[turn["message_id"]], turn["content"]))
+            asked = question_bytes(questions[turn["message_id"]])
+            pairs.append((asked, turn["content"].encode() + END_MARK))
     kept: list[bytes] = []
+    left = limit
     for pair in reversed(pairs):
-        limit -= len(pair)
-        if limit < 0:
+        left -= len(pair[0]) + len(pair[1])
+        if left < 0:
             break
-        kept.append(pair)
+        kept.append(b"".join(pair))
+    if pairs and not kept:
+        return _end_of_turn(*pairs[-1], limit)
     return b"".join(reversed(kept))
+
+
+def _end_of_turn(question: bytes, answer: bytes, limit: int) -> bytes:
+    """What fits of a turn that is too long as a whole: the ends of its question and of its answer, so that
+    a talk does not lose everything at one long message."""
+    room = max(0, limit - 3)  # three marks
+    said = _last(answer[:-1].decode(), max(room // 2, room - len(question) + 2))
+    asked = _last(question[1:-1].decode(), room - len(said.encode()))
+    return turn_bytes(asked, said) if said else b""
+
+
+def _last(text: str, size: int) -> str:
+    return text.encode()[-size:].decode(errors="ignore") if size > 0 else ""
 
 
 def cut(text: str, limit: int) -> int:
@@ -193,6 +226,16 @@ def piece(answer: str, start: int, finished: bool, limit: int, before: str = "")
     more = not finished or taken < len(rest.encode())
     shown = rest.encode()[:taken].decode().strip()
     return Piece(before + shown + ("\n" + MORE_HINT if more else ""), start, start + taken, more)
+
+
+def describe_model(name: str, card: Mapping[str, Any]) -> str:
+    """The model card in two lines."""
+    about = f"模型：{name}"
+    if card.get("parameters"):
+        about += f"，{card['parameters'] / 1e6:.1f} 百万个参数"
+    for file, bits in (card.get("valid_bits_per_byte") or {}).items():
+        about += f"；{file.split('.')[0]} {bits:.2f} 比特/字节"
+    return about + "\n它是自己训练的小模型，会出错，也会编造；请核对后再用，身体不适请就医。"
 
 
 def too_many(seconds: int) -> str:

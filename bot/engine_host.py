@@ -4,8 +4,8 @@ POST /stream {"state": base64|null, "feed": base64, "seed": n, "sampling": {…}
 events.py writes them: {"text": …} as it is written, then {"state": base64, "stop": …}, or {"error": …} at any
 time. 409 says that the state is another model's. POST /likelihood {"kind": …, "fields": {…}} answers what the
 model's method of that name (score, choose, fill, judge) does; 400 {"error": …} where they make no sense.
-POST /model {"name"} loads one of
-its models; 404 if it has none such. There is no sign-in: listen where only the web processes can reach it.
+POST /model {"name"} loads one of its models; 404 if it has none such. GET /about answers what the card
+says. There is no sign-in: listen where only the web processes can reach it.
 """
 
 from __future__ import annotations
@@ -58,6 +58,10 @@ def create_engine_app(settings: Settings | None = None, engine: Engine | None = 
         except ConfigError as error:
             raise NotFound(str(error)) from None
         return {"model": local.model_name}
+
+    @app.get("/about")
+    def about() -> dict[str, Any]:
+        return local.about()
 
     @app.post("/stream")
     def stream() -> Response:

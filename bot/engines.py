@@ -52,6 +52,9 @@ class Engine(Protocol):
         ConfigError if there is none such, EngineDownError. Nothing to do where it is that one already.
         """
 
+    def about(self) -> dict[str, Any]:
+        """The model's `name`, `parameters` and `valid_bits_per_byte`, by its card. EngineDownError."""
+
     def likelihood(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """What the model's method score, choose, fill or judge makes of the fields, as JSON.
 
@@ -97,6 +100,10 @@ class LocalEngine:
     def ready(self) -> str | None:
         return None
 
+    def about(self) -> dict[str, Any]:
+        bits = self.model.card.get("valid_bits_per_byte")
+        return {"name": self.model_name, "parameters": self.model.parameters, "valid_bits_per_byte": bits}
+
     def likelihood(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         if kind not in LIKELIHOODS:
             raise ValueError(f"there is no likelihood {kind!r}")
@@ -122,10 +129,19 @@ class LocalEngine:
                 yield Read(read_tokens(session, part, sampling.logprobs or 0))
             else:
                 session.feed(part)
-        yield from self._write(model, session, prompt.seed, sampling, cancel)
-        if prompt.sampling is None and session.stop_reason != "end":
+        if prompt.sampling is not None:
+            yield from self._write(model, session, prompt.seed, sampling, cancel)
+            yield Finished(session.snapshot(), session.stop_reason or "")
+            return
+        before, written = session.fork(), ""
+        for piece in self._write(model, session, prompt.seed, sampling, cancel):
+            written += piece if isinstance(piece, str) else ""
+            yield piece
+        if session.stop_reason != "end":
             session.feed(engine.END_MARK)  # the answer is over for the next turn all the same
-        yield Finished(session.snapshot(), session.stop_reason or "")
+        # Reading is several times as fast as writing, so the likelihood costs little.
+        bits = float(before.bits(written).mean()) if written else 0.0
+        yield Finished(session.snapshot(), session.stop_reason or "", bits)
 
     def _write(
         self,
@@ -227,6 +243,17 @@ class RemoteEngine:
         if not loaded:
             raise EngineDownError("; ".join(faults))
         self.model_name, self._told = name, time.monotonic()
+
+    def about(self) -> dict[str, Any]:
+        for url in self.urls:
+            try:
+                response = self._http.get(url + "/about", timeout=self.CONNECT_TIMEOUT)
+                response.raise_for_status()
+                card: dict[str, Any] = response.json()
+                return card
+            except requests.RequestException as error:
+                log.debug("engine host %s failed: %s", url, error)
+        raise EngineDownError("no engine host answers")
 
     def likelihood(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         body, faults = {"kind": kind, "fields": dict(fields)}, []

@@ -73,6 +73,7 @@ class Written:
 class Finished:
     state: bytes
     stop: str  # end, length, stop, cancelled
+    bits: float = 0.0  # a byte, that the text written has under the bare model; of answers to conversations
 
 
 Event = str | Written | Read | Finished
@@ -129,7 +130,7 @@ def to_line(event: Event) -> dict[str, Any]:
         return {"text": event.text, "tokens": [_to_row(token) for token in event.tokens]}
     if isinstance(event, Read):
         return {"read": [_to_row(token) for token in event.tokens]}
-    return {"state": base64.b64encode(event.state).decode(), "stop": event.stop}
+    return {"state": base64.b64encode(event.state).decode(), "stop": event.stop, "bits": event.bits}
 
 
 def from_line(line: dict[str, Any]) -> Event:
@@ -140,7 +141,7 @@ def from_line(line: dict[str, Any]) -> Event:
         return Written(line["text"], tuple(_from_row(row) for row in line["tokens"]))
     if "text" in line:
         return str(line["text"])
-    return Finished(base64.b64decode(line["state"]), line["stop"])
+    return Finished(base64.b64decode(line["state"]), line["stop"], float(line.get("bits", 0)))
 
 
 def _to_row(token: Token) -> list[Any]:

@@ -12,15 +12,16 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 
-from bot import dialogue, logs, metrics
+from bot import dialogue, logs, metrics, questions
 from bot.engines import Engine, EngineDownError
 from bot.events import Finished, Prompt
 from bot.records import Conversation, Job, Work
+from bot.safety import Censor
 from bot.store import LEASE_MS, Store, StoreDownError
 
 log = logging.getLogger(__name__)
@@ -48,10 +49,20 @@ class Update:
 
 
 class Jobs:
-    def __init__(self, store: Store, engine: Engine, context_bytes: int = 6000) -> None:
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        context_bytes: int = 6000,
+        forbidden: Iterable[str] = (),
+        unsure: float = 0.0,
+    ) -> None:
+        """Words that are `forbidden` are never shown. An answer of more bits a byte than `unsure` says so."""
         self.store = store
         self.engine = engine
         self.context_bytes = context_bytes
+        self.forbidden = tuple(forbidden)
+        self.unsure = unsure
         self.stopping = False
         self._runners: dict[str, _Runner] = {}
         self._lock = threading.Lock()
@@ -222,7 +233,7 @@ class _Runner:
         told = False
         while True:
             try:
-                raw, text, last = self._write(work)
+                raw, text, last = self._weigh(work) or self._write(work)
                 break
             except EngineDownError as error:
                 if time.monotonic() > end or self.dropped:
@@ -239,13 +250,28 @@ class _Runner:
         # right.
         state = last.state if answer == raw else b""
         prefix = dialogue.chain(work.prefix, work.question, answer)
-        if not self._insist(work, answer, last.stop, prefix, state):
+        unsure = text.strip() and 0 < self.jobs.unsure < last.bits
+        remark = dialogue.UNSURE if unsure else ""
+        if not self._insist(work, answer, last.stop, prefix, state, remark):
             raise LeaseLostError
         metrics.GENERATED.inc(len(answer.encode()))
         took = time.monotonic() - began
         metrics.LATENCY.observe(took)
         said = (self.conversation.id, work.id, took, logs.text(work.question), logs.text(answer))
         log.info("%s: message %s answered in %.2f s: %s → %s", *said)
+
+    def _weigh(self, work: Work) -> tuple[str, str, Finished] | None:
+        """Answer a question of choices, gaps or truth by likelihood; None if it is none. No state comes of
+        it: the next answer reads the transcript."""
+        weighing = questions.read(work.question)
+        if weighing is None:
+            return None
+        try:
+            answer = self.jobs.engine.likelihood(weighing.kind, weighing.asked())
+        except ValueError as error:  # no contrast to a statement, a model that fills no gaps …
+            log.info("%s: %s; the model answers", self.conversation.id, error)
+            return None
+        return "", Censor(self.jobs.forbidden).whole(weighing.words(answer)), Finished(b"", weighing.kind)
 
     def _write(self, work: Work) -> tuple[str, str, Finished]:
         """Answer once, publishing on the way: what the model wrote, what of it is shown, and how it ended."""
@@ -267,17 +293,18 @@ class _Runner:
         metrics.PROMPT.inc(len(prompt.tail))
         metrics.QUEUE.observe(work.waited)
         raw = text = ""
+        censor = Censor(self.jobs.forbidden)
         published = first = 0.0
         self.enough = False
         for event in self.jobs.engine.stream(prompt, self._cancelled(began)):
             if isinstance(event, Finished):
                 metrics.observe_writing(began, first, time.monotonic(), len(raw.encode()))
-                return raw, text, event
+                return raw, text + censor.flush(), event
             if not isinstance(event, str):
                 continue
             first = first or time.monotonic()
             raw += event
-            text = (text + dialogue.printable(event)).lstrip()
+            text = (text + censor.push(dialogue.printable(event))).lstrip()
             if text and time.monotonic() - published >= FLUSH:
                 self._publish(work, text)
                 published = time.monotonic()
@@ -296,11 +323,11 @@ class _Runner:
             log.warning("%s: %s", self.conversation.id, error)
         self.ring()
 
-    def _insist(self, work: Work, answer: str, stop: str, prefix: str, state: bytes) -> bool:
+    def _insist(self, work: Work, answer: str, stop: str, prefix: str, state: bytes, remark: str) -> bool:
         end = time.monotonic() + STORE_PATIENCE
         while True:
             try:
-                return self.store.finish(self.conversation, work, answer, stop, prefix, state)
+                return self.store.finish(self.conversation, work, answer, stop, prefix, state, remark)
             except StoreDownError:
                 if time.monotonic() > end:
                     raise

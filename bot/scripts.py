@@ -35,9 +35,10 @@ local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local function job(id) return base .. 'job:' .. id end
 local function keep(ms) for _, name in ipairs({'meta', 'turns', 'queue', 'state', 'open'}) do
   redis.call('PEXPIRE', base .. name, ms) end end
-local function turn(role, content, id, talk)
+local function turn(role, content, id, talk, remark)
+  if remark == '' then remark = nil end
   redis.call('RPUSH', base .. 'turns', cjson.encode({role=role, content=content, time=now, message_id=id,
-    talk=tonumber(talk)}))
+    talk=tonumber(talk), remark=remark}))
   redis.call('HINCRBY', base .. 'meta', 'version', 1)
   redis.call('HSET', base .. 'meta', 'updated', now)
 end
@@ -90,7 +91,9 @@ return seen(id, nonce)
 _COMMAND = """
 local id, action = ARGV[1], ARGV[3]
 if redis.call('EXISTS', job(id)) == 0 then
-  redis.call('HSET', job(id), 'kind', 'command', 'status', 'done', 'reply', ARGV[4], 'first', now)
+  redis.call('HSET', job(id), 'kind', 'command', 'status', 'done', 'first', now)
+  if action == 'export' then redis.call('HSET', job(id), 'text', ARGV[4], 'delivered', 0)  -- long: in pieces
+  else redis.call('HSET', job(id), 'reply', ARGV[4]) end
   note(id, ARGV[6])
   if action == 'new' then
     redis.call('HINCRBY', base .. 'meta', 'talk', 1)
@@ -98,8 +101,79 @@ if redis.call('EXISTS', job(id)) == 0 then
     redis.call('DEL', base .. 'state', base .. 'open')
   elseif action == 'greet' then
     redis.call('HSET', base .. 'meta', 'greeted', 1)
+  elseif action == 'ask-forget' then
+    redis.call('HSET', base .. 'meta', 'forget', now)
   end
   keep(ARGV[5])
+end
+return seen(id, ARGV[2])
+"""
+
+# id nonce question answer keep_ms job_ms max_turns channel user: a turn that is answered as it comes in. An
+# answer that is being written meanwhile has not read it: `prefix` becomes another, so that `finish` sees it.
+_TELL = """
+local id, nonce, meta = ARGV[1], ARGV[2], base .. 'meta'
+if redis.call('EXISTS', job(id)) == 0 then
+  redis.call('HSETNX', meta, 'created', now)
+  redis.call('HSETNX', meta, 'talk', 0)
+  redis.call('HSET', meta, 'channel', ARGV[8], 'user', ARGV[9])
+  local talk = redis.call('HGET', meta, 'talk')
+  redis.call('HSET', job(id), 'kind', 'tell', 'status', 'done', 'question', ARGV[3], 'talk', talk,
+    'text', ARGV[4], 'reply', ARGV[4], 'first', now)
+  note(id, ARGV[6])
+  turn('user', ARGV[3], id, talk)
+  turn('assistant', ARGV[4], id, talk)
+  redis.call('LTRIM', base .. 'turns', -tonumber(ARGV[7]), -1)
+  redis.call('HSET', meta, 'prefix', 'told:' .. id)
+  redis.call('DEL', base .. 'state')
+  keep(ARGV[5])
+end
+return seen(id, nonce)
+"""
+
+# id nonce undone nothing taken_back keep_ms job_ms: take back the last question of the talk and its answer
+_UNDO = """
+local id, meta, turns = ARGV[1], base .. 'meta', base .. 'turns'
+if redis.call('EXISTS', job(id)) == 0 then
+  local talk = tonumber(redis.call('HGET', meta, 'talk') or 0)
+  local undone, before
+  local rows = redis.call('LRANGE', turns, 0, -1)
+  for i = #rows, 1, -1 do
+    local row = cjson.decode(rows[i])
+    if row.talk ~= talk then break end
+    if row.role == 'user' then
+      if undone then before = row.message_id; break end
+      undone = row.message_id
+    end
+  end
+  if undone then
+    local answered = false
+    for _, text in ipairs(rows) do
+      local row = cjson.decode(text)
+      if row.message_id == undone then
+        redis.call('LREM', turns, -1, text)
+        if row.role == 'assistant' then answered = true end
+      end
+    end
+    redis.call('LREM', base .. 'queue', 0, undone)
+    redis.call('LREM', base .. 'open', 0, undone)
+    redis.call('LREM', base .. 'pushes', 0, undone)
+    if redis.call('HGET', job(undone), 'push') == 'due' then redis.call('HSET', job(undone), 'push', 'told') end
+    local status = redis.call('HGET', job(undone), 'status')
+    if status and status ~= 'done' then
+      redis.call('HSET', job(undone), 'status', 'done', 'text', ARGV[5], 'enough', 1)
+    end
+    if before then redis.call('HSET', meta, 'last', before) else redis.call('HDEL', meta, 'last') end
+    if answered then
+      redis.call('HSET', meta, 'prefix', 'undone:' .. id)
+      redis.call('DEL', base .. 'state')
+    end
+    redis.call('HINCRBY', meta, 'version', 1)
+  end
+  redis.call('HSET', job(id), 'kind', 'command', 'status', 'done', 'reply', undone and ARGV[3] or ARGV[4],
+    'first', now)
+  note(id, ARGV[7])
+  keep(ARGV[6])
 end
 return seen(id, ARGV[2])
 """
@@ -200,25 +274,32 @@ if ARGV[2] == '' then  -- a heartbeat may come late: it must not bring back a le
   if redis.call('GET', base .. 'lease') ~= ARGV[1] then return 0 end
 else
   if not holds(ARGV[1]) then return 0 end
-  redis.call('HSET', job(ARGV[2]), 'text', ARGV[3])
+  if redis.call('HGET', job(ARGV[2]), 'status') == 'running' then  -- else it was taken back meanwhile
+    redis.call('HSET', job(ARGV[2]), 'text', ARGV[3])
+  end
 end
 redis.call('SET', base .. 'lease', ARGV[1], 'PX', ARGV[4])
 if ARGV[2] ~= '' and redis.call('HEXISTS', job(ARGV[2]), 'enough') == 1 then return 2 end
 return 1
 """
 
-# token id answer stop prefix blob keep_ms
+# token id answer stop prefix blob keep_ms before remark. `before` is the prefix that the answer went on from;
+# a remark is shown behind the answer and is no part of what the model said.
 _FINISH = """
 local token, id, answer = ARGV[1], ARGV[2], ARGV[3]
 if not holds(token) then return 0 end
 local own = redis.call('HMGET', job(id), 'status', 'talk')
 if own[1] == 'running' then
-  redis.call('HSET', job(id), 'status', 'done', 'text', answer, 'stop', ARGV[4], 'ended', now)
-  turn('assistant', answer, id, own[2])
+  local shown = ARGV[9] ~= '' and answer .. '\\n' .. ARGV[9] or answer
+  redis.call('HSET', job(id), 'status', 'done', 'text', shown, 'stop', ARGV[4], 'ended', now)
+  turn('assistant', answer, id, own[2], ARGV[9])
   if own[2] == redis.call('HGET', base .. 'meta', 'talk') then
-    redis.call('HSET', base .. 'meta', 'prefix', ARGV[5])
+    local alone = (redis.call('HGET', base .. 'meta', 'prefix') or '') == ARGV[8]
+    redis.call('HSET', base .. 'meta', 'prefix', alone and ARGV[5] or 'after:' .. id)
     redis.call('DEL', base .. 'state')
-    if ARGV[6] ~= '' then redis.call('HSET', base .. 'state', 'prefix', ARGV[5], 'blob', ARGV[6]) end
+    if alone and ARGV[6] ~= '' then
+      redis.call('HSET', base .. 'state', 'prefix', ARGV[5], 'blob', ARGV[6])
+    end
   end
   redis.call('LREM', base .. 'queue', 1, id)
   keep(ARGV[7])
@@ -265,7 +346,7 @@ return 1
 _BODIES = {
     "ask": _ASK, "command": _COMMAND, "more": _MORE, "reply": _REPLY, "take": _TAKE, "enough": _ENOUGH,
     "progress": _PROGRESS, "finish": _FINISH, "give_up": _GIVE_UP, "release": _RELEASE,
-    "forget": _FORGET,
+    "forget": _FORGET, "tell": _TELL, "undo": _UNDO,
     **PUSH_BODIES,
 }  # fmt: skip
 SCRIPTS = {name: _COMMON + body for name, body in _BODIES.items()}

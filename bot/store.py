@@ -21,6 +21,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from bot.dialogue import TAKEN_BACK
 from bot.records import Conversation, Job, Work
 from bot.scripts import SCRIPTS
 
@@ -32,6 +33,7 @@ MAX_STATE = 48_000  # bytes; a larger state is rebuilt from the transcript inste
 FORGOTTEN_MS = (
     60_000  # how long it is remembered that a conversation was forgotten, for the request's retries
 )
+CONFIRM_WITHIN = 600  # seconds
 INDEX = "plm:index"
 MAX_STARTS = 3  # a message whose answering was cut short this often is given up
 
@@ -93,9 +95,32 @@ class Store:
     def command(
         self, conversation: Conversation, message_id: str, nonce: str, action: str, reply: str
     ) -> Job:
-        """Run "new", "greet" or "help" once for this message id, and remember what was replied."""
+        """Run "new", "greet", "export" … once for this message id, and remember what was replied."""
         args = (message_id, nonce, action, reply, self.keep_ms, self.job_ms)
         return self._aged(message_id, self._run("command", conversation, *args))
+
+    def tell(
+        self, conversation: Conversation, message_id: str, nonce: str, question: str, answer: str
+    ) -> Job:
+        """Take in a message with its answer, once: both go into the transcript, no engine is asked."""
+        args = (
+            message_id, nonce, question, answer, self.keep_ms, self.job_ms, MAX_TURNS, conversation.channel,
+            conversation.user,
+        )  # fmt: skip
+        job = self._aged(message_id, self._run("tell", conversation, *args))
+        self._list(conversation)
+        return job
+
+    def undo(self, conversation: Conversation, message_id: str, nonce: str, undone: str, nothing: str) -> Job:
+        """Take back the talk's last question with its answer, also one that is not finished; the reply is
+        `undone` or `nothing`."""
+        args = (message_id, nonce, undone, nothing, TAKEN_BACK, self.keep_ms, self.job_ms)
+        return self._aged(message_id, self._run("undo", conversation, *args))
+
+    def asked_to_forget(self, conversation: Conversation) -> bool:
+        """The user has asked to be forgotten in the last ten minutes."""
+        asked = self._try(lambda: self.client.hget(conversation.base + "meta", "forget"))
+        return asked is not None and time.time() - float(asked) < CONFIRM_WITHIN
 
     def more(self, conversation: Conversation, message_id: str, nonce: str) -> Job:
         """A wish for the rest of an answer, bound here to the message (`source`) whose answer it is."""
@@ -154,11 +179,21 @@ class Store:
         return int(self._run("progress", conversation, token, message_id, text, LEASE_MS))
 
     def finish(
-        self, conversation: Conversation, work: Work, answer: str, stop: str, prefix: str, state: bytes
+        self,
+        conversation: Conversation,
+        work: Work,
+        answer: str,
+        stop: str,
+        prefix: str,
+        state: bytes,
+        remark: str = "",
     ) -> bool:
-        """Append the answer to the transcript and end the job, in one step; False if the lease is lost."""
+        """Append the answer to the transcript and end the job, in one step; False if the lease is lost.
+
+        `remark` is shown behind the answer; the model will not read it.
+        """
         blob = state if len(state) <= MAX_STATE else b""
-        args = (work.token, work.id, answer, stop, prefix, blob, self.keep_ms)
+        args = (work.token, work.id, answer, stop, prefix, blob, self.keep_ms, work.prefix, remark)
         held = bool(self._run("finish", conversation, *args))
         self._list(conversation)
         return held
@@ -187,7 +222,7 @@ class Store:
     def turns(
         self, conversation: Conversation, last: int = 200, talk: int | None = None
     ) -> list[dict[str, Any]]:
-        """The newest turns, oldest first; of one talk only if it is given."""
+        """The newest turns (0: all), oldest first; of one talk only if it is given."""
         rows = self._try(lambda: self.client.lrange(conversation.base + "turns", -last, -1))
         turns = [json.loads(row) for row in rows]
         return [turn for turn in turns if talk is None or turn["talk"] == talk]

@@ -2,6 +2,7 @@
 
 POST /page/chat {"id", "text"} answers lines of JSON as the answer is written: {"text": …} goes on,
 {"restart": true} takes back what was shown, {"done": true, "note"?: …} ends it, {"error": …} ends it badly.
+With "clear": "talk" or "turn" a command has taken back the talk, or its last question and answer.
 The id makes a question the browser's own: the same id attaches to the same answer. POST /page/stop {"id"}
 ends an answer with what there is; POST /page/new {"id"} begins a new talk.
 
@@ -35,6 +36,7 @@ COOKIE = "plm_page"
 TOKEN = re.compile(r"[0-9a-f]{32}")
 SHOWN = 200  # turns
 BUSY = dialogue.BUSY + "。"
+CLEARS = {"new": "talk", "forget": "talk", "undo": "turn"}  # what the page shows no more after a command
 FAILED = "这个回答没有写成，请重试。"
 # What the bundled models know something about, to begin with.
 EXAMPLES = {"tcm": ("什么是气虚？", "四君子汤由哪些药组成？", "失眠多梦，中医怎样看？")}
@@ -84,8 +86,11 @@ def chat() -> Response:
     question = dialogue.clean_question(text if isinstance(text, str) else "")
     if not question.text:
         return _refusal(400, dialogue.NOTHING_TO_READ)
-    if dialogue.command(question.text) == "help":
-        return _stream([{"text": dialogue.HELP, "done": True}])
+    done = current_bot().commands.answer(conversation, message_id, question.text)
+    if done is not None:
+        shown = {"text": done.reply or done.text, "done": True}
+        clear = CLEARS.get(dialogue.command(question.text) or "")
+        return _stream([shown | {"clear": clear} if clear else shown])
     # A visitor can throw the cookie away, so it is the address that is counted.
     refusal = current_bot().limits.refusal(conversation, message_id, f"address:{request.remote_addr}")
     if refusal is not None:
@@ -127,7 +132,8 @@ def _turns(conversation: Conversation) -> list[dict[str, Any]]:
             answer = answers.get(row["message_id"])
             turns.append(row | {"answered": answer is not None})
             if answer:
-                turns.append(answer | {"answered": True})
+                text = "\n".join(filter(None, (answer["content"], answer.get("remark"))))
+                turns.append(answer | {"answered": True, "content": text})
     return turns
 
 

@@ -12,7 +12,6 @@ import datetime
 import hashlib
 import json
 import time
-import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,12 +105,9 @@ class Exchange:
         text = self.question
         if not text:
             return dialogue.NOTHING_TO_READ
-        command = dialogue.command(text)
-        if command in ("new", "help"):
-            reply = dialogue.NEW_TALK if command == "new" else dialogue.HELP
-            nonce = uuid.uuid4().hex
-            job = self.bot.store.command(self.conversation, self.message_id, nonce, command, reply)
-            return job.reply or reply
+        done = self.bot.commands.answer(self.conversation, self.message_id, text)
+        if done is not None:
+            return done.reply or done.text
         refusal = self.bot.limits.refusal(self.conversation, self.message_id)
         if refusal is None:
             self.bot.jobs.ask(self.conversation, self.message_id, text)

@@ -91,9 +91,9 @@ def _answer(message: Any, began: float) -> str:
     if not question.text:
         return dialogue.NOTHING_TO_READ
     command = dialogue.command(question.text)
-    if command in ("new", "help"):
-        reply = dialogue.NEW_TALK if command == "new" else dialogue.HELP
-        return bot.store.command(conversation, message_id, nonce, command, reply).reply or reply
+    done = bot.commands.answer(conversation, message_id, question.text)
+    if done is not None:
+        return done.reply or _hand_out(conversation, done, done.id, "", began, last=True)
     if command == "more":
         return _continue(conversation, bot.store.more(conversation, message_id, nonce), began)
     refusal = bot.limits.refusal(conversation, message_id)

@@ -89,10 +89,18 @@ async function follow(turn, id, question, signal) {
     if (part.restart) text.textContent = "";
     if (part.text) text.append(part.text);
     if (stick) toEnd();
+    if (part.clear) clear(turn, part.clear);
     if (part.note) remark(turn, part.note);
     if (part.done) return;
   }
   throw new Error(LOST);
+}
+
+// A command took back the whole talk, or its last question: what was shown of it goes, the command stays.
+function clear(turn, what) {
+  const before = [...log.children].slice(0, [...log.children].indexOf(turn) - 1);
+  const gone = what === "talk" ? 0 : before.findLastIndex((one) => one.classList.contains("user"));
+  for (const one of before.slice(Math.max(gone, 0))) one.remove();
 }
 
 async function answer(turn, id, question) {

@@ -64,7 +64,12 @@ def test_history_keeps_the_last_whole_turns_that_fit() -> None:
     assert dialogue.history(turns, "", 2 * one + 1) == dialogue.turn_bytes("问", "7") + dialogue.turn_bytes(
         "问", "8"
     )
-    assert dialogue.history(turns, "", one - 1) == b""
+    long = [turn("user", "问", "m0"), turn("assistant", "答" * 90, "m0")]
+    assert dialogue.history(long, "", 100) == dialogue.turn_bytes(
+        "问", "答" * 31
+    )  # its end, rather than nothing
+    long = [turn("user", "问" * 90, "m0"), turn("assistant", "答", "m0")]
+    assert dialogue.history(long, "", 100) == dialogue.turn_bytes("问" * 31, "答")
 
 
 def test_the_hash_of_the_turns_knows_order_and_bounds() -> None:
