@@ -158,7 +158,9 @@ if redis.call('EXISTS', job(id)) == 0 then
     redis.call('LREM', base .. 'queue', 0, undone)
     redis.call('LREM', base .. 'open', 0, undone)
     redis.call('LREM', base .. 'pushes', 0, undone)
-    if redis.call('HGET', job(undone), 'push') == 'due' then redis.call('HSET', job(undone), 'push', 'told') end
+    if redis.call('HGET', job(undone), 'push') == 'due' then
+      redis.call('HSET', job(undone), 'push', 'told')
+    end
     local status = redis.call('HGET', job(undone), 'status')
     if status and status ~= 'done' then
       redis.call('HSET', job(undone), 'status', 'done', 'text', ARGV[5], 'enough', 1)
