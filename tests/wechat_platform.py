@@ -176,8 +176,10 @@ class Platform:
             user, "image", None, {"PicUrl": "https://example.com/tongue.jpg", "MediaId": "m1"}
         )
 
-    def voice(self, user: str) -> Message:
-        return self._message(user, "voice", None, {"MediaId": "m2", "Format": "amr"})
+    def voice(self, user: str, recognition: str | None = None) -> Message:
+        """With `recognition`, what the platform understood (an account has to turn that on)."""
+        heard: dict[str, str | int] = {} if recognition is None else {"Recognition": recognition}
+        return self._message(user, "voice", None, {"MediaId": "m2", "Format": "amr", **heard})
 
     def location(self, user: str) -> Message:
         place: dict[str, str | int] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import unicodedata
 import xml.sax.saxutils
 from collections.abc import Iterator
@@ -263,6 +264,35 @@ def test_events_that_nobody_waits_for_are_taken_in_silence(front: Front, user: s
         attempt = front.platform.request(front.platform.event(user, name))
         assert (attempt.status, attempt.reply) == (200, None), name
     assert front.platform.request(front.platform.event(user, "CLICK", EventKey="help")).reply
+
+
+def test_what_a_user_does_in_the_menu_or_by_a_code_is_answered(front: Front, user: str) -> None:
+    ticket = {"EventKey": "qrscene_7", "Ticket": "gQH47joAAAAAAAAAASxodHRw"}
+    welcome = front.platform.request(front.platform.event(user, "subscribe", **ticket)).reply
+    assert str(welcome).startswith(dialogue.WELCOME)  # followed by scanning a code
+    code = {"ScanType": "qrcode", "ScanResult": "https://example.com/"}
+    for number, (name, fields) in enumerate(
+        [
+            ("SCAN", {"EventKey": "7", "Ticket": ticket["Ticket"]}),
+            ("CLICK", {"EventKey": "MENU_HELP"}),
+            ("scancode_waitmsg", {"EventKey": "k", **code}),
+        ]
+    ):
+        event = front.platform.event(user, name, int(time.time()) - number, **fields)
+        replies = [front.platform.request(event).reply for _ in range(2)]
+        assert replies == [dialogue.HELP] * 2, name
+    assert front.turns(user) == []
+
+
+def test_a_spoken_question_is_answered_as_it_was_understood(front: Front, user: str) -> None:
+    message = front.platform.voice(user, "什么是气虚？")
+    reply = front.platform.request(message).reply
+    assert front.turns(user)[0] == ("user", "什么是气虚？")
+    assert front.platform.request(message).reply == reply
+    assert len(front.turns(user)) == 2
+    silence = front.platform.voice(user, "")
+    assert front.platform.request(silence).reply == dialogue.TEXT_ONLY
+    assert front.platform.request(front.platform.voice(user, "帮助。")).reply == dialogue.HELP
 
 
 @pytest.mark.parametrize("kind", ["image", "voice", "location", "link"])
