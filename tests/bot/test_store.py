@@ -248,6 +248,8 @@ def test_nothing_is_left_of_what_was_forgotten(store: Store) -> None:
     assert isinstance(other, Work)
     assert store.finish(OTHER, other, "答", "end", "p", b"s")
     others = sorted(key for key in store.client.scan_iter() if b"oUser1" not in key)
+    for pushing in ("sends", "pushes", "pusher"):
+        store.client.set(TALKER.base + pushing, "x")
     store.forget(TALKER)
     # Whoever was still at it writes nothing any more.
     assert store.progress(TALKER, work.token, work.id, "迟") == 0
