@@ -33,7 +33,7 @@ from tests.bench.bench_matmul_i8 import commit, device
 
 CANDIDATES = Path(__file__).with_name("architectures.toml")
 SLICES, SLICE = 20, 16384  # of the valid text, evenly spread
-WRITTEN = 3000  # bytes of the probe of writing
+WRITTEN = 900  # bytes of the probe of writing
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,15 @@ static inline void attention_mix(T* out, const T* weights, const T* rows, int d,
     }
 }
 
+// to[i] += weight x[i]
+template <class T>
+static inline void attention_add(T* to, T weight, const T* x, int d) {
+    int i = 0;
+    for (; i + 32 <= d; i += 32)
+        for (int c = 0; c < 32; ++c) to[i + c] += weight * x[i + c];
+    for (; i < d; ++i) to[i] += weight * x[i];
+}
+
 // y (B, length, heads * d), p (B, length, heads, W) oldest first, kept for backward; qkv (B, length, (heads +
 // 2) * d), past (B, W - 1, 2 d), bias (heads, W) oldest first, space 4 (W - 1 + length) d
 template <class T>
@@ -120,10 +129,8 @@ static void attention_backward(T* dqkv, T* dbias, const T* dy, const T* p, const
                               k + static_cast<size_t>(t) * d, d, W);
                 // Keys and values from before this window get no gradient.
                 for (int j = t < W - 1 ? W - 1 - t : 0; j < W; ++j) {
-                    T *to_k = dk + static_cast<size_t>(t + j) * d,
-                      *to_v = dv + static_cast<size_t>(t + j) * d;
-                    for (int i = 0; i < d; ++i) to_k[i] += ds[j] * q[i];
-                    for (int i = 0; i < d; ++i) to_v[i] += w[j] * g[i];
+                    attention_add(dk + static_cast<size_t>(t + j) * d, ds[j], q, d);
+                    attention_add(dv + static_cast<size_t>(t + j) * d, w[j], g, d);
                 }
             }
         }
