@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from engine import _train
 from engine.config import ModelConfig
 from engine.data import Text, load_text
-from engine.training import Budget, Recipe, Run
+from engine.recipe import Recipe
+from engine.training import Budget, Run
 from tests.bench.bench_matmul_i8 import commit, device
 
 CANDIDATES = Path(__file__).with_name("architectures.toml")

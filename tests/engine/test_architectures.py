@@ -12,7 +12,7 @@ import pytest
 
 from engine.checkpoint import ModelFileError, write_model
 from engine.model import Model
-from engine.training import load_plan
+from engine.recipe import load_plan
 from tests.bench import bench_architectures as bench
 
 CANDIDATES = bench.load_candidates()
