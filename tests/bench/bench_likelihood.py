@@ -25,7 +25,14 @@ import numpy as np
 from engine import ASSISTANT_MARK, USER_MARK, Model, choose, judge
 from tests.bench.bm25 import Index
 from tests.bench.likelihood_data import Question, blanks, questions, statements
-from tests.bench.statistics import Floats, area_under_curve, bootstrap, fit_choice, fit_logistic, wilson
+from tests.bench.likelihood_statistics import (
+    Floats,
+    area_under_curve,
+    bootstrap,
+    fit_choice,
+    fit_logistic,
+    wilson,
+)
 
 FOLDS = 5
 SHIPPED = "listed, less a part of the answer alone, plus an allowance a byte"
