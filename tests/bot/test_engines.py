@@ -201,3 +201,18 @@ def test_an_imported_model_without_marks_answers(tmp_path: Path, encoding: str) 
     body = {"state": None, "feed": base64.b64encode(history + turn).decode(), "seed": 1}
     lines = [json.loads(line) for line in client.post("/stream", json=body).text.splitlines()]
     assert "".join(line.get("text", "") for line in lines) == answer
+
+
+def test_a_host_tells_the_card_and_the_likelihood_of_an_answer(local: LocalEngine, serve: Serve) -> None:
+    remote = RemoteEngine((serve(create_engine_app(Settings(), local)),))
+    assert remote.about() == local.about()
+    assert remote.about()["parameters"] == local.model.parameters
+    *pieces, end = remote.stream(prompt(), lambda: False)
+    session = local.model.session()
+    session.feed(HISTORY + QUESTION)
+    written = "".join(piece for piece in pieces if isinstance(piece, str))
+    assert isinstance(end, Finished)
+    assert end.bits == pytest.approx(session.bits(written).mean(), rel=1e-6)
+    remote.close()
+    with pytest.raises(EngineDownError):
+        RemoteEngine(("http://127.0.0.1:9",)).about()
