@@ -331,7 +331,7 @@ Config everything() {
     c.patch = PatchRule::kWord, c.longest = 5;
     c.characters = 300, c.bigrams = 100, c.trigrams = 90, c.pieces = 80, c.embedding = 16;
     c.prefixes = 70, c.views = 3, c.skip = 1;
-    c.mixers = "ra", c.heads = 3, c.head_size = 16, c.window = 32;
+    c.mixers = "ra", c.heads = 5, c.head_size = 16, c.window = 32;
     return c;
 }
 

@@ -52,7 +52,7 @@ struct Elementwise {
 
     // Attention with one key and value for all heads: in = [q of each head; k; v], sums. Puts k and v into
     // the ring; quantized <- what the heads see, [heads * width]. bias: [heads][ring size], oldest character
-    // first. scratch: 2 (heads + 1) width + ring size floats.
+    // first. scratch: 2 (heads + 1) width + 4 ring sizes floats.
     float (*attention_quantize)(int8_t* quantized, float* scratch, const Ring* ring, const Sums* in,
                                 const float* bias, int heads, int width);
 

@@ -19,7 +19,7 @@ int widest_output(const Config& c) {
 }
 
 int attention_scratch(const Config& c) {
-    return 2 * (c.heads + 1) * c.head_size + c.window;
+    return 2 * (c.heads + 1) * c.head_size + 4 * c.window;
 }
 
 // One batch on its way through the layers.

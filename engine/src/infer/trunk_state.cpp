@@ -19,7 +19,7 @@ void put_bf16(std::string* out, const float* values, size_t count) {
 }
 
 bool take(const char** from, void* to, size_t size) {
-    std::memcpy(to, *from, size);
+    if (size > 0) std::memcpy(to, *from, size);  // empty vectors have no address
     *from += size;
     return true;
 }
