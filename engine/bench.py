@@ -2,7 +2,7 @@
 
 `floor_share` compares with the least time that the machine of engine/README.md would need: the weight bytes
 that must be read at 98 GB/s (its L3 cache), or the multiply-adds at 234 G/s (its int8 units), whichever takes
-longer, for the characters and bytes that were really written. Elsewhere it says how one core of this machine
+longer, for the patches and bytes that were really written. Elsewhere it says how one core of this machine
 compares with that floor.
 """
 
@@ -19,6 +19,7 @@ from typing import Any
 
 from engine import _core
 from engine.checkpoint import AnyConfig
+from engine.config import ModelConfig
 from engine.model import Model
 from engine.sampling import TopE
 
@@ -30,17 +31,17 @@ PROMPT = "黄帝问曰：余闻上古之人，春秋皆度百岁，而动作不�
 
 @dataclass(frozen=True)
 class _Work:
-    """Passes through trunk and head, each over a batch, and the rows (characters, bytes) in them."""
+    """Passes through trunk and head, each over a batch, and the rows (patches, bytes) in them."""
 
     trunk_passes: int
-    characters: int
+    patches: int
     head_passes: int
     bytes: int
 
     def floor_seconds(self, config: AnyConfig) -> float:
         trunk, head = config.step_weights
         read = (self.trunk_passes * trunk + self.head_passes * head) / READ
-        return max(read, (self.characters * trunk + self.bytes * head) / MULTIPLY_ADD)
+        return max(read, (self.patches * trunk + self.bytes * head) / MULTIPLY_ADD)
 
 
 def bench_model(name_or_path: str, seconds: float) -> dict[str, Any]:
@@ -88,15 +89,23 @@ def _one_stream(model: Model, seconds: float) -> dict[str, float]:
     """As a user has it: through Session.generate."""
     session = model.session()
     session.feed(PROMPT)
-    characters = size = 0
+    written: list[str] = []
     started = now = time.perf_counter()
     for piece in session.generate(1 << 30, TopE(), 0, stop_at_end=False):
-        characters += 1
-        size += len(piece.encode())
+        written.append(piece)
         now = time.perf_counter()
         if now - started > seconds:
             break
-    return _rate(_Work(characters, characters, size, size), model.config, now - started)
+    data = model.encoding.encode("".join(written))
+    patches = sum(_closed(model.config, data))
+    return _rate(_Work(patches, patches, len(data), len(data)), model.config, now - started)
+
+
+def _closed(config: AnyConfig, data: bytes) -> list[int]:
+    """How many patches each byte closes; an imported model has no trunk that would step over them."""
+    if not isinstance(config, ModelConfig):
+        return [0] * len(data)
+    return [len(patches) for patches in _core.cut(data, config.patch, config.longest)]
 
 
 def _streams(model: Model, count: int, seconds: float) -> dict[str, float]:
@@ -105,14 +114,12 @@ def _streams(model: Model, count: int, seconds: float) -> dict[str, float]:
     for i, session in enumerate(sessions):
         session.feed(model.encoding.encode(f"{PROMPT}{i}"))
     samplers = [TopE().start(seed) for seed in range(count)]
-    cutters = [_core.Utf8Cutter() for _ in range(count)]
     rounds: list[bytes] = []
     started = time.perf_counter()
     while (elapsed := time.perf_counter() - started) < seconds:
         rounds.append(_core.write_bytes(sessions, samplers, False))
-    closed = [
-        sum(len(cutter.push(byte)) for cutter, byte in zip(cutters, row, strict=True)) for row in rounds
-    ]
+    streams = [_closed(model.config, bytes(stream)) for stream in zip(*rounds, strict=True)]
+    closed = [sum(row) for row in zip(*streams, strict=True)]
     work = _Work(sum(map(bool, closed)), sum(closed), len(rounds), count * len(rounds))
     return _rate(work, model.config, elapsed)
 

@@ -90,6 +90,9 @@ class ModelConfig:
                 raise ValueError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
         if self.embedding % 16:
             raise ValueError(f"embedding must be a multiple of 16, not {self.embedding}")
+        for name in ("head_size", "window") if "a" in self.mixers else ():
+            if getattr(self, name) % 16:
+                raise ValueError(f"{name} of attention must be a multiple of 16, not {getattr(self, name)}")
         if "d" in self.mixers and self.head_size > 64:
             raise ValueError(f"head_size of the delta rule must be at most 64, not {self.head_size}")
         if "w" in self.mixers and (self.mixers != "w" or self.patch != "byte" or self.width % self.heads):
@@ -184,11 +187,11 @@ class ModelConfig:
 
     @property
     def step_weights(self) -> tuple[int, int]:
-        """Weights of the matrices used once a character, and once a byte."""
-        D, R, F = self.width, self.state, self.hidden
-        H, Fh = self.head_width, self.head_hidden
-        trunk = self.layers * (4 * R * D + 3 * F * D) + H * D
-        return trunk, self.head_layers * 3 * Fh * H + 256 * H
+        """Weights of the matrices used once a patch, and once a byte."""
+        used = {name: prod(shape) for name, shape in self.tensors.items() if is_matrix(name, shape)}
+        head = sum(size for name, size in used.items() if name.startswith(("head.layers.", "head.out")))
+        tables = sum(size for name, size in used.items() if "embedding" in name or "prefix" in name)
+        return sum(used.values()) - tables - head, head
 
 
 def is_matrix(name: str, shape: tuple[int, ...]) -> bool:

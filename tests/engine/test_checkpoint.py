@@ -284,3 +284,5 @@ def test_options_of_a_config_are_kept_and_named_by_the_arch() -> None:
         replace(TINY, patch="line")
     with pytest.raises(ValueError, match="bigrams must be a whole number from 0"):
         replace(TINY, bigrams=-1)
+    with pytest.raises(ValueError, match="window of attention must be a multiple of 16, not 20"):
+        replace(TINY, mixers="ra", window=20)

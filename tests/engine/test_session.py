@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,31 @@ from engine import (
     Typical,
     _core,
 )
-from tests.tiny_model import write_tiny_model
+from engine.checkpoint import write_model
+from tests.tiny_model import TINY, random_tensors, write_tiny_model
 
 TEXT = "問曰：人參何味？"
+# Patches by words, so that letters too may be open, and attention past its window.
+WORDS = replace(
+    TINY,
+    patch="word",
+    prefixes=64,
+    views=3,
+    bigrams=64,
+    skip=1,
+    mixers="ra",
+    heads=2,
+    head_size=16,
+    window=16,
+)
 SAMPLERS = [TopE(), TopP(), TopK(), MinP(), Typical(), Greedy(), TopE(temperature=3, repetition_penalty=1.5)]
+
+
+@pytest.fixture(scope="module", params=[TINY, WORDS], ids=["characters", "words"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    path = tmp_path_factory.mktemp("session") / "model.safetensors"
+    write_model(path, random_tensors(request.param, 0), request.param, {}, "tiny", "int8")
+    return Model.load(path)
 
 
 def write(model: Model, prompt: str | bytes = TEXT, seed: int = 1, max_bytes: int = 90) -> str:
@@ -42,9 +64,9 @@ def write(model: Model, prompt: str | bytes = TEXT, seed: int = 1, max_bytes: in
 # Snapshots
 
 
-@pytest.mark.parametrize("cut", range(len("中𠀀é".encode()) + 1))
-def test_a_snapshot_continues_exactly_even_inside_a_character(model: Model, cut: int) -> None:
-    data = "中𠀀é".encode()
+@pytest.mark.parametrize("cut", range(len("中𠀀é ab1.c".encode()) + 1))
+def test_a_snapshot_continues_exactly_even_inside_a_patch(model: Model, cut: int) -> None:
+    data = "中𠀀é ab1.c".encode()
     session = model.session()
     session.feed(data[:cut])
     restored = model.session(session.snapshot())

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine import Model, TopP, _core
 from engine.checkpoint import read_model, write_model
@@ -17,7 +19,7 @@ from tests.tiny_model import TINY, random_tensors
 # Sizes that are no multiple of 32, all different, and two layers in the head.
 TABLES = {"characters": 512, "bigrams": 300, "trigrams": 200, "embedding": 16, "views": 3, "skip": 1}
 WORDS = {"patch": "word", "longest": 5, "pieces": 200, "prefixes": 100}
-ATTENTION = {"mixers": "ra", "heads": 3, "head_size": 16, "window": 32}
+ATTENTION = {"mixers": "ra", "heads": 5, "head_size": 16, "window": 32}
 ODD = ModelConfig(width=48, layers=3, state=16, hidden=80, head_width=64, head_hidden=16, head_layers=2)
 TEXT = "黄帝曰：人生有形，不離陰陽。What is qi? é𠀀\n氣者，\x00人之根本也；根絕則莖葉枯矣。".encode()
 BROKEN = b"\xe4\xb8\xe4\xb8\xad\xf0\x9f\xe0\x80\xed\xa0\x80\xc0\xff\xfd?\xfe\xf4\x90\xf5\x80\xf0\x9f\x98"
@@ -80,6 +82,13 @@ def test_int8_is_near_the_unquantised_model(tmp_path: Path) -> None:
     expected = reference.bits(reference.Reference(tensors, TINY, round_activations=False).read(MIXED), MIXED)
     score = Model.load(tmp_path / "f32").score(MIXED)
     assert score.bits_per_byte == pytest.approx(expected.mean(), rel=0.01)
+
+
+@pytest.mark.parametrize(("patch", "longest"), [("character", 7), ("word", 1), ("word", 5), ("byte", 7)])
+@given(st.lists(st.sampled_from([b"ab1", b" ", b".", b"\n", *(bytes([b]) for b in BROKEN), "气𠀀".encode()])))
+def test_patches_are_cut_as_defined(patch: str, longest: int, pieces: list[bytes]) -> None:
+    data = b"".join(pieces)
+    assert _core.cut(data, patch, longest) == [closed for _, closed in reference.cut(data, patch, longest)]
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 63, 64, 65, 259, 260])

@@ -42,6 +42,30 @@ TensorView view_of(const py::dict& tensors, const std::string& name) {
     return {quantized.data(), scales.data(), size_t(quantized.size()), size_t(scales.size())};
 }
 
+PatchRule rule_named(const std::string& name) {
+    if (name == "character") return PatchRule::kCharacter;
+    if (name == "word") return PatchRule::kWord;
+    if (name == "byte") return PatchRule::kByte;
+    throw std::invalid_argument("unknown patch '" + name + "'");
+}
+
+// For each byte the patches that it closes.
+py::list cut(const py::bytes& bytes, const std::string& patch, int longest) {
+    if (longest < 1 || longest > kLongestRun) throw std::invalid_argument("impossible length of a patch");
+    PatchCutter cutter;
+    cutter.rule = rule_named(patch), cutter.longest = uint8_t(longest);
+    py::list out;
+    for (const char byte : std::string_view(bytes)) {
+        Patch closed[2];
+        const int count = cutter.push(uint8_t(byte), closed);
+        py::list patches;
+        for (int i = 0; i < count; ++i)
+            patches.append(py::bytes(reinterpret_cast<const char*>(closed[i].bytes), closed[i].size));
+        out.append(patches);
+    }
+    return out;
+}
+
 // What engine/config.py has checked; only what would be a memory error is checked again.
 Config config_of(const py::dict& d) {
     const auto number = [&](const char* name, int otherwise = -1) {
@@ -51,8 +75,7 @@ Config config_of(const py::dict& d) {
     };
     Config c{number("width"),      number("layers"),      number("state"),      number("hidden"),
              number("head_width"), number("head_hidden"), number("head_layers")};
-    const std::string patch = d.contains("patch") ? d["patch"].cast<std::string>() : "character";
-    c.patch = patch == "word" ? PatchRule::kWord : patch == "byte" ? PatchRule::kByte : PatchRule::kCharacter;
+    if (d.contains("patch")) c.patch = rule_named(d["patch"].cast<std::string>());
     if (d.contains("mixers")) c.mixers = d["mixers"].cast<std::string>();
     for (const auto& [name, value] :
          std::initializer_list<std::pair<const char*, int*>>{{"longest", &c.longest},
@@ -252,6 +275,8 @@ PYBIND11_MODULE(_core, m) {
           "Read one byte in each session, all in one batch.");
     m.def("logits_of", &logits_of, py::arg("sessions"),
           "Logits [sessions, 256] of the next byte of each, in one batch.");
+    m.def("cut", &cut, py::arg("bytes"), py::arg("patch"), py::arg("longest"),
+          "For each byte of a text the patches that it closes; see engine/src/infer/patches.h.");
     m.def("wygpt_hash", &wygpt_hash, py::arg("byte"), py::arg("row"), "For tests.");
     m.def("exp_minus", &exp_minus, py::arg("isa"), py::arg("x"), "exp(-x) as inference has it, for tests.");
 }
