@@ -120,6 +120,10 @@ class Reference:
         self.before = (0, 0)  # hashes of the last two patches, the last one first
         self.step(b"\xff")
 
+    def floats(self) -> Floats:
+        """All that `restore` takes."""
+        return np.concatenate([part.ravel() for part in (self.state, self.history, self.seen, self.base)])
+
     def restore(self, saved: bytes) -> None:
         """Take the state that inference saved: all but the n-gram hashes, and the base by its inputs."""
         c, at = self.config, 0
