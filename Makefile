@@ -101,7 +101,9 @@ ZH_MINUTES ?= 58
 PUBMED_MINUTES ?= 78
 zh: LENGTH := $(ZH_MINUTES)
 pubmed: LENGTH := $(PUBMED_MINUTES)
-zh pubmed: build $(VENV)/.test  ## train zh or pubmed again (CORPORA=folder, ZH_MINUTES, PUBMED_MINUTES)
+zh: build $(VENV)/.test  ## train the bundled zh again (CORPORA=folder, ZH_MINUTES)
+pubmed: build $(VENV)/.test  ## train the bundled pubmed again (CORPORA=folder, PUBMED_MINUTES)
+zh pubmed:
 	@[ -f "$(CORPORA)/$@.train.txt.xz" ] || { echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
 	@mkdir -p data/$@
 	$(BIN)/plm train --config $@ --resume --minutes $(LENGTH) --data $(CORPORA)/$@.train.txt.xz \

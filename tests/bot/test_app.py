@@ -260,34 +260,6 @@ def test_an_answer_that_nobody_waits_for_any_more_is_still_sent_on(
     app.extensions["plm"].jobs.close(2)
 
 
-def test_an_answer_that_failed_is_not_sent_on_and_the_log_says_so(
-    store: Store, engine: ScriptedEngine, receiver: Receiver, caplog: pytest.LogCaptureFixture
-) -> None:
-    app = make(store, engine, webhooks={"forms": {"secret": [NEW], "url": receiver.url}})
-    engine.faults = [RuntimeError("broken")]
-    assert post(app.test_client(), {"user": "u", "text": "一", "id": "7"}).status_code == 503
-    wait_until(lambda: "message 7 has no answer to send on" in caplog.text, what="the log says so")
-    assert receiver.got == []
-    app.extensions["plm"].jobs.close(2)
-
-
-def test_the_answer_is_also_sent_to_the_configured_address_signed(
-    store: Store, engine: ScriptedEngine, receiver: Receiver
-) -> None:
-    got = receiver.got
-    hook = {"secret": [NEW, OLD], "url": receiver.url}
-    app = make(store, engine, webhooks={"forms": hook}, disclaimer="")
-    for _ in range(2):
-        assert post(app.test_client(), {"user": "u", "text": "一", "id": "7"}).status_code == 200
-    wait_until(lambda: len(got) == 2, what="both answers have arrived")
-    for headers, body in got:
-        for secret in (NEW, OLD):
-            sent = Signer(secret).verify(body, headers)
-        assert sent == {"user": "u", "id": "7", "reply": "答一。", "conversation": "webhook-forms:u"}
-    assert len({headers["webhook-id"] for headers, _ in got}) == 1  # the receiver can tell the second copy
-    app.extensions["plm"].jobs.close(2)
-
-
 # The store is away
 
 
