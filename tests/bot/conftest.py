@@ -8,6 +8,23 @@ import pytest
 
 from bot.embedded import EmbeddedStore
 from bot.store import Store
+from bot.work import Work
+
+
+@pytest.fixture(autouse=True)
+def no_work_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ends the workers of every application that a test made: they would go on into the next tests."""
+    started: list[Work] = []
+    start = Work.start
+
+    def remember(work: Work) -> None:
+        started.append(work)
+        start(work)
+
+    monkeypatch.setattr(Work, "start", remember)
+    yield
+    for work in started:
+        work.close(1)
 
 
 @pytest.fixture(scope="session")
