@@ -1,0 +1,83 @@
+// What all mixers of patches have around what is their own:
+//   norm -> convolution over three patches -> in -> mix -> out,
+// and states carried from one window of training to the next.
+#pragma once
+#include <algorithm>
+
+#include "../parameters.h"
+#include "block.h"
+
+namespace plm {
+
+template <class T>
+class Mixer : public Block<T> {
+  public:
+    void forward(const T* w, const T* inp, int lanes, int length) override {
+        lanes_ = lanes, length_ = length;
+        int M = lanes * length, D = width_;
+        size_t rows = static_cast<size_t>(M);
+        rinv_.resize(rows);
+        normed_.resize(rows * D), mixed_.resize(rows * D), this->out_.resize(rows * D);
+        joined_.resize(rows * joined_width_), y_.resize(rows * inner_width_);
+        resize(M);
+        start_state_ = end_state_, start_history_ = end_history_;
+        start_state_.resize(static_cast<size_t>(lanes) * state_size_);
+        start_history_.resize(static_cast<size_t>(lanes) * 2 * D);
+        end_state_.resize(start_state_.size());
+        ops_.rmsnorm_forward(normed_.data(), rinv_.data(), inp, w + norm_, M, D);
+        ops_.conv_forward(mixed_.data(), normed_.data(), start_history_.data(), w + conv_, lanes, length, D);
+        ops_.matmul_forward(joined_.data(), mixed_.data(), w + in_, M, joined_width_, D, false);
+        mix_forward(w);
+        std::copy(inp, inp + rows * D, this->out_.begin());
+        ops_.matmul_forward(this->out_.data(), y_.data(), w + out_weight_, M, D, inner_width_, true);
+        keep_history(end_history_, start_history_, normed_, lanes, length, D);
+        keep_state();
+    }
+
+    void backward(const T* w, T* g, T* dstream, const T* inp, Workspace<T>& space) override {
+        int M = lanes_ * length_, D = width_;
+        T* small = space.reserve(space.a, static_cast<size_t>(M) * std::max(inner_width_, D));
+        T* large = space.reserve(space.b, static_cast<size_t>(M) * std::max(joined_width_, D));
+        ops_.matmul_backward_weight(g + out_weight_, dstream, y_.data(), M, D, inner_width_);
+        ops_.matmul_backward_input(small, dstream, w + out_weight_, M, D, inner_width_, false);
+        mix_backward(w, g, large, small);
+        ops_.matmul_backward_weight(g + in_, large, mixed_.data(), M, joined_width_, D);
+        ops_.matmul_backward_input(small, large, w + in_, M, joined_width_, D, false);
+        more_backward(w, g, small);
+        ops_.conv_backward(large, g + conv_, small, normed_.data(), start_history_.data(), w + conv_, lanes_,
+                           length_, D);
+        ops_.rmsnorm_backward(dstream, g + norm_, large, inp, rinv_.data(), w + norm_, M, D);
+    }
+
+    std::vector<Carried<T>> carried() override {
+        return {{&end_state_, state_size_}, {&end_history_, 2 * width_}};
+    }
+
+  protected:
+    // Numbers of a row behind `in` (joined), of a row before `out` (inner), and carried for a lane (state).
+    Mixer(const Ops<T>& ops, const Config& config, const Parameters& parameters, const std::string& prefix,
+          int joined, int inner, int state)
+        : ops_(ops), width_(config.width), joined_width_(joined), inner_width_(inner), state_size_(state) {
+        norm_ = parameters.offset(prefix + "norm");
+        conv_ = parameters.offset(prefix + "conv");
+        in_ = parameters.offset(prefix + "in");
+        bias_ = parameters.offset(prefix + "bias");
+        out_weight_ = parameters.offset(prefix + "out");
+    }
+
+    virtual void resize(int M) = 0;            // buffers of its own
+    virtual void mix_forward(const T* w) = 0;  // y_ from joined_ and start_state_
+    // djoined from dy, and the gradients of the weights of its own.
+    virtual void mix_backward(const T* w, T* g, T* djoined, const T* dy) = 0;
+    // What goes to mixed_ by another way than `joined_` adds its gradient there.
+    virtual void more_backward(const T*, T*, T*) {}
+    virtual void keep_state() = 0;  // end_state_, (lanes, state)
+
+    const Ops<T>& ops_;
+    int width_, joined_width_, inner_width_, state_size_, lanes_ = 0, length_ = 0;
+    size_t norm_, conv_, in_, bias_, out_weight_;
+    std::vector<T> rinv_, normed_, mixed_, joined_, y_;
+    std::vector<T> start_state_, start_history_, end_state_, end_history_;
+};
+
+}  // namespace plm
