@@ -10,8 +10,10 @@
 #include "bindings_i8.h"
 #include "bindings_sampling.h"
 #include "charsync.h"
+#include "config_of.h"
 #include "session.h"
 #include "wygpt.h"
+#include "wygpt_hash.h"
 
 namespace py = pybind11;
 using namespace plm;
@@ -42,13 +44,6 @@ TensorView view_of(const py::dict& tensors, const std::string& name) {
     return {quantized.data(), scales.data(), size_t(quantized.size()), size_t(scales.size())};
 }
 
-PatchRule rule_named(const std::string& name) {
-    if (name == "character") return PatchRule::kCharacter;
-    if (name == "word") return PatchRule::kWord;
-    if (name == "byte") return PatchRule::kByte;
-    throw std::invalid_argument("unknown patch '" + name + "'");
-}
-
 // For each byte the patches that it closes.
 py::list cut(const py::bytes& bytes, const std::string& patch, int longest) {
     if (longest < 1 || longest > kLongestRun) throw std::invalid_argument("impossible length of a patch");
@@ -66,43 +61,24 @@ py::list cut(const py::bytes& bytes, const std::string& patch, int longest) {
     return out;
 }
 
-// What engine/config.py has checked; only what would be a memory error is checked again.
-Config config_of(const py::dict& d) {
-    const auto number = [&](const char* name, int otherwise = -1) {
-        const int value = d.contains(name) ? d[name].cast<int>() : otherwise;
-        if (value < 0) throw std::invalid_argument(std::string("config: ") + name + " is missing");
-        return value;
-    };
-    Config c{number("width"),      number("layers"),      number("state"),      number("hidden"),
-             number("head_width"), number("head_hidden"), number("head_layers")};
-    if (d.contains("patch")) c.patch = rule_named(d["patch"].cast<std::string>());
-    if (d.contains("mixers")) c.mixers = d["mixers"].cast<std::string>();
-    for (const auto& [name, value] :
-         std::initializer_list<std::pair<const char*, int*>>{{"longest", &c.longest},
-                                                             {"characters", &c.characters},
-                                                             {"bigrams", &c.bigrams},
-                                                             {"trigrams", &c.trigrams},
-                                                             {"pieces", &c.pieces},
-                                                             {"embedding", &c.embedding},
-                                                             {"prefixes", &c.prefixes},
-                                                             {"views", &c.views},
-                                                             {"skip", &c.skip},
-                                                             {"heads", &c.heads},
-                                                             {"head_size", &c.head_size},
-                                                             {"window", &c.window}})
-        *value = number(name, *value);
+// engine/config.py has checked more; what would be a memory error is checked again.
+Config checked(const Config& c) {
     for (const int size : {c.width, c.state, c.hidden, c.head_width, c.head_hidden, c.head_size, c.window})
         if (size < 16 || size % 16 != 0) throw std::invalid_argument("every width must be a multiple of 16");
+    for (const int count :
+         {c.layers, c.head_layers, c.bigrams, c.trigrams, c.pieces, c.embedding, c.prefixes, c.skip})
+        if (count < 0) throw std::invalid_argument("impossible config");
     if (c.embedding % 16 != 0 || c.views < 1 || c.heads < 1 || c.characters < 256 || c.longest < 1 ||
-        c.longest > kLongestRun || c.mixers.find_first_not_of("ra") != std::string::npos || c.mixers.empty())
+        c.longest > kLongestRun || c.mixers.find_first_not_of("ra") != std::string::npos ||
+        c.mixers.empty() || c.repeats != 1)
         throw std::invalid_argument("impossible config");
     return c;
 }
 
 std::shared_ptr<Network> make_network(const py::dict& config, const py::dict& tensors,
                                       const std::string& isa) {
-    return std::make_shared<CharsyncNetwork>(
-        Weights(config_of(config), [&](const std::string& name) { return view_of(tensors, name); }, isa));
+    return std::make_shared<CharsyncNetwork>(Weights(
+        checked(config_of(config)), [&](const std::string& name) { return view_of(tensors, name); }, isa));
 }
 
 std::shared_ptr<Network> make_wygpt(int context, int width, int layers, int heads,

@@ -19,12 +19,12 @@ py::bytes to_bytes(const Character& character) {
     return py::bytes(reinterpret_cast<const char*>(character.bytes), character.size);
 }
 
-// The cutter of a text in UTF-8 that has just these bytes pending.
-Utf8Cutter cutter_with(const std::string& pending) {
-    TextCutter text(Encoding::kUtf8);
+// A text that has just these bytes pending.
+TextCutter text_with(const std::string& pending, const std::string& encoding = "utf-8") {
+    TextCutter text(encoding_named(encoding));
     if (!text.set_pending(pending))
         throw std::invalid_argument("the pending bytes must be the beginning of a character");
-    return text.utf8();
+    return text;
 }
 
 // The one character that these bytes are, well formed or not.
@@ -91,7 +91,7 @@ void bind_cutter(py::module_& m) {
     m.def(
         "allowed_bytes",
         [](const std::string& pending, bool end_allowed) {
-            const Utf8Cutter cutter = cutter_with(pending);
+            const Utf8Cutter cutter = text_with(pending).utf8();
             const ByteMask mask = allowed_bytes(cutter.pending, cutter.size, end_allowed);
             std::string out;
             for (int b = 0; b < 256; ++b)
@@ -114,7 +114,7 @@ void bind_sampler(py::module_& m) {
         .def(
             "draw",
             [](Sampler& self, const Logits& logits, const std::string& pending, bool end_allowed) {
-                return self.draw(checked_logits(logits), cutter_with(pending), end_allowed);
+                return self.draw(checked_logits(logits), text_with(pending), end_allowed);
             },
             py::arg("logits"), py::arg("pending") = py::bytes(""), py::arg("end_allowed") = true)
         .def(
@@ -122,10 +122,8 @@ void bind_sampler(py::module_& m) {
             [](const Sampler& self, const Logits& logits, const std::string& pending, bool end_allowed,
                const std::string& encoding) {
                 py::array_t<double> out(256);
-                TextCutter text(encoding_named(encoding));
-                if (!text.set_pending(pending))
-                    throw std::invalid_argument("the pending bytes must be the beginning of a character");
-                self.probabilities(out.mutable_data(), checked_logits(logits), text, end_allowed);
+                self.probabilities(out.mutable_data(), checked_logits(logits), text_with(pending, encoding),
+                                   end_allowed);
                 return out;
             },
             py::arg("logits"), py::arg("pending") = py::bytes(""), py::arg("end_allowed") = true,

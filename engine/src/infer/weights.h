@@ -8,31 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "config.h"
 #include "cpu_vnni/kernels.h"
 #include "elementwise.h"
-#include "patches.h"
 
 namespace plm {
-
-// As engine/config.py has it.
-struct Config {
-    int width, layers, state, hidden, head_width, head_hidden, head_layers;
-    PatchRule patch = PatchRule::kCharacter;
-    int longest = 7;
-    int characters = 4096, bigrams = 0, trigrams = 0, pieces = 0, embedding = 0;  // tables of patches
-    int prefixes = 0, views = 1, skip = 0;                                        // the head's
-    std::string mixers = "r";
-    int heads = 4, head_size = 32, window = 64;  // of attention
-
-    int embedding_width() const { return embedding ? embedding : width; }
-    int bases() const { return views * head_width; }
-    bool attends(int layer) const { return mixers[size_t(layer) % mixers.size()] == 'a'; }
-    int attention_layers() const {
-        int count = 0;
-        for (int i = 0; i < layers; ++i) count += attends(i);
-        return count;
-    }
-};
 
 // A tensor as it comes from the model file: int8 values with a scale for each row, or floats alone.
 struct TensorView {

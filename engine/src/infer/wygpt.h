@@ -82,7 +82,4 @@ class WygptNetwork : public Network {
     ScratchPool<Scratch> pool_;
 };
 
-// Row `row` of byte `byte`'s embedding is the lowest bit of this as +1 or -1.
-uint64_t wygpt_hash(uint64_t byte, uint64_t row);
-
 }  // namespace plm

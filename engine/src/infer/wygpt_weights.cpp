@@ -2,6 +2,7 @@
 #include <stdexcept>
 
 #include "wygpt.h"
+#include "wygpt_hash.h"
 
 namespace plm {
 namespace {
@@ -70,22 +71,7 @@ struct Reader {
     }
 };
 
-uint64_t swap_halves(uint64_t x) {
-    return (x >> 32) | (x << 32);
-}
-
 }  // namespace
-
-uint64_t wygpt_hash(uint64_t a, uint64_t b) {
-    for (int round = 0; round < 2; ++round) {
-        a ^= 0xa0761d6478bd642fu;
-        b ^= 0xa0761d6478bd642fu;
-        const uint64_t a_high = a >> 32, a_low = uint32_t(a), b_high = b >> 32, b_low = uint32_t(b);
-        a = swap_halves(a_high * b_low) ^ (a_high * b_high);
-        b = swap_halves(a_low * b_high) ^ (a_low * b_low);
-    }
-    return a ^ b;
-}
 
 WygptWeights::WygptWeights(const WygptConfig& c, const std::function<TensorView(const std::string&)>& tensor,
                            const std::string& isa)
@@ -96,7 +82,7 @@ WygptWeights::WygptWeights(const WygptConfig& c, const std::function<TensorView(
       embedding(size_t(kBytes) * size_t(c.width)) {
     const Reader read{tensor, kernels};
     for (size_t i = 0; i < embedding.size(); ++i)
-        embedding[i] = wygpt_hash(i / size_t(c.width), i % size_t(c.width)) & 1 ? 1.0f : -1.0f;
+        embedding[i] = wygpt_sign(i / size_t(c.width), i % size_t(c.width));
     for (int i = 0; i < c.layers; ++i) layers.push_back(read.layer(i, c));
     out = read.linear("out", kBytes, c.width);
 }

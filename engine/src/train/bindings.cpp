@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "bindings_ops.h"
+#include "config_of.h"
 #include "trainer.h"
 
 namespace py = pybind11;

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "config_of.h"
 #include "network.h"
 
 namespace py = pybind11;
@@ -291,28 +292,6 @@ void bind_all(py::module_& m) {
 }
 
 }  // namespace
-
-Config config_of(const py::dict& d) {
-    auto get = [&](const char* name) {
-        if (!d.contains(name)) throw std::invalid_argument(std::string("config: ") + name + " is missing");
-        return d[name].cast<int>();
-    };
-    Config c{get("width"),      get("layers"),      get("state"),      get("hidden"),
-             get("head_width"), get("head_hidden"), get("head_layers")};
-    auto take = [&](const char* name, int& value) {
-        if (d.contains(name)) value = d[name].cast<int>();
-    };
-    take("longest", c.longest), take("characters", c.characters), take("bigrams", c.bigrams);
-    take("trigrams", c.trigrams), take("pieces", c.pieces), take("embedding", c.embedding);
-    take("prefixes", c.prefixes), take("views", c.views), take("skip", c.skip);
-    take("heads", c.heads), take("head_size", c.head_size), take("window", c.window);
-    take("repeats", c.repeats);
-    if (d.contains("mixers")) c.mixers = d["mixers"].cast<std::string>();
-    std::string patch = d.contains("patch") ? d["patch"].cast<std::string>() : "character";
-    if (patch == "word") c.patch = PatchRule::kWord;
-    if (patch == "byte") c.patch = PatchRule::kByte;
-    return c;
-}
 
 void bind_ops(py::module_& m) {
     // float32 first: pybind takes the first overload whose arrays match without conversion.

@@ -1,25 +1,11 @@
 // What wyGPT has below and above its blocks: computed embeddings of +1 and -1, and a norm and a matrix to the
 // 256 bytes.
 #pragma once
+#include "../infer/wygpt_hash.h"
 #include "head.h"
 #include "input.h"
 
 namespace plm {
-
-// +1 or -1 for a byte and a place in its row, by his hash (from wyhash, public domain), which is frozen in
-// his models.
-inline float wygpt_sign(uint64_t byte, uint64_t place) {
-    auto swapped = [](uint64_t x) { return x >> 32 | x << 32; };
-    uint64_t a = byte, b = place;
-    for (int i = 0; i < 2; ++i) {
-        a ^= 0xa0761d6478bd642full, b ^= 0xa0761d6478bd642full;
-        uint64_t a_low = a & 0xFFFFFFFF, b_low = b & 0xFFFFFFFF;
-        uint64_t high = (a >> 32) * (b >> 32), low = a_low * b_low;
-        uint64_t cross = (a >> 32) * b_low, other = a_low * (b >> 32);
-        a = swapped(cross) ^ high, b = swapped(other) ^ low;
-    }
-    return (a ^ b) & 1 ? 1.0f : -1.0f;
-}
 
 template <class T>
 class WygptInput : public Input<T> {
