@@ -260,6 +260,22 @@ def test_an_answer_that_nobody_waits_for_any_more_is_still_sent_on(
     app.extensions["plm"].jobs.close(2)
 
 
+def test_an_answer_that_failed_is_not_sent_on_but_found_again(
+    store: Store, engine: ScriptedEngine, receiver: Receiver
+) -> None:
+    """What goes to the configured address is the answer, once, and never the failure before it."""
+    hook = {"secret": [NEW], "url": receiver.url}
+    app = make(store, engine, webhooks={"forms": hook}, disclaimer="", retry_seconds=0.2)
+    engine.faults = [RuntimeError("broken")]
+    response = post(app.test_client(), {"user": "u", "text": "一", "id": "7"})
+    assert response.status_code == 503
+    wait_until(lambda: receiver.got, what="the answer is sent on")
+    time.sleep(0.5)
+    sent = {"user": "u", "id": "7", "reply": "答一。", "conversation": "webhook-forms:u"}
+    assert [json.loads(body) for _, body in receiver.got] == [sent]
+    app.extensions["plm"].jobs.close(2)
+
+
 # The store is away
 
 
