@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine import GAP
+from engine import GAP, LOG_ODDS_A_BIT
 
-SLOPE = 0.014  # log-odds, base 2, a bit: as engine/judge.py fitted it on questions of examinations
 MOST_GAPS = 4
 LONGEST = 1000  # characters of a text with gaps, or of a statement: a person waits for the answer
 # A letter and its sign (A. A、 A: (A) …); full-width ones are made plain before.
@@ -43,7 +42,7 @@ class Weighing:
 
     def _choice(self, answer: Mapping[str, Any]) -> str:
         scores, best = answer["scores"], int(answer["answer"])
-        weights = [2.0 ** (SLOPE * (score - max(scores))) for score in scores]
+        weights = [2.0 ** (LOG_ODDS_A_BIT * (score - max(scores))) for score in scores]
         share, even = 100 * weights[best] / sum(weights), 100 / len(scores)
         letter, choice = self.fields["letters"][best], self.fields["choices"][best]
         sure = f"把握约 {share:.0f}%，随便选也有 {even:.0f}%"

@@ -4,7 +4,7 @@ from engine.checkpoint import ModelFileError
 from engine.choose import Choice
 from engine.encoding import pieces
 from engine.fill import GAP, Filled, Filling
-from engine.judge import Judgement
+from engine.judge import LOG_ODDS_A_BIT, Judgement
 from engine.marks import ASSISTANT_MARK, END_MARK, USER_MARK
 from engine.model import Model, model_names
 from engine.sampling import (
@@ -28,6 +28,7 @@ __all__ = [
     "CHAT",
     "END_MARK",
     "GAP",
+    "LOG_ODDS_A_BIT",
     "USER_MARK",
     "Choice",
     "Filled",

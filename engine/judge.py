@@ -18,7 +18,7 @@ from engine.contrast import rewritten, turned
 if TYPE_CHECKING:
     from engine.model import Model
 
-OFFSET, SLOPE = -0.10, 0.014  # of the log-odds in bits: OFFSET + SLOPE x bits ahead
+OFFSET, LOG_ODDS_A_BIT = -0.10, 0.014  # base 2: OFFSET + LOG_ODDS_A_BIT x bits ahead
 MOST_TURNED, REWRITTEN = 4, 3  # contrasts of each kind
 NOTHING_SHARED = "下列说法正确的是"
 
@@ -75,7 +75,7 @@ def judge_statement(model: Model, statement: str, against: Sequence[str] = ()) -
 
 def probability(ahead: float) -> float:
     """Of a statement that is so many bits ahead of its best contrast."""
-    odds: float = 2.0 ** min(1000.0, max(-1000.0, OFFSET + SLOPE * ahead))
+    odds: float = 2.0 ** min(1000.0, max(-1000.0, OFFSET + LOG_ODDS_A_BIT * ahead))
     return odds / (1 + odds)
 
 

@@ -215,7 +215,8 @@ def bench_judge(model: Model, corpora: Path, limit: int) -> list[Row]:
     offset, slope = (value / np.log(2) for value in fit_logistic(flat, truth))
     print(
         f"\nCalibrated on {len(flat)} statements of tcm-exam.train: offset {offset:.3f}, slope {slope:.4f};"
-        f" the engine has {judge.OFFSET} and {judge.SLOPE}.\n\nStatements of tcm-exam.dev, right and wrong,"
+        f" the engine has {judge.OFFSET} and {judge.LOG_ODDS_A_BIT}."
+        f"\n\nStatements of tcm-exam.dev, right and wrong,"
         f" area under the curve:\n"
     )
     rows = []
