@@ -1,0 +1,72 @@
+"""Builds kernels for the host: checked (GCC's thread-sanitizer hooks feed our checker) or asan (address and
+undefined-behaviour sanitizers). Objects are kept by content in build/cuda: a second run compiles nothing."""
+
+
+import hashlib
+import os
+import platform
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+KERNELS = ROOT / "cuda"
+SHIM = ROOT / "tests/cuda/shim"
+PLANTED = ROOT / "tests/cuda/planted"
+KEPT = ROOT / "build/cuda"
+
+SUPPORTED = platform.machine() in ("x86_64", "AMD64") and platform.system() == "Linux"
+
+COMMON = ["-std=c++17", "-g1", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
+COMMON += ["-Wno-unknown-pragmas", "-ffp-contract=off", f"-I{SHIM}", f"-I{KERNELS}"]
+ASAN = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
+KERNEL_FLAGS = {"checked": ["-O1", "-fsanitize=thread,alignment"], "asan": ["-O1", *ASAN]}
+RUNTIME_FLAGS = {"checked": ["-O2"], "asan": ["-O1", *ASAN]}
+# libtsan is not linked: the functions that the compiler calls are the checker's.
+LINK_FLAGS = {"checked": ["-Wl,-z,defs"], "asan": ASAN}
+ONLY_IN = {"checker.cpp": "checked", "hooks.cpp": "checked", "unchecked.cpp": "asan"}
+
+
+def run(*command: str | Path) -> str:
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=280)
+    if done.returncode != 0:
+        raise RuntimeError(f"{Path(str(command[0])).name} failed:\n{done.stderr[-4000:]}")
+    return done.stdout
+
+
+@cache
+def headers_digest() -> bytes:
+    files = sorted([*KERNELS.glob("*.h"), *SHIM.glob("*.h")])
+    return hashlib.sha256(
+        b"\0".join([run("g++", "--version").encode(), *(f.read_bytes() for f in files)])
+    ).digest()
+
+
+def compiled(source: Path, flags: list[str]) -> Path:
+    """The object of one source, made only if none of the same content and flags is there."""
+    words = [*COMMON, *flags]
+    recipe = headers_digest() + source.read_bytes() + "\0".join(words).encode()
+    obj = KEPT / f"{source.stem}.{hashlib.sha256(recipe).hexdigest()[:16]}.o"
+    if not obj.exists():
+        scratch = obj.with_suffix(f".{os.getpid()}")
+        run("g++", *words, "-x", "c++", "-c", source, "-o", scratch)
+        scratch.replace(obj)
+    return obj
+
+
+def library(variant: str, folder: Path = KERNELS) -> Path:
+    """A shared object of all kernels in `folder` and the shim; `variant` is "checked" or "asan"."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    runtime = [f for f in sorted(SHIM.glob("*.cpp")) if ONLY_IN.get(f.name, variant) == variant]
+    jobs = [(f, KERNEL_FLAGS[variant]) for f in sorted(folder.glob("*.cu"))]
+    jobs += [(f, RUNTIME_FLAGS[variant]) for f in runtime]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        objects = list(pool.map(lambda job: compiled(*job), jobs))
+    digest = hashlib.sha256("\0".join(map(str, objects)).encode()).hexdigest()[:16]
+    module = KEPT / f"{folder.name}-{variant}.{digest}.so"
+    if not module.exists():
+        scratch = module.with_suffix(f".{os.getpid()}")
+        run("g++", "-shared", *objects, *LINK_FLAGS[variant], "-o", scratch)
+        scratch.replace(module)
+    return module
