@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import atexit
 import logging
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, current_app, jsonify, request
 from werkzeug.exceptions import HTTPException, NotFound
@@ -22,6 +22,9 @@ from bot.limits import Gate, Limits
 from bot.outbound_store import OutboundStore
 from bot.store import Store, StoreDownError
 from bot.work import Work
+
+if TYPE_CHECKING:
+    from bot.channels.channel import Channel
 
 __all__ = ["Bot", "ConfigError", "Settings", "create_app", "create_bot", "current_bot", "load_settings"]
 
@@ -42,6 +45,7 @@ class Bot:
     work: Work
     admin: Admin | None
     commands: Commands
+    channels: dict[str, Channel] = field(default_factory=dict)  # those that can be told something
 
     @property
     def model_name(self) -> str:
@@ -91,7 +95,7 @@ def create_bot(
         admin,
         Commands(store, engine, settings),
     )
-    _add_tasks(bot)
+    _open_channels(bot)
     bot.work.start()
     if admin:
         admin.start()
@@ -117,13 +121,21 @@ def create_app(
     return app
 
 
-def _add_tasks(bot: Bot) -> None:
-    from bot.channels import webhook, wechat_push  # they import Bot from here
+def _open_channels(bot: Bot) -> None:
+    """What works out of band, as far as it is set up."""
+    from bot.channels import webhook  # they import Bot from here
+    from bot.channels.wechat_push import Wechat
 
     if bot.settings.wechat_push:
-        wechat_push.add_task(bot)
-    if any(hook.url for hook in bot.settings.webhooks.values()):
+        messenger = Wechat(bot)
+        messenger.add_task()
+        bot.channels[messenger.name] = messenger
+    called_back = [name for name, hook in bot.settings.webhooks.items() if hook.url]
+    if called_back:
         webhook.add_task(bot)
+    for name in called_back:
+        callback = webhook.Callback(bot, name)
+        bot.channels[callback.name] = callback
 
 
 def open_store(settings: Settings) -> Store:

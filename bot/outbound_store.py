@@ -37,27 +37,39 @@ class OutboundStore:
         """WeChat takes `count` more messages for this user within `ms`; once per mark."""
         self.store.run("allow", conversation, mark, count, ms, int(only_if_none))
 
-    def push(self, conversation: Conversation, message_id: str, before: str) -> str:
-        """The answer to a message that was taken in is to be pushed, once, after the words `before`.
+    def sends_left(self, conversation: Conversation) -> int:
+        """How many messages the platform still takes for this user."""
+        return int(self._field(conversation, "sends", "left") or 0)
+
+    def push(self, conversation: Conversation, message_id: str, before: str, again: bool = False) -> str:
+        """The answer to a message that was taken in is to be pushed, once, after the words `before`; `again`
+        also if it was tried and kept.
 
         Returns how that stands: due, sending…, told, kept, unsure.
         """
-        return str(self.store.run("push", conversation, message_id, before, self.store.job_ms), "utf-8")
+        args = (message_id, before, self.store.job_ms, int(again))
+        return str(self.store.run("push", conversation, *args), "utf-8")
+
+    def notice(self, conversation: Conversation, message_id: str, text: str) -> str:
+        """A text that answers nothing is to be pushed, once for this id. Returns how that stands; "" if
+        nothing is kept of the user (any more)."""
+        return str(self.store.run("notice", conversation, message_id, text, self.store.job_ms), "utf-8")
 
     def push_state(self, conversation: Conversation, message_id: str) -> str:
         """The same, asked alone; "" for a message that is not to be pushed."""
-        found: Any = self.store.attempt(
-            lambda: self.store.client.hget(f"{conversation.base}job:{message_id}", "push")
-        )
+        return self._field(conversation, f"job:{message_id}", "push")
+
+    def _field(self, conversation: Conversation, key: str, name: str) -> str:
+        found: Any = self.store.attempt(lambda: self.store.client.hget(conversation.base + key, name))
         return str(found or b"", "utf-8")
 
-    def push_take(self, conversation: Conversation, owner: str) -> Push | str:
+    def push_take(self, conversation: Conversation, owner: str, repeatable: bool) -> Push | str:
         """The next answer to push, with the right to do it for PUSH_LEASE_MS.
 
         Or "busy" (another has the right), "idle" (none is ready), or "unsure": one was cut off while it was
-        being sent, nobody can know whether it arrived, and 继续 brings it.
+        being sent, nobody can know whether it arrived, and 继续 brings it. What is `repeatable` is due again.
         """
-        found = self.store.run("push_take", conversation, owner, PUSH_LEASE_MS)
+        found = self.store.run("push_take", conversation, owner, PUSH_LEASE_MS, int(repeatable))
         if found[0] != b"work":
             return str(found[0], "utf-8")
         message_id, status, text, delivered, before, left = (value or b"" for value in found[1:])
@@ -66,9 +78,10 @@ class OutboundStore:
             delivered=int(delivered or 0), before=before.decode(), left=int(left),
         )  # fmt: skip
 
-    def push_send(self, conversation: Conversation, push: Push, end: int) -> bool:
-        """Claim the bytes up to `end`, and one of the sends; False if another has them meanwhile."""
-        args = (push.owner, push.id, push.delivered, end, uuid.uuid4().hex, PUSH_LEASE_MS)
+    def push_send(self, conversation: Conversation, push: Push, end: int, counted: bool) -> bool:
+        """Claim the bytes up to `end`, and if they are `counted` one of the sends; False if another has them
+        meanwhile."""
+        args = (push.owner, push.id, push.delivered, end, uuid.uuid4().hex, PUSH_LEASE_MS, int(counted))
         return bool(self.store.run("push_send", conversation, *args))
 
     def push_settle(self, conversation: Conversation, push: Push, outcome: str, reply: str = "") -> None:

@@ -1,4 +1,4 @@
-"""The scripts of scripts.py that push answers by WeChat's customer-service messages (wechat_push.py).
+"""The scripts of scripts.py that push answers (channels/push.py).
 
 Each is written to have the same effect once or twice. scripts.py lists the keys and adds the beginning.
 """
@@ -34,18 +34,36 @@ local function take_back(id)  -- what was claimed for a push that was cut off or
 end
 """
 
-# id before job_ms: the answer to this message is to be pushed, after `before`
+# id before job_ms again: the answer to this message is to be pushed, after `before`; `again`: if it was kept
 _PUSH = """
 if redis.call('EXISTS', job(ARGV[1])) == 0 then return 'told' end  -- forgotten: it must not come back
-if redis.call('HSETNX', job(ARGV[1]), 'push', 'due') == 1 then
+local revived = ARGV[4] == '1' and redis.call('HGET', job(ARGV[1]), 'push') == 'kept'
+if revived then redis.call('HSET', job(ARGV[1]), 'push', 'due')
+elseif redis.call('HSETNX', job(ARGV[1]), 'push', 'due') == 1 then
   redis.call('HSET', job(ARGV[1]), 'before', ARGV[2])
+  revived = true
+end
+if revived then
   redis.call('RPUSH', pushes, ARGV[1])
   redis.call('PEXPIRE', pushes, ARGV[3])
 end
 return redis.call('HGET', job(ARGV[1]), 'push')
 """
 
-# owner lease_ms: the next answer that is ready: busy, idle, unsure (cut off in the middle) or work
+# id text job_ms: a text that answers nothing is to be pushed in its turn; nothing if there is no conversation
+_NOTICE = """
+if redis.call('EXISTS', base .. 'meta') == 0 then return '' end
+if redis.call('EXISTS', job(ARGV[1])) == 0 then
+  redis.call('HSET', job(ARGV[1]), 'kind', 'notice', 'status', 'done', 'text', ARGV[2], 'delivered', 0,
+    'first', now, 'push', 'due')
+  note(ARGV[1], ARGV[3])
+  redis.call('RPUSH', pushes, ARGV[1])
+  redis.call('PEXPIRE', pushes, ARGV[3])
+end
+return redis.call('HGET', job(ARGV[1]), 'push') or ''
+"""
+
+# owner lease_ms repeatable: the next answer that is ready: busy, idle, unsure (cut off in the middle) or work
 _PUSH_TAKE = """
 local holder = redis.call('GET', pusher)
 if holder and holder ~= ARGV[1] then return {'busy'} end
@@ -55,6 +73,10 @@ while true do
   if not id or own[1] == 'queued' or own[1] == 'running' then
     redis.call('DEL', pusher)
     return {'idle'}
+  end
+  if own[1] and ARGV[3] == '1' and take_back(id) then
+    redis.call('HSET', job(id), 'push', 'due')
+    own[2], own[4] = 'due', redis.call('HGET', job(id), 'delivered')
   end
   if own[1] and own[2] == 'due' then
     redis.call('SET', pusher, ARGV[1], 'PX', ARGV[2])
@@ -70,14 +92,17 @@ while true do
 end
 """
 
-# owner id from to nonce lease_ms: claim bytes [from, to) of the answer and one of the sends
+# owner id from to nonce lease_ms counted: claim bytes [from, to) of the answer, and one of the sends if they
+# are counted
 _PUSH_SEND = """
 local id, mark = ARGV[2], 'sending:' .. ARGV[5] .. ':' .. ARGV[3] .. ':' .. ARGV[4]
 if redis.call('GET', pusher) ~= ARGV[1] then return 0 end
 if redis.call('HGET', job(id), 'push') == mark then return 1 end
 if redis.call('HGET', job(id), 'delivered') ~= ARGV[3] then return 0 end
-if tonumber(redis.call('HGET', base .. 'sends', 'left') or 0) < 1 then return 0 end
-redis.call('HINCRBY', base .. 'sends', 'left', -1)
+if ARGV[7] == '1' then
+  if tonumber(redis.call('HGET', base .. 'sends', 'left') or 0) < 1 then return 0 end
+  redis.call('HINCRBY', base .. 'sends', 'left', -1)
+end
 redis.call('HSET', job(id), 'push', mark, 'delivered', ARGV[4])
 redis.call('SET', pusher, ARGV[1], 'PX', ARGV[6])
 return 1
@@ -115,6 +140,7 @@ return 1
 """
 
 PUSH_BODIES = {
-    "allow": _ALLOW, "push": _PUSH_COMMON + _PUSH, "push_take": _PUSH_COMMON + _PUSH_TAKE,
+    "allow": _ALLOW, "push": _PUSH_COMMON + _PUSH, "notice": _PUSH_COMMON + _NOTICE,
+    "push_take": _PUSH_COMMON + _PUSH_TAKE,
     "push_send": _PUSH_COMMON + _PUSH_SEND, "push_settle": _PUSH_COMMON + _PUSH_SETTLE,
 }  # fmt: skip

@@ -43,7 +43,12 @@ RETRIES = 15  # with five seconds before the first: a day in all
 
 
 class TryAgainError(Exception):
-    """The task could not be done now; its text is one line for the log, without secrets."""
+    """The task could not be done now; its text is one line for the log, without secrets. With `wait`, it is
+    tried again after so many seconds, not when its turn would come."""
+
+    def __init__(self, text: str, wait: float = 0) -> None:
+        super().__init__(text)
+        self.wait = wait
 
 
 class GiveUpError(Exception):
@@ -145,7 +150,8 @@ def _run(name: str, function: Callable[..., None], args: tuple[Any, ...]) -> Non
     except TryAgainError as error:
         metrics.TASKS_FAILED.labels(name).inc()
         log.warning("%s: to be tried again: %s", name, error)
-        raise dramatiq.errors.Retry(str(error)) from None
+        delay = int(min(error.wait, LONGEST_WAIT) * 1000) or None
+        raise dramatiq.errors.Retry(str(error), delay=delay) from None
     except StoreDownError as error:
         raise dramatiq.errors.Retry(str(error)) from None
     except GiveUpError as error:

@@ -21,6 +21,7 @@ from standardwebhooks.webhooks import Webhook as Signer
 from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable, Unauthorized
 
 from bot import Bot, current_bot, dialogue
+from bot.channels.channel import Channel
 from bot.config import Webhook
 from bot.jobs import LONGEST
 from bot.records import Conversation, short_id
@@ -124,6 +125,21 @@ class Exchange:
 
 
 # Answers sent on
+
+
+class Callback(Channel):
+    """The address that a webhook's answers are sent to."""
+
+    def __init__(self, bot: Bot, webhook: str) -> None:
+        self.bot = bot
+        self.webhook = webhook
+        self.name = "webhook-" + webhook
+
+    def reaches(self, conversation: Conversation) -> bool:
+        return True
+
+    def tell(self, conversation: Conversation, message_id: str, text: str) -> None:
+        self.bot.work.send(LANE, TASK, self.webhook, conversation.user, message_id, text, False)
 
 
 def add_task(bot: Bot) -> None:

@@ -16,7 +16,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import GatewayTimeout, NotFound
 
 from bot import current_bot, dialogue, metrics
-from bot.channels import wechat_push
+from bot.channels.wechat_push import Wechat
 from bot.channels.wechat_wire import check_signature, open_envelope, query, render
 from bot.config import Settings
 from bot.records import Conversation, Job, short_id
@@ -75,9 +75,10 @@ def _answer(message: Any, began: float) -> str:
     if refusal is not None:
         return refusal
     fields = message._data  # wechatpy's objects forget the type of what they do not know
-    if bot.settings.wechat_push:
+    pushes = bot.channels.get("wechat")
+    if isinstance(pushes, Wechat):
         event = str(fields.get("Event", "")).lower()
-        wechat_push.allow(bot, conversation, short_id(f"{message.id or message.time}"), event)
+        pushes.allow(conversation, short_id(f"{message.id or message.time}"), event)
     if fields["MsgType"].lower() == "event":
         event = str(fields.get("Event")).lower()
         if event.startswith("subscribe"):
@@ -102,8 +103,8 @@ def _answer(message: Any, began: float) -> str:
     job = bot.jobs.ask(conversation, message_id, question.text)
     before = bot.settings.disclaimer + "\n\n" if job.notice and bot.settings.disclaimer else ""
     before += dialogue.QUESTION_CUT + "\n" if question.cut else ""
-    if bot.settings.wechat_push:
-        wechat_push.push_later(bot, conversation, job, before)
+    if isinstance(pushes, Wechat):
+        pushes.push_later(conversation, job.id, before)
         return ""
     return _hand_out(conversation, job, job.id, before, began, last=job.attempts >= 3 or job.age > LAST_AFTER)
 
@@ -133,8 +134,8 @@ def _continue(conversation: Conversation, wish: Job, began: float) -> str:
     if not wish.source:
         return dialogue.NOTHING_MORE
     before = ""
-    if not wish.latest:
-        before = dialogue.label(current_bot().store.job(conversation, wish.source).question)
+    if not wish.latest and (question := current_bot().store.job(conversation, wish.source).question):
+        before = dialogue.label(question)
     # Told after one wait, finished or not: the user has waited for it before.
     return _hand_out(conversation, wish, wish.source, before, began, last=True)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import requests
 
+from bot.channels.channel import SendError
 from bot.config import Settings
 from bot.outbound_store import OutboundStore
 
@@ -30,22 +31,13 @@ PASSING = {-1, 45009, 45011, 40013, 40125, FORBIDDEN_ADDRESS, *STALE}
 MAYBE_TAKEN = 504  # a gateway that gave up waiting: what stands behind it may have done it
 
 
-class WechatError(Exception):
-    """The platform did not take a message; the text is for the log, without secrets."""
-
-    def __init__(self, text: str, *, unsure: bool = False, passing: bool = True) -> None:
-        super().__init__(text)
-        self.unsure = unsure  # it may have taken it all the same
-        self.passing = passing  # later it may take it
-
-
 class WechatApi:
     def __init__(self, settings: Settings, store: OutboundStore) -> None:
         self.settings = settings
         self.store = store
 
     def send_text(self, user: str, text: str) -> None:
-        """A customer-service message; raises WechatError, or StoreDownError for want of the token."""
+        """A customer-service message; raises SendError, or StoreDownError for want of the token."""
         self._call("message/custom/send", {"touser": user, "msgtype": "text", "text": {"content": text}})
 
     def typing(self, user: str) -> None:
@@ -63,7 +55,7 @@ class WechatApi:
             if code in STALE and again:
                 token = self._token(token)
                 continue
-            raise WechatError(self._explain(path, answer), passing=code in PASSING)
+            raise SendError(self._explain(path, answer), passing=code in PASSING)
 
     def _token(self, stale: str) -> str:
         def fetch() -> tuple[str, float]:
@@ -83,11 +75,11 @@ class WechatApi:
         }
         try:
             answer = self._post("stable_token", body)
-        except WechatError as error:
-            raise WechatError(str(error)) from None  # no message was sent yet, whatever became of this
+        except SendError as error:
+            raise SendError(str(error)) from None  # no message was sent yet, whatever became of this
         token, seconds = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not token or not isinstance(seconds, int):
-            raise WechatError(self._explain("stable_token", answer))
+            raise SendError(self._explain("stable_token", answer))
         return token, max(seconds - EARLY, 1)
 
     def _post(self, path: str, body: dict[str, Any], token: str = "") -> dict[str, Any]:
@@ -102,16 +94,16 @@ class WechatApi:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise WechatError(f"{path}: {type(error).__name__}", unsure=not _never_sent(error)) from None
+            raise SendError(f"{path}: {type(error).__name__}", unsure=not _never_sent(error)) from None
         if response.status_code != 200:
             unsure = response.status_code == MAYBE_TAKEN
-            raise WechatError(f"{path}: HTTP status {response.status_code}", unsure=unsure)
+            raise SendError(f"{path}: HTTP status {response.status_code}", unsure=unsure)
         try:
             answer = response.json()
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise WechatError(f"{path}: the answer is not JSON", unsure=True)
+            raise SendError(f"{path}: the answer is not JSON", unsure=True)
         return answer
 
     def _explain(self, path: str, answer: dict[str, Any]) -> str:

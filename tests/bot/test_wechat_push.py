@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from bot import dialogue
-from bot.config import DISCLAIMER
+from bot import create_app, dialogue
+from bot.config import DISCLAIMER, load_settings
 from bot.embedded import EmbeddedStore
 from bot.records import Conversation
 from bot.store import Store
 from engine import Model
 from tests.bot.foretell import message_answered_in
-from tests.service import Service, wait_until
+from tests.bot.scripted import ScriptedEngine
+from tests.service import Service, served, wait_until
 from tests.tiny_model import write_tiny_model
 from tests.wechat_api import APPID, HANG_UP, SECRET, WechatApiServer
 from tests.wechat_platform import Attempt, Message, Platform
@@ -63,6 +64,12 @@ def settings(api: WechatApiServer, redis_url: str, **more: object) -> dict[str, 
         "PLM_MODEL": "tcm",
         **more,
     }
+
+
+def own_settings(api: WechatApiServer, store: Store) -> dict[str, object]:
+    """The same for an application in this process."""
+    named = settings(api, store.url).items()
+    return {name.removeprefix("PLM_").lower(): value for name, value in named}
 
 
 @pytest.fixture
@@ -255,6 +262,30 @@ def test_the_typing_sign_is_shown_while_an_answer_is_written(
         for user in ("o-typing", "o-typing-2"):  # and its refusal harms nothing
             wait_until(lambda user=user: api.texts(user), 60, "the answer is pushed")
         front.store.close()
+
+
+def test_a_user_is_told_something_once_while_the_platform_takes_it(
+    api: WechatApiServer, store: Store, user: str
+) -> None:
+    app = create_app(load_settings(**own_settings(api, store)), engine=ScriptedEngine(), store=store)
+    bot, conversation = app.extensions["plm"], Conversation("wechat", user)
+    channel = bot.channels["wechat"]
+    with served(app) as url:
+        platform = Platform(url + "/wechat", "AAAAA")
+        channel.tell(conversation, "notice-1", "明天停诊。")
+        assert not channel.reaches(conversation)
+        api.left[user] = 5
+        platform.request(platform.text(user, QUESTION))
+        assert channel.reaches(conversation)
+        for _ in range(2):
+            channel.tell(conversation, "notice-2", "后天停诊。")
+        wait_until(lambda: len(api.texts(user)) == 2, 15, "both are pushed")
+        assert api.texts(user) == [f"{DISCLAIMER}\n\n好。", "后天停诊。"]
+        store.client.hset(conversation.base + "sends", "left", 0)
+        assert not channel.reaches(conversation)
+        channel.tell(conversation, "notice-3", "大后天停诊。")
+        wait_until(lambda: bot.outbound.push_state(conversation, "notice-3") == "kept", 15, "no send is left")
+        assert platform.ask(user, "继续") == "大后天停诊。"
 
 
 @pytest.mark.slow

@@ -1,0 +1,37 @@
+"""What all channels that can be told something out of band have in common.
+
+`bot.channels` holds those that are set up, by the name that their conversations begin with. A broadcast goes
+through all of them alike: `reaches` says whom the platform lets be told something now, `tell` sees to it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from bot.records import Conversation
+
+
+class Channel(ABC):
+    name: str  # of its conversations
+
+    @abstractmethod
+    def reaches(self, conversation: Conversation) -> bool:
+        """Whether this user can be sent something now that is no reply. Raises StoreDownError."""
+
+    @abstractmethod
+    def tell(self, conversation: Conversation, message_id: str, text: str) -> None:
+        """Have a text sent to one user, once for this id, behind the answers that are on their way.
+
+        Returns when that is written down; a task of work.py does it, tries again and ends as a dead letter.
+        Raises StoreDownError.
+        """
+
+
+class SendError(Exception):
+    """A platform did not take a message; the text is for the log, without secrets."""
+
+    def __init__(self, text: str, *, unsure: bool = False, passing: bool = True, wait: float = 0) -> None:
+        super().__init__(text)
+        self.unsure = unsure  # it may have taken it all the same
+        self.passing = passing  # later it may take it
+        self.wait = wait  # the platform wants to be left alone for so many seconds
