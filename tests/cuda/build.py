@@ -1,6 +1,7 @@
 """Builds kernels for the host: checked (GCC's thread-sanitizer hooks feed our checker) or asan (address and
 undefined-behaviour sanitizers). Objects are kept by content in build/cuda: a second run compiles nothing."""
 
+from __future__ import annotations
 
 import hashlib
 import os
@@ -19,7 +20,7 @@ KEPT = ROOT / "build/cuda"
 SUPPORTED = platform.machine() in ("x86_64", "AMD64") and platform.system() == "Linux"
 
 COMMON = ["-std=c++17", "-g1", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
-COMMON += ["-Wno-unknown-pragmas", "-ffp-contract=off", f"-I{SHIM}", f"-I{KERNELS}"]
+COMMON += ["-Wno-unknown-pragmas", "-ffp-contract=off", f"-I{SHIM}", f"-iquote{KERNELS}"]
 ASAN = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
 KERNEL_FLAGS = {"checked": ["-O1", "-fsanitize=thread,alignment"], "asan": ["-O1", *ASAN]}
 RUNTIME_FLAGS = {"checked": ["-O2"], "asan": ["-O1", *ASAN]}

@@ -37,6 +37,7 @@ dim3 thread_index();
 dim3 block_index();
 dim3 block_dim();
 dim3 grid_dim();
+size_t dynamic_shared();
 cudaError_t run(const Launch& launch);
 
 }  // namespace sim
@@ -109,6 +110,9 @@ inline To plm_bits(From from) {
     } both{from};
     return both.t;
 }
+using std::max;
+using std::min;
+
 inline int __float_as_int(float x) {
     return plm_bits<int>(x);
 }
@@ -127,7 +131,7 @@ inline double __longlong_as_double(long long x) {
     auto& name =                \
         *static_cast<name##_type*>(::sim::block.shared({__FILE__, int(__COUNTER__)}, sizeof(name##_type)))
 #define DYN_SHARED(T, name) \
-    T* name = static_cast<T*>(::sim::block.shared({"dynamic", 0}, ::sim::block.launch->dynamic_shared))
+    T* name = static_cast<T*>(::sim::block.shared({"dynamic", 0}, ::sim::dynamic_shared()))
 
 template <class... P>
 struct KernelCall {

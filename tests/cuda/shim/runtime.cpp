@@ -19,6 +19,10 @@ dim3 grid_dim() {
     return block.launch->grid;
 }
 
+size_t dynamic_shared() {
+    return block.launch->dynamic_shared;
+}
+
 // After an error every launch fails, as on a device, until it is taken.
 cudaError_t run(const Launch& launch) {
     return block.error.empty() && block.run(launch) ? cudaSuccess : cudaErrorLaunchFailure;
