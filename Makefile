@@ -18,7 +18,7 @@ NATIVE := $(shell find engine/src cpu_vnni 2>/dev/null)
 SETTINGS := pyproject.toml setup.py $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve chat test lint bench bench-train bench-architectures bench-finetune bench-likelihood bench-samplers samples tcm zh pubmed clean
+.PHONY: help build serve chat test cuda lint bench bench-train bench-architectures bench-finetune bench-likelihood bench-samplers samples tcm zh pubmed clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -34,6 +34,9 @@ chat: build  ## talk in the terminal (MODEL=tcm)
 
 test: build $(VENV)/.test  ## all tests that need no special hardware
 	$(BIN)/python -m pytest $(ARGS)
+
+cuda: $(VENV)/.cuda  ## the CUDA kernels for sm_80, 86, 89 and 90; brings nvcc
+	$(BIN)/python -m tests.cuda.nvcc
 
 lint: $(VENV)/.lint  ## style and types, Python and C++
 	$(BIN)/ruff check .
@@ -145,6 +148,10 @@ $(VENV)/.test: $(VENV)/.installed
 
 $(VENV)/.bench: $(VENV)/.installed
 	$(PIP) --no-build-isolation -e ".[bench]"
+	@touch $@
+
+$(VENV)/.cuda: $(VENV)/.installed
+	$(PIP) --no-build-isolation -e ".[cuda]"
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.installed

@@ -29,11 +29,12 @@ LINK_FLAGS = {"checked": ["-Wl,-z,defs"], "asan": ASAN}
 ONLY_IN = {"checker.cpp": "checked", "hooks.cpp": "checked", "unchecked.cpp": "asan"}
 
 
-def run(*command: str | Path) -> str:
+def run(*command: str | Path, errors: bool = False) -> str:
+    """What the command prints, on its error output too if wanted; RuntimeError if it fails."""
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=280)
     if done.returncode != 0:
         raise RuntimeError(f"{Path(str(command[0])).name} failed:\n{done.stderr[-4000:]}")
-    return done.stdout
+    return done.stdout + (done.stderr if errors else "")
 
 
 @cache
@@ -69,5 +70,29 @@ def library(variant: str, folder: Path = KERNELS) -> Path:
     if not module.exists():
         scratch = module.with_suffix(f".{os.getpid()}")
         run("g++", "-shared", *objects, *LINK_FLAGS[variant], "-o", scratch)
+        scratch.replace(module)
+    return module
+
+
+def elementwise_reference() -> Path:
+    """The CPU's float work of inference with C names: elementwise_reference.cpp."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    own = ROOT / "tests/cuda/elementwise_reference.cpp"
+    infer = ROOT / "engine/src/infer"
+    sources = [own, infer / "elementwise_portable.cpp"]
+    content = [f.read_bytes() for f in (*sources, infer / "elementwise.h", infer / "elementwise.inc")]
+    module = KEPT / f"elementwise.{hashlib.sha256(b''.join(content)).hexdigest()[:16]}.so"
+    if not module.exists():
+        scratch = module.with_suffix(f".{os.getpid()}")
+        flags = [
+            "-std=c++17",
+            "-O1",
+            "-ffp-contract=off",
+            "-fPIC",
+            "-shared",
+            f"-I{ROOT}",
+            f"-I{ROOT}/engine/src",
+        ]
+        run("g++", *flags, *sources, "-o", scratch)
         scratch.replace(module)
     return module

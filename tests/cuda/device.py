@@ -91,7 +91,7 @@ class Device:
         function = getattr(self.library, operator)
 
         def call(*arguments: Any) -> None:
-            """Arrays, int, float, bool, or None for no array; the stream is added."""
+            """Arrays, int, float (float32), np.float64, bool, or None for no array; the stream is added."""
             code = function(*map(argument, arguments), ctypes.c_void_p(None))
             if code != 0:
                 raise KernelError(f"{operator}: {self.report() or f'error {code}'}")
@@ -116,6 +116,8 @@ def argument(value: Any) -> Any:
             return ctypes.c_bool(value)
         case int() | np.integer():
             return ctypes.c_int(value)
+        case np.float64():
+            return ctypes.c_double(value)
         case float() | np.floating():
             return ctypes.c_float(value)
     raise TypeError(f"no kernel takes {value!r}")

@@ -4,6 +4,7 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <pthread.h>
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -42,6 +43,9 @@ namespace sim {
 
 void Context::prepare(const Stack& stack, size_t stagger, void (*entry)()) {
     stack_ = stack;
+#if defined(__SANITIZE_ADDRESS__)
+    ASAN_UNPOISON_MEMORY_REGION(stack.low, stack.size);  // what an earlier thread left when it ended
+#endif
     // As a call leaves it: 8 bytes past a multiple of 16. Stack tops that differ by more than a page keep a
     // thousand of them out of the same few lines of the cache.
     auto top = (reinterpret_cast<uintptr_t>(stack.low) + stack.size - 64 - stagger) & ~uintptr_t{15};
