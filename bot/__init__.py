@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from bot.api import ApiError, error_body, respond
 from bot.commands import Commands
 from bot.config import ConfigError, Settings, load_settings
 from bot.engines import Engine, LocalEngine, RemoteEngine
+from bot.forgetting import Forgetting
 from bot.jobs import Jobs
 from bot.limits import Gate, Limits
 from bot.outbound_store import OutboundStore
@@ -44,6 +46,7 @@ class Bot:
     outbound: OutboundStore
     work: Work
     admin: Admin | None
+    forgetting: Forgetting
     commands: Commands
     channels: dict[str, Channel] = field(default_factory=dict)  # those that can be told something
 
@@ -84,6 +87,8 @@ def create_bot(
             else LocalEngine.from_settings(settings)
         )
     admin = Admin(store, engine, settings.model) if settings.admin_key else None
+    work = Work(store, settings.retry_seconds)
+    forgetting = Forgetting(store, work)
     bot = Bot(
         settings,
         store,
@@ -91,9 +96,10 @@ def create_bot(
         Limits(store, settings.rate_limit, admin.rules if admin else None),
         Gate(),
         OutboundStore(store),
-        Work(store, settings.retry_seconds),
+        work,
         admin,
-        Commands(store, engine, settings),
+        forgetting,
+        Commands(store, engine, settings, forgetting),
     )
     _open_channels(bot)
     bot.work.start()
@@ -123,7 +129,8 @@ def create_app(
 
 def _open_channels(bot: Bot) -> None:
     """What works out of band, as far as it is set up."""
-    from bot.channels import webhook  # they import Bot from here
+    from bot import broadcast  # they import Bot from here
+    from bot.channels import webhook
     from bot.channels.wechat_push import Wechat
 
     if bot.settings.wechat_push:
@@ -136,6 +143,8 @@ def _open_channels(bot: Bot) -> None:
     for name in called_back:
         callback = webhook.Callback(bot, name)
         bot.channels[callback.name] = callback
+    if bot.admin and bot.channels:
+        broadcast.add_task(bot)
 
 
 def open_store(settings: Settings) -> Store:
@@ -148,6 +157,7 @@ def open_store(settings: Settings) -> Store:
 def _add_channels(app: Flask) -> None:
     from bot.channels import (
         admin,
+        admin_work,
         likelihood,
         openai,
         page,
@@ -161,6 +171,7 @@ def _add_channels(app: Flask) -> None:
     app.register_blueprint(openai.blueprint)
     app.register_blueprint(likelihood.blueprint)
     app.register_blueprint(admin.blueprint)
+    app.register_blueprint(admin_work.blueprint)
 
 
 def _add_operator_routes(app: Flask) -> None:
@@ -189,6 +200,9 @@ def _add_operator_routes(app: Flask) -> None:
 
     @app.get("/metrics")
     def show_metrics() -> tuple[bytes, dict[str, str]]:
+        bot = current_bot()
+        with contextlib.suppress(StoreDownError):
+            metrics.note_tasks(bot.work.counts())
         return metrics.show()
 
 

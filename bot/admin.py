@@ -46,6 +46,11 @@ class Rules:
                 return self.store.told(key, conversation, message_id)
         return None
 
+    def is_blocked(self, conversation: Conversation) -> bool:
+        """The same, with nothing to be answered."""
+        found = (self.people.get(key) for key in self._keys(conversation))
+        return any(rule is not None and rule.blocked for rule in found)
+
     def rates(self, conversation: Conversation) -> Rates:
         """The sender's own; () if they have none."""
         for key in self._keys(conversation):

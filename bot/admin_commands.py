@@ -14,47 +14,10 @@ from urllib.parse import quote
 import click
 import requests
 
-CONNECT, READ = 3.0, 60.0  # seconds
+from bot.admin_api import Api, as_json
+from bot.admin_work_commands import broadcast, dead_letters
+
 SWAPPED_WITHIN = 60.0  # seconds that all processes get to load a model
-
-
-class Api:
-    """/admin/api at a URL. Anything that goes wrong is a ClickException of one line."""
-
-    def __init__(self, url: str, key: str) -> None:
-        self.url = url.rstrip("/") + "/admin/api"
-        self.http = requests.Session()
-        self.http.headers["Authorization"] = f"Bearer {key}"
-
-    def ask(self, method: str, path: str, *, stream: bool = False, **what: Any) -> requests.Response:
-        try:
-            response = self.http.request(
-                method, f"{self.url}/{path}", timeout=(CONNECT, READ), stream=stream,
-                allow_redirects=False, **what,
-            )  # fmt: skip
-        except (requests.RequestException, UnicodeError) as error:
-            raise click.ClickException(f"{self.url} does not answer: {type(error).__name__}") from None
-        if response.status_code == 404 and "error" not in _json(response):
-            raise click.ClickException(f"there is no {self.url}: PLM_ADMIN_KEY is not set there")
-        if response.status_code != 200:
-            fault = _json(response).get("error")
-            message = fault.get("message") if isinstance(fault, dict) else fault
-            raise click.ClickException(str(message or f"{self.url} answers {response.status_code}"))
-        return response
-
-    def get(self, path: str, **params: Any) -> Any:
-        return self.ask("GET", path, params=params).json()
-
-    def post(self, path: str, **body: Any) -> Any:
-        return self.ask("POST", path, json=body).json()
-
-
-def _json(response: requests.Response) -> dict[str, Any]:
-    try:
-        body = response.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 @click.group()
@@ -84,9 +47,6 @@ def admin(ctx: click.Context, url: str | None, key_file: Path | None) -> None:
     if not key:
         raise click.ClickException("PLM_ADMIN_KEY: missing")
     ctx.obj = Api(url, key)
-
-
-as_json = click.option("--json", "as_json", is_flag=True, help="As the service says it.")
 
 
 def _time(seconds: float) -> str:
@@ -293,3 +253,7 @@ def audit(api: Api, user: str | None, limit: int, as_json: bool) -> None:
             click.echo(
                 f"{_time(entry['time'])}  {entry['address']:<15}  {entry['action']:<8}  {entry['target']}"
             )
+
+
+admin.add_command(dead_letters)
+admin.add_command(broadcast)

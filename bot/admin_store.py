@@ -143,23 +143,21 @@ class AdminStore:
         channels = {match[1] for key in keys if (match := own.match(key))}
         return [Conversation(channel, user) for channel in sorted(channels)]
 
-    def forget(self, conversation: Conversation) -> None:
-        """All of a conversation, what was counted of its rates, and its name wherever it stands here."""
-        self.store.forget(conversation)
+    def forget(self, user: str, channel: str = "") -> None:
+        """Their name wherever it stands here. A block or a quota stays in force, but under a hash alone."""
+        for line in self._do("lrange", ERRORS, 0, -1):
+            if Conversation(channel, user).id in json.loads(line)["message"]:
+                self._do("lrem", ERRORS, 0, line)
+        for key, rule in self.rules().items():
+            if rule.user == user and channel in ("", rule.channel):
+                self._write(key, replace(rule, user=""))
+
+    def forget_counts(self, conversation: Conversation) -> None:
+        """What was counted of its rates, and any key of its own that is left."""
         counted = hashlib.sha256(conversation.id.encode()).hexdigest()[:32]
         keys = [*self._search(f"plm:limit*{counted}*"), *self._search(f"{conversation.base}*")]
         if keys:
             self._do("delete", *keys)
-        for line in self._do("lrange", ERRORS, 0, -1):
-            if conversation.id in json.loads(line)["message"]:
-                self._do("lrem", ERRORS, 0, line)
-        self.forget_rule(conversation.user, conversation.channel)
-
-    def forget_rule(self, user: str, channel: str = "") -> None:
-        """A block or a quota stays in force, but under a hash alone."""
-        key = digest(user, channel)
-        if rule := self.rules().get(key):
-            self._write(key, replace(rule, user=""))
 
     def count(self) -> int:
         return int(self._do("zcard", INDEX))

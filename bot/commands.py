@@ -12,16 +12,19 @@ from typing import Any
 from bot import dialogue
 from bot.config import Settings
 from bot.engines import Engine, EngineDownError
+from bot.forgetting import Forgetting
 from bot.records import Conversation, Job
 from bot.safety import SEEK_HELP, Emergencies
 from bot.store import Store
 
-FIXED = {"new": dialogue.NEW_TALK, "help": dialogue.HELP, "ask-forget": dialogue.SURE_TO_FORGET}
+FIXED = {"new": dialogue.NEW_TALK, "help": dialogue.HELP, "ask-forget": dialogue.SURE_TO_FORGET,
+         "quiet": dialogue.QUIET, "listen": dialogue.LISTENING}  # fmt: skip
 
 
 class Commands:
-    def __init__(self, store: Store, engine: Engine, settings: Settings) -> None:
+    def __init__(self, store: Store, engine: Engine, settings: Settings, forgetting: Forgetting) -> None:
         self.store = store
+        self.forgetting = forgetting
         self.engine = engine
         self.settings = settings
         self.emergencies = Emergencies(settings.emergencies)
@@ -52,7 +55,7 @@ class Commands:
         if known.kind == "command":
             return known
         if self.store.asked_to_forget(conversation):
-            return self.store.forget(conversation, message_id, nonce, dialogue.FORGOTTEN)
+            return self.forgetting.at_own_wish(conversation, message_id, nonce, dialogue.FORGOTTEN)
         return self.store.command(conversation, message_id, nonce, "refuse", dialogue.NOT_ASKED_TO_FORGET)
 
     def _model(self) -> str:

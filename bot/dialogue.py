@@ -23,6 +23,7 @@ HELP = (
     "撤回（/undo）：收回上一个问题和它的回答\n"
     "导出（/export）：看这里保存的全部对话\n"
     "忘记我（/forget）：删除您在这里的全部记录\n"
+    "退订（/quiet）、订阅（/listen）：不再收到、重新收到群发的通知\n"
     "模型（/model）：看是哪个模型在回答\n"
     "选择题（A. B. C.）、填空（____）和“判断：……”也可以问。\n"
     "帮助（/help）：看这段话"
@@ -35,6 +36,8 @@ SURE_TO_FORGET = "这会删除您在这里的全部记录，不能恢复。确�
 FORGOTTEN = "好的，您的全部记录已经删除。"
 NOT_ASKED_TO_FORGET = "如果要删除您的全部记录，请先发送“忘记我”。"
 UNSURE = "（这个回答我没有把握，请多加核对。）"
+QUIET = "好的，不再给您发群发的通知。想重新收到，请发送“订阅”。"
+LISTENING = "好的，有通知时会发给您。不想再收到，请发送“退订”。"
 NEW_TALK = "好的，我们重新开始。请问您想了解什么？"
 BUSY = "服务繁忙，请稍后再试"
 TEXT_ONLY = "我现在只会读文字，请把问题打成字发给我，谢谢。"
@@ -52,6 +55,8 @@ _COMMANDS = {
     "继续": "more", "繼續": "more", "/more": "more", "/undo": "undo", "撤回": "undo",
     "/model": "model", "模型": "model", "/export": "export", "导出": "export", "導出": "export",
     "匯出": "export", "/forget": "ask-forget", "忘记我": "ask-forget", "忘記我": "ask-forget",
+    "/quiet": "quiet", "退订": "quiet", "退訂": "quiet", "td": "quiet",
+    "/listen": "listen", "订阅": "listen", "訂閱": "listen",
     "/forget yes": "forget", "确认忘记": "forget", "確認忘記": "forget",
 }  # fmt: skip
 _SENTENCE_ENDS = "。！？!?；;\n…"

@@ -47,6 +47,16 @@ BETWEEN = Histogram(
 TASKS_DONE = Counter("plm_tasks_done", "Tasks out of band that were done", ["task"])
 TASKS_FAILED = Counter("plm_tasks_failed", "Tries of such tasks that failed", ["task"])
 PUSHES = Counter("plm_pushes", "Customer-service messages sent, by what came of it", ["outcome"])
+PUSHES_LEFT = Histogram(
+    "plm_pushes_left",
+    "Customer-service messages that a user can still be sent, after each",
+    buckets=(0, 1, 2, 3, 4, 5),
+)
+BROADCAST = Counter("plm_broadcast_messages", "Users whom a broadcast was meant for, by outcome", ["outcome"])
+TASKS = Gauge(
+    "plm_tasks", "Tasks out of band by state: waiting (or being done), delayed, dead", ["lane", "state"],
+    multiprocess_mode="mostrecent",
+)  # fmt: skip
 FIRST_TOKEN = Histogram(
     "plm_time_to_first_token_seconds",
     "From taking a message to its answer's first character",
@@ -62,6 +72,13 @@ def observe_writing(began: float, first: float, ended: float, size: int) -> None
     if size > 1 and first > began:
         FIRST_TOKEN.observe(first - began)
         BETWEEN.observe((ended - first) / (size - 1))
+
+
+def note_tasks(counts: dict[str, dict[str, int]]) -> None:
+    """How many tasks of each lane are in each state, in all processes."""
+    for lane, states in counts.items():
+        for state, count in states.items():
+            TASKS.labels(lane, state).set(count)
 
 
 def totals() -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What Redis keeps of the work out of band: answers to be pushed, shared tokens, what was done, dead letters.
+"""What Redis keeps of the work out of band: answers to be pushed, shared tokens, what was done.
 
 The keys are in the head of scripts.py.
 """
@@ -11,13 +11,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from bot.records import Conversation, Push
 from bot.store import Store, StoreDownError
 
-QUEUE_TIMEOUT = 2.0  # seconds; nobody waits for what happens out of band
 PUSH_LEASE_MS = 20_000  # longer than the platform's API is waited for
 TOKEN_LEASE = 15.0  # seconds; likewise
 
@@ -27,11 +24,6 @@ class OutboundStore:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-
-    def queue_client(self) -> redis.Redis:
-        """For work.py: its own connections, with more patience than a user has."""
-        arguments = {"socket_timeout": QUEUE_TIMEOUT, "socket_connect_timeout": QUEUE_TIMEOUT}
-        return redis.Redis.from_url(self.store.url, retry=Retry(NoBackoff(), 0), **arguments)
 
     def allow(self, conversation: Conversation, mark: str, count: int, ms: int, only_if_none: bool) -> None:
         """WeChat takes `count` more messages for this user within `ms`; once per mark."""
@@ -127,24 +119,3 @@ class OutboundStore:
     def mark_done(self, task: str) -> None:
         """Remembered as long as a message is."""
         self.store.attempt(lambda: self.store.client.set("plm:done:" + task, 1, px=self.store.job_ms))
-
-    def dead_letters(self, namespace: str, queue: str) -> list[tuple[str, float, bytes]]:
-        """The tasks of a queue that failed to the end: id, time in ms, data. dramatiq names these keys."""
-        base = f"{namespace}:{queue}.XQ"
-        found: list[Any] = self.store.attempt(lambda: self.store.client.zrange(base, 0, -1, withscores=True))
-        if not found:
-            return []
-        data: list[Any] = self.store.attempt(
-            lambda: self.store.client.hmget(base + ".msgs", [name for name, _ in found])
-        )
-        pairs = zip(found, data, strict=True)
-        return [(name.decode(), died, blob) for (name, died), blob in pairs if blob]
-
-    def rewrite_task(self, namespace: str, queue: str, task_id: str, data: bytes) -> None:
-        """Only of a task that is being worked on, so that it is there."""
-        self.store.attempt(lambda: self.store.client.hset(f"{namespace}:{queue}.msgs", task_id, data))
-
-    def drop_dead_letter(self, namespace: str, queue: str, letter_id: str) -> None:
-        base = f"{namespace}:{queue}.XQ"
-        self.store.attempt(lambda: self.store.client.zrem(base, letter_id))
-        self.store.attempt(lambda: self.store.client.hdel(base + ".msgs", letter_id))

@@ -21,6 +21,12 @@ class Conversation:
         return f"plm:{{{self.id}}}:"
 
 
+def is_of(conversation_id: str, user: str, channel: str = "") -> bool:
+    """Whether the conversation with this id is this user's, in that channel if one is given."""
+    own, _, name = conversation_id.partition(":")
+    return name == Conversation("", user).id[1:] and channel in ("", own)
+
+
 @dataclass(frozen=True)
 class Job:
     """What is known of one message. `text` grows while `status` is "running"; `reply`, once set, stays."""

@@ -15,9 +15,10 @@ One conversation lives under one hash tag, so that it is one slot of a cluster:
     plm:{channel:user}:pusher  text  who pushes now
     plm:index                  zset  the conversations by their last turn, to be listed; it mends itself
     plm:{admin}:…              what administrators have set: see admin_store.py
+    plm:{broadcast}:…          what is sent to everybody: see broadcast_store.py
     plm:token:…, plm:lock:…    text  a token that all processes share, and who is fetching it
     plm:done:…                 text  a task that must not be done twice was done
-    {plm:work:LANE}:…          the queues of work.py; the library `dramatiq` writes them
+    {plm:work:LANE}:…          the queues of work.py: see task_store.py
     plm:limit:…                text  what somebody (a hash) has used of a rate; the library `limits` writes it
 
 Scripts get the common beginning of these names as their one key and build the rest from it: all of them are
@@ -101,6 +102,10 @@ if redis.call('EXISTS', job(id)) == 0 then
     redis.call('DEL', base .. 'state', base .. 'open')
   elseif action == 'greet' then
     redis.call('HSET', base .. 'meta', 'greeted', 1)
+  elseif action == 'quiet' then
+    redis.call('HSET', base .. 'meta', 'quiet', 1)
+  elseif action == 'listen' then
+    redis.call('HDEL', base .. 'meta', 'quiet')
   elseif action == 'ask-forget' then
     redis.call('HSET', base .. 'meta', 'forget', now)
   end

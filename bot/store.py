@@ -122,6 +122,11 @@ class Store:
         asked = self._try(lambda: self.client.hget(conversation.base + "meta", "forget"))
         return asked is not None and time.time() - float(asked) < CONFIRM_WITHIN
 
+    def wants_news(self, conversation: Conversation) -> bool:
+        """The user is known, and has not opted out of what is sent to everybody."""
+        found = self._try(lambda: self.client.hmget(conversation.base + "meta", "user", "quiet"))
+        return found[0] is not None and found[1] is None
+
     def more(self, conversation: Conversation, message_id: str, nonce: str) -> Job:
         """A wish for the rest of an answer, bound here to the message (`source`) whose answer it is."""
         return self._aged(message_id, self._run("more", conversation, message_id, nonce, self.job_ms))

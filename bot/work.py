@@ -7,6 +7,9 @@ and `plm worker` is more of the same without the web.
 A task is done at least once: a killed process stops its heartbeat, and what it had fetched goes back to the
 queue. So each task must be harmless when it runs twice. What fails is tried again, later and later; what
 fails to the end, or with GiveUpError, is a dead letter for KEPT_MS, to be listed, sent again or dropped.
+
+A task says what conversation it is about, and goes with it when that is forgotten: waiting, delayed, dead, or
+in the hands of a process, which then finds that it may not be put back.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
@@ -28,8 +31,9 @@ from dramatiq.middleware import Middleware, Retries
 from dramatiq.worker import ConsumerThread, WorkerThread
 
 from bot import metrics
-from bot.outbound_store import OutboundStore
+from bot.records import Conversation, is_of
 from bot.store import JOB_MS, Store, StoreDownError
+from bot.task_store import TaskStore
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +44,8 @@ SILENT_MS = 15_000  # without a sign of life for so long, a process counts as ki
 MAINTENANCE = 50_000  # of a million looks: so many also look for killed processes (about one in five seconds)
 LONGEST_WAIT = 6 * 3600.0  # seconds between two tries
 RETRIES = 15  # with five seconds before the first: a day in all
+
+T = TypeVar("T")
 
 
 class TryAgainError(Exception):
@@ -60,6 +66,7 @@ class DeadLetter:
     id: str
     lane: str
     task: str
+    about: str  # a conversation's id, or ""
     args: tuple[Any, ...]
     error: str
     died: str  # ISO 8601, UTC
@@ -69,7 +76,7 @@ class Work:
     """The lanes of one process. `task` first, then `start`; `send` works without `start` too."""
 
     def __init__(self, store: Store, retry_seconds: float = 5.0) -> None:
-        self.store = OutboundStore(store)
+        self.store = TaskStore(store)
         self.retry_seconds = retry_seconds
         self._lanes: dict[str, _Lane] = {}
         self._workers: list[dramatiq.Worker] = []
@@ -91,10 +98,14 @@ class Work:
             throws=GiveUpError,
         )(run)
 
-    def send(self, lane: str, name: str, *args: Any) -> None:
-        """Raises StoreDownError if it cannot be written down; else it will be done."""
+    def send(self, lane: str, name: str, about: Conversation | None, *args: Any) -> None:
+        """Raises StoreDownError if it cannot be written down; else it will be done, unless what it is `about`
+        is forgotten."""
+        self._send(lane, name, about.id if about else "", args)
+
+    def _send(self, lane: str, name: str, about: str, args: tuple[Any, ...]) -> None:
         try:
-            self._lanes[lane].get_actor(name).send(*args)
+            self._lanes[lane].get_actor(name).send_with_options(args=args, about=about)
         except ConnectionClosed as error:
             raise StoreDownError(str(error)) from None
 
@@ -116,32 +127,44 @@ class Work:
             worker.stop(timeout=int(timeout * 1000))
         self._workers.clear()
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """For each lane how many tasks are waiting or being done, delayed, and dead."""
+        return {name: self.store.counts(lane.queue) for name, lane in self._lanes.items()}
+
     def dead_letters(self) -> list[DeadLetter]:
         """Newest first."""
         found = []
         for name, lane in self._lanes.items():
-            for letter_id, died, data in self.store.dead_letters(lane.namespace, name):
+            for letter_id, died, data in self.store.dead_letters(lane.queue):
                 message = dramatiq.Message.decode(data)
                 when = datetime.fromtimestamp(died / 1000, UTC).isoformat(timespec="seconds")
-                error = str(message.options.get("error", ""))
-                found.append(
-                    DeadLetter(letter_id, name, message.actor_name, tuple(message.args), error, when)
-                )
+                about, error = (str(message.options.get(key, "")) for key in ("about", "error"))
+                args = tuple(message.args)
+                found.append(DeadLetter(letter_id, name, message.actor_name, about, args, error, when))
         return sorted(found, key=lambda letter: letter.died, reverse=True)
 
     def resend(self, letter: DeadLetter) -> None:
         """Begin again from the first try. Written down before it is dropped: at worst it is done twice."""
-        self.send(letter.lane, letter.task, *letter.args)
+        self._send(letter.lane, letter.task, letter.about, letter.args)
         self.drop(letter)
 
-    def forget(self, user: str) -> None:
-        """Drop the dead letters that name a user. A task that is still waiting finds its message gone."""
-        for letter in self.dead_letters():
-            if user in letter.args:
-                self.drop(letter)
-
     def drop(self, letter: DeadLetter) -> None:
-        self.store.drop_dead_letter(self._lanes[letter.lane].namespace, letter.lane, letter.id)
+        self.store.remove(self._lanes[letter.lane].queue + ".XQ", letter.id)
+
+    def forget(self, user: str, channel: str = "") -> None:
+        """Drop every task about a user.
+
+        Until two looks in succession find none: one may miss a task that is put from the one queue into the
+        other meanwhile. It stays in the queue of delayed tasks for longer than a look takes.
+        """
+
+        def drop(queue: str, task_id: str, data: bytes) -> bool:
+            about = dramatiq.Message.decode(data).options.get("about", "")
+            return is_of(about, user, channel) and self.store.remove(queue, task_id)
+
+        clean = 0
+        while clean < 2:
+            clean = 0 if sum(drop(*task) for task in self.store.everything()) else clean + 1
 
 
 def _run(name: str, function: Callable[..., None], args: tuple[Any, ...]) -> None:
@@ -181,9 +204,10 @@ class _Lane(RedisBroker):
     acknowledges a task that failed even when it could not put it back.
     """
 
-    def __init__(self, store: OutboundStore, name: str) -> None:
+    def __init__(self, store: TaskStore, name: str) -> None:
         self.store = store
         self.closing = False
+        self.queue = f"{{plm:work:{name}}}:{name}"
         # The braces keep all keys of a lane in one slot of a cluster.
         super().__init__(  # type: ignore[no-untyped-call]
             client=store.queue_client(),
@@ -195,10 +219,23 @@ class _Lane(RedisBroker):
         )
 
     def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
+        """What was handed out comes back here to be delayed or tried again, unless it was forgotten."""
+        handed_out, send = message.options.get("redis_message_id"), super().enqueue
+        if handed_out and not self._patiently(lambda: self.store.holds(self.queue, handed_out)):
+            return message
+        sent: dramatiq.Message[Any] = self._patiently(lambda: send(message, delay=delay))
+        # Asked again: forgotten in between, or by a look that begins after this and finds it.
+        if handed_out and not self._patiently(lambda: self.store.holds(self.queue, handed_out)):
+            queue, task_id = f"{self.namespace}:{sent.queue_name}", sent.options["redis_message_id"]
+            self._patiently(lambda: self.store.remove(queue, task_id))
+        return sent
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """In a thread of the library's a store that is away is waited for."""
         while True:
             try:
-                return super().enqueue(message, delay=delay)
-            except ConnectionClosed:
+                return call()
+            except (ConnectionClosed, StoreDownError):
                 own_thread = isinstance(threading.current_thread(), WorkerThread | ConsumerThread)
                 if not own_thread or self.closing:
                     raise
@@ -206,9 +243,7 @@ class _Lane(RedisBroker):
 
     def rewrite(self, message: Any) -> None:
         with contextlib.suppress(StoreDownError):  # then it has no last words
-            self.store.rewrite_task(
-                self.namespace, message.queue_name, message.options["redis_message_id"], message.encode()
-            )
+            self.store.rewrite(self.queue, message.options["redis_message_id"], message.encode())
 
     def _dispatch(self, command: str) -> Callable[..., Any]:
         send = super()._dispatch(command)  # type: ignore[no-untyped-call]

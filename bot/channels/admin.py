@@ -7,6 +7,7 @@
     GET    /admin/api/export?user=                         whole conversations as lines of JSON
     POST   /admin/api/block, unblock, quota                {"user", "channel"?, "rate"?}
     GET    /admin/api/people, models, stats, audit
+    …      /admin/api/dead-letters, broadcasts              in admin_work.py
     POST   /admin/api/models/load                          {"name"}
 
 Without a key there is nothing here. Errors have the form of /v1. Whatever tells of people or changes
@@ -45,7 +46,6 @@ MOST = 200  # conversations, or entries of the log, in one answer
 HOUR = 60  # minutes that the page draws
 
 
-@blueprint.before_request
 def let_in() -> None:
     """404 where no key is set; for the API 401 without the right key, 429 after too many wrong ones."""
     bot = current_bot()
@@ -78,22 +78,25 @@ def let_in() -> None:
     raise ApiError(401, "that is not the administrator's key", code="invalid_api_key", headers=headers)
 
 
-@blueprint.after_request
 def keep_out_of_caches(response: Response) -> Response:
     response.headers.setdefault("Cache-Control", "no-store")
     return response
 
 
-def _admin() -> Admin:
+blueprint.before_request(let_in)
+blueprint.after_request(keep_out_of_caches)
+
+
+def the_admin() -> Admin:
     admin = current_bot().admin
     assert admin is not None  # noqa: S101  let_in has seen the key
     return admin
 
 
-def _audit(action: str, target: str = "") -> None:
+def write_down(action: str, target: str = "") -> None:
     """Before the action: with Redis away, nothing is done unseen."""
     address = request.remote_addr or ""
-    _admin().store.audit({"time": time.time(), "address": address, "action": action, "target": target})
+    the_admin().store.audit({"time": time.time(), "address": address, "action": action, "target": target})
 
 
 def _number(name: str, default: int, least: int, most: int) -> int:
@@ -110,9 +113,9 @@ def _number(name: str, default: int, least: int, most: int) -> int:
 
 @blueprint.get("/admin/api/conversations")
 def list_conversations() -> Response:
-    store, user = _admin().store, request.args.get("user") or None
+    store, user = the_admin().store, request.args.get("user") or None
     limit, cursor = _number("limit", 50, 1, MOST), _read_cursor(request.args.get("cursor", ""))
-    _audit("list", person(user) if user else "all")
+    write_down("list", person(user) if user else "all")
     rows: list[dict[str, Any]] = []
     if user is not None:  # one in each channel at most: there is nothing to page through
         found = store.about(store.of_user(user))
@@ -151,8 +154,8 @@ def _conversation(conversation_id: str) -> Conversation:
 @blueprint.get("/admin/api/conversations/<path:conversation_id>")
 def show(conversation_id: str) -> Response:
     conversation = _conversation(conversation_id)
-    _audit("show", person(conversation.user))
-    whole = _admin().store.show(conversation)
+    write_down("show", person(conversation.user))
+    whole = the_admin().store.show(conversation)
     if whole is None:
         raise ApiError(404, "there is no such conversation")
     return respond(whole)
@@ -161,8 +164,8 @@ def show(conversation_id: str) -> Response:
 @blueprint.delete("/admin/api/conversations/<path:conversation_id>")
 def forget(conversation_id: str) -> Response:
     conversation = _conversation(conversation_id)
-    _audit("forget", person(conversation.user))
-    _admin().store.forget(conversation)
+    write_down("forget", person(conversation.user))
+    current_bot().forgetting.wholly(conversation)
     return respond({"forgotten": [conversation.id]})
 
 
@@ -171,20 +174,16 @@ def forget_user() -> Response:
     user = request.args.get("user")
     if not user:
         raise ApiError(400, "user is missing", param="user")
-    _audit("forget", person(user))
-    store = _admin().store
-    found = store.of_user(user)
-    for conversation in found:
-        store.forget(conversation)
-    store.forget_rule(user)
+    write_down("forget", person(user))
+    found = current_bot().forgetting.user(user)
     return respond({"forgotten": [conversation.id for conversation in found]})
 
 
 @blueprint.get("/admin/api/export")
 def export() -> Response:
     user = request.args.get("user") or None
-    _audit("export", person(user) if user else "all")
-    store = _admin().store
+    write_down("export", person(user) if user else "all")
+    store = the_admin().store
 
     def lines() -> Iterator[str]:
         for whole in every(store, user):
@@ -219,8 +218,8 @@ class Quota(Someone):
 
 @blueprint.get("/admin/api/people")
 def people() -> Response:
-    _audit("people", "all")
-    return respond({"people": [asdict(rule) for rule in _admin().store.rules().values()]})
+    write_down("people", "all")
+    return respond({"people": [asdict(rule) for rule in the_admin().store.rules().values()]})
 
 
 @blueprint.post("/admin/api/block")
@@ -240,8 +239,8 @@ def quota() -> Response:
 
 
 def _change(action: str, who: Someone, **change: Any) -> Response:
-    _audit(action, person(who.user))
-    admin = _admin()
+    write_down(action, person(who.user))
+    admin = the_admin()
     rule = admin.store.rule(who.user, who.channel, **change)
     admin.look()  # here at once, in the other processes within a second
     return respond(asdict(rule))
@@ -257,7 +256,7 @@ class Load(BaseModel):
 
 @blueprint.get("/admin/api/models")
 def models() -> Response:
-    bot, admin = current_bot(), _admin()
+    bot, admin = current_bot(), the_admin()
     wanted = admin.store.wanted_model(bot.settings.model) or bot.settings.model_name
     rows = [{"name": name, "loaded": name == bot.model_name} for name in bot.settings.models]
     return respond({"models": rows, "wanted": wanted, "processes": admin.store.processes()})
@@ -266,12 +265,12 @@ def models() -> Response:
 @blueprint.post("/admin/api/models/load")
 def load_model() -> Response:
     """Load it here first: what cannot be loaded is asked of no other process."""
-    bot, admin, body = current_bot(), _admin(), read_body(Load)
+    bot, admin, body = current_bot(), the_admin(), read_body(Load)
     if body.name not in bot.settings.models:
         raise ApiError(
             404, f"there is no model {body.name!r}; there is {', '.join(bot.settings.models)}", "name"
         )
-    _audit("load", body.name)
+    write_down("load", body.name)
     try:
         admin.load(body.name)
     except ConfigError as error:
@@ -289,15 +288,15 @@ def load_model() -> Response:
 def audit() -> Response:
     start, limit = _number("start", 0, 0, 1_000_000), _number("limit", 50, 1, MOST)
     if user := request.args.get("user"):
-        rows = [row for row in _admin().store.audited(0, 1_000_000) if row["target"] == person(user)]
+        rows = [row for row in the_admin().store.audited(0, 1_000_000) if row["target"] == person(user)]
         return respond({"audit": rows[start : start + limit]})
-    return respond({"audit": _admin().store.audited(start, limit)})
+    return respond({"audit": the_admin().store.audited(start, limit)})
 
 
 @blueprint.get("/admin/api/stats")
 def stats() -> Response:
     """The last hour by the minute and in all, over all processes; what is up; the newest errors."""
-    bot, admin = current_bot(), _admin()
+    bot, admin = current_bot(), the_admin()
     minutes = admin.store.minutes(_number("minutes", HOUR, 1, 24 * 60))
     totals: dict[str, float] = {}
     for row in minutes:

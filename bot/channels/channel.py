@@ -26,6 +26,13 @@ class Channel(ABC):
         Raises StoreDownError.
         """
 
+    @abstractmethod
+    def outcome(self, conversation: Conversation, message_id: str) -> str:
+        """What became of a text that was to be told: "sent", "failed", or "" as long as it is on its way.
+
+        Raises StoreDownError.
+        """
+
 
 class SendError(Exception):
     """A platform did not take a message; the text is for the log, without secrets."""

@@ -58,12 +58,17 @@ class Messenger(Channel):
 
     def tell(self, conversation: Conversation, message_id: str, text: str) -> None:
         if self.bot.outbound.notice(conversation, message_id, text) == "due":
-            self.bot.work.send(self.name, TASK, conversation.user, message_id)
+            self.bot.work.send(self.name, TASK, conversation, conversation.user, message_id)
+
+    def outcome(self, conversation: Conversation, message_id: str) -> str:
+        state = self.bot.outbound.push_state(conversation, message_id)
+        on_the_way = state == "due" or state.startswith("sending:")
+        return "" if on_the_way else "sent" if state == "told" else "failed"
 
     def push_later(self, conversation: Conversation, message_id: str, before: str = "") -> None:
         """Every attempt of the platform comes here: a task too many finds nothing to do."""
         if self.bot.outbound.push(conversation, message_id, before) == "due":
-            self.bot.work.send(self.name, TASK, conversation.user, message_id)
+            self.bot.work.send(self.name, TASK, conversation, conversation.user, message_id)
 
     def add_task(self) -> None:
         self.bot.work.task(self.name, TASK, Pusher(self).push)
@@ -146,6 +151,8 @@ class Pusher:
             self._settle(conversation, push, "again", "")
             raise TryAgainError(str(error)) from None
         self._settle(conversation, push, outcome, text)
+        if self.channel.counted:
+            metrics.PUSHES_LEFT.observe(left - 1)
 
     def _fail(self, conversation: Conversation, push: Push, error: SendError) -> None:
         if error.unsure and not self.channel.repeatable:

@@ -48,7 +48,7 @@ def receive(name: str) -> dict[str, str]:
     exchange = Exchange(bot, conversation, short_id(message_id), question.text, question.cut)
     reply = exchange.begin()
     if settings.url and reply != "":
-        bot.work.send(LANE, TASK, name, user, message_id, reply, question.cut)
+        bot.work.send(LANE, TASK, conversation, name, user, message_id, reply, question.cut)
     if reply is None:
         reply = exchange.wait(PATIENCE)
     if reply is None:
@@ -139,7 +139,15 @@ class Callback(Channel):
         return True
 
     def tell(self, conversation: Conversation, message_id: str, text: str) -> None:
-        self.bot.work.send(LANE, TASK, self.webhook, conversation.user, message_id, text, False)
+        self.bot.work.send(LANE, TASK, conversation, self.webhook, conversation.user, message_id, text, False)
+
+    def outcome(self, conversation: Conversation, message_id: str) -> str:
+        answer = {"conversation": conversation.id, "user": conversation.user, "id": message_id}
+        if self.bot.outbound.done(_delivery_id(answer)):
+            return "sent"
+        dead = (letter.about == conversation.id and letter.args[2] == message_id
+                for letter in self.bot.work.dead_letters() if letter.lane == LANE)  # fmt: skip
+        return "failed" if any(dead) else ""
 
 
 def add_task(bot: Bot) -> None:
@@ -165,7 +173,7 @@ def add_task(bot: Bot) -> None:
 def _wait_for_answer(bot: Bot, conversation: Conversation, message_id: str, cut: bool) -> str:
     job = bot.store.job(conversation, message_id)
     if not job.status:
-        raise GiveUpError(f"message {message_id} is not known any more")
+        raise GiveUpError("the message is not known any more")
     if job.status == "failed":
         bot.jobs.ask(conversation, message_id, job.question)
     exchange, end = Exchange(bot, conversation, message_id, job.question, cut), time.monotonic() + LONGEST

@@ -334,10 +334,14 @@ def test_a_process_that_starts_later_takes_up_the_model_unless_told_otherwise(
 
 def test_every_action_is_written_down_without_texts_and_names(client: FlaskClient, store: Store) -> None:
     say(client, "oSomebody", "我的秘密", "m1")
-    quiet = {"/admin", "/admin/api/stats", "/admin/api/models", "/admin/api/audit"}
+    quiet = {
+        "/admin", "/admin/api/stats", "/admin/api/models", "/admin/api/audit", "/admin/api/broadcasts",
+        "/admin/api/broadcasts/<broadcast_id>",
+    }  # fmt: skip
     bodies: dict[str, dict[str, object]] = {
         "block": {"user": "oSomebody"}, "unblock": {"user": "oSomebody"},
         "quota": {"user": "oSomebody", "rate": "9/minute"}, "load": {"name": "other"},
+        "resend": {"all": True}, "drop": {"all": True}, "broadcasts": {"text": "停诊"},
     }  # fmt: skip
     for method, path in routes(client):
         before = int(store.client.llen("plm:{admin}:audit"))

@@ -13,10 +13,12 @@ from bot import store as store_module
 from bot.commands import Commands
 from bot.config import Settings
 from bot.embedded import EmbeddedStore
+from bot.forgetting import Forgetting
 from bot.jobs import Jobs
 from bot.records import Conversation
 from bot.safety import SEEK_HELP
 from bot.store import Store
+from bot.work import Work
 from tests.bot.scripted import ScriptedEngine, question_of
 from tests.service import Service, wait_until
 from tests.wechat_platform import Platform
@@ -31,7 +33,9 @@ class Desk:
         self.engine = ScriptedEngine(lambda prompt: f"答{question_of(prompt)}。")
         self.store = store
         self.jobs = Jobs(store, self.engine, **settings)  # type: ignore[arg-type]
-        self.commands = Commands(store, self.engine, Settings(redis_url="redis://x"))
+        self.commands = Commands(
+            store, self.engine, Settings(redis_url="redis://x"), Forgetting(store, Work(store))
+        )
 
     def ask(self, message_id: str, text: str, whose: Conversation = TALKER) -> str:
         done = self.commands.answer(whose, message_id, text)
