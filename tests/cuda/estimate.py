@@ -1,0 +1,243 @@
+"""What the kernels could reach: bytes moved and operations done, kernel by kernel, against devices' limits.
+
+    python -m tests.cuda.estimate > cuda/ESTIMATE.md     for the bundled tcm
+    python -m tests.cuda.estimate zh                     for another config
+
+A kernel takes at least the longer of its bytes over the memory's bandwidth and its operations over the unit's
+rate, and a launch costs LAUNCH besides. Every operand is counted once, as if what several blocks read came
+from L2. So these are bounds, not measurements.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from engine.config import ModelConfig, is_matrix
+
+from .build import ROOT
+
+LAUNCH = 2e-6  # seconds from one kernel to the next in a stream, about what is seen on all three
+BYTES_A_PATCH = 3  # Chinese
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A data sheet: GB/s of memory, and 1e12 operations a second, dense."""
+
+    name: str
+    memory: float
+    bf16: float
+    f32: float
+    int8: float
+
+    def seconds(self, k: Kernel) -> float:
+        return max(k.bytes / self.memory / 1e9, k.ops / getattr(self, k.unit) / 1e12)
+
+
+# NVIDIA's data sheets: A100 SXM 40 GB; GeForce RTX 3060 12 GB (bf16 with float32 sums); H100 SXM.
+GPUS = (
+    Gpu("A100", 1555, 312, 19.5, 624),
+    Gpu("RTX 3060", 360, 25.5, 12.7, 102),
+    Gpu("H100", 3350, 989, 67, 1979),
+)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """All launches of one kernel in a step."""
+
+    name: str
+    launches: int
+    bytes: float
+    ops: float
+    unit: str = "f32"
+
+
+def linear(M: int, N: int, K: int) -> list[Kernel]:
+    """A linear layer in training: operands turned into bf16, the product and both gradients."""
+    return [
+        Kernel("to_bf16", 3, 6 * (M * K + M * N + N * K), M * K + M * N + N * K),
+        Kernel("matmul_bf16_forward", 1, 2 * (M * K + N * K) + 4 * M * N, 2 * M * N * K, "bf16"),
+        Kernel("matmul_bf16_backward_input", 1, 2 * (M * N + N * K) + 4 * M * K, 2 * M * N * K, "bf16"),
+        Kernel("matmul_bf16_backward_weight", 1, 2 * (M * N + M * K) + 8 * N * K, 2 * M * N * K, "bf16"),
+    ]
+
+
+def norm(M: int, D: int) -> list[Kernel]:
+    return [
+        Kernel("rmsnorm_forward", 1, 4 * 2 * M * D, 4 * M * D),
+        Kernel("rmsnorm_backward", 2, 4 * 4 * M * D, 12 * M * D),
+    ]
+
+
+def swiglu(M: int, width: int, hidden: int) -> list[Kernel]:
+    return [
+        *norm(M, width),
+        *linear(M, 2 * hidden, width),
+        Kernel("swiglu_forward", 1, 4 * 3 * M * hidden, 20 * M * hidden),
+        Kernel("swiglu_backward", 1, 4 * 5 * M * hidden, 30 * M * hidden),
+        *linear(M, width, hidden),
+    ]
+
+
+def gather(M: int, D: int, tables: int) -> list[Kernel]:
+    return [
+        Kernel("embedding_forward", tables, 4 * 3 * M * D * tables, M * D * tables),
+        Kernel("embedding_backward", tables, 4 * 2 * M * D * tables, M * D * tables),
+    ]
+
+
+def mixer(c: ModelConfig, layer: int, B: int, length: int) -> list[Kernel]:
+    M, D = B * length, c.width
+    around = [
+        *norm(M, D),
+        Kernel("conv_forward", 1, 4 * 2 * M * D, 6 * M * D),
+        Kernel("conv_backward", 2, 4 * 3 * M * D, 12 * M * D),
+    ]
+    if c.mixers[layer % len(c.mixers)] == "a":
+        row, inner, seen = (c.heads + 2) * c.head_size, c.heads * c.head_size, c.heads * c.window
+        products = 2 * M * seen * c.head_size
+        return [
+            *around,
+            *linear(M, row, D),
+            Kernel("attention_forward", 1, 4 * M * (row + inner + 3 * seen), 2 * products),
+            Kernel("attention_backward", 3, 4 * M * (2 * row + 2 * inner + 6 * seen), 4 * products),
+            *linear(M, D, inner),
+        ]
+    R = c.state
+    return [
+        *around,
+        *linear(M, 3 * R, D),
+        Kernel("scan_forward", 1, 4 * M * R * (3 + 3 + 3), 30 * M * R),
+        Kernel("scan_backward", 2, 4 * M * R * (3 + 3 + 5 + 3), 40 * M * R),
+        *linear(M, D, R),
+    ]
+
+
+def training_step(c: ModelConfig, lanes: int, length: int) -> Iterator[Kernel]:
+    M, N = lanes * length, BYTES_A_PATCH * lanes * length
+    E = c.embedding or c.width
+    yield from gather(M, E, 2 + bool(c.bigrams) + bool(c.trigrams))
+    if c.embedding:
+        yield from linear(M, c.width, E)
+    for layer in range(c.layers):
+        yield from mixer(c, layer, lanes, length)
+        yield from swiglu(M, c.width, c.hidden)
+    yield from norm(M, c.width)
+    yield from linear(M, c.views * c.head_width, c.width)
+    if c.skip:
+        yield from linear(M, c.views * c.head_width, E)
+    yield from gather(N, c.head_width, 3 + 2 * bool(c.prefixes))
+    for _ in range(c.head_layers):
+        yield from swiglu(N, c.head_width, c.head_hidden)
+    yield from norm(N, c.head_width)
+    yield from linear(N, 256, c.head_width)
+    yield Kernel("cross_entropy_forward", 1, 4 * N * 256, 20 * N * 256)
+    yield Kernel("cross_entropy_backward", 1, 8 * N * 256, 25 * N * 256)
+    yield from update(c)
+
+
+def update(c: ModelConfig) -> Iterator[Kernel]:
+    rest = c.parameters
+    for name, shape in c.tensors.items():
+        if not is_matrix(name, shape) or any(word in name for word in ("embedding", "prefix", "head.out")):
+            continue  # AdamW's
+        # Muon takes each matrix of a stack by itself: gates, values and outputs are not one matrix.
+        stacked = 3 if name.endswith("recurrence.in") else 2 if name.endswith(".up") else 1
+        stacked = c.views if name.startswith(("head.base", "head.skip")) else stacked
+        rows, columns = shape[0] // stacked, shape[1]
+        rest -= shape[0] * columns
+        side = min(rows, columns)
+        flops = stacked * 5 * (2 * 2 * rows * columns * side + 2 * side**3)
+        moved = stacked * 4 * (5 * (4 * rows * columns + 5 * side * side) + 9 * rows * columns)
+        yield Kernel("muon_update", 23 * stacked, moved, flops)
+    yield Kernel("adamw_update", 1, 4 * 7 * rest, 15 * rest)
+    yield Kernel("sum_of_squares", 2, 4 * c.parameters, 2 * c.parameters)
+
+
+def decode_step(c: ModelConfig, b: int) -> Iterator[Kernel]:
+    """One character of each of b texts: the trunk once, the head once a byte, by the operators one by one."""
+
+    def product(N: int, K: int, times: int = 1) -> Kernel:
+        return Kernel("matmul_i8", times, times * (N * K + b * K + 4 * b * N), times * 2 * b * N * K, "int8")
+
+    def row(name: str, reads: int, times: int = 1) -> Kernel:
+        return Kernel(name, times, times * b * reads * 4, times * b * reads * 20)
+
+    D, R, F, T = c.width, c.state, c.hidden, BYTES_A_PATCH
+    for layer in range(c.layers):
+        yield row("norm_conv_quantize", 6 * D)
+        if c.mixers[layer % len(c.mixers)] == "a":
+            wide, inner = (c.heads + 2) * c.head_size, c.heads * c.head_size
+            yield product(wide, D)
+            yield row("attention (int8 ring, missing)", 2 * wide + c.window * c.head_size // 2)
+        else:
+            inner = R
+            yield product(3 * R, D)
+            yield row("recurrence_quantize", 3 * R + 4 * R)
+        yield from (product(D, inner), row("dequantize", 3 * D), row("norm_quantize", 2 * D))
+        yield from (product(2 * F, D), row("swiglu_quantize", 4 * F), product(D, F), row("dequantize", 3 * D))
+    H, G = c.head_width, c.head_hidden
+    yield from (row("norm_quantize", 2 * D), product(c.views * H, D), row("dequantize", 2 * c.views * H))
+    yield row("embedding rows", 4 * D, 1)
+    yield row("prefix rows", 4 * H, T)
+    for _ in range(c.head_layers):
+        yield from (row("norm_quantize", 2 * H, T), product(2 * G, H, T), row("swiglu_quantize", 4 * G, T))
+        yield from (product(H, G, T), row("dequantize", 3 * H, T))
+    yield from (row("norm_quantize", 2 * H, T), product(256, H, T), row("dequantize", 2 * 256, T))
+    yield Kernel("sample", T, T * b * 1100, T * b * 256 * 300)
+
+
+def merged(kernels: Iterator[Kernel]) -> list[Kernel]:
+    """One line for each name, in the order of the first."""
+    all_of: dict[str, Kernel] = {}
+    for k in kernels:
+        old = all_of.get(k.name, Kernel(k.name, 0, 0, 0, k.unit))
+        all_of[k.name] = Kernel(
+            k.name, old.launches + k.launches, old.bytes + k.bytes, old.ops + k.ops, k.unit
+        )
+    return list(all_of.values())
+
+
+def table(kernels: list[Kernel], text_bytes: int) -> str:
+    """Microseconds for each kernel, (m) where memory and (c) where arithmetic bounds it on an A100."""
+    lines = ["| kernel | launches | MB | Gop | " + " | ".join(f"{g.name}, µs" for g in GPUS) + " |"]
+    lines.append("|" + "---|" * (4 + len(GPUS)))
+    for k in kernels:
+        bound = "m" if k.bytes / GPUS[0].memory / 1e9 >= k.ops / getattr(GPUS[0], k.unit) / 1e12 else "c"
+        times = " | ".join(f"{g.seconds(k) * 1e6:,.1f}" for g in GPUS)
+        lines.append(
+            f"| {k.name} ({bound}) | {k.launches} | {k.bytes / 1e6:,.1f} | {k.ops / 1e9:,.2f} | {times} |"
+        )
+    launches = sum(k.launches for k in kernels)
+    waiting = " | ".join([f"{launches * LAUNCH * 1e6:,.0f}"] * len(GPUS))
+    busy = [sum(g.seconds(k) for k in kernels) for g in GPUS]
+    lines.append(f"| launching, {LAUNCH * 1e6:g} µs each | {launches} | | | " + waiting + " |")
+    rates = " | ".join(f"**{text_bytes / (b + launches * LAUNCH):,.0f}**" for b in busy)
+    lines.append(f"| bytes of text a second | | | | {rates} |")
+    without = " | ".join(f"{text_bytes / b:,.0f}" for b in busy)
+    lines.append(f"| the same if launching were free | | | | {without} |")
+    return "\n".join(lines)
+
+
+def main(name: str) -> None:
+    config = tomllib.loads((ROOT / f"engine/configs/{name}.toml").read_text())
+    c = ModelConfig(**config["model"])
+    lanes, length = config["train"]["lanes"], config["train"]["length"]
+    print("# What the kernels could reach\n")
+    print(
+        f"By `python -m tests.cuda.estimate {name}`: bounds, not measurements; memory (m) or arithmetic (c) bounds"
+    )
+    print("a kernel on an A100. What a launch waits for the one before it is not in it.\n")
+    print(f"Training {name}, {lanes} readers of {length} patches:\n")
+    print(table(merged(training_step(c, lanes, length)), lanes * length * BYTES_A_PATCH))
+    for b in (1, 64, 1024):
+        print(f"\nWriting with {name}, {b} texts at once, for each character:\n")
+        print(table(merged(decode_step(c, b)), b * BYTES_A_PATCH))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "tcm")

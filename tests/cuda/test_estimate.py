@@ -1,0 +1,46 @@
+"""The estimate counts every launch that an operator makes, and cuda/ESTIMATE.md is what it prints."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from engine.config import ModelConfig
+
+from . import estimate
+from .build import ROOT
+
+
+def config(name: str) -> ModelConfig:
+    return ModelConfig(**tomllib.loads((ROOT / f"engine/configs/{name}.toml").read_text())["model"])
+
+
+def test_products_are_those_of_the_models_weights() -> None:
+    """6 operations for each use of a weight, as the trainer's roofline has it."""
+    c = config("tcm")
+    products = [k for k in estimate.training_step(c, 4, 8) if k.unit == "bf16"]
+    trunk, head = c.step_weights
+    assert sum(k.ops for k in products) == 6 * 4 * 8 * (trunk + estimate.BYTES_A_PATCH * head)
+
+
+@pytest.mark.parametrize("name", ["tcm", "zh"])
+def test_decoding_multiplies_every_weight_once_a_patch_or_byte(name: str) -> None:
+    c = config(name)
+    trunk, head = c.step_weights
+    missing = 0  # products of options that the step does not count yet
+    if c.embedding:
+        missing = c.width * c.embedding + c.skip * c.views * c.head_width * c.embedding
+    ops = sum(k.ops for k in estimate.decode_step(c, 64) if k.unit == "int8")
+    assert ops == 2 * 64 * (trunk - missing + estimate.BYTES_A_PATCH * head)
+
+
+def test_the_slower_of_memory_and_arithmetic_counts() -> None:
+    gpu = estimate.GPUS[0]
+    assert gpu.seconds(estimate.Kernel("copy", 1, gpu.memory * 1e9, 1)) == 1
+    assert gpu.seconds(estimate.Kernel("product", 1, 1, gpu.bf16 * 1e12, "bf16")) == 1
+
+
+def test_the_file_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    estimate.main("tcm")
+    assert capsys.readouterr().out == (ROOT / "cuda/ESTIMATE.md").read_text()
