@@ -15,6 +15,7 @@
 #define GROUP 2
 #define OFFSET 0
 #define TILE_ROWS 3
+#define PANEL_BLOCKS 6
 static const int tile_blocks[TILE_ROWS] = {6, 4, 3};
 
 static void widen_row(int32_t* groups, const int8_t* inp, int K) {

@@ -6,7 +6,7 @@
  * columns, and one broadcast the same 4 activations for all of them.
  *
  * Tiles keep rows x blocks sums in registers. Up to 4 x 6 = 24 of the 32, with 6 for weights and 1 for the
- * broadcast: 10 loads feed 24 multiplications. For one row, the 8 blocks only serve to hide the latency of
+ * broadcast: 10 loads feed 24 multiplications. For one row, the 6 blocks only serve to hide the latency of
  * the additions: the weights are read once, as fast as their cache gives them.
  */
 #if defined(__x86_64__)
@@ -19,7 +19,8 @@ typedef __m512i vector;
 #define GROUP 4
 #define OFFSET 128
 #define TILE_ROWS 4
-static const int tile_blocks[TILE_ROWS] = {8, 8, 7, 6};
+#define PANEL_BLOCKS 6
+static const int tile_blocks[TILE_ROWS] = {6, 6, 6, 6};
 
 static void widen_row(int32_t* groups, const int8_t* inp, int K) {
     const __m512i top_bits = _mm512_set1_epi8((char)0x80);

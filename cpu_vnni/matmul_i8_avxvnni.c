@@ -3,7 +3,7 @@
  *
  * The same arithmetic as matmul_i8_avx512vnni.c: activations moved up by 128 into unsigned bytes, sums that
  * start from -128 * the sum of the column's weights. Half the lanes and half the registers: a tile is 4 rows
- * x 3 blocks of 8 columns, and one row takes 8 blocks to hide the latency of the additions.
+ * x 3 blocks of 8 columns, and one row takes 6 blocks to hide the latency of the additions.
  *
  * CPUs with AVX-512 VNNI know the instruction under another encoding: compiled with -mavx512vnni -mavx512vl,
  * this file runs there too, which is how tests reach it on machines without AVX-VNNI.
@@ -24,7 +24,8 @@
 #define GROUP 4
 #define OFFSET 128
 #define TILE_ROWS 4
-static const int tile_blocks[TILE_ROWS] = {8, 6, 4, 3};
+#define PANEL_BLOCKS 6
+static const int tile_blocks[TILE_ROWS] = {6, 6, 4, 3};
 
 static void widen_row(int32_t* groups, const int8_t* inp, int K) {
     const __m256i top_bits = _mm256_set1_epi8((char)0x80);

@@ -6,19 +6,22 @@
  *     GROUP          activations in one 32-bit group: what one lane of one multiplication consumes
  *     OFFSET         added to every activation by widen_row to make it fit the instruction
  *     TILE_ROWS      most activation rows in one tile
- *     tile_blocks    [rows - 1] -> most blocks of LANES columns beside that many rows; never rises
+ *     PANEL_BLOCKS   most blocks of LANES columns in one panel
+ *     tile_blocks    [rows - 1] -> most blocks of a panel beside that many rows; never rises
  *     widen_row      int8 activations -> groups
  *     broadcast      one group -> all lanes
  *     load_weight    GROUP weights of each of LANES columns
  *     multiply_add   sum + a * w, over the group
  *     load_sums      the first `cols` of LANES results, and store_sums; neither touches another
  *
- * Packed weights, with LANES columns to a block, both tails padded by zeros:
+ * Packed weights, with LANES columns to a block and up to PANEL_BLOCKS blocks to a panel, both tails padded by
+ * zeros:
  *
- *     int32 correction[blocks][LANES]              -OFFSET * sum of the column's weights
- *     int8  weight[blocks][steps][LANES][GROUP]
+ *     int32 correction[blocks][LANES]                     -OFFSET * sum of the column's weights
+ *     int8  weight[panels][steps][blocks][LANES][GROUP]   panels differ by one block at most
  *
- * so that one register load gives GROUP weights of LANES columns, and a block is read from front to back.
+ * so that one register load gives GROUP weights of LANES columns, and one row reads the whole matrix from front
+ * to back: a single stream, which the processor fetches ahead.
  * Since sum((a + OFFSET) * w) = sum(a * w) + OFFSET * sum(w), sums that start from the correction end exact.
  */
 #ifndef CPU_VNNI_MATMUL_I8_PANELS_H
@@ -32,7 +35,6 @@
 #define CHUNK_ROWS 32
 #define CHUNK_STEPS 256
 
-#define MAX_BLOCKS 8
 
 /* One tile: out[rows, cols] = or += groups[rows, steps] @ weight[cols, steps]^T. */
 typedef struct {
@@ -41,7 +43,7 @@ typedef struct {
     const int32_t* groups;
     size_t group_stride;
     const int8_t* weight;
-    size_t block_stride; /* bytes from one block of columns to the next */
+    size_t step_stride; /* bytes from one step of the panel to the next */
     int steps;
     const int32_t* correction; /* where sums start; NULL: from out, which an earlier chunk of K wrote */
     int cols;                  /* columns to write: the last block may have fewer than LANES */
@@ -50,26 +52,26 @@ typedef struct {
 /* Inlined with constant rows and blocks, so that `sum` becomes registers. */
 static inline __attribute__((always_inline)) void tile(const int rows, const int blocks,
                                                        const tile_job* job) {
-    vector sum[TILE_ROWS][MAX_BLOCKS];
+    vector sum[TILE_ROWS][PANEL_BLOCKS];
     const int last = blocks - 1, last_cols = job->cols - last * LANES;
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++) {
         const int32_t* out = job->out + (size_t)r * job->out_stride;
-#pragma GCC unroll 8
+#pragma GCC unroll 6
         for (int b = 0; b < blocks; b++) {
             sum[r][b] = job->correction != NULL ? load_sums(job->correction + b * LANES, LANES)
                                                 : load_sums(out + b * LANES, b < last ? LANES : last_cols);
         }
     }
     const int8_t* weight = job->weight;
-    for (int step = 0; step < job->steps; step++, weight += LANES * GROUP) {
+    for (int step = 0; step < job->steps; step++, weight += job->step_stride) {
         vector a[TILE_ROWS];
 #pragma GCC unroll 4
         for (int r = 0; r < rows; r++)
             a[r] = broadcast(job->groups[(size_t)r * job->group_stride + (size_t)step]);
-#pragma GCC unroll 8
+#pragma GCC unroll 6
         for (int b = 0; b < blocks; b++) {
-            vector w = load_weight(weight + (size_t)b * job->block_stride);
+            vector w = load_weight(weight + b * LANES * GROUP);
             /* One load for all rows: left alone, GCC may repeat it in every multiplication, and loads become
              * the limit. */
             if (rows > 1) __asm__("" : "+v"(w));
@@ -80,7 +82,7 @@ static inline __attribute__((always_inline)) void tile(const int rows, const int
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++) {
         int32_t* out = job->out + (size_t)r * job->out_stride;
-#pragma GCC unroll 8
+#pragma GCC unroll 6
         for (int b = 0; b < blocks; b++) store_sums(out + b * LANES, sum[r][b], b < last ? LANES : last_cols);
     }
 }
@@ -98,23 +100,18 @@ static void run_tile(int rows, int blocks, const tile_job* job) {
         TILE(1, 4);
         TILE(1, 5);
         TILE(1, 6);
-        TILE(1, 7);
-        TILE(1, 8);
         TILE(2, 1);
         TILE(2, 2);
         TILE(2, 3);
         TILE(2, 4);
         TILE(2, 5);
         TILE(2, 6);
-        TILE(2, 7);
-        TILE(2, 8);
         TILE(3, 1);
         TILE(3, 2);
         TILE(3, 3);
         TILE(3, 4);
         TILE(3, 5);
         TILE(3, 6);
-        TILE(3, 7);
 #if TILE_ROWS >= 4
         TILE(4, 1);
         TILE(4, 2);
@@ -145,44 +142,67 @@ static size_t weight_start(int N) {
     return matmul_i8_round_up((size_t)divide_up(N, LANES) * LANES * sizeof(int32_t), CPU_VNNI_ALIGNMENT);
 }
 
+/* Blocks of the next panel or tile, when `left` blocks are shared out evenly to as few as hold `most` each. */
+static inline int next_share(int left, int most) {
+    return divide_up(left, divide_up(left, most));
+}
+
 static void pack(void* packed, const int8_t* weight, int N, int K) {
     int32_t* correction = packed;
-    int8_t* blocks = (int8_t*)packed + weight_start(N);
-    size_t block_stride = (size_t)divide_up(K, GROUP) * LANES * GROUP;
+    int8_t* panel = (int8_t*)packed + weight_start(N);
+    int steps = divide_up(K, GROUP);
     memset(packed, 0, packed_size(N, K));
-    for (int n = 0; n < N; n++) {
-        int8_t* column = blocks + (size_t)(n / LANES) * block_stride + (size_t)(n % LANES) * GROUP;
-        int32_t sum = 0;
-        for (int k = 0; k < K; k++) {
-            int8_t w = weight[(size_t)n * K + k];
-            column[(size_t)(k / GROUP) * LANES * GROUP + k % GROUP] = w;
-            sum += w;
+    for (int block = 0, left = divide_up(N, LANES); left > 0;) {
+        int blocks = next_share(left, PANEL_BLOCKS);
+        for (int n = block * LANES; n < N && n < (block + blocks) * LANES; n++) {
+            int8_t* column = panel + (size_t)(n - block * LANES) * GROUP;
+            int32_t sum = 0;
+            for (int k = 0; k < K; k++) {
+                int8_t w = weight[(size_t)n * K + k];
+                column[(size_t)(k / GROUP) * blocks * LANES * GROUP + k % GROUP] = w;
+                sum += w;
+            }
+            correction[n] = -OFFSET * sum;
         }
-        correction[n] = -OFFSET * sum;
+        panel += (size_t)steps * blocks * LANES * GROUP;
+        block += blocks;
+        left -= blocks;
     }
 }
 
-/* All columns for up to CHUNK_ROWS rows whose groups are ready. The weights of one panel of columns stay in
- * L1 while all rows pass over them; rows are shared out evenly, since tiles of 3 + 3 rows beat 4 + 2. */
-static void multiply_rows(tile_job job, const int8_t* weight, int rows, int N) {
-    int row_tiles = divide_up(rows, TILE_ROWS);
-    int blocks_left = divide_up(N, LANES);
-    int panels_left = divide_up(blocks_left, tile_blocks[divide_up(rows, row_tiles) - 1]);
+/* One panel for all rows: its weights stay in L1 while they pass over them. Rows are shared out evenly, since
+ * tiles of 3 + 3 rows beat 4 + 2. */
+static void multiply_panel(tile_job job, int rows, int blocks, int cols) {
     int32_t* out = job.out;
-    const int32_t* groups = job.groups;
-    for (int col = 0; panels_left > 0; panels_left--) {
-        int blocks = divide_up(blocks_left, panels_left);
-        job.cols = smaller(N - col, blocks * LANES);
-        job.weight = weight + (size_t)(col / LANES) * job.block_stride;
-        for (int row = 0, tiles_left = row_tiles; tiles_left > 0; tiles_left--) {
-            int tile_rows = divide_up(rows - row, tiles_left);
-            job.out = out + (size_t)row * job.out_stride + col;
-            job.groups = groups + (size_t)row * job.group_stride;
-            run_tile(tile_rows, blocks, &job);
-            row += tile_rows;
+    const int8_t* weight = job.weight;
+    const int32_t* correction = job.correction;
+    for (int row = 0; row < rows;) {
+        int tile_rows = next_share(rows - row, TILE_ROWS);
+        for (int block = 0; block < blocks;) {
+            int tile = next_share(blocks - block, tile_blocks[tile_rows - 1]);
+            job.out = out + (size_t)row * job.out_stride + block * LANES;
+            job.weight = weight + block * LANES * GROUP;
+            job.correction = correction != NULL ? correction + block * LANES : NULL;
+            job.cols = smaller(cols - block * LANES, tile * LANES);
+            run_tile(tile_rows, tile, &job);
+            block += tile;
         }
+        job.groups += (size_t)tile_rows * job.group_stride;
+        row += tile_rows;
+    }
+}
+
+/* All columns for up to CHUNK_ROWS rows whose groups from `step` on are ready. */
+static void multiply_rows(tile_job job, const int8_t* weight, int step, int steps_all, int rows, int N) {
+    for (int col = 0, left = divide_up(N, LANES); left > 0;) {
+        int blocks = next_share(left, PANEL_BLOCKS);
+        job.step_stride = (size_t)blocks * LANES * GROUP;
+        job.weight = weight + (size_t)step * job.step_stride;
+        multiply_panel(job, rows, blocks, N - col);
+        weight += (size_t)steps_all * job.step_stride;
         if (job.correction != NULL) job.correction += blocks * LANES;
-        blocks_left -= blocks;
+        job.out += blocks * LANES;
+        left -= blocks;
         col += blocks * LANES;
     }
 }
@@ -202,7 +222,6 @@ static void matmul(int32_t* out, const int8_t* inp, const void* packed, int M, i
                 .out_stride = (size_t)N,
                 .groups = groups,
                 .group_stride = matmul_i8_round_up((size_t)steps, CPU_VNNI_ALIGNMENT / sizeof(int32_t)),
-                .block_stride = (size_t)steps_all * LANES * GROUP,
                 .steps = steps,
                 .correction = step == 0 ? packed : NULL};
             for (int r = 0; r < rows; r++) {
@@ -210,7 +229,7 @@ static void matmul(int32_t* out, const int8_t* inp, const void* packed, int M, i
                 widen_row(groups + (size_t)r * job.group_stride, source,
                           smaller(K - step * GROUP, steps * GROUP));
             }
-            multiply_rows(job, weight + (size_t)step * LANES * GROUP, rows, N);
+            multiply_rows(job, weight, step, steps_all, rows, N);
             step += steps;
         } while (step < steps_all);
     }
