@@ -14,14 +14,14 @@
  *     multiply_add   sum + a * w, over the group
  *     load_sums      the first `cols` of LANES results, and store_sums; neither touches another
  *
- * Packed weights, with LANES columns to a block and up to PANEL_BLOCKS blocks to a panel, both tails padded by
- * zeros:
+ * Packed weights, with LANES columns to a block and up to PANEL_BLOCKS blocks to a panel, both tails padded
+ * by zeros:
  *
  *     int32 correction[blocks][LANES]                     -OFFSET * sum of the column's weights
  *     int8  weight[panels][steps][blocks][LANES][GROUP]   panels differ by one block at most
  *
- * so that one register load gives GROUP weights of LANES columns, and one row reads the whole matrix from front
- * to back: a single stream, which the processor fetches ahead.
+ * so that one register load gives GROUP weights of LANES columns, and one row reads the whole matrix from
+ * front to back: a single stream, which the processor fetches ahead.
  * Since sum((a + OFFSET) * w) = sum(a * w) + OFFSET * sum(w), sums that start from the correction end exact.
  */
 #ifndef CPU_VNNI_MATMUL_I8_PANELS_H
@@ -34,7 +34,6 @@
 /* Activations are widened once for this many rows and groups, on the stack: 32 KiB at most, usually a few. */
 #define CHUNK_ROWS 32
 #define CHUNK_STEPS 256
-
 
 /* One tile: out[rows, cols] = or += groups[rows, steps] @ weight[cols, steps]^T. */
 typedef struct {
@@ -142,7 +141,8 @@ static size_t weight_start(int N) {
     return matmul_i8_round_up((size_t)divide_up(N, LANES) * LANES * sizeof(int32_t), CPU_VNNI_ALIGNMENT);
 }
 
-/* Blocks of the next panel or tile, when `left` blocks are shared out evenly to as few as hold `most` each. */
+/* Blocks of the next panel or tile, when `left` blocks are shared out evenly to as few as hold `most` each.
+ */
 static inline int next_share(int left, int most) {
     return divide_up(left, divide_up(left, most));
 }
