@@ -97,6 +97,23 @@ void weigh(Candidates& all, const double logits[256], const ByteMask& mask) {
     all.mean_logit /= all.total;
 }
 
+// Sorts the `sorted` best of items[0..count) to the front. By insertion, as few are ever wanted and most are
+// refused by one comparison with the last of them.
+template <typename Better>
+void sort_best(Candidate* items, int sorted, int count, Better better) {
+    for (int i = 1; i < count; ++i) {
+        const Candidate candidate = items[i];
+        int place = i;
+        if (i >= sorted) {
+            if (!better(candidate, items[sorted - 1])) continue;
+            place = sorted - 1;
+            items[i] = items[place];
+        }
+        for (; place > 0 && better(candidate, items[place - 1]); --place) items[place] = items[place - 1];
+        items[place] = candidate;
+    }
+}
+
 // Moves the `count` best candidates, or fewer if they reach `mass` before, to the front; returns how many.
 // Sorted a few at a time, as few of the bytes are ever wanted. `better` must be a strict total order.
 template <typename Better>
@@ -105,7 +122,7 @@ int take_best(Candidates& all, int count, double mass, Better better) {
     double sum = 0.0;
     for (int taken = 0, sorted = 8;; sorted *= 4) {
         sorted = std::min(sorted, most);
-        std::partial_sort(all.items + taken, all.items + sorted, all.items + all.count, better);
+        sort_best(all.items + taken, sorted - taken, all.count - taken, better);
         while (taken < sorted && sum < mass) sum += all.items[taken++].weight;
         if (taken == most || sum >= mass) return taken;
     }
@@ -241,6 +258,7 @@ void RepetitionPenalty::see(const Character& character) {
 }
 
 void RepetitionPenalty::apply(double logits[256], const uint8_t* pending, int size) const {
+    if (log_penalty_ == 0.0) return;
     int match[256] = {};  // the longest, where several characters go on with a byte
     for (const Seen& seen : seen_)
         if (begins_with(seen.character, pending, size)) {
@@ -258,10 +276,15 @@ Sampler::Sampler(const SamplerOptions& options, uint64_t seed)
 void Sampler::choose(Candidates& all, const float logits[256], const TextCutter& text,
                      bool end_allowed) const {
     double adjusted[256];
+    bool finite = true;
     for (int b = 0; b < 256; ++b) {
-        if (!std::isfinite(logits[b]))
-            throw std::domain_error("logit " + std::to_string(b) + " is not finite");
         adjusted[b] = logits[b];
+        finite &= std::isfinite(logits[b]);
+    }
+    if (!finite) {
+        const auto finite_one = [](float x) { return std::isfinite(x); };
+        const auto place = std::find_if_not(logits, logits + 256, finite_one) - logits;
+        throw std::domain_error("logit " + std::to_string(place) + " is not finite");
     }
     repetition_.apply(adjusted, text.pending(), text.size());
     if (options_.keep == Keep::kWygpt) {
