@@ -90,11 +90,14 @@ CharsyncNetwork::Lease CharsyncNetwork::lease() {
     return {pool_, [this] { return std::make_unique<Scratch>(weights_.config); }};
 }
 
-std::unique_ptr<Network::State> CharsyncNetwork::begin() {
-    auto state = std::make_unique<CharsyncState>(*this);
+CharsyncNetwork::CharsyncNetwork(Weights weights)
+    : weights_(std::move(weights)), start_(std::make_unique<CharsyncState>(*this)) {
     const uint8_t mark = kEndMark;
-    read(*state, &mark, 1, nullptr);
-    return state;
+    read(*start_, &mark, 1, nullptr);
+}
+
+std::unique_ptr<Network::State> CharsyncNetwork::begin() {
+    return start_->clone();
 }
 
 void CharsyncNetwork::read(State& state, const uint8_t* bytes, size_t size, double* bits) {

@@ -9,7 +9,7 @@ namespace plm {
 
 class CharsyncNetwork : public Network {
   public:
-    explicit CharsyncNetwork(Weights weights) : weights_(std::move(weights)) {}
+    explicit CharsyncNetwork(Weights weights);
 
     std::unique_ptr<State> begin() override;  // an end mark has been read, as before every text
     void read(State& state, const uint8_t* bytes, size_t size, double* bits) override;
@@ -38,6 +38,7 @@ class CharsyncNetwork : public Network {
 
     const Weights weights_;
     ScratchPool<Scratch> pool_;
+    std::unique_ptr<State> start_;  // an end mark has been read
 };
 
 }  // namespace plm
