@@ -21,8 +21,8 @@ struct Sums {
 // [size][width], each character's with a scale of its own. Zeros stand for what was before the first one.
 struct Ring {
     int8_t *keys, *values;
-    float *key_scales, *value_scales;
-    int size, position;  // where the character being read goes
+    uint16_t *key_scales, *value_scales;  // bf16
+    int size, position;                   // where the character being read goes
 };
 
 struct Elementwise {
@@ -42,8 +42,8 @@ struct Elementwise {
     float (*norm_quantize)(int8_t* quantized, float* scratch, const float* x, const float* gain, int n);
 
     // The same with the convolution over this and the two previous characters in between. history: [2][n],
-    // oldest first, moved on by one, in numbers that bf16 can hold; taps: [3][n].
-    float (*norm_conv_quantize)(int8_t* quantized, float* scratch, float* history, const float* x,
+    // oldest first, moved on by one, in bf16; taps: [3][n].
+    float (*norm_conv_quantize)(int8_t* quantized, float* scratch, uint16_t* history, const float* x,
                                 const float* gain, const float* taps, int n);
 
     // Gated recurrence: in = [f; v; o], 3n sums; moves state[n] on; quantized <- state * silu(o).

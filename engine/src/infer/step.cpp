@@ -50,7 +50,7 @@ struct Pass {
         }
     }
 
-    void normalise(const std::vector<float>& gain, int width, int first = 0) const {
+    void normalise(const AlignedVector<float>& gain, int width, int first = 0) const {
         for (int m = first; m < M; ++m)
             scratch.scale[size_t(m)] =
                 ops.norm_quantize(quantized(m, width), scratch.row.data(), x(m, width), gain.data(), width);

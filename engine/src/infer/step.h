@@ -21,13 +21,13 @@ class Scratch {
     explicit Scratch(const Config& config);
 
     // [kMaxRows][...] each
-    std::vector<float> x, embedded, bases, logits;
-    std::vector<int32_t> sums;
-    std::vector<int8_t> quantized;
-    std::vector<float> scale;  // of each quantized row
-    std::vector<int> ahead;    // rows of the same state just before each row
-    std::vector<float> row;    // one row of floats on its way to being quantised
-    std::vector<float> start;  // a base from before the batch
+    AlignedVector<float> x, embedded, bases, logits;
+    AlignedVector<int32_t> sums;
+    AlignedVector<int8_t> quantized;
+    AlignedVector<float> scale;  // of each quantized row
+    std::vector<int> ahead;      // rows of the same state just before each row
+    AlignedVector<float> row;    // one row of floats on its way to being quantised
+    AlignedVector<float> start;  // a base from before the batch
 };
 
 // Moves states[m] on by patches[m] for m = 0..M-1, in this order. From row `first` on, the base is

@@ -1,27 +1,22 @@
 #include "trunk_state.h"
 
 #include <cmath>
+#include <cstring>
 
 namespace plm {
 namespace {
 
-void put(std::string* out, const void* data, size_t size) {
-    out->append(static_cast<const char*>(data), size);
+constexpr size_t kLine = 64;
+
+template <typename T>
+void put(std::string* out, const T& value) {
+    out->append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
-void put_bf16(std::string* out, const float* values, size_t count) {
-    for (size_t i = 0; i < count; ++i) {
-        uint32_t bits;
-        std::memcpy(&bits, values + i, sizeof bits);
-        const uint16_t high = uint16_t(bits >> 16);
-        put(out, &high, sizeof high);
-    }
-}
-
-bool take(const char** from, void* to, size_t size) {
-    if (size > 0) std::memcpy(to, *from, size);  // empty vectors have no address
-    *from += size;
-    return true;
+template <typename T>
+void take(const char** from, T* value) {
+    std::memcpy(value, *from, sizeof *value);
+    *from += sizeof *value;
 }
 
 bool all_finite(const float* values, size_t count) {
@@ -30,65 +25,54 @@ bool all_finite(const float* values, size_t count) {
     return finite;
 }
 
-bool take_floats(const char** from, float* to, size_t count) {
-    take(from, to, count * sizeof *to);
-    return all_finite(to, count);
-}
-
-bool take_bf16(const char** from, float* to, size_t count) {
-    for (size_t i = 0; i < count; ++i) {
-        uint16_t high;
-        take(from, &high, sizeof high);
-        const uint32_t bits = uint32_t(high) << 16;
-        std::memcpy(to + i, &bits, sizeof bits);
-    }
-    return all_finite(to, count);
+bool all_finite_bf16(const uint16_t* values, size_t count) {
+    bool finite = true;
+    for (size_t i = 0; i < count; ++i) finite &= (values[i] & 0x7F80) != 0x7F80;
+    return finite;
 }
 
 }  // namespace
 
-TrunkState::TrunkState(const Config& c)
-    : config_(c),
-      recurrent_size_(size_t(c.layers - c.attention_layers()) * size_t(c.state)),
-      floats_(recurrent_size_ + size_t(c.layers) * size_t(2 * c.width) + size_t(c.bases())),
-      rings_(size_t(c.attention_layers()) * size_t(2 * c.head_size * c.window)),
-      scales_(size_t(c.attention_layers()) * size_t(2 * c.window)),
-      tops_(size_t(c.width + (c.skip ? c.embedding_width() : 0))) {}
+TrunkState::TrunkState(const Config& c) : config_(c) {
+    const auto attention = size_t(c.attention_layers()), layers = size_t(c.layers);
+    histories_ = (layers - attention) * size_t(c.state) * sizeof(float);
+    rings_ = histories_ + layers * size_t(2 * c.width) * sizeof(uint16_t);
+    scales_ = rings_ + attention * size_t(2 * c.head_size * c.window);
+    tops_ = scales_ + attention * size_t(2 * c.window) * sizeof(uint16_t);
+    saved_ = tops_ + size_t(c.width + (c.skip ? c.embedding_width() : 0));
+    base_ = (saved_ + kLine - 1) / kLine * kLine;
+    memory_.resize(base_ + size_t(c.bases()) * sizeof(float));
+}
 
 Ring TrunkState::ring(int slot) {
     const size_t size = size_t(config_.window), all = size * size_t(config_.head_size);
-    int8_t* keys = rings_.data() + size_t(slot) * 2 * all;
-    float* scales = scales_.data() + size_t(slot) * 2 * size;
+    int8_t* keys = at<int8_t>(rings_) + size_t(slot) * 2 * all;
+    uint16_t* scales = at<uint16_t>(scales_) + size_t(slot) * 2 * size;
     return {keys, keys + all, scales, scales + size, config_.window, int(position_)};
 }
 
 size_t TrunkState::saved_size() const {
-    return recurrent_size_ * sizeof(float) + history_size() * sizeof(uint16_t) + rings_.size() +
-           scales_.size() * sizeof(uint16_t) + tops_.size() + 2 * sizeof(float) + sizeof position_;
+    return saved_ + sizeof top_scale + sizeof embedded_scale + sizeof position_;
 }
 
 void TrunkState::save(std::string* out) const {
-    put(out, floats_.data(), recurrent_size_ * sizeof(float));
-    put_bf16(out, floats_.data() + recurrent_size_, history_size());
-    put(out, rings_.data(), rings_.size());
-    put_bf16(out, scales_.data(), scales_.size());
-    put(out, tops_.data(), tops_.size());
-    put(out, &top_scale, sizeof top_scale);
-    put(out, &embedded_scale, sizeof embedded_scale);
-    put(out, &position_, sizeof position_);
+    out->append(memory_.data(), saved_);
+    put(out, top_scale);
+    put(out, embedded_scale);
+    put(out, position_);
 }
 
 bool TrunkState::restore(const char* bytes, size_t size) {
     if (size != saved_size()) return false;
-    bool whole = take_floats(&bytes, floats_.data(), recurrent_size_);
-    whole &= take_bf16(&bytes, histories(), history_size());
-    whole &= take(&bytes, rings_.data(), rings_.size());
-    whole &= take_bf16(&bytes, scales_.data(), scales_.size());
-    whole &= take(&bytes, tops_.data(), tops_.size());
-    whole &= take_floats(&bytes, &top_scale, 1);
-    whole &= take_floats(&bytes, &embedded_scale, 1);
-    take(&bytes, &position_, sizeof position_);
-    return whole && position_ < uint32_t(config_.window);
+    std::memcpy(memory_.data(), bytes, saved_);
+    bytes += saved_;
+    take(&bytes, &top_scale);
+    take(&bytes, &embedded_scale);
+    take(&bytes, &position_);
+    return all_finite(at<float>(0), histories_ / sizeof(float)) &&
+           all_finite_bf16(at<uint16_t>(histories_), (rings_ - histories_) / sizeof(uint16_t)) &&
+           all_finite_bf16(at<uint16_t>(scales_), (tops_ - scales_) / sizeof(uint16_t)) &&
+           std::isfinite(top_scale) && std::isfinite(embedded_scale) && position_ < uint32_t(config_.window);
 }
 
 }  // namespace plm

@@ -20,7 +20,7 @@ struct Reader {
         return view;
     }
 
-    std::vector<float> floats(const std::string& name, int count) const {
+    AlignedVector<float> floats(const std::string& name, int count) const {
         const float* values = checked(name, 0, size_t(count)).floats;
         return {values, values + count};
     }
@@ -37,9 +37,9 @@ struct Reader {
     }
 
     // [D,3] in the file, [3][D] here, so that the taps of one character lie side by side.
-    std::vector<float> taps(const std::string& name, int width) const {
+    AlignedVector<float> taps(const std::string& name, int width) const {
         const float* values = checked(name, 0, size_t(width) * kTaps).floats;
-        std::vector<float> taps(size_t(width) * kTaps);
+        AlignedVector<float> taps(size_t(width) * kTaps);
         for (int i = 0; i < width; ++i)
             for (int k = 0; k < kTaps; ++k) taps[size_t(k * width + i)] = values[i * kTaps + k];
         return taps;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "aligned.h"
 #include "config.h"
 #include "cpu_vnni/kernels.h"
 #include "elementwise.h"
@@ -25,7 +26,7 @@ struct TensorView {
 struct Matrix {
     int N = 0, K = 0;
     std::unique_ptr<void, void (*)(void*)> packed{nullptr, std::free};
-    std::vector<float> scale;
+    AlignedVector<float> scale;
 };
 
 // What weights of every model are made with. Throws std::invalid_argument for an instruction set that cannot
@@ -38,24 +39,24 @@ Matrix pack_matrix(const cpu_vnni_kernels* kernels, const TensorView& view, int 
 // An embedding table [rows, width], row-major.
 struct Table {
     int width = 0;
-    std::vector<int8_t> rows;
-    std::vector<float> scale;
+    AlignedVector<int8_t> rows;
+    AlignedVector<float> scale;
 
     const int8_t* row(int i) const { return rows.data() + size_t(i) * size_t(width); }
 };
 
 struct SwiGlu {
-    std::vector<float> norm;
+    AlignedVector<float> norm;
     Matrix up, down;
 };
 
 struct Recurrence {
-    std::vector<float> norm, taps, bias;  // taps: [3][D], oldest character first
+    AlignedVector<float> norm, taps, bias;  // taps: [3][D], oldest character first
     Matrix in, out;
 };
 
 struct Attention {
-    std::vector<float> norm, taps, bias;  // bias: [heads][window]
+    AlignedVector<float> norm, taps, bias;  // bias: [heads][window]
     Matrix in, out;
 };
 
@@ -82,7 +83,7 @@ class Weights {
     Table lead_embedding, char_embedding, bigram_embedding, trigram_embedding, piece_embedding;
     Table prefix_lead, prefix_pair, prefix;
     std::vector<Layer> layers;
-    std::vector<float> norm, head_norm;
+    AlignedVector<float> norm, head_norm;
     Matrix input, head_base, head_skip, head_out;  // the first and the third only if asked for
     std::vector<SwiGlu> head_layers;
 };
