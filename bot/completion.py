@@ -10,7 +10,7 @@ from itertools import chain
 
 from bot import metrics
 from bot.engines import Engine, EngineDownError
-from bot.events import Event, Finished, Prompt, Sampling, Written, joined
+from bot.events import Event, Finished, Prompt, Sampling, Written
 from bot.jobs import LONGEST
 
 
@@ -41,7 +41,7 @@ def write(
                 )  # fmt: skip
         for number in range(n):
             prompt = replace(start, seed=seed + number)
-            for event in chain(read, joined(_whole(engine.stream(prompt, enough)))):
+            for event in chain(read, _whole(engine.stream(prompt, enough))):
                 if isinstance(event, str | Written):
                     first = first or time.monotonic()
                     text = event if isinstance(event, str) else event.text

@@ -2,10 +2,10 @@
 
 POST /stream {"state": base64|null, "feed": base64, "seed": n, "sampling": {…}|null} answers lines of JSON as
 events.py writes them: {"text": …} as it is written, then {"state": base64, "stop": …}, or {"error": …} at any
-time. 409 says that the state is another model's. POST /likelihood {"kind": …, "fields": {…}} answers what the
-model's method of that name (score, choose, fill, judge) does; 400 {"error": …} where they make no sense.
-POST /model {"name"} loads one of its models; 404 if it has none such. GET /about answers what the card
-says. There is no sign-in: listen where only the web processes can reach it.
+time. 409 says that the state is another model's, 503 that the engine is busy. POST /likelihood {"kind": …,
+"fields": {…}} answers what the model's method of that name (score, choose, fill, judge) does; 400 with
+{"error": …} where they make no sense. POST /model {"name"} loads one of its models, 404 if it has none such.
+GET /about answers what the card says. There is no sign-in: listen where only the web processes can reach it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from itertools import chain
 from typing import Any
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import BadRequest, Conflict, NotFound
+from werkzeug.exceptions import BadRequest, Conflict, NotFound, ServiceUnavailable
 
 from bot import logs
 from bot.config import ConfigError, Settings, load_settings
 from bot.connection import hung_up
 from bot.engines import Engine, EngineDownError, LocalEngine
-from bot.events import Event, Prompt, Sampling, joined, to_line
+from bot.events import Event, Prompt, Sampling, to_line
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,8 @@ def create_engine_app(settings: Settings | None = None, engine: Engine | None = 
             first = next(events)  # the state is looked at before the first character is out
         except _StateRefusedError:
             raise Conflict("the state does not fit this model") from None
+        except EngineDownError as error:
+            raise ServiceUnavailable(str(error)) from None
         return Response(_lines(chain([first], events)), mimetype="application/x-ndjson")
 
     @app.post("/likelihood")
@@ -101,7 +103,7 @@ def _read_prompt() -> Prompt:
 def _lines(events: Iterator[Event]) -> Iterator[str]:
     """A caller that goes away ends it with GeneratorExit."""
     try:
-        for event in joined(events):
+        for event in events:
             yield json.dumps(to_line(event)) + "\n"
     except Exception as error:  # the status line is long gone: the fault goes as a line
         log.exception("answering failed")

@@ -22,13 +22,14 @@ import requests
 import engine
 from bot import logs
 from bot.config import ConfigError, Settings
-from bot.events import Event, Finished, Prompt, Read, Sampling, Written, from_line, read_tokens
+from bot.events import JOIN, Event, Finished, Prompt, Read, Sampling, Written, from_line, read_tokens
 
 log = logging.getLogger(__name__)
 LIKELIHOODS = ("score", "choose", "fill", "judge")
 WEIGHING = 2  # of them at a time: each keeps a core busy, and people wait for answers meanwhile
 BUSY = 8.0  # seconds that one more waits for its turn
 CHUNK = 4096  # bytes that are read between two looks at whether the answer is still wanted
+LOOK = 0.05  # seconds between two such looks while nothing is written
 
 
 class EngineDownError(Exception):
@@ -63,8 +64,8 @@ class Engine(Protocol):
 
 
 class LocalEngine:
-    """engine.Model in this process. `delay` seconds before each character are for trying out slow
-    machines."""
+    """engine.Model in this process, all answers in one batch, written by a thread a core of its own. `delay`
+    seconds before each character are for trying out slow machines."""
 
     def __init__(
         self,
@@ -74,13 +75,22 @@ class LocalEngine:
         delay: float = 0.0,
         settings: Settings | None = None,
     ) -> None:
-        self.model = model
         self.settings = settings
         self.model_name = settings.model_name if settings else ""
         self.sampler = sampler
         self.max_bytes = max_bytes
         self.delay = delay
+        self._batcher = self._batch(model)
         self._weighing = threading.BoundedSemaphore(WEIGHING)
+
+    @property
+    def model(self) -> engine.Model:
+        return self._batcher.model
+
+    def _batch(self, model: engine.Model) -> engine.Batcher:
+        processes = self.settings.processes if self.settings else 1
+        threads = max(1, engine.cores() // processes)
+        return engine.Batcher(model, threads=threads, step_seconds=self.delay)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> LocalEngine:
@@ -93,7 +103,7 @@ class LocalEngine:
             return
         if self.settings is None or name not in self.settings.models:
             raise ConfigError(f"there is no model {name!r} here")
-        self.model = _load(self.settings.find_model(name))
+        self._batcher = self._batch(_load(self.settings.find_model(name)))
         self.model_name = name
         log.info("the model is now %s", name)
 
@@ -118,51 +128,47 @@ class LocalEngine:
         return answer
 
     def stream(self, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[Event]:
-        model = self.model  # another may be loaded while this answer is written
-        session, unread = self._session(model, prompt)
+        batcher = self._batcher  # another model may be loaded while this answer is written
+        session, unread = self._session(batcher.model, prompt)
         sampling = prompt.sampling or Sampling(self.max_bytes)
-        for part in engine.pieces(unread, CHUNK):
-            if cancel():
-                yield Finished(b"", "cancelled")
-                return
-            if sampling.prompt_logprobs:
-                yield Read(read_tokens(session, part, sampling.logprobs or 0))
-            else:
-                session.feed(part)
-        if prompt.sampling is not None:
-            yield from self._write(model, session, prompt.seed, sampling, cancel)
-            yield Finished(session.snapshot(), session.stop_reason or "")
-            return
-        before, written = session.fork(), ""
-        for piece in self._write(model, session, prompt.seed, sampling, cancel):
-            written += piece if isinstance(piece, str) else ""
-            yield piece
-        if session.stop_reason != "end":
+        reader = None
+        if sampling.prompt_logprobs or sampling.logprobs is not None:
+            for part in engine.pieces(unread, CHUNK):
+                if cancel():
+                    yield Finished(b"", "cancelled")
+                    return
+                tokens = read_tokens(session, part, sampling.logprobs or 0)
+                if sampling.prompt_logprobs:
+                    yield Read(tokens)
+            unread = b""
+        if sampling.logprobs is not None:
+            reader = session.fork()  # the batch draws characters, this one reads them byte by byte
+        text = self._submit(batcher, session, unread, prompt.seed, sampling)
+        size = 0
+        try:
+            while not text.ended:
+                if cancel():
+                    text.cancel()
+                if piece := text.read(LOOK):
+                    size += len(piece.encode())
+                    yield _told(piece, reader, sampling)
+        finally:
+            text.cancel()
+        if prompt.sampling is None and text.stop_reason != "end":
             session.feed(engine.END_MARK)  # the answer is over for the next turn all the same
-        # Reading is several times as fast as writing, so the likelihood costs little.
-        bits = float(before.bits(written).mean()) if written else 0.0
-        yield Finished(session.snapshot(), session.stop_reason or "", bits)
+        bits = text.bits / size if size and prompt.sampling is None else 0.0
+        yield Finished(session.snapshot(), text.stop_reason or "", bits)
 
-    def _write(
-        self,
-        model: engine.Model,
-        session: engine.Session,
-        seed: int,
-        sampling: Sampling,
-        cancel: Callable[[], bool],
-    ) -> Iterator[Event]:
-        # The session draws a character at a time, so another one reads it byte by byte.
-        reader = None if sampling.logprobs is None else model.session(session.snapshot())
-        for piece in session.generate(
-            max_bytes=sampling.max_bytes, sampler=self._sampler(sampling), seed=seed, stop=sampling.stop,
-            stop_at_end=True, cancel=cancel,
-        ):  # fmt: skip
-            if self.delay:
-                time.sleep(self.delay)
-            if reader is None:
-                yield piece
-            else:
-                yield Written(piece, read_tokens(reader, piece.encode(), sampling.logprobs or 0))
+    def _submit(
+        self, batcher: engine.Batcher, session: engine.Session, unread: bytes, seed: int, sampling: Sampling
+    ) -> engine.Stream:
+        try:
+            return batcher.submit(
+                unread, sampling.max_bytes, self._sampler(sampling), seed, sampling.stop,
+                session=session, join=JOIN,
+            )  # fmt: skip
+        except engine.BusyError as error:
+            raise EngineDownError(str(error)) from None
 
     def _sampler(self, sampling: Sampling) -> engine.Sampler:
         temperature = self.sampler.temperature if sampling.temperature is None else sampling.temperature
@@ -180,6 +186,12 @@ class LocalEngine:
             except engine.SnapshotError as error:  # another model's, or of an older version
                 log.info("the kept state does not fit (%s): reading the transcript", error)
         return model.session(), prompt.history() + prompt.tail
+
+
+def _told(piece: str, reader: engine.Session | None, sampling: Sampling) -> str | Written:
+    if reader is None:
+        return piece
+    return Written(piece, read_tokens(reader, piece.encode(), sampling.logprobs or 0))
 
 
 def _load(file: str) -> engine.Model:

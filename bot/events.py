@@ -6,8 +6,7 @@ A stream is pieces of text (`str`, or `Written` where likelihoods were asked for
 from __future__ import annotations
 
 import base64
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 
 import engine
 
-JOIN = 0.02  # seconds; a line a character would cost more than the character
+JOIN = 0.02  # seconds; an event a character would cost more than the character: faster ones are put together
 
 
 @dataclass(frozen=True)
@@ -97,30 +96,6 @@ def read_tokens(session: engine.Session, data: bytes, top: int) -> tuple[Token, 
         )
         session.feed(bytes([byte]))
     return tuple(tokens)
-
-
-def joined(events: Iterator[Event]) -> Iterator[Event]:
-    """The same, with pieces of text that come faster than JOIN put together."""
-    waiting: str | Written | None = None
-    passed = 0.0
-    for event in events:
-        if isinstance(event, str | Written):
-            waiting = event if waiting is None else _add(waiting, event)
-            if time.monotonic() - passed < JOIN:
-                continue
-            yield waiting
-        else:
-            if waiting is not None:
-                yield waiting
-            yield event
-        waiting, passed = None, time.monotonic()
-
-
-def _add(first: str | Written, second: str | Written) -> str | Written:
-    if isinstance(first, Written) and isinstance(second, Written):
-        return Written(first.text + second.text, first.tokens + second.tokens)
-    assert isinstance(first, str) and isinstance(second, str)  # noqa: S101, PT018  one stream has one kind
-    return first + second
 
 
 def to_line(event: Event) -> dict[str, Any]:

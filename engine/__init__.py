@@ -1,5 +1,6 @@
 """A small byte-level language model: inference, scoring and training on an ordinary CPU."""
 
+from engine.batcher import Batcher, BusyError, Stream, cores
 from engine.checkpoint import ModelFileError
 from engine.choose import Choice
 from engine.encoding import pieces
@@ -30,6 +31,8 @@ __all__ = [
     "GAP",
     "LOG_ODDS_A_BIT",
     "USER_MARK",
+    "Batcher",
+    "BusyError",
     "Choice",
     "Filled",
     "Filling",
@@ -42,12 +45,14 @@ __all__ = [
     "Score",
     "Session",
     "SnapshotError",
+    "Stream",
     "TopE",
     "TopK",
     "TopP",
     "Typical",
     "Wygpt",
     "chat_sampler",
+    "cores",
     "model_names",
     "pieces",
     "sampler_by_name",

@@ -1,4 +1,4 @@
-"""How the next byte is chosen, and where an answer stops.
+"""How the next byte is chosen.
 
 The choices are plain values here and are carried out in engine/src/infer/sampling.cpp, always in this order:
 the UTF-8 mask, the repetition penalty, the method's candidates (at temperature 1), the temperature, the draw.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import Any, ClassVar
 
@@ -167,66 +167,6 @@ def sampler_by_name(name: str, **options: float | None) -> Sampler:
         if key not in known:
             raise ValueError(f"sampler {name} has no option {key!r}: it has {', '.join(known)}")
     return kind(**given)  # type: ignore[arg-type]  # whether a number is whole is checked by the class
-
-
-class StopStrings:
-    """Ends a text just before the first stop string in it, while the text is still being made.
-
-    What could be the beginning of a stop string is held back until it is clear that it is none, so that no
-    part of a stop string is ever let out. Of stop strings that are completed by the same character, the one
-    that begins first counts. Each is followed by the matcher of Knuth, Morris and Pratt, so a character
-    costs the same however long they are.
-    """
-
-    def __init__(self, stops: Iterable[str] = ()) -> None:
-        self._stops = tuple(dict.fromkeys((stops,) if isinstance(stops, str) else stops))
-        if not all(self._stops):
-            raise ValueError("a stop string must not be empty")
-        self._borders = [_borders(stop) for stop in self._stops]
-        self._matched = [0] * len(self._stops)  # how much of each the text ends with
-        self._held = ""
-        self.stopped = False
-
-    def push(self, text: str) -> tuple[str, bool]:
-        """Takes the next piece of text; returns what may be let out now, and whether the text has ended."""
-        if self.stopped:
-            return "", True
-        held = self._held + text
-        for end in range(len(self._held) + 1, len(held) + 1):
-            complete = self._advance(held[end - 1])
-            if complete:
-                self.stopped, self._held = True, ""
-                return held[: end - complete], True
-        keep = len(held) - max(self._matched, default=0)
-        self._held = held[keep:]
-        return held[:keep], False
-
-    def flush(self) -> str:
-        """What was held back, when the text ends without a stop string."""
-        held, self._held = self._held, ""
-        return held
-
-    def _advance(self, char: str) -> int:
-        """Follows one character; returns the length of the longest stop string it completes, or 0."""
-        for i, (stop, borders) in enumerate(zip(self._stops, self._borders, strict=True)):
-            matched = self._matched[i]
-            while matched and stop[matched] != char:
-                matched = borders[matched - 1]
-            self._matched[i] = matched + (stop[matched] == char)
-        pairs = zip(self._stops, self._matched, strict=True)
-        return max((n for stop, n in pairs if n == len(stop)), default=0)
-
-
-def _borders(text: str) -> list[int]:
-    """For each prefix of `text`, the length of its longest proper suffix that is also a prefix."""
-    borders = [0] * len(text)
-    length = 0
-    for i in range(1, len(text)):
-        while length and text[i] != text[length]:
-            length = borders[length - 1]
-        length += text[i] == text[length]
-        borders[i] = length
-    return borders
 
 
 def _check_number(value: Any, name: str, bound: str, within: Callable[[float], bool]) -> None:

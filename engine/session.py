@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import _core
-from engine.marks import END_MARK
-from engine.sampling import Sampler, StopStrings, TopE
+from engine.encoding import Encoding
+from engine.sampling import Sampler, TopE
 
 if TYPE_CHECKING:
     from engine.model import Model
@@ -50,7 +49,7 @@ class Session:
         """Read text, in the model's encoding. Bytes may be anything, marks included, and may end inside a
         character; for a model over UTF-16 they must be whole characters (ValueError)."""
         self._refuse_while_generating()
-        self._native.feed(self._model.encoding.encode(text))
+        self._native.feed(self.encoding.encode(text))
 
     def score(self, text: str | bytes) -> float:
         """Read text and return its cost in bits, under the model's full softmax over 256 bytes."""
@@ -59,13 +58,13 @@ class Session:
     def bits(self, text: str | bytes) -> NDArray[np.float64]:
         """Read text and return the cost of each byte, [number of bytes]; see Encoding.costs for UTF-16."""
         self._refuse_while_generating()
-        encoding = self._model.encoding
+        encoding = self.encoding
         return encoding.costs(text, self._native.score(encoding.encode(text)))
 
     def bits_each(self, texts: Sequence[str | bytes]) -> list[NDArray[np.float64]]:
         """The cost of each byte of many texts, each as if it alone came next; nothing is read for good."""
         self._refuse_while_generating()
-        encoding = self._model.encoding
+        encoding = self.encoding
         each = self._native.score_each([encoding.encode(text) for text in texts])
         return [encoding.costs(text, bits) for text, bits in zip(texts, each, strict=True)]
 
@@ -76,6 +75,11 @@ class Session:
         other._native = self._native.fork()
         other.stop_reason = None
         return other
+
+    @property
+    def encoding(self) -> Encoding:
+        """How the model reads text."""
+        return self._model.encoding
 
     @property
     def native(self) -> Any:
@@ -106,15 +110,14 @@ class Session:
         """
         if max_bytes < 0:
             raise ValueError(f"max_bytes must be 0 or more, not {max_bytes}")
-        stops = tuple(dict.fromkeys((stop,) if isinstance(stop, str) else stop))
-        writer = (sampler or TopE()).start(seed)
-        writer.read(self._native.recent())
-
-        def write(room: int) -> bytes | None:
-            character: bytes | None = self._native.write(writer, stop_at_end, room)
-            return character
-
-        return self._generate(write, max_bytes, StopStrings(stops), bool(stops), cancel or (lambda: False))
+        writing = _core.Writing(
+            self._native,
+            (sampler or TopE()).start(seed),
+            min(max_bytes, 2**31 - 1),
+            stop_at_end,
+            encoded_stops(self.encoding, stop),
+        )
+        return self._generate(writing, cancel or (lambda: False))
 
     def snapshot(self) -> bytes:
         """The session as bytes, from which `Model.session` continues exactly; a few kB whatever was read.
@@ -126,44 +129,26 @@ class Session:
         header = _HEADER.pack(_MAGIC, _VERSION, len(pending), self._model.hash.encode(), pending)
         return b"".join([header, _CRC.pack(zlib.crc32(header + state)), state])
 
-    def _generate(
-        self,
-        write: Callable[[int], bytes | None],
-        room: int,
-        stops: StopStrings,
-        may_hold: bool,
-        cancel: Callable[[], bool],
-    ) -> Generator[str, None, None]:
+    def _generate(self, writing: Any, cancel: Callable[[], bool]) -> Generator[str, None, None]:
         self._refuse_while_generating()
         self._generating = True
-        reason = ended = "cancelled"
-        fed = len(self._native.save()[1])
-        # The state before each character that is written but not yielded yet: where the text turns out to
-        # end before them, or nobody asks for them, the session goes back to where the reader is.
-        ahead: deque[tuple[bytes, bytes]] = deque()
+        reason = "cancelled"
         try:
-            while not cancel():
-                if may_hold:
-                    ahead.append(self._native.save())
-                character = write(room) if room > 0 else None
-                if character is None or character == END_MARK:
-                    ended = "length" if character is None else "end"
-                    if may_hold:
-                        ahead.pop()
-                    break
-                room, fed = room - (len(character) - fed), 0
-                text, stopped = stops.push(self._model.encoding.decode(character))
-                yield from _behind(text, ahead)
-                if stopped:
-                    ended = "stop"
-                    break
-            yield from _behind(stops.flush(), ahead)
-            reason = ended
+            while (character := self._next(writing, cancel)) is not None:
+                if character:
+                    yield self.encoding.decode(character)
+            reason = writing.ending
         finally:
-            if ahead:
-                self._native.restore(*ahead[0])
+            writing.close()
             self.stop_reason = reason
             self._generating = False
+
+    @staticmethod
+    def _next(writing: Any, cancel: Callable[[], bool]) -> bytes | None:
+        if cancel():
+            writing.cancel()
+        character: bytes | None = writing.next()
+        return character
 
     def _restore(self, snapshot: bytes) -> None:
         if not snapshot.startswith(_MAGIC[: len(snapshot)]):
@@ -200,9 +185,9 @@ def bits_of_logits(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return bits
 
 
-def _behind(text: str, ahead: deque[tuple[bytes, bytes]]) -> Iterator[str]:
-    """Yield the characters, forgetting for each the state before it."""
-    for character in text:
-        if ahead:
-            ahead.popleft()
-        yield character
+def encoded_stops(encoding: Encoding, stop: str | Iterable[str]) -> list[bytes]:
+    """Stop strings, or one, as the native code takes them; ValueError for one that is empty."""
+    stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    if not all(stops):
+        raise ValueError("a stop string must not be empty")
+    return [encoding.encode(text) for text in dict.fromkeys(stops)]

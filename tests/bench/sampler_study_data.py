@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine import ASSISTANT_MARK, END_MARK, USER_MARK, Model, Sampler
-from engine._core import write_bytes
+from engine import ASSISTANT_MARK, END_MARK, USER_MARK, Batcher, Model, Sampler
 
 SHARES = {"book": 0.4, "people": 0.4, "opening": 0.2}  # of the prompts
 OPENING = 20  # characters of a paragraph
@@ -64,23 +63,15 @@ def load(corpora: Path, count: int, seed: int = 3) -> tuple[list[Prompt], dict[s
 
 
 def answer(model: Model, prompts: Sequence[Prompt], sampler: Sampler, seed: int = 1) -> list[Answer]:
-    """The answers to all prompts, written in one batch that shrinks as they end."""
-    written = [bytearray() for _ in prompts]
-    sessions = [model.session() for _ in prompts]
-    for session, prompt in zip(sessions, prompts, strict=True):
-        session.feed(prompt.data)
-    samplers = [sampler.start(seed + number) for number in range(len(prompts))]
-    ended = [False] * len(prompts)
-    going = list(range(len(prompts)))
-    while going:
-        new = write_bytes([sessions[i].native for i in going], [samplers[i] for i in going], True)
-        for i, byte in zip(going, new, strict=True):
-            # An end mark is one in a book as well.
-            ended[i] = byte in (prompts[i].end, END_MARK[0])
-            if not ended[i]:
-                written[i].append(byte)
-        going = [i for i in going if not ended[i] and len(written[i]) < MOST]
-    texts = [bytes(text).decode("utf-8", "ignore") for text in written]  # the limit may cut a character
+    """The answers to all prompts, written in one batch."""
+    batcher = Batcher(model, len(prompts))
+    streams = [
+        # An end mark is one in a book as well.
+        batcher.submit(prompt.data, MOST, sampler, seed + number, "\n" if prompt.end == ord("\n") else ())
+        for number, prompt in enumerate(prompts)
+    ]
+    texts = ["".join(stream) for stream in streams]
+    ended = [stream.stop_reason in ("end", "stop") for stream in streams]
     return [Answer(text, end) for text, end in zip(texts, ended, strict=True)]
 
 

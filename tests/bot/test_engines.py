@@ -6,6 +6,8 @@ import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,13 +109,39 @@ def test_a_state_of_another_model_is_not_used(local: LocalEngine, tmp_path: Path
 
 
 def test_a_cancelled_answer_ends_with_what_there_is(local: LocalEngine) -> None:
-    said: list[str] = []
-    for event in local.stream(prompt(), lambda: len(said) >= 3):
-        if isinstance(event, Finished):
-            assert event.stop == "cancelled"
-        else:
-            said.append(event)
-    assert len(said) == 3
+    slow, said = LocalEngine(local.model, local.sampler, MAX_BYTES, delay=0.05), []
+    *pieces, finished = slow.stream(prompt(), lambda: len(said) >= 3 or said.append("asked") is not None)
+    assert isinstance(finished, Finished)
+    assert finished.stop == "cancelled"
+    text = "".join(str(piece) for piece in pieces)
+    assert len(text.encode()) < MAX_BYTES / 2
+    session = local.model.session()
+    session.feed(HISTORY + QUESTION + text.encode() + engine.END_MARK)
+    assert finished.state == session.snapshot()
+
+
+def test_many_answers_at_once_are_those_written_one_by_one(local: LocalEngine) -> None:
+    asked = [prompt(seed=seed, history=HISTORY * (seed % 5)) for seed in range(40)]
+    with ThreadPoolExecutor(40) as pool:
+        together = list(pool.map(lambda one: run(local, one), asked))
+    assert together == [run(local, one) for one in asked]
+
+
+def test_an_engine_without_a_place_says_so(local: LocalEngine, serve: Serve) -> None:
+    full = LocalEngine(local.model, local.sampler, MAX_BYTES)
+    full._batcher = engine.Batcher(local.model, 1, max_waiting=0, step_seconds=0.1)
+    writing = full._batcher.submit("", 10**6)
+    host = create_engine_app(Settings(), full)
+    with pytest.raises(EngineDownError, match="busy"):
+        run(full, prompt())
+    remote = RemoteEngine((serve(host), serve(create_engine_app(Settings(), local))))
+    assert {run(remote, replace(prompt(), conversation=f"c{n}"))[0] for n in range(6)} == {
+        run(local, prompt())[0]
+    }
+    body = {"state": None, "feed": "", "seed": 1}
+    assert host.test_client().post("/stream", json=body).status_code == 503
+    writing.cancel()
+    remote.close()
 
 
 def test_a_host_says_what_the_model_in_this_process_says(local: LocalEngine, serve: Serve) -> None:

@@ -2,8 +2,8 @@
 // see a read or write one too far. A tiny model of random weights is read, restored, written and batched with
 // every table of kernels that this CPU supports, and all must give the same bits.
 //
-// Usage: native_test, or native_test threads for sessions of one model in several threads. Prints what was
-// tested; exit status 1 at the first difference.
+// Usage: native_test, or native_test threads for sessions of one model, and a batcher, in several threads.
+// Prints what was tested; exit status 1 at the first difference.
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
@@ -11,11 +11,14 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "engine/src/infer/batcher.h"
 #include "engine/src/infer/charsync.h"
 #include "engine/src/infer/session.h"
 #include "engine/src/infer/wygpt.h"
@@ -186,12 +189,31 @@ Sampler hot_sampler(uint64_t seed) {
     return {{Keep::kTopP, 1.0, 1.5, 1.2, 20}, seed};
 }
 
+// Does not own it.
+std::shared_ptr<Session> borrowed(Session& session) {
+    return {std::shared_ptr<Session>(), &session};
+}
+
+Writing begin(Session& session, uint64_t seed, int room) {
+    return Writing(borrowed(session), hot_sampler(seed), room, true, {"\n", "a\xE4\xB8"});
+}
+
+void take(Writing& writing, Bytes& to) {
+    Character character;
+    double bits;
+    while (writing.take(&character, &bits)) {
+        check(std::isfinite(bits), "what is written has no finite cost");
+        to.insert(to.end(), character.bytes, character.bytes + character.size);
+    }
+}
+
 void write(Session& session, Trace& trace) {
-    Sampler sampler = hot_sampler(7);
-    for (int i = 0; i < 60; ++i) {
-        Character character;
-        if (!session.write(sampler, true, 1 + i % 4, &character)) continue;
-        trace.written.insert(trace.written.end(), character.bytes, character.bytes + character.size);
+    Round round;
+    for (int i = 0; i < 20; ++i) {
+        Writing writing = begin(session, uint64_t(i), i % 7);
+        while (writing.ending() == Ending::kNone) round.run({&writing});
+        take(writing, trace.written);
+        writing.close();
     }
 }
 
@@ -247,43 +269,85 @@ Trace read_and_write(const std::shared_ptr<Network>& network, uint64_t seed) {
     return trace;
 }
 
+std::unique_ptr<Session> start(const std::shared_ptr<Network>& network, size_t i) {
+    auto session = std::make_unique<Session>(network);
+    SplitMix64 random{i};
+    const Bytes prompt = random_bytes(random, i);
+    session->feed(prompt.data(), prompt.size(), nullptr);
+    if (const uint8_t end = kEndMark; i % 2) session->feed(&end, 1, nullptr);
+    return session;
+}
+
+// What the session of this number writes alone, and its state after.
+std::pair<Bytes, std::string> write_alone(const std::shared_ptr<Network>& network, size_t i, int room) {
+    const auto session = start(network, i);
+    Writing writing = begin(*session, i, room);
+    Round round;
+    while (writing.ending() == Ending::kNone) round.run({&writing});
+    Bytes text;
+    take(writing, text);
+    writing.close();
+    std::string pending;
+    return {text, session->save(&pending)};
+}
+
 // More sessions than fit in a batch, each of which must write what it writes alone.
 void write_together(const std::shared_ptr<Network>& network) {
     constexpr size_t kSessions = kMaxRows + 7;
-    constexpr int kRounds = 40;
-    const auto start = [&](size_t i) {
-        auto session = std::make_unique<Session>(network);
-        SplitMix64 random{i};
-        const Bytes prompt = random_bytes(random, i);
-        session->feed(prompt.data(), prompt.size(), nullptr);
-        if (const uint8_t end = kEndMark; i % 2) session->feed(&end, 1, nullptr);
-        return session;
-    };
+    constexpr int kRoom = 60;
     std::vector<std::unique_ptr<Session>> together;
-    std::vector<Sampler> samplers;
-    std::vector<Session*> session_pointers;
-    std::vector<Sampler*> sampler_pointers;
-    for (size_t i = 0; i < kSessions; ++i) together.push_back(start(i)), samplers.push_back(hot_sampler(i));
+    std::vector<Writing> writings;
+    std::vector<Writing*> pointers;
     for (size_t i = 0; i < kSessions; ++i) {
-        session_pointers.push_back(together[i].get());
-        sampler_pointers.push_back(&samplers[i]);
+        together.push_back(start(network, i));
+        writings.push_back(begin(*together[i], i, kRoom));
     }
-    std::vector<Bytes> texts(kSessions);
-    for (int round = 0; round < kRounds; ++round) {
-        Bytes drawn(kSessions);
-        Session::write_bytes(session_pointers, sampler_pointers, true, drawn.data());
-        for (size_t i = 0; i < kSessions; ++i) texts[i].push_back(drawn[i]);
-    }
+    for (Writing& writing : writings) pointers.push_back(&writing);
+    Round round;
+    for (int i = 0; i < kRoom; ++i) round.run(pointers);
     for (size_t i = 0; i < kSessions; ++i) {
-        const auto alone = start(i);
-        Sampler sampler = hot_sampler(i);
-        for (Bytes& text = texts[i]; !text.empty();) {
-            uint8_t byte;
-            Session::write_bytes({alone.get()}, {&sampler}, true, &byte);
-            check(byte == text.front(), "a session in company writes another text than alone");
-            text.erase(text.begin());
+        Bytes text;
+        std::string pending;
+        check(writings[i].ending() != Ending::kNone, "a text has not ended");
+        take(writings[i], text);
+        writings[i].close();
+        check(std::make_pair(text, together[i]->save(&pending)) == write_alone(network, i, kRoom),
+              "a session in company writes another text than alone");
+    }
+}
+
+// The same through a batcher with fewer places than texts: some wait, some are cancelled, some not read at
+// all.
+void write_in_turns(const std::shared_ptr<Network>& network) {
+    constexpr size_t kTexts = 24;
+    constexpr int kRoom = 60;
+    std::vector<std::shared_ptr<Session>> sessions;
+    std::vector<std::shared_ptr<Stream>> streams;
+    {
+        Batcher batcher(network, {3, 5, int(kTexts), 7, 0});
+        for (size_t i = 0; i < kTexts; ++i) {
+            sessions.push_back(start(network, i));
+            Writing writing(sessions[i], hot_sampler(i), kRoom, true, {"\n", "a\xE4\xB8"});
+            streams.push_back(std::make_shared<Stream>(sessions[i], "", std::move(writing), std::nullopt,
+                                                       Seconds(i % 2 ? 0.001 : 0)));
+            batcher.submit(streams[i]);
+            if (i % 5 == 0) streams[i]->cancel();
         }
+        std::vector<std::thread> readers;
+        for (size_t i = 0; i < kTexts; ++i) {
+            if (i % 5 == 0) continue;
+            readers.emplace_back([&, i] {
+                std::string text, pending;
+                while (!streams[i]->ended()) text += streams[i]->read(Seconds(0.01));
+                check(std::make_pair(Bytes(text.begin(), text.end()), sessions[i]->save(&pending)) ==
+                          write_alone(network, i, kRoom),
+                      "a text in a batcher is another than alone");
+            });
+        }
+        for (std::thread& reader : readers) reader.join();
     }
+    for (size_t i = 0; i < kTexts; i += 5)
+        check(streams[i]->ending() != Ending::kNone, "a text outlives its batcher");
 }
 
 // Many texts after one place, and many sessions moved on by a byte each: as if every one were alone.
@@ -347,6 +411,7 @@ void run_models() {
             if (!cpu_vnni_supported(isa.c_str())) continue;
             check(read_and_write(model.network(isa), 5) == expected, isa + " gives other bits than portable");
             write_together(model.network(isa));
+            write_in_turns(model.network(isa));
             read_together(model.network(isa));
             if (&config == kConfigs) std::printf("%s\n", isa.c_str());
         }
@@ -403,6 +468,7 @@ void run_wygpt() {
             const auto network = wygpt_network(odd, quantized, isa);
             check(read_and_write(network, 5) == expected, isa + " gives other bits than portable");
             write_together(network);
+            write_in_turns(network);
             read_together(network);
         }
     }
@@ -421,6 +487,7 @@ void run_threads() {
         threads.emplace_back(
             [&] { check(read_and_write(network, 5) == expected, "threads disturb each other"); });
     for (std::thread& thread : threads) thread.join();
+    write_in_turns(network);
 
     Session shared(network);
     const Bytes text(3000, 'a');

@@ -7,10 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from engine import Model, TopK
+from engine import Model, TopK, _core, bench
 from engine.cli import main
 from tests.tiny_model import write_tiny_model
 
@@ -125,8 +126,8 @@ def test_bench_prints_the_promised_figures(model_path: Path) -> None:
     figures = json.loads(plm("bench", "--model", model_path, "--json", "--seconds", "0.02").stdout)
     rate = {"bytes_per_second", "floor_share"}
     assert set(figures) == {
-        "device", "isa", "one_stream", "streams", "prefill", "load_seconds",
-        "snapshot_bytes", "snapshot_us", "restore_us", "rss_mb",
+        "device", "isa", "peak", "one_stream", "streams", "two_cores", "prefill", "first_byte_ms",
+        "load_seconds", "snapshot_bytes", "snapshot_us", "restore_us", "rss_mb",
     }  # fmt: skip
     assert set(figures["one_stream"]) == rate
     assert list(figures["streams"]) == ["1", "8", "32", "64", "256"]
@@ -134,9 +135,41 @@ def test_bench_prints_the_promised_figures(model_path: Path) -> None:
         assert set(figure) == rate
         assert figure["bytes_per_second"] > 0
         assert 0 < figure["floor_share"] < 1
+    assert figures["two_cores"] is None or figures["two_cores"]["times_one"] > 0
+    for took in figures["first_byte_ms"].values():
+        assert 0 < took["median"] <= took["p99"]
+    assert 1 < figures["rss_mb"] < 200
     assert figures["snapshot_bytes"] == len(Model.load(model_path).session().snapshot())
     shown = plm("bench", "--model", model_path, "--seconds", "0.02").stdout
     assert "batch of 64" in shown
+    assert "first byte, beside 32" in shown
+
+
+def test_the_floor_counts_what_steps_read_and_multiply(model_path: Path) -> None:
+    """By hand: two Chinese characters and a letter beside a letter, a comma and a Chinese one."""
+    model = Model.load(model_path)
+    trunk, head = model.config.step_weights
+    work = bench._work(model, [["陰".encode(), b"a", "陽".encode()], [b"b", b",", "陽".encode()]])
+    assert (work.trunk_passes, work.patches) == (3, 6)
+    assert (work.head_passes, work.bytes) == (3 + 1 + 3, 7 + 5)
+    slow_read, slow_sums = bench.Peak(1e30, 1.0), bench.Peak(1.0, 1e30)
+    assert work.floor_seconds(model, slow_read) == 3 * trunk + 7 * head
+    assert work.floor_seconds(model, slow_sums) == 6 * trunk + 12 * head
+    assert bench._work(model, [[b"x"]] * 65).trunk_passes == 2
+
+
+@pytest.mark.parametrize("isa", _core.kernels_supported())
+def test_the_kernels_stay_below_the_measured_peak(isa: str) -> None:
+    multiply_adds, read = _core.measure_peak(isa, 1 << 20, 0.05)
+    a, b = np.ones((64, 256), np.int8), np.ones((256, 256), np.int8)
+    kernel = a.size * 256 / min(_core.matmul_i8_seconds(isa, a, b, 1, 20) for _ in range(20))
+    assert 0 < kernel < 1.1 * multiply_adds
+    assert 1e9 < read < 1e12
+
+
+def test_the_peak_of_a_foreign_instruction_set_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no such instruction set"):
+        _core.measure_peak("abacus", 100, 0.01)
 
 
 def test_chat_answers_each_line_and_remembers(model_path: Path) -> None:

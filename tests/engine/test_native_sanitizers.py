@@ -28,7 +28,19 @@ def build(folder: Path, flags: list[str]) -> Path:
         own = ISA_FLAGS.get(source.stem.rsplit("_", 1)[-1], []) if X86 else []
         obj = folder / f"{source.stem}.o"
         warnings = ["-Wall", "-Wextra", "-Werror", "-D_GLIBCXX_ASSERTIONS"]
-        run("g++", "-std=c++17", *warnings, f"-I{ROOT}", *flags, *own, "-c", source, "-o", obj)
+        run(
+            "g++",
+            "-std=c++17",
+            *warnings,
+            f"-I{ROOT}",
+            f"-I{ROOT}/engine/src",
+            *flags,
+            *own,
+            "-c",
+            source,
+            "-o",
+            obj,
+        )
         return obj
 
     sources = [source for source in sorted(INFER.glob("*.cpp")) if not source.stem.startswith("bindings")]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import Model, TopP, _core
+from engine import Model, _core
 from engine.checkpoint import read_model, write_model
 from engine.config import ModelConfig
 from tests.engine import reference
@@ -123,35 +123,12 @@ def test_the_float_code_follows_the_instruction_set(path: Path) -> None:
         assert load(path, "avx2").network.elementwise == "avx2"
 
 
-@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 130])
-def test_a_batch_writes_what_each_session_writes_alone(path: Path, count: int) -> None:
-    model = load(path)
-
-    def begin() -> tuple[list[_core.Session], list[_core.Sampler]]:
-        sessions = [_core.Session(model.network) for _ in range(count)]
-        for i, session in enumerate(sessions):
-            session.feed(MIXED[i : 2 * i])
-        return sessions, [TopP().start(seed) for seed in range(count)]
-
-    together, samplers = begin()
-    written = [_core.write_bytes(together, samplers, False) for _ in range(12)]
-    alone, samplers = begin()
-    for _ in range(12):
-        for session, sampler in zip(alone, samplers, strict=True):
-            _core.write_bytes([session], [sampler], False)
-    assert [session.save() for session in together] == [session.save() for session in alone]
-    assert len({row[0] for row in written}) > 1
-
-
 def test_a_batch_refuses_sessions_that_do_not_belong_together(path: Path, model: Model) -> None:
     first, other = _core.Session(load(path).network), _core.Session(model.network)
-    samplers = [TopP().start(0), TopP().start(1)]
     with pytest.raises(ValueError, match="different models"):
-        _core.write_bytes([first, other], samplers, False)
+        _core.feed_bytes([first, other], b"ab")
     with pytest.raises(RuntimeError, match="in use"):
-        _core.write_bytes([first, first], samplers, False)
-    with pytest.raises(ValueError, match="one sampler"):
-        _core.write_bytes([first], samplers, False)
+        _core.feed_bytes([first, first], b"ab")
     first.feed(b"still usable")
 
 

@@ -17,6 +17,7 @@ from engine import (
     ASSISTANT_MARK,
     END_MARK,
     USER_MARK,
+    Batcher,
     Model,
     Session,
     SnapshotError,
@@ -207,16 +208,18 @@ def test_broken_snapshots_are_refused(model: Model) -> None:
 
 
 def test_many_sessions_in_one_batch_write_what_each_writes_alone(either: Model) -> None:
-    def begin() -> tuple[list[_core.Session], list[_core.Sampler]]:
-        sessions = [_core.Session(either.network) for _ in range(70)]
-        for i, session in enumerate(sessions):
-            session.feed(CHINESE.encode() * (i % 3) + b"x" * i)
-        return sessions, [TopP(1.0).start(i) for i in range(70)]
+    def begin(i: int) -> Session:
+        session = either.session()
+        session.feed(CHINESE * (i % 3) + "x" * i)
+        return session
 
-    together, samplers = begin()
-    rows = [_core.write_bytes(together, samplers, True) for _ in range(6)]
-    for i, (session, sampler) in enumerate(zip(*begin(), strict=True)):
-        assert [_core.write_bytes([session], [sampler], True)[0] for _ in rows] == [row[i] for row in rows]
+    with_company = Batcher(either, 70, threads=1)
+    streams = [with_company.submit(begin(i), 30, Wygpt(), i) for i in range(70)]
+    texts = ["".join(stream) for stream in streams]
+    for i, (text, stream) in enumerate(zip(texts, streams, strict=True)):
+        alone = begin(i)
+        assert "".join(alone.generate(30, Wygpt(), i)) == text
+        assert alone.snapshot() == stream.session.snapshot()
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

@@ -7,6 +7,7 @@
 
 #include <string_view>
 
+#include "bindings_batcher.h"
 #include "bindings_i8.h"
 #include "bindings_sampling.h"
 #include "charsync.h"
@@ -95,10 +96,6 @@ const uint8_t* data_of(std::string_view bytes) {
     return reinterpret_cast<const uint8_t*>(bytes.data());
 }
 
-py::bytes to_bytes(const Character& character) {
-    return {reinterpret_cast<const char*>(character.bytes), character.size};
-}
-
 void feed(Session& session, const py::bytes& bytes) {
     const std::string_view view = bytes;
     const py::gil_scoped_release release;
@@ -164,29 +161,6 @@ py::array_t<float> logits(Session& session) {
     return out;
 }
 
-py::object write_character(Session& session, Sampler& sampler, bool end_allowed, int room) {
-    Character character;
-    bool written;
-    {
-        const py::gil_scoped_release release;
-        written = session.write(sampler, end_allowed, room, &character);
-    }
-    return written ? py::object(to_bytes(character)) : py::object(py::none());
-}
-
-py::bytes write_bytes(const std::vector<Session*>& sessions, const std::vector<Sampler*>& samplers,
-                      bool end_allowed) {
-    if (sessions.size() != samplers.size()) throw std::invalid_argument("one sampler for each session");
-    for (size_t i = 0; i < sessions.size(); ++i)
-        if (!sessions[i] || !samplers[i]) throw std::invalid_argument("a session or sampler is None");
-    std::string out(sessions.size(), '\0');
-    {
-        const py::gil_scoped_release release;
-        Session::write_bytes(sessions, samplers, end_allowed, reinterpret_cast<uint8_t*>(out.data()));
-    }
-    return out;
-}
-
 py::tuple save(Session& session) {
     std::string pending;
     const std::string state = session.save(&pending);
@@ -226,27 +200,24 @@ PYBIND11_MODULE(_core, m) {
                     py::arg("layers"), py::arg("heads"), py::arg("encoding"), py::arg("tensors"),
                     py::arg("isa") = "", "The weights of an imported wyGPT model.")
         .def_property_readonly("isa", &Network::isa)
-        .def_property_readonly("elementwise", &Network::elementwise);
+        .def_property_readonly("elementwise", [](const Network& n) { return n.elementwise().name; });
 
-    py::class_<Session>(m, "Session",
-                        "One text; see engine/src/infer/session.h. RuntimeError if two threads use it.")
+    py::class_<Session, std::shared_ptr<Session>>(
+        m, "Session", "One text; see engine/src/infer/session.h. RuntimeError if two threads use it.")
         .def(py::init<std::shared_ptr<Network>>(), py::arg("network"))
         .def("feed", &feed, py::arg("bytes"))
         .def("score", &score, py::arg("bytes"), "Feed, and return the bits of each byte.")
         .def("score_each", &score_each, py::arg("texts"),
              "The bits of each byte of many texts, each as if it alone came next; the session stays.")
         .def(
-            "recent", [](Session& s) { return py::bytes(s.recent()); },
-            "The last bytes read, as many as the model still holds as such.")
-        .def("fork", &Session::fork, "Another session at the same place.")
+            "fork", [](Session& s) { return std::shared_ptr<Session>(s.fork()); },
+            "Another session at the same place.")
         .def("logits", &logits, "Logits [256] of the next byte.")
-        .def("write", &write_character, py::arg("sampler"), py::arg("end_allowed"), py::arg("room"),
-             "Write one character and return it; None if it needs more than `room` bytes.")
         .def("save", &save, "The state as bytes, and the pending bytes.")
         .def("restore", &restore, py::arg("state"), py::arg("pending"));
 
-    m.def("write_bytes", &write_bytes, py::arg("sessions"), py::arg("samplers"), py::arg("end_allowed"),
-          "Write one byte in each session, all in one batch, and return them.");
+    bind_batcher(m);
+
     m.def("feed_bytes", &feed_bytes, py::arg("sessions"), py::arg("bytes"),
           "Read one byte in each session, all in one batch.");
     m.def("logits_of", &logits_of, py::arg("sessions"),

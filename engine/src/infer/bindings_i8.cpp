@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cpu_vnni/kernels.h"
+#include "peak.h"
 
 namespace py = pybind11;
 
@@ -129,4 +130,13 @@ void bind_i8(py::module_& m) {
     m.def("matmul_i8_seconds", &matmul_i8_seconds, py::arg("isa"), py::arg("a"), py::arg("b"),
           py::arg("copies"), py::arg("repeats"),
           "Mean seconds of one matmul_i8 over weights already packed, for benchmarks.");
+    m.def(
+        "measure_peak",
+        [](const std::string& isa, size_t block, double seconds) {
+            const py::gil_scoped_release release;
+            const plm::PeakRates rates = plm::measure_peak(isa.c_str(), block, seconds);
+            return std::make_pair(rates.multiply_adds, rates.read);
+        },
+        py::arg("isa"), py::arg("block"), py::arg("seconds"),
+        "The most int8 multiply-adds a second, and bytes/s read from a block of so many bytes, on one core.");
 }

@@ -17,7 +17,8 @@ class CharsyncNetwork : public Network {
     void predict(float* logits, State* const states[], size_t M) override;
     void advance(State* const states[], const uint8_t bytes[], size_t M) override;
     const char* isa() const override { return weights_.kernels->name; }
-    const char* elementwise() const override { return weights_.elementwise->name; }
+    const Elementwise& elementwise() const override { return *weights_.elementwise; }
+    Encoding encoding() const override { return Encoding::kUtf8; }
     bool has_marks() const override { return true; }
 
   private:

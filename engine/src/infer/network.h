@@ -14,6 +14,8 @@ namespace plm {
 
 constexpr int kBytes = 256;
 
+struct Elementwise;  // the float code of an instruction set
+
 // The weights of a model, shared by all its sessions and never changed. Calls are made from many threads at
 // once, each with states that no other thread uses.
 class Network {
@@ -54,8 +56,9 @@ class Network {
     virtual void predict(float* logits, State* const states[], size_t M) = 0;
     virtual void advance(State* const states[], const uint8_t bytes[], size_t M) = 0;
 
-    virtual const char* isa() const = 0;          // of the integer kernels
-    virtual const char* elementwise() const = 0;  // of the float code
+    virtual const char* isa() const = 0;  // of the integer kernels
+    virtual const Elementwise& elementwise() const = 0;
+    virtual Encoding encoding() const = 0;
 
     // Whether the model was trained with the end mark; without it, no text ends by itself.
     virtual bool has_marks() const = 0;
@@ -98,7 +101,6 @@ class ScratchPool {
 };
 
 // The cost in bits of `byte` under these logits [256]. std::domain_error if that is not finite.
-struct Elementwise;
 double bits_of(const Elementwise& ops, const float* logits, uint8_t byte);
 
 }  // namespace plm

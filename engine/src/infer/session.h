@@ -8,12 +8,23 @@
 #include <vector>
 
 #include "network.h"
-#include "sampling.h"
 
 namespace plm {
 
 class Session {
   public:
+    // Marks the session as in use; throws std::logic_error if it is already.
+    class Use {
+      public:
+        explicit Use(Session& session);
+        ~Use() { session_.busy_ = false; }
+        Use(const Use&) = delete;
+        Use& operator=(const Use&) = delete;
+
+      private:
+        Session& session_;
+    };
+
     // Begins as every text of the network does.
     explicit Session(std::shared_ptr<Network> network);
 
@@ -23,15 +34,6 @@ class Session {
 
     // Logits [256] of the next byte.
     void logits(float* out);
-
-    // Writes one character: draws bytes until one is closed. An open character that was fed is completed, and
-    // the whole of it counts as written. Returns false, and leaves the session as it was but for the
-    // sampler, where the character would take more than `room` new bytes.
-    bool write(Sampler& sampler, bool end_allowed, int room, Character* out);
-
-    // One byte each for many sessions of one network, in one batch; out[i] is what samplers[i] drew.
-    static void write_bytes(const std::vector<Session*>& sessions, const std::vector<Sampler*>& samplers,
-                            bool end_allowed, uint8_t* out);
 
     // Scores many texts, each as if it alone came next; the session stays where it is. `bits` gets the costs
     // of all their bytes, text after text. Throws as feed does.
@@ -45,25 +47,15 @@ class Session {
     // Another session at the same place.
     std::unique_ptr<Session> fork();
 
-    // The last bytes read, as many as the model still holds as such; for samplers that look back.
-    std::string recent();
-
     // The state, and the pending bytes. Restoring throws std::invalid_argument for what cannot be one.
     std::string save(std::string* pending);
     void restore(const std::string& state, const std::string& pending);
 
   private:
-    // Marks the session as in use; throws std::logic_error if it is already.
-    class Use {
-      public:
-        explicit Use(Session& session);
-        ~Use() { session_.busy_ = false; }
-        Use(const Use&) = delete;
-        Use& operator=(const Use&) = delete;
-
-      private:
-        Session& session_;
-    };
+    friend class Writing;
+    friend class Round;
+    friend class Stream;
+    friend class Batcher;
 
     // Many sessions of one network, marked as in use; std::invalid_argument if they are of different ones.
     struct Batch {
