@@ -229,9 +229,9 @@ def main(name: str) -> None:
     lanes, length = config["train"]["lanes"], config["train"]["length"]
     print("# What the kernels could reach\n")
     print(
-        f"By `python -m tests.cuda.estimate {name}`: bounds, not measurements; memory (m) or arithmetic (c) bounds"
+        f"By `python -m tests.cuda.estimate {name}`: bounds, not measurements; memory (m) or arithmetic (c)"
     )
-    print("a kernel on an A100. What a launch waits for the one before it is not in it.\n")
+    print("bounds a kernel on an A100. What a launch waits for the one before it is not in it.\n")
     print(f"Training {name}, {lanes} readers of {length} patches:\n")
     print(table(merged(training_step(c, lanes, length)), lanes * length * BYTES_A_PATCH))
     for b in (1, 64, 1024):
