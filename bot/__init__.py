@@ -130,11 +130,14 @@ def create_app(
 def _open_channels(bot: Bot) -> None:
     """What works out of band, as far as it is set up."""
     from bot import broadcast  # they import Bot from here
-    from bot.channels import webhook
-    from bot.channels.wechat_push import Wechat
+    from bot.channels import dingtalk, feishu, telegram, webhook, wechat_push, wecom
+    from bot.channels.push import Messenger
 
+    kinds = (wecom.Wecom, feishu.Feishu, dingtalk.Dingtalk, telegram.Telegram)
+    messengers: list[Messenger] = [kind(bot) for kind in kinds if kind.name in bot.settings.adapters]
     if bot.settings.wechat_push:
-        messenger = Wechat(bot)
+        messengers.append(wechat_push.Wechat(bot))
+    for messenger in messengers:
         messenger.add_task()
         bot.channels[messenger.name] = messenger
     called_back = [name for name, hook in bot.settings.webhooks.items() if hook.url]
@@ -156,6 +159,7 @@ def open_store(settings: Settings) -> Store:
 
 def _add_channels(app: Flask) -> None:
     from bot.channels import (
+        adapter,
         admin,
         admin_work,
         likelihood,
@@ -166,6 +170,7 @@ def _add_channels(app: Flask) -> None:
     )  # they import current_bot from here
 
     app.register_blueprint(wechat.blueprint)
+    app.register_blueprint(adapter.blueprint)
     app.register_blueprint(webhook.blueprint)
     app.register_blueprint(page.blueprint)
     app.register_blueprint(openai.blueprint)

@@ -17,8 +17,9 @@ from flask import request
 
 from bot import metrics
 from bot.api import ApiError
-from bot.config import ApiKey, Settings
+from bot.config import Settings
 from bot.limits import Limits
+from bot.setting_values import ApiKey
 
 LOOPBACK = re.compile(r"127\.\d+\.\d+\.\d+|::1|::ffff:127\.\d+\.\d+\.\d+")
 LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
@@ -82,11 +83,11 @@ def _unknown(message: str) -> ApiError:
 def _is_private(settings: Settings) -> bool:
     """A program on this machine speaks to a service that only this machine can know of.
 
-    Not so when WeChat or a webhook is set up (then the internet reaches this service, perhaps through a proxy
-    that says nothing about itself), when a proxy passed the request on, or when a browser sends it for a page
-    of another site, be it under a name that points here (DNS rebinding).
+    Not so when a platform or a webhook is set up (then the internet reaches this service), when a proxy
+    passed the request on, or when a browser sends it for a page of another site, be it under a name that
+    points here (DNS rebinding).
     """
-    if settings.wechat_token or settings.webhooks:
+    if settings.is_public:
         return False
     host = urlsplit(f"//{request.host}").hostname if request.host else None
     return (

@@ -207,6 +207,7 @@ def _checks(url: str | None) -> list[tuple[str, Callable[[], str]]]:
         ("model", _check_model),
         ("store", _check_store),
         ("WeChat", _check_wechat),
+        ("platforms", lambda: more.check_platforms(load_settings())),
         ("API", _check_api),
         ("webhooks", lambda: ", ".join(load_settings().webhooks) or "none"),
         ("keys", lambda: more.check_keys(load_settings())),
@@ -258,7 +259,7 @@ def _check_api() -> str:
     if settings.api_keys:
         keys = (f"{key.name} ({'+'.join(sorted(key.scopes))})" for key in settings.api_keys)
         return "keys for " + ", ".join(keys)
-    if settings.wechat_token or settings.webhooks:
+    if settings.is_public:
         return "closed: PLM_API_KEYS is not set, and the service is a public one"
     return "open to this machine alone: PLM_API_KEYS is not set"
 

@@ -6,16 +6,12 @@ part of that line.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import limits
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -23,9 +19,21 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
-from standardwebhooks.webhooks import Webhook as Signer
 
 from bot.safety import EMERGENCIES
+from bot.setting_values import (
+    AesKey,
+    ApiKey,
+    Rates,
+    RedisUrl,
+    Secret,
+    TelegramToken,
+    Url,
+    Webhook,
+    WordList,
+    read_api_keys,
+    split,
+)
 from engine import CHAT, model_names
 
 DISCLAIMER = (
@@ -38,139 +46,19 @@ NOT_YET: set[str] = set()
 ELSEWHERE = {"PLM_CONFIG", "PLM_ADMIN_URL", "PLM_ISA", "PLM_CUDA", "PLM_REQUIRE"}
 WEBHOOK_VARIABLE = re.compile(r"PLM_WEBHOOK_([A-Z0-9_]+)_(SECRET|URL)")
 WEBHOOK_NAME = re.compile(r"[a-z0-9_]+")
-SCOPES = frozenset({"chat", "likelihood"})  # what an API key may be for
-KEY_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
-KEY = re.compile(r"[A-Za-z0-9_.~+/=-]{20,200}")
+
+
+# What each platform beside WeChat needs to be set up.
+ADAPTERS = {
+    "wecom": ("corpid", "agentid", "secret", "token", "aes_key"),
+    "feishu": ("app_id", "app_secret", "encrypt_key", "verification_token"),
+    "dingtalk": ("app_secret",),
+    "telegram": ("token", "secret"),
+}
 
 
 class ConfigError(Exception):
     """A setting is wrong or missing; the text names it in one line."""
-
-
-def _split(value: object) -> object:
-    return tuple(part for part in re.split(r"[,\s]+", value) if part) if isinstance(value, str) else value
-
-
-def _read_words(value: object) -> object:
-    """A list, words with commas between, or the path of a file with one a line (# begins a remark)."""
-    if isinstance(value, str):
-        if "/" in value:
-            try:
-                lines = Path(value).expanduser().read_text("utf-8").splitlines()
-            except (OSError, UnicodeDecodeError) as error:
-                reason = getattr(error, "strerror", None) or "it is not UTF-8"
-                raise ValueError(f"the file {value} cannot be read: {reason}") from None
-            value = [line for line in lines if not line.startswith("#")]
-        else:
-            value = re.split("[,，]", value)
-    if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
-        raise ValueError("must be words, or the path of a file with a word a line")
-    return tuple(word.strip() for word in value if word.strip())
-
-
-def _check_url(value: str) -> str:
-    if not re.match(r"https?://[^/\s]+", value):
-        raise ValueError("must be a URL that starts with http:// or https://")
-    return value.rstrip("/")
-
-
-def _check_redis_url(value: str) -> str:
-    if not re.match(r"(rediss?://[^/\s]|unix://\S)", value):
-        raise ValueError("must be redis://host:port/0, rediss://… or unix:///path")
-    return value
-
-
-def _check_aes_key(value: str) -> str:
-    try:
-        good = len(value) == 43 and len(base64.b64decode(value + "=", validate=True)) == 32
-    except (binascii.Error, ValueError):
-        good = False
-    if not good:
-        raise ValueError("must be the EncodingAESKey: 43 letters and digits")
-    return value
-
-
-def _check_signing_secret(value: str) -> str:
-    try:
-        Signer(value)
-    except Exception:  # the library has several kinds of complaint, and none may quote the secret
-        raise ValueError("must be whsec_ followed by base64") from None
-    return value
-
-
-def _read_rates(value: object) -> object:
-    """`20/minute;500/day`, as the library `limits` writes it."""
-    if not isinstance(value, str):
-        return value
-    try:
-        rates = tuple(limits.parse_many(value))
-    except ValueError:
-        rates = ()
-    if not rates or not all(rate.amount > 0 for rate in rates):
-        raise ValueError("must be like 20/minute or 20/minute;500/day")
-    return rates
-
-
-Rates = Annotated[tuple[limits.RateLimitItem, ...], BeforeValidator(_read_rates)]
-
-
-class ApiKey(BaseModel):
-    """One API key, of which only the hash is kept."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-    name: str
-    digest: bytes  # sha256
-    scopes: frozenset[str]
-    rates: Rates
-
-
-def _read_api_keys(value: object) -> object:
-    """NAME:KEY[:SCOPE+SCOPE[:RATE]], separated by commas or spaces; no complaint may quote a key."""
-    entries = _split(value)
-    if not isinstance(entries, list | tuple) or not all(isinstance(entry, str) for entry in entries):
-        raise ValueError("must be texts of the form NAME:KEY:SCOPES:RATE")
-    keys = [_read_api_key(number, entry) for number, entry in enumerate(entries, 1)]
-    for what in ("name", "digest"):
-        if len({getattr(key, what) for key in keys}) < len(keys):
-            raise ValueError(f"two entries have the same {'key' if what == 'digest' else what}")
-    return tuple(keys)
-
-
-def _read_api_key(number: int, entry: str) -> ApiKey:
-    name, key, scopes, rates, *more = [*entry.split(":"), "", "", ""]
-    if not KEY_NAME.fullmatch(name) or any(more):
-        raise ValueError(f"entry {number} must be NAME:KEY, NAME:KEY:SCOPES or NAME:KEY:SCOPES:RATE")
-    if not KEY.fullmatch(key):
-        raise ValueError(f"the key of entry {number} must be 20 to 200 letters, digits or any of _.~+/=-")
-    wanted = frozenset(scopes.split("+")) if scopes else SCOPES
-    if not wanted <= SCOPES:
-        raise ValueError(
-            f"the scopes of entry {number} must be among {', '.join(sorted(SCOPES))}, joined by +"
-        )
-    try:
-        own = _read_rates(rates) if rates else ()
-    except ValueError as error:
-        raise ValueError(f"the rate of entry {number} {error}") from None
-    return ApiKey(name=name, digest=hashlib.sha256(key.encode()).digest(), scopes=wanted, rates=own)  # type: ignore[arg-type]
-
-
-Url = Annotated[str, BeforeValidator(lambda v: _check_url(v) if isinstance(v, str) else v)]
-RedisUrl = Annotated[str, BeforeValidator(lambda v: _check_redis_url(v) if isinstance(v, str) else v)]
-AesKey = Annotated[str, BeforeValidator(lambda v: _check_aes_key(v) if isinstance(v, str) else v)]
-SigningSecret = Annotated[
-    str, BeforeValidator(lambda v: _check_signing_secret(v) if isinstance(v, str) else v)
-]
-
-
-WordList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_words)]
-
-
-class Webhook(BaseModel):
-    """One name under /webhook: several secrets are valid while one is being changed; the first one signs."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    secret: Annotated[tuple[SigningSecret, ...], BeforeValidator(_split), Field(min_length=1)]
-    url: Url | None = None
 
 
 def default_data_dir() -> Path:
@@ -196,7 +84,7 @@ class Settings(BaseSettings):
     model_dir: Path | None = None
     data_dir: Path = Field(default_factory=default_data_dir)
     redis_url: RedisUrl | None = None
-    engine_urls: Annotated[tuple[Url, ...], NoDecode, BeforeValidator(_split)] = ()
+    engine_urls: Annotated[tuple[Url, ...], NoDecode, BeforeValidator(split)] = ()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(48, ge=2, le=1000)  # a WeChat request may hold one for five seconds
     processes: int = Field(1, ge=1, le=64)
@@ -204,21 +92,38 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     log_text: bool = False  # questions and answers in the log
 
-    wechat_token: str | None = Field(None, min_length=3, max_length=32)
+    wechat_token: str | None = Field(None, min_length=3, max_length=32, repr=False)
     wechat_appid: str | None = None
-    wechat_secret: str | None = None
-    wechat_aes_key: AesKey | None = None
-    wechat_aes_key_previous: AesKey | None = None
+    wechat_secret: str | None = Field(None, repr=False)
+    wechat_aes_key: AesKey | None = Field(None, repr=False)
+    wechat_aes_key_previous: AesKey | None = Field(None, repr=False)
     wechat_mode: Literal["plain", "compatible", "safe"] | None = None
     wechat_push: bool = False
     wechat_api_url: Url = "https://api.weixin.qq.com"
     wechat_replay_window: int = Field(300, ge=0)  # seconds; 0 turns the check off
+    wecom_corpid: str | None = None
+    wecom_agentid: int | None = Field(None, ge=0)
+    wecom_secret: Secret = None
+    wecom_token: Secret = None
+    wecom_aes_key: Annotated[AesKey | None, Field(repr=False)] = None
+    wecom_aes_key_previous: Annotated[AesKey | None, Field(repr=False)] = None
+    wecom_api_url: Url = "https://qyapi.weixin.qq.com"
+    feishu_app_id: str | None = None
+    feishu_app_secret: Secret = None
+    feishu_encrypt_key: Secret = None
+    feishu_verification_token: Secret = None
+    feishu_api_url: Url = "https://open.feishu.cn"  # Lark: https://open.larksuite.com
+    dingtalk_app_secret: Secret = None
+    dingtalk_api_url: Url = "https://oapi.dingtalk.com"  # what is elsewhere is sent no answers
+    telegram_token: Annotated[TelegramToken | None, Field(repr=False)] = None
+    telegram_secret: Annotated[str | None, Field(pattern="^[A-Za-z0-9_-]{16,256}$", repr=False)] = None
+    telegram_api_url: Url = "https://api.telegram.org"
     webhooks: dict[str, Webhook] = Field(default_factory=dict)
 
-    admin_key: str | None = Field(None, min_length=8, max_length=200)  # turns /admin on
+    admin_key: str | None = Field(None, min_length=8, max_length=200, repr=False)  # turns /admin on
     retry_seconds: float = Field(5, ge=0.01, le=600)  # before a push or callback is tried again; doubles
 
-    api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(_read_api_keys)] = ()
+    api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(read_api_keys)] = ()
     rate_limit: Annotated[Rates, NoDecode] = ()  # of everybody who has none of their own
     proxies: int = Field(0, ge=0, le=10)  # how many stand in front and say who called
 
@@ -265,6 +170,17 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _check_adapters(self) -> Settings:
+        """All that a platform needs, or nothing of it."""
+        for platform, needed in ADAPTERS.items():
+            given = [name for name in needed if getattr(self, f"{platform}_{name}") is not None]
+            for name in needed:
+                if given and name not in given:
+                    has = f"PLM_{platform}_{given[0]}".upper()
+                    raise ValueError(f"PLM_{platform.upper()}_{name.upper()}: missing, and {has} is set")
+        return self
+
+    @model_validator(mode="after")
     def _check_webhook_names(self) -> Settings:
         """Only the file can get them wrong; another name would never be found."""
         for name in self.webhooks:
@@ -278,6 +194,16 @@ class Settings(BaseSettings):
     def wechat_mode_in_force(self) -> Literal["plain", "compatible", "safe"]:
         """With a key and no mode chosen, only encrypted messages are let in."""
         return self.wechat_mode or ("safe" if self.wechat_aes_key else "plain")
+
+    @property
+    def adapters(self) -> list[str]:
+        """The platforms beside WeChat that are set up."""
+        return [name for name, needed in ADAPTERS.items() if getattr(self, f"{name}_{needed[0]}") is not None]
+
+    @property
+    def is_public(self) -> bool:
+        """The internet reaches this service, perhaps through a proxy that says nothing about itself."""
+        return bool(self.wechat_token or self.webhooks or self.adapters)
 
     @property
     def model_file(self) -> str:

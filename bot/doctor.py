@@ -10,7 +10,12 @@ from urllib.parse import urlsplit
 
 import requests
 
+from bot.channels.channel import SendError
+from bot.channels.feishu import FeishuApi
+from bot.channels.telegram import TelegramApi
+from bot.channels.wecom import WecomApi
 from bot.config import ConfigError, Settings
+from bot.outbound_store import OutboundStore
 from bot.store import Store
 
 OLDEST = (6, 2)  # of Redis
@@ -47,6 +52,32 @@ def check_keys(settings: Settings) -> str:
     if key and len(key) < SHORT_KEY:
         raise ConfigError(f"PLM_ADMIN_KEY: shorter than {SHORT_KEY} characters: it can be guessed")
     return "PLM_ADMIN_KEY is set" if key else "/admin is off: PLM_ADMIN_KEY is not set"
+
+
+def check_platforms(settings: Settings) -> str:
+    """Those beside WeChat, as far as they can be asked: a token for the secret, where Telegram calls."""
+    store = OutboundStore(Store(settings.redis_url or "redis://127.0.0.1"))  # not asked for anything
+    found = []
+    for name in settings.adapters:
+        try:
+            if name == "wecom":
+                WecomApi(settings, store).fetch("")
+            elif name == "feishu":
+                FeishuApi(settings, store).fetch("")
+            elif name == "telegram":
+                _check_telegram(TelegramApi(settings).call("getWebhookInfo", {}))
+        except SendError as error:
+            raise ConfigError(f"{name}: {error}") from None
+        found.append(name)
+    return ", ".join(found) or "none beside WeChat"
+
+
+def _check_telegram(info: object) -> None:
+    told = info if isinstance(info, dict) else {}
+    if urlsplit(str(told.get("url", ""))).path != "/telegram":
+        raise ConfigError("telegram: it has not been told to call https://…/telegram: see setWebhook")
+    if fault := told.get("last_error_message"):
+        raise ConfigError(f"telegram: its last call failed: {str(fault)[:200]!r}")
 
 
 def check_clock(store: Store | None, url: str | None) -> str:

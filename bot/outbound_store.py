@@ -25,9 +25,22 @@ class OutboundStore:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def allow(self, conversation: Conversation, mark: str, count: int, ms: int, only_if_none: bool) -> None:
-        """WeChat takes `count` more messages for this user within `ms`; once per mark."""
-        self.store.run("allow", conversation, mark, count, ms, int(only_if_none))
+    def allow(
+        self,
+        conversation: Conversation,
+        mark: str,
+        count: int,
+        ms: int,
+        only_if_none: bool,
+        address: str = "",
+    ) -> None:
+        """The platform takes `count` more messages for this user within `ms`, at `address` if it names one;
+        once per mark."""
+        self.store.run("allow", conversation, mark, count, ms, int(only_if_none), address)
+
+    def address(self, conversation: Conversation) -> str:
+        """Where the platform takes messages for this user now; "" if it has not said so."""
+        return self._field(conversation, "sends", "address")
 
     def sends_left(self, conversation: Conversation) -> int:
         """How many messages the platform still takes for this user."""

@@ -5,12 +5,12 @@ Each is written to have the same effect once or twice. scripts.py lists the keys
 
 from __future__ import annotations
 
-# mark count ms only_if_none: the platform allows `count` sends for `ms` from now on
+# mark count ms only_if_none address: the platform allows `count` sends for `ms` from now on
 _ALLOW = """
 local sends = base .. 'sends'
 if redis.call('HGET', sends, 'mark') == ARGV[1] then return 0 end
 if ARGV[4] == '1' and redis.call('EXISTS', sends) == 1 then return 0 end
-redis.call('HSET', sends, 'left', ARGV[2], 'mark', ARGV[1])
+redis.call('HSET', sends, 'left', ARGV[2], 'mark', ARGV[1], 'address', ARGV[5])
 redis.call('PEXPIRE', sends, ARGV[3])
 return 1
 """

@@ -10,7 +10,7 @@ One conversation lives under one hash tag, so that it is one slot of a cluster:
     plm:{channel:user}:open    list  message ids whose answer was handed out in part
     plm:{channel:user}:jobs    zset  the ids of those messages, by when they came
     plm:{channel:user}:job:ID  hash  one message: status, question, text so far, attempts, reply …
-    plm:{channel:user}:sends   hash  WeChat's customer-service messages: `left` of them since `mark`
+    plm:{channel:user}:sends   hash  what a platform takes unasked: `left` messages since `mark`, at `address`
     plm:{channel:user}:pushes  list  message ids whose answer is still to be pushed, in order
     plm:{channel:user}:pusher  text  who pushes now
     plm:index                  zset  the conversations by their last turn, to be listed; it mends itself

@@ -93,10 +93,12 @@ class Pusher:
             return  # it has expired, or was forgotten
         if not job.finished:
             raise TryAgainError("the answer is not finished")
-        self._send_all(conversation)
+        refusals = self._send_all(conversation)
         state = self.store.push_state(conversation, message_id)
         if state == "due":
             raise TryAgainError("an earlier answer is still to be sent")
+        if message_id in refusals:
+            raise GiveUpError(refusals[message_id])
 
     def _wait(self, conversation: Conversation, message_id: str) -> Job:
         began = sign = time.monotonic()
@@ -117,15 +119,18 @@ class Pusher:
         except SendError as error:
             log.info("no typing sign: %s", error)
 
-    def _send_all(self, conversation: Conversation) -> None:
-        """Every answer that is ready, oldest first."""
-        owner, end = uuid.uuid4().hex, time.monotonic() + TURN
+    def _send_all(self, conversation: Conversation) -> dict[str, str]:
+        """Every answer that is ready, oldest first. Returns what was refused for good, and why: another task
+        than this one may be that message's."""
+        owner, end, refusals = uuid.uuid4().hex, time.monotonic() + TURN, dict[str, str]()
         while True:
             push = self.store.push_take(conversation, owner, self.channel.repeatable)
             if isinstance(push, Push):
-                self._send_piece(conversation, push)
+                refusal = self._send_piece(conversation, push)
+                if refusal:
+                    refusals[push.id] = refusal
             elif push == "idle":
-                return
+                return refusals
             elif push == "unsure":
                 metrics.PUSHES.labels("unsure").inc()
                 log.warning("a push was cut off; whether it arrived is not known, 继续 brings it")
@@ -134,27 +139,28 @@ class Pusher:
             else:
                 time.sleep(0.1)
 
-    def _send_piece(self, conversation: Conversation, push: Push) -> None:
+    def _send_piece(self, conversation: Conversation, push: Push) -> str:
+        """Why it was refused for good; "" if it was not."""
         left = push.left if self.channel.counted else UNCOUNTED
         text, end, outcome = next_message(push, left, self.channel.limit)
         if not text:
             self.store.push_settle(conversation, push, outcome)
-            return
+            return ""
         if not self.store.push_send(conversation, push, end, self.channel.counted):
-            return  # 继续 has handed it out, or the right is lost: look again
+            return ""  # 继续 has handed it out, or the right is lost: look again
         try:
             self.channel.send(conversation.user, text, _key(conversation, push))
         except SendError as error:
-            self._fail(conversation, push, error)
-            return
+            return self._fail(conversation, push, error)
         except StoreDownError as error:  # no token: nothing was sent
             self._settle(conversation, push, "again", "")
             raise TryAgainError(str(error)) from None
         self._settle(conversation, push, outcome, text)
         if self.channel.counted:
             metrics.PUSHES_LEFT.observe(left - 1)
+        return ""
 
-    def _fail(self, conversation: Conversation, push: Push, error: SendError) -> None:
+    def _fail(self, conversation: Conversation, push: Push, error: SendError) -> str:
         if error.unsure and not self.channel.repeatable:
             outcome = "unsure"
         else:
@@ -162,9 +168,8 @@ class Pusher:
         self._settle(conversation, push, outcome, "")
         if outcome == "again":
             raise TryAgainError(str(error), error.wait) from None
-        if outcome == "kept" and not self.channel.counted:
-            raise GiveUpError(str(error)) from None
         log.error("an answer was not pushed, 继续 brings it: %s", error)
+        return str(error) if outcome == "kept" and not self.channel.counted else ""
 
     def _settle(self, conversation: Conversation, push: Push, outcome: str, reply: str) -> None:
         """What the platform has said is worth waiting for a store that is away."""

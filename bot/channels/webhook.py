@@ -22,9 +22,9 @@ from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable, Unauth
 
 from bot import Bot, current_bot, dialogue
 from bot.channels.channel import Channel
-from bot.config import Webhook
 from bot.jobs import LONGEST
 from bot.records import Conversation, short_id
+from bot.setting_values import Webhook
 from bot.work import GiveUpError, TryAgainError
 
 blueprint = Blueprint("webhook", __name__)

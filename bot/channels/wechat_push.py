@@ -11,6 +11,7 @@ from bot.channels.push import Messenger
 from bot.channels.wechat_api import WechatApi
 from bot.records import Conversation
 
+MAX_MESSAGE = 1800  # bytes of text; more than the platform documents arrives, but not safely
 AFTER_MESSAGE = (5, 48 * 3600 * 1000)  # so many sends, for so many milliseconds
 AFTER_EVENT = (3, 60 * 1000)
 # What the user does that opens a window for messages; the platform's own events do not.
@@ -19,7 +20,7 @@ OPENING_EVENTS = ("subscribe", "scan", "click")
 
 class Wechat(Messenger):
     name = "wechat"
-    limit = 1800
+    limit = MAX_MESSAGE
     counted = True
     typing_lasts = 15.5  # a second sign before that is refused
 

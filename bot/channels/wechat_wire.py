@@ -1,4 +1,4 @@
-"""What the WeChat platform sends and gets back: signatures, encryption, XML. Only this module knows wechatpy.
+"""What WeChat and WeCom send and get back: signatures, encryption, XML. Only this module knows wechatpy.
 
 wechatpy 1.8.18 parses, encrypts and renders; mended here: signatures compared in constant time, padding
 checked, `]]>` split in replies, entity bombs and documents without the expected fields refused. Its client
@@ -33,6 +33,8 @@ from bot.config import Settings
 
 log = logging.getLogger(__name__)
 
+Keys = tuple[str | None, ...]  # EncodingAESKeys, the current one first
+
 # What people's keyboards get past the platform and no XML parser takes.
 NOT_XML = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
@@ -46,14 +48,15 @@ class Envelope:
 
     message: Any
     crypto: Crypto | None
-    settings: Settings
+    token: str
+    account: str  # the appid, or WeCom's corpid
 
     def seal(self, xml: str) -> str:
         if self.crypto is None:
             return xml
-        encrypted = self.crypto.encrypt(xml, self.settings.wechat_appid).decode()
+        encrypted = self.crypto.encrypt(xml, self.account).decode()
         timestamp, nonce = str(int(time.time())), secrets.token_hex(8)
-        signature = _sign(self.settings.wechat_token or "", timestamp, nonce, encrypted)
+        signature = _sign(self.token, timestamp, nonce, encrypted)
         return (
             f"<xml><Encrypt><![CDATA[{encrypted}]]></Encrypt><MsgSignature><![CDATA[{signature}]]></MsgSignature>"
             f"<TimeStamp>{timestamp}</TimeStamp><Nonce><![CDATA[{nonce}]]></Nonce></xml>"
@@ -81,8 +84,9 @@ class Crypto(PrpCrypto):  # type: ignore[misc]
 
 
 def open_envelope(settings: Settings, body: bytes) -> Envelope:
-    """Who sends this, and what; aborts with 401, 403 or 400."""
+    """Who sends this, and what; aborts with 403 or 400."""
     timestamp, nonce = query("timestamp", "nonce")
+    token, appid = settings.wechat_token or "", settings.wechat_appid or ""
     mode, encrypted = settings.wechat_mode_in_force, request.args.get("encrypt_type") == "aes"
     if mode == "plain" and encrypted:
         log.error("the platform sends encrypted messages: set PLM_WECHAT_AES_KEY and PLM_WECHAT_APPID")
@@ -92,24 +96,40 @@ def open_envelope(settings: Settings, body: bytes) -> Envelope:
     # An encrypted body is vouched for by msg_signature, below; a `signature` beside it must be right all the
     # same.
     if not encrypted or "signature" in request.args:
-        check_signature(settings, "signature", timestamp, nonce)
+        check_signature(token, "signature", timestamp, nonce)
     window = settings.wechat_replay_window
     if not encrypted:
-        _check_age(timestamp, window)
-        return Envelope(_parse(body), None, settings)
-    encrypted_text = _fields(body).get("Encrypt", "")
-    check_signature(settings, "msg_signature", timestamp, nonce, encrypted_text)
-    _check_age(timestamp, window)
-    for key in filter(None, (settings.wechat_aes_key, settings.wechat_aes_key_previous)):
+        check_age(timestamp, window)
+        return Envelope(_parse(body), None, token, appid)
+    keys = (settings.wechat_aes_key, settings.wechat_aes_key_previous)
+    plain, crypto = _unseal(body, token, appid, keys, window)
+    return Envelope(_parse(plain), crypto, token, appid)
+
+
+def open_sealed(body: bytes, token: str, account: str, keys: Keys, window: int) -> Envelope:
+    """As WeCom has it: always encrypted, and the message is its fields. Aborts with 403 or 400."""
+    plain, crypto = _unseal(body, token, account, keys, window)
+    return Envelope(_message(NOT_XML.sub(b"", plain)), crypto, token, account)
+
+
+def _unseal(body: bytes, token: str, account: str, keys: Keys, window: int) -> tuple[bytes, Crypto]:
+    timestamp, nonce = query("timestamp", "nonce")
+    encrypted = _fields(body).get("Encrypt", "")
+    check_signature(token, "msg_signature", timestamp, nonce, encrypted)
+    check_age(timestamp, window)
+    return decrypt(encrypted, account, keys)
+
+
+def decrypt(encrypted: str, account: str, keys: Keys) -> tuple[bytes, Crypto]:
+    """What was signed, and the key that opens it; aborts with 403."""
+    for key in filter(None, keys):
         crypto = Crypto(base64.b64decode(key + "="))
         try:
-            return Envelope(
-                _parse(crypto.decrypt_checked(encrypted_text, settings.wechat_appid or "")), crypto, settings
-            )
+            return crypto.decrypt_checked(encrypted, account), crypto
         except (ValueError, InvalidAppIdException) as error:
             fault = error
-    log.warning("wechat: a signed message could not be decrypted: %s", type(fault).__name__)
-    raise Forbidden("the message cannot be decrypted with the configured key and appid")
+    log.warning("%s: what is signed could not be decrypted: %s", account, type(fault).__name__)
+    raise Forbidden("the message cannot be decrypted with the configured key and account")
 
 
 def query(*names: str) -> list[str]:
@@ -120,13 +140,13 @@ def _sign(token: str, *parts: str) -> str:
     return hashlib.sha1("".join(sorted((token, *parts))).encode(), usedforsecurity=False).hexdigest()
 
 
-def check_signature(settings: Settings, name: str, *parts: str) -> None:
+def check_signature(token: str, name: str, *parts: str) -> None:
     given = request.args.get(name, "")
-    if not hmac.compare_digest(_sign(settings.wechat_token or "", *parts).encode(), given.encode()):
+    if not hmac.compare_digest(_sign(token, *parts).encode(), given.encode()):
         raise Forbidden(f"{name} is wrong")
 
 
-def _check_age(timestamp: str, window: int) -> None:
+def check_age(timestamp: str, window: int) -> None:
     """A recorded request is worthless after a few minutes; within them, its message id gives it away."""
     if not window:
         return
@@ -153,6 +173,16 @@ def _fields(body: bytes) -> dict[str, str]:
 
 def _parse(body: bytes) -> Any:
     body = NOT_XML.sub(b"", body)
+    fields = _message(body)
+    try:
+        return parse_message(body.decode())
+    except Exception:  # wechatpy raises what its dictionaries raise
+        log.warning("wechat: a message of type %s could not be read", fields["MsgType"], exc_info=True)
+        raise BadRequest("the message cannot be read") from None
+
+
+def _message(body: bytes) -> dict[str, str]:
+    """The fields of a message, with those that all have."""
     fields = _fields(body)
     for name in ("ToUserName", "FromUserName", "MsgType", "CreateTime"):
         if not fields.get(name):
@@ -162,11 +192,7 @@ def _parse(body: bytes) -> Any:
     numbers = [fields["CreateTime"], fields.get("MsgId", "0")]
     if not all(number.isascii() and number.isdecimal() and len(number) <= 30 for number in numbers):
         raise BadRequest("CreateTime or MsgId is not a number")
-    try:
-        return parse_message(body.decode())
-    except Exception:  # wechatpy raises what its dictionaries raise
-        log.warning("wechat: a message of type %s could not be read", fields["MsgType"], exc_info=True)
-        raise BadRequest("the message cannot be read") from None
+    return fields
 
 
 # What it gets back
@@ -185,5 +211,5 @@ class _Reply(TextReply):  # type: ignore[misc]
     content = _SafeTextField("Content")
 
 
-def render(message: Any, text: str) -> str:
-    return str(_Reply(message=message, content=text, time=int(time.time())).render())
+def render(source: str, target: str, text: str) -> str:
+    return str(_Reply(source=source, target=target, content=text, time=int(time.time())).render())

@@ -24,7 +24,7 @@ from standardwebhooks.webhooks import Webhook as Signer
 from werkzeug.test import TestResponse
 
 from bot import ConfigError, Settings, create_app, dialogue
-from bot.channels import webhook, wechat
+from bot.channels import reply, webhook, wechat_wire
 from bot.embedded import EmbeddedStore
 from bot.records import Conversation
 from bot.store import Store
@@ -379,7 +379,7 @@ def test_old_requests_are_refused_unless_that_is_turned_off(
     assert len(store.turns(Conversation("wechat", "o1"))) == 2
     real = time.time()
     for shift in (301, -301):
-        monkeypatch.setattr(wechat.time, "time", lambda shift=shift: real + shift)
+        monkeypatch.setattr(wechat_wire.time, "time", lambda shift=shift: real + shift)
         assert client.post("/wechat", query_string=query, data=body).status_code == 403
     # A clock that is wrong refuses everyone: the log says by how much.
     assert re.search(r"-30\d s off the clock here", caplog.messages[-2])
@@ -463,8 +463,8 @@ def test_an_answer_longer_than_a_message_comes_in_pieces_bound_to_it(
 def test_the_third_request_tells_what_there_is(
     client: FlaskClient, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wechat, "ANSWER_BY", 0.3)
-    monkeypatch.setattr(wechat, "HOLD", 0.4)
+    monkeypatch.setattr(reply, "ANSWER_BY", 0.3)
+    monkeypatch.setattr(reply, "HOLD", 0.4)
     engine.answer = lambda prompt: "甲。乙。"
     platform = Platform("/wechat", "AAAAA")
     client.get("/healthz")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.config import SCOPES, ConfigError, Settings, load_settings, unknown_variables
+from bot.config import ConfigError, Settings, load_settings, unknown_variables
+from bot.setting_values import SCOPES
 from tests.service import free_port
 
 KEY = "A" * 43
