@@ -80,21 +80,32 @@ struct Candidates {
 namespace {
 
 void weigh(Candidates& all, const double logits[256], const ByteMask& mask) {
-    double relative[256], weights[256];
+    // In four lanes: one sum or maximum after the other would wait for each addition or comparison.
+    constexpr int kLanes = 4;
+    double relative[256 + kLanes], weights[256 + kLanes];
     uint8_t bytes[256];
     int n = 0;
     for (int b = 0; b < 256; ++b)
         if (mask[size_t(b)]) bytes[n] = uint8_t(b), relative[n++] = logits[b];
-    const double highest = *std::max_element(relative, relative + n);
+    std::fill_n(relative + n, kLanes, -HUGE_VAL);
+    double high[kLanes], total[kLanes] = {}, mean[kLanes] = {};
+    std::copy_n(relative, kLanes, high);
+    for (int i = 0; i < n; i += kLanes)
+        for (int j = 0; j < kLanes; ++j) high[j] = std::max(high[j], relative[i + j]);
+    const double highest = std::max(std::max(high[0], high[1]), std::max(high[2], high[3]));
     for (int i = 0; i < n; ++i) relative[i] -= highest;
     portable_exp(weights, relative, n);
-    for (int i = 0; i < n; ++i) {
-        all.items[i] = {relative[i], weights[i], bytes[i]};
-        all.total += weights[i];
-        all.mean_logit += weights[i] * relative[i];
-    }
+    std::fill_n(relative + n, kLanes, 0.0);
+    std::fill_n(weights + n, kLanes, 0.0);
+    for (int i = 0; i < n; i += kLanes)
+        for (int j = 0; j < kLanes; ++j) {
+            total[j] += weights[i + j];
+            mean[j] += weights[i + j] * relative[i + j];
+        }
+    for (int i = 0; i < n; ++i) all.items[i] = {relative[i], weights[i], bytes[i]};
     all.count = n;
-    all.mean_logit /= all.total;
+    all.total = (total[0] + total[1]) + (total[2] + total[3]);
+    all.mean_logit = ((mean[0] + mean[1]) + (mean[2] + mean[3])) / all.total;
 }
 
 // Sorts the `sorted` best of items[0..count) to the front. By insertion, as few are ever wanted and most are
@@ -114,17 +125,16 @@ void sort_best(Candidate* items, int sorted, int count, Better better) {
     }
 }
 
-// Moves the `count` best candidates, or fewer if they reach `mass` before, to the front; returns how many.
-// Sorted a few at a time, as few of the bytes are ever wanted. `better` must be a strict total order.
+// Moves the best candidates that reach `mass` to the front; returns how many. Sorted a few at a time, as few
+// of the bytes are ever wanted. `better` must be a strict total order.
 template <typename Better>
-int take_best(Candidates& all, int count, double mass, Better better) {
-    const int most = std::min(count, all.count);
+int take_best(Candidates& all, double mass, Better better) {
     double sum = 0.0;
     for (int taken = 0, sorted = 8;; sorted *= 4) {
-        sorted = std::min(sorted, most);
+        sorted = std::min(sorted, all.count);
         sort_best(all.items + taken, sorted - taken, all.count - taken, better);
         while (taken < sorted && sum < mass) sum += all.items[taken++].weight;
-        if (taken == most || sum >= mass) return taken;
+        if (taken == all.count || sum >= mass) return taken;
     }
 }
 
@@ -133,23 +143,45 @@ constexpr auto likelier = [](const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.byte < b.byte;
 };
 
+// Moves the `count` likeliest candidates, or all if they are fewer, to the front in any order; returns how
+// many. No sorting: only those between whom and the last to be taken is less than a quarter of a nat compete.
+int take_likeliest(Candidates& all, int count) {
+    constexpr int kSteps = 64;
+    if (count >= all.count) return all.count;
+    uint8_t step[256];
+    int sizes[kSteps] = {}, last = 0, before = 0, edges = 0;
+    for (int i = 0; i < all.count; ++i) step[i] = uint8_t(std::min(-4.0 * all.items[i].logit, kSteps - 1.0));
+    for (int i = 0; i < all.count; ++i) ++sizes[step[i]];
+    while (before + sizes[last] < count) before += sizes[last++];
+    Candidate edge[256];
+    int kept = 0;
+    for (int i = 0; i < all.count; ++i) {  // without branches, which nothing could foretell
+        const Candidate candidate = all.items[i];
+        edge[edges] = candidate, edges += step[i] == last;
+        all.items[kept] = candidate, kept += step[i] < last;
+    }
+    sort_best(edge, count - kept, edges, likelier);
+    std::copy_n(edge, count - kept, all.items + kept);
+    return count;
+}
+
 // Puts the candidates that `options` keeps first; returns how many they are (at least one).
 int keep(Candidates& all, const SamplerOptions& options) {
     const double amount = options.amount;
     const double mass = amount * all.total * (1.0 - kRounding);
     switch (options.keep) {
         case Keep::kGreedy:
-            return take_best(all, 1, HUGE_VAL, likelier);
+            return take_likeliest(all, 1);
         case Keep::kTopE: {
             double likely;  // exp(mean_logit), so that exp(H) = total / likely: no logarithm is needed
             portable_exp(&likely, &all.mean_logit, 1);
             const double wanted = std::ceil(amount * all.total / likely * (1.0 - kRounding));
-            return take_best(all, int(std::clamp(wanted, 1.0, 256.0)), HUGE_VAL, likelier);
+            return take_likeliest(all, int(std::clamp(wanted, 1.0, 256.0)));
         }
         case Keep::kTopP:
-            return take_best(all, 256, mass, likelier);
+            return take_best(all, mass, likelier);
         case Keep::kTopK:
-            return take_best(all, int(std::min(amount, 256.0)), HUGE_VAL, likelier);
+            return take_likeliest(all, int(std::min(amount, 256.0)));
         case Keep::kMinP:
             return int(
                 std::partition(all.items, all.items + all.count,
@@ -162,7 +194,7 @@ int keep(Candidates& all, const SamplerOptions& options) {
                              db = std::fabs(b.logit - all.mean_logit);
                 return da != db ? da < db : a.byte < b.byte;
             };
-            return take_best(all, 256, mass, typical);
+            return take_best(all, mass, typical);
         }
         case Keep::kWygpt:
             break;
@@ -174,7 +206,7 @@ int keep(Candidates& all, const SamplerOptions& options) {
 void temper(Candidates& all, double temperature) {
     // With "typical" the likeliest candidate may not be among the kept: measure from the best that is.
     const Candidate best = *std::min_element(all.items, all.items + all.count, likelier);
-    std::sort(all.items, all.items + all.count,
+    sort_best(all.items, all.count, all.count,
               [](const Candidate& a, const Candidate& b) { return a.byte < b.byte; });
     double relative[256], weights[256];
     if (all.count < 1) throw std::logic_error("no candidate is left");
@@ -296,7 +328,7 @@ void Sampler::choose(Candidates& all, const float logits[256], const TextCutter&
         if (temperature > 0) {
             subtract_uniform(all);
         } else {
-            all.count = take_best(all, 1, HUGE_VAL, likelier);
+            all.count = take_likeliest(all, 1);
             all.total = all.items[0].weight;
         }
         return;
