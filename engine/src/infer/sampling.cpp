@@ -308,12 +308,11 @@ Sampler::Sampler(const SamplerOptions& options, uint64_t seed)
 void Sampler::choose(Candidates& all, const float logits[256], const TextCutter& text,
                      bool end_allowed) const {
     double adjusted[256];
-    bool finite = true;
-    for (int b = 0; b < 256; ++b) {
-        adjusted[b] = logits[b];
-        finite &= std::isfinite(logits[b]);
-    }
-    if (!finite) {
+    uint32_t bits[256], carry = 0;  // into the sign, from an exponent of ones: infinite or not a number
+    std::memcpy(bits, logits, sizeof bits);
+    for (int b = 0; b < 256; ++b) carry |= (bits[b] & 0x7F800000u) + 0x00800000u;
+    std::copy_n(logits, 256, adjusted);
+    if (carry >> 31 != 0) {
         const auto finite_one = [](float x) { return std::isfinite(x); };
         const auto place = std::find_if_not(logits, logits + 256, finite_one) - logits;
         throw std::domain_error("logit " + std::to_string(place) + " is not finite");
