@@ -35,9 +35,8 @@ _OPTIONS = {
     "heads": (1, 64),
     "head_size": (16, 256),
     "window": (2, 4096),
-    "repeats": (1, 8),
 }
-_MIXERS = "radw"
+_MIXERS = "raw"
 _LARGEST = 16384  # keeps every int8 dot product far inside an int32
 
 
@@ -61,13 +60,12 @@ class ModelConfig:
     embedding: int = 0  # width of those tables, if not the trunk's
     prefixes: int = 0  # rows of the head's table of hashed prefixes
     views: int = 1  # bases of the head, by the number of pending bytes
-    # A letter a layer, repeated: r gated recurrence, a windowed attention; to train only, as references and
-    # candidates: d gated delta rule, w the layer of wyGPT (with its own embedding and head).
+    # A letter a layer, repeated: r gated recurrence, a windowed attention; to train only, as a reference:
+    # w the layer of wyGPT (with its own embedding and head).
     mixers: str = "r"
     heads: int = 4
     head_size: int = 32
     window: int = 64  # patches that attention sees
-    repeats: int = 1  # how often each layer runs, with the same weights
     skip: int = 0  # 1: the head sees the embeddings too
 
     encoding: ClassVar[str] = "utf-8"
@@ -93,8 +91,6 @@ class ModelConfig:
         for name in ("head_size", "window") if "a" in self.mixers else ():
             if getattr(self, name) % 16:
                 raise ValueError(f"{name} of attention must be a multiple of 16, not {getattr(self, name)}")
-        if "d" in self.mixers and self.head_size > 64:
-            raise ValueError(f"head_size of the delta rule must be at most 64, not {self.head_size}")
         if "w" in self.mixers and (self.mixers != "w" or self.patch != "byte" or self.width % self.heads):
             raise ValueError('the layer w needs mixers = "w", patch = "byte" and a width that heads divides')
 
@@ -154,19 +150,16 @@ class ModelConfig:
         return shapes | {"head.norm": (H,), "head.out": (BYTES, H)}
 
     def _mixer(self, layer: int) -> dict[str, tuple[int, ...]]:
-        D, inner = self.width, self.heads * self.head_size
-        bias: tuple[int, ...] = (self.heads,)
-        match self.mixers[layer % len(self.mixers)]:
-            case "a":
-                kind, rows, bias = "attention", inner + 2 * self.head_size, (self.heads, self.window)
-            case "d":
-                kind, rows = "delta", 4 * inner
-            case _:
-                kind, rows, inner, bias = "recurrence", 3 * self.state, self.state, (self.state,)
+        D, d = self.width, self.head_size
+        bias: tuple[int, ...]
+        if self.mixers[layer % len(self.mixers)] == "a":
+            inner = self.heads * d
+            kind, rows, bias = "attention", inner + 2 * d, (self.heads, self.window)
+        else:
+            inner = self.state
+            kind, rows, bias = "recurrence", 3 * inner, (inner,)
         name = f"layers.{layer}.{kind}"
         shapes = {f"{name}.norm": (D,), f"{name}.conv": (D, CONV), f"{name}.in": (rows, D)}
-        if kind == "delta":
-            shapes[f"{name}.rates"] = (2 * self.heads, D)
         return shapes | {f"{name}.bias": bias, f"{name}.out": (D, inner)}
 
     @property

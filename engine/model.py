@@ -125,7 +125,7 @@ def _network(file: ModelFile, isa: str, quantize: bool) -> _core.Network:
     arch = config.pop("arch")
     if arch == WygptConfig.arch:
         return _core.Network.wygpt(**config, tensors=_native_tensors(file, quantize), isa=isa)
-    if set(str(config.get("mixers", "r"))) - set("ra") or config.get("repeats", 1) != 1:
+    if set(str(config.get("mixers", "r"))) - set("ra"):
         raise ModelFileError(f"{file.path}: no inference for this architecture; it is there to be compared")
     return _core.Network(config=config, tensors=_native_tensors(file, True), isa=isa)
 

@@ -18,6 +18,5 @@ def flops_per_byte(config: ModelConfig, matrices: Iterable[str], patches_per_byt
     flops = 0.0
     for name in matrices:
         per_byte = name.startswith("head.") and name not in ("head.base", "head.skip")
-        times = config.repeats if name.startswith("layers.") else 1
-        flops += 6 * times * prod(config.tensors[name]) * (1.0 if per_byte else patches_per_byte)
+        flops += 6 * prod(config.tensors[name]) * (1.0 if per_byte else patches_per_byte)
     return flops

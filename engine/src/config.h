@@ -16,11 +16,10 @@ struct Config {
     int prefixes = 0;                           // rows of the head's table of open patches
     int views = 1;                              // bases for the head, by bytes already open
     int skip = 0;                               // 1: the embeddings go into the head too
-    // A letter a layer, repeated: r gated recurrence, a windowed attention, d gated delta rule, w wyGPT's
-    // whole layer (for all layers or none: it brings ends of its own).
+    // A letter a layer, repeated: r gated recurrence, a windowed attention, w wyGPT's whole layer (for all
+    // layers or none: it brings ends of its own).
     std::string mixers = "r";
-    int heads = 4, head_size = 32, window = 64;  // of attention and the delta rule
-    int repeats = 1;                             // how often each layer runs, with the same weights
+    int heads = 4, head_size = 32, window = 64;  // of attention
 
     char mixer(int layer) const { return mixers[size_t(layer) % mixers.size()]; }
     bool attends(int layer) const { return mixer(layer) == 'a'; }

@@ -29,8 +29,7 @@ inline Config config_of(const pybind11::dict& d) {
         {"longest", &c.longest},   {"characters", &c.characters}, {"bigrams", &c.bigrams},
         {"trigrams", &c.trigrams}, {"pieces", &c.pieces},         {"embedding", &c.embedding},
         {"prefixes", &c.prefixes}, {"views", &c.views},           {"skip", &c.skip},
-        {"heads", &c.heads},       {"head_size", &c.head_size},   {"window", &c.window},
-        {"repeats", &c.repeats}};
+        {"heads", &c.heads},       {"head_size", &c.head_size},   {"window", &c.window}};
     for (const auto& [name, value] : options)
         if (d.contains(name)) *value = d[name].cast<int>();
     if (d.contains("mixers")) c.mixers = d["mixers"].cast<std::string>();

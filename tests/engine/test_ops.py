@@ -214,54 +214,6 @@ def test_bilinear_and_groupnorm_backward_by_differences(rng: np.random.Generator
     np.testing.assert_array_equal(ops.groupnorm_forward("float64", constant)[0], np.zeros((1, 8)))
 
 
-def delta(qkvo: np.ndarray, rates: np.ndarray, bias: np.ndarray, s0: np.ndarray) -> np.ndarray:
-    """The gated delta rule as in its paper, S (v, k); the operator keeps S transposed."""
-    B, length, heads, d = *qkvo.shape[:2], len(bias), s0.shape[-1]
-    q, k, v, o = np.moveaxis(qkvo.reshape(B, length, 4, heads, d), 2, 0)
-    q, k = (x / np.sqrt((x**2).sum(-1, keepdims=True) + 1e-6) for x in (q, k))
-    a, b = sigmoid(rates[..., :heads] + bias), sigmoid(rates[..., heads:])
-    S, y = s0.swapaxes(-1, -2), np.zeros((B, length, heads, d))
-    for t in range(length):
-        for n in np.ndindex(B, heads):
-            i = (n[0], t, n[1])
-            kept = S[n] @ (np.eye(d) - b[i] * np.outer(k[i], k[i]))
-            S = S.copy()
-            S[n] = a[i] * kept + b[i] * np.outer(v[i], k[i])
-            y[i] = S[n] @ q[i] * o[i] * sigmoid(o[i])
-    return y.reshape(B, length, heads * d)
-
-
-def delta_arguments(rng: np.random.Generator, length: int, heads: int, d: int) -> tuple[Arrays, np.ndarray]:
-    qkvo, rates = normal(rng, 2, length, 4 * heads * d), normal(rng, 2, length, 2 * heads)
-    return (qkvo, rates, 1 + normal(rng, heads), normal(rng, 2, heads, d, d)), normal(
-        rng, 2, length, heads * d
-    )
-
-
-@pytest.mark.parametrize(("length", "d"), [(1, 16), (15, 5), (16, 32), (17, 1), (33, 16), (40, 48)])
-@pytest.mark.parametrize("isa", ISAS)
-def test_delta(isa: str, length: int, d: int, rng: np.random.Generator) -> None:
-    (qkvo, rates, bias, s0), dy = delta_arguments(rng, length, 3, d)
-    y, states = ops.delta_forward("float64", qkvo, rates, bias, s0)
-    np.testing.assert_allclose(y, delta(qkvo, rates, bias, s0), rtol=1e-8, atol=1e-10)
-    agree(isa, ops.delta_forward, qkvo, rates, bias, s0)
-    agree(isa, ops.delta_backward, dy, states, qkvo, rates, bias)
-
-
-@pytest.mark.parametrize("length", [3, 16, 19])
-def test_delta_backward_by_differences(length: int, rng: np.random.Generator) -> None:
-    (qkvo, rates, bias, s0), dy = delta_arguments(rng, length, 2, 3)
-    _, states = ops.delta_forward("float64", qkvo, rates, bias, s0)
-    got = ops.delta_backward("float64", dy, states, qkvo, rates, bias)
-    wanted = (
-        differences(lambda x: ops.delta_forward("float64", x, rates, bias, s0)[0], qkvo, dy),
-        differences(lambda x: ops.delta_forward("float64", qkvo, x, bias, s0)[0], rates, dy),
-        differences(lambda x: ops.delta_forward("float64", qkvo, rates, x, s0)[0], bias, dy),
-    )
-    for g, w in zip(got, wanted, strict=True):
-        np.testing.assert_allclose(g, w, atol=1e-7)
-
-
 @pytest.mark.parametrize("isa", ISAS)
 def test_embedding(isa: str, rng: np.random.Generator) -> None:
     table, ids, dout = normal(rng, 9, 33), np.array([3, 0, 8, 3, 3]), normal(rng, 5, 33)
@@ -380,7 +332,6 @@ CONFIG = {
 TABLES = {"characters": 300, "bigrams": 50, "trigrams": 40, "embedding": 6, "views": 3, "skip": 1}
 WORDS = {"patch": "word", "longest": 3, "pieces": 60, "prefixes": 30}
 ATTENTION = {"mixers": "ra", "heads": 3, "head_size": 4, "window": 6}
-DELTA = {"mixers": "rd", "heads": 3, "head_size": 4}
 WYGPT = {"mixers": "w", "patch": "byte", "heads": 3, "window": 6}
 CONFIGS = [
     CONFIG,
@@ -390,9 +341,7 @@ CONFIGS = [
     CONFIG | {"patch": "byte"},
     CONFIG | ATTENTION,
     CONFIG | ATTENTION | {"head_size": 40, "window": 3},
-    CONFIG | DELTA,
     CONFIG | WYGPT,
-    CONFIG | {"repeats": 3},
 ]
 TEXT = np.frombuffer("脉浮，bad:\N{HERB}".encode() + b"\xe4\xff\x80\xf0\x9f\xfd" + "é".encode(), np.uint8)
 ENGLISH = np.frombuffer(b"It was, as (p < 0.05) showed,\n\n  longer than 12mm\xe4 \xff", np.uint8)
@@ -430,7 +379,7 @@ def test_windows_carry_the_state(config: dict[str, Any], text: np.ndarray, windo
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("config", [CONFIG, CONFIG | ATTENTION, CONFIG | DELTA, CONFIG | WYGPT])
+@pytest.mark.parametrize("config", [CONFIG, CONFIG | ATTENTION, CONFIG | WYGPT])
 def test_network_on_every_instruction_set(isa: str, config: dict[str, Any]) -> None:
     weights = ops.initial_weights(config, 3)
     want, _ = ops.network("float64", config, weights.astype(np.float64), TEXT, 64)
@@ -444,9 +393,7 @@ def test_network_on_every_instruction_set(isa: str, config: dict[str, Any]) -> N
     [
         (CONFIG, 2 * (9 + 2 * 12)),
         (CONFIG | ATTENTION, 9 + 24 + 5 * 2 * 4 + 24),
-        (CONFIG | DELTA, 9 + 24 + 3 * 4 * 4 + 24),
         (CONFIG | WYGPT, 2 * 5 * 2 * 12),
-        (CONFIG | {"repeats": 3}, 6 * (9 + 2 * 12)),
     ],
 )
 def test_size_of_the_carried_state(config: dict[str, Any], numbers: int) -> None:

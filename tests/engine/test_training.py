@@ -70,7 +70,7 @@ def test_the_result_does_not_depend_on_the_number_of_threads(make_run: Callable[
     [
         {},
         {"patch": "word", "bigrams": 99, "trigrams": 99, "pieces": 99},
-        {"mixers": "ad", "heads": 2, "head_size": 16, "window": 16, "repeats": 2},
+        {"mixers": "ar", "heads": 2, "head_size": 16, "window": 16},
         {"mixers": "w", "patch": "byte", "heads": 2, "window": 200},
     ],
 )

@@ -70,8 +70,7 @@ Config checked(const Config& c) {
          {c.layers, c.head_layers, c.bigrams, c.trigrams, c.pieces, c.embedding, c.prefixes, c.skip})
         if (count < 0) throw std::invalid_argument("impossible config");
     if (c.embedding % 16 != 0 || c.views < 1 || c.heads < 1 || c.characters < 256 || c.longest < 1 ||
-        c.longest > kLongestRun || c.mixers.find_first_not_of("ra") != std::string::npos ||
-        c.mixers.empty() || c.repeats != 1)
+        c.longest > kLongestRun || c.mixers.find_first_not_of("ra") != std::string::npos || c.mixers.empty())
         throw std::invalid_argument("impossible config");
     return c;
 }

@@ -132,24 +132,6 @@ void bind_candidates(py::module_& m) {
                                         dim(dout, 1));
         return dinp;
     });
-    m.def("delta_forward", [](const std::string& isa, A qkvo, A rates, A bias, A s0) {
-        int length = dim(qkvo, 1), heads = dim(bias, 0), d = dim(s0, 3);
-        auto y = zeros<T>({qkvo.shape(0), length, heads * d});
-        auto states = zeros<T>({qkvo.shape(0), heads, (length + kDeltaChunk - 1) / kDeltaChunk + 1, d, d});
-        table<T>(isa).delta_forward(y.mutable_data(), states.mutable_data(), qkvo.data(), rates.data(),
-                                    bias.data(), s0.data(), dim(qkvo, 0), length, heads, d);
-        return py::make_tuple(y, states);
-    });
-    m.def("delta_backward", [](const std::string& isa, A dy, A states, A qkvo, A rates, A bias) {
-        int length = dim(qkvo, 1), heads = dim(bias, 0), d = dim(states, 4);
-        auto dqkvo = zeros<T>({qkvo.shape(0), length, qkvo.shape(2)});
-        auto drates = zeros<T>({qkvo.shape(0), length, rates.shape(2)}), dbias = zeros<T>({heads});
-        std::vector<T> space(static_cast<size_t>(kDeltaChunk + 2) * d * d);
-        table<T>(isa).delta_backward(dqkvo.mutable_data(), drates.mutable_data(), dbias.mutable_data(),
-                                     dy.data(), states.data(), qkvo.data(), rates.data(), bias.data(),
-                                     space.data(), dim(qkvo, 0), length, heads, d);
-        return py::make_tuple(dqkvo, drates, dbias);
-    });
 }
 
 template <class T>

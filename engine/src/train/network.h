@@ -5,7 +5,6 @@
 #include <numeric>
 
 #include "blocks/attention.h"
-#include "blocks/delta.h"
 #include "blocks/recurrence.h"
 #include "blocks/swiglu.h"
 #include "blocks/wygpt.h"
@@ -22,9 +21,7 @@ class Network {
           head_(config.wygpt() ? new WygptHead<T>(ops, config, parameters)
                                : new Head<T>(ops, config, parameters)),
           width_(static_cast<size_t>(config.width)) {
-        for (int l = 0; l < config.layers; ++l) {
-            for (int i = 0; i < config.repeats; ++i) add_layer(ops, config, parameters, l);
-        }
+        for (int l = 0; l < config.layers; ++l) add_layer(ops, config, parameters, l);
     }
 
     // Runs the batch; returns the sum of the bytes' losses in nats. losses() has them one by one.
@@ -72,9 +69,6 @@ class Network {
                 return;
             case 'a':
                 trunk_.emplace_back(new Attention<T>(ops, c, parameters, layer + "attention."));
-                break;
-            case 'd':
-                trunk_.emplace_back(new Delta<T>(ops, c, parameters, layer + "delta."));
                 break;
             default:
                 trunk_.emplace_back(new Recurrence<T>(ops, c, parameters, layer + "recurrence."));

@@ -6,9 +6,6 @@
 
 namespace plm {
 
-constexpr int kDeltaChunk = 16;    // steps of the delta rule from one kept state to the next
-constexpr int kDeltaLargest = 64;  // its largest head size
-
 template <class T>
 struct Ops {
     const char* name;
@@ -28,10 +25,6 @@ struct Ops {
                               int length, int heads, int d, int W);
     void (*attention_backward)(T* dqkv, T* dbias, const T* dy, const T* p, const T* qkv, const T* past,
                                T* space, int B, int length, int heads, int d, int W);
-    void (*delta_forward)(T* y, T* states, const T* qkvo, const T* rates, const T* bias, const T* s0, int B,
-                          int length, int heads, int d);
-    void (*delta_backward)(T* dqkvo, T* drates, T* dbias, const T* dy, const T* states, const T* qkvo,
-                           const T* rates, const T* bias, T* space, int B, int length, int heads, int d);
     void (*swiglu_forward)(T* out, const T* inp, int M, int F);
     void (*swiglu_backward)(T* dinp, const T* dout, const T* inp, int M, int F);
     void (*bilinear_forward)(T* out, const T* inp, int M, int F);

@@ -19,7 +19,7 @@ float normal(SplitMix64& random) {
 // What each layer adds to the residual stream starts small, so that the sum of all layers does not grow with
 // depth.
 float residual_gain(const Config& c) {
-    return 1.0f / std::sqrt((c.wygpt() ? 3.0f : 2.0f) * static_cast<float>(c.layers * c.repeats));
+    return 1.0f / std::sqrt((c.wygpt() ? 3.0f : 2.0f) * static_cast<float>(c.layers));
 }
 
 }  // namespace
@@ -37,10 +37,6 @@ Parameters::Parameters(const Config& c) {
             throw std::invalid_argument("config: " + std::string(name) + " must lie between 1 and " +
                                         std::to_string(kLargest) + ", not " + std::to_string(value));
         }
-    }
-    if (c.mixers.find('d') != std::string::npos && c.head_size > kDeltaLargest) {
-        throw std::invalid_argument("config: head_size of the delta rule must be at most " +
-                                    std::to_string(kDeltaLargest) + ", not " + std::to_string(c.head_size));
     }
     if (c.mixers.find('w') != std::string::npos) {
         add_wygpt(c);
@@ -78,13 +74,6 @@ void Parameters::add_layer(const Config& c, const std::string& layer, char mixer
         begin_mixer(c, name);
         add_matrix(name + "in", (c.heads + 2) * c.head_size, c.width, 1.0f, c.heads + 2);
         add(name + "bias", {c.heads, c.window}, Start::kNormal, 0.01f, false);
-        add_matrix(name + "out", c.width, c.heads * c.head_size, residual_gain(c));
-    } else if (mixer == 'd') {
-        std::string name = layer + "delta.";
-        begin_mixer(c, name);
-        add_matrix(name + "in", 4 * c.heads * c.head_size, c.width, 1.0f, 4);
-        add_matrix(name + "rates", 2 * c.heads, c.width, 1.0f, 0);
-        add(name + "bias", {c.heads}, Start::kTimescales, 0, false);
         add_matrix(name + "out", c.width, c.heads * c.head_size, residual_gain(c));
     } else {
         std::string name = layer + "recurrence.";

@@ -43,7 +43,6 @@ class Mixer : public Block<T> {
         mix_backward(w, g, large, small);
         ops_.matmul_backward_weight(g + in_, large, mixed_.data(), M, joined_width_, D);
         ops_.matmul_backward_input(small, large, w + in_, M, joined_width_, D, false);
-        more_backward(w, g, small);
         ops_.conv_backward(large, g + conv_, small, normed_.data(), start_history_.data(), w + conv_, lanes_,
                            length_, D);
         ops_.rmsnorm_backward(dstream, g + norm_, large, inp, rinv_.data(), w + norm_, M, D);
@@ -69,8 +68,6 @@ class Mixer : public Block<T> {
     virtual void mix_forward(const T* w) = 0;  // y_ from joined_ and start_state_
     // djoined from dy, and the gradients of the weights of its own.
     virtual void mix_backward(const T* w, T* g, T* djoined, const T* dy) = 0;
-    // What goes to mixed_ by another way than `joined_` adds its gradient there.
-    virtual void more_backward(const T*, T*, T*) {}
     virtual void keep_state() = 0;  // end_state_, (lanes, state)
 
     const Ops<T>& ops_;

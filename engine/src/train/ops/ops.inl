@@ -7,7 +7,6 @@
 #include "bilinear.h"
 #include "conv.h"
 #include "cross_entropy.h"
-#include "delta.h"
 #include "embedding.h"
 #include "groupnorm.h"
 #include "matmul.h"
@@ -19,6 +18,6 @@
 #define PLM_ELEMENTWISE_OPS(T)                                                                             \
     embedding_forward<T>, embedding_backward<T>, rmsnorm_forward<T>, rmsnorm_backward<T>, conv_forward<T>, \
         conv_backward<T>, scan_forward<T>, scan_backward<T>, attention_forward<T>, attention_backward<T>,  \
-        delta_forward<T>, delta_backward<T>, swiglu_forward<T>, swiglu_backward<T>, bilinear_forward<T>,   \
-        bilinear_backward<T>, groupnorm_forward<T>, groupnorm_backward<T>, cross_entropy_forward<T>,       \
-        cross_entropy_backward<T>, adamw_update<T>, muon_update<T>
+        swiglu_forward<T>, swiglu_backward<T>, bilinear_forward<T>, bilinear_backward<T>,                  \
+        groupnorm_forward<T>, groupnorm_backward<T>, cross_entropy_forward<T>, cross_entropy_backward<T>,  \
+        adamw_update<T>, muon_update<T>
