@@ -80,6 +80,42 @@ class Recurrence(nn.Module):
         return x, (rows[:, -2:].detach(), s[:, -1].detach())
 
 
+class Attention(nn.Module):
+    """norm, convolution over three patches, attention over the last `window` patches, projection.
+
+    One key and value for all heads, a bias by distance; keys and values carried from window to window.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        D, self.heads, self.d, self.window = config.width, config.heads, config.head_size, config.window
+        self.norm = gain(D)
+        self.conv = nn.Parameter(torch.tensor([0.0, 0.0, 1.0]).repeat(D, 1))
+        self.inp = matrix((self.heads + 2) * self.d, D)
+        self.bias = nn.Parameter(torch.zeros(self.heads, self.window))
+        self.out = matrix(D, self.heads * self.d)
+
+    def forward(self, x: Tensor, carried: Any, fresh: Tensor) -> tuple[Tensor, Any]:
+        (B, T, D), H, d, before = x.shape, self.heads, self.d, self.window - 1
+        history, past = carried or (x.new_zeros(B, 2, D), x.new_zeros(B, before, 2 * d))
+        history, past = history * fresh[:, None, None], past * fresh[:, None, None]
+        rows = torch.cat([history, rmsnorm(x, self.norm)], 1)
+        u = sum(self.conv[:, k] * rows[:, k : k + T] for k in range(3))
+        q, kv = F.linear(u, self.inp).float().split((H * d, 2 * d), -1)
+        kv = torch.cat([past, kv], 1)
+        k, v = (each.unsqueeze(1).expand(B, H, -1, d) for each in kv.chunk(2, -1))
+        q = q.view(B, T, H, d).transpose(1, 2)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=self.mask(T).expand(B, H, T, T + before))
+        x = x + F.linear(y.transpose(1, 2).reshape(B, T, H * d), self.out)
+        return x, (rows[:, -2:].detach(), kv[:, T:].detach())
+
+    def mask(self, T: int) -> Tensor:
+        """The bias of each distance, oldest first in (H, window), as (H, T, window - 1 + T)."""
+        band = F.pad(self.bias, (0, T), value=float("-inf"))  # a row longer by T; read by rows of one less
+        shifted = band.repeat(1, T)[:, : T * (self.window + T - 1)]
+        return shifted.view(self.heads, T, self.window + T - 1)
+
+
 class Swiglu(nn.Module):
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -91,13 +127,20 @@ class Swiglu(nn.Module):
 
 
 class Layer(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, number: int) -> None:
         super().__init__()
-        self.recurrence = Recurrence(config)
+        self.attends = config.mixers[number % len(config.mixers)] == "a"
+        self.add_module(
+            *("attention", Attention(config)) if self.attends else ("recurrence", Recurrence(config))
+        )
         self.swiglu = Swiglu(config.width, config.hidden)
 
+    @property
+    def mixer(self) -> nn.Module:
+        return self.attention if self.attends else self.recurrence
+
     def forward(self, x: Tensor, carried: Any, fresh: Tensor) -> tuple[Tensor, Any]:
-        x, carried = self.recurrence(x, carried, fresh)
+        x, carried = self.mixer(x, carried, fresh)
         return self.swiglu(x), carried
 
 
@@ -142,7 +185,7 @@ class Twin(nn.Module):
         self.trigram_embedding = table(config.trigrams, E) if config.trigrams else None
         self.piece_embedding = table(config.pieces, E) if config.pieces else None
         self.input = matrix(D, E) if config.embedding else None
-        self.layers = nn.ModuleList(layers or [Layer(config) for _ in range(config.layers)])
+        self.layers = nn.ModuleList(layers or [Layer(config, i) for i in range(config.layers)])
         self.norm = gain(D)
         self.head = Head(config)
 

@@ -20,10 +20,11 @@ TEXT = np.frombuffer((Path(__file__).parent / "held_out.txt").read_bytes(), np.u
 
 
 TABLES = {"bigrams": 500, "trigrams": 400, "embedding": 48, "views": 3, "skip": 1}
+SHIPPED = TABLES | {"layers": 5, "mixers": "rrarr", "head_size": 16, "window": 48}
 WORDS = {"patch": "word", "longest": 5, "pieces": 600, "prefixes": 300}
 
 
-@pytest.mark.parametrize("options", [{}, TABLES, TABLES | WORDS, {"patch": "byte"}], ids=str)
+@pytest.mark.parametrize("options", [{}, TABLES, SHIPPED, TABLES | WORDS, {"patch": "byte"}], ids=str)
 @pytest.mark.parametrize(("isa", "tolerance"), [("portable", 2e-3), ("", 1e-2)])
 def test_fifty_losses_agree(options: dict[str, Any], isa: str, tolerance: float) -> None:
     torch.set_num_threads(1)  # the operations are too small to share
