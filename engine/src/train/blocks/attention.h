@@ -18,7 +18,7 @@ class Attention : public Mixer<T> {
   private:
     void resize(int M) override {
         p_.resize(static_cast<size_t>(M) * heads_ * window_);
-        space_.resize(static_cast<size_t>(window_ - 1 + this->length_) * d_ * 6 + window_);
+        space_.resize(static_cast<size_t>(window_ - 1 + this->length_) * d_ * 6 + 4 * window_);
     }
 
     void mix_forward(const T* w) override {
@@ -49,7 +49,7 @@ class Attention : public Mixer<T> {
     }
 
     int heads_, d_, window_;
-    std::vector<T> p_, space_;
+    Buffer<T> p_, space_;
 };
 
 }  // namespace plm
