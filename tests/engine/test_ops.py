@@ -264,7 +264,7 @@ def orthogonalized(x: np.ndarray) -> np.ndarray:
     return (u * s) @ vt
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (12, 12), (16, 40), (40, 16), (33, 31)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (12, 12), (16, 40), (33, 31), (70, 90), (300, 45)])
 @pytest.mark.parametrize("isa", ISAS)
 def test_muon(isa: str, shape: tuple[int, int], rng: np.random.Generator) -> None:
     weight, grad, m = (normal(rng, *shape) for _ in range(3))
@@ -293,7 +293,7 @@ def test_muon_learns_rare_directions_as_fast_as_common_ones(rng: np.random.Gener
 
 SIZES = [
     *[(1, 1, 1), (2, 3, 5), (11, 31, 33), (12, 32, 32), (13, 33, 31), (25, 65, 130)],
-    *[(64, 480, 160), (7, 256, 128)],
+    *[(64, 480, 160), (7, 256, 128), (400, 40, 30)],
 ]
 
 
@@ -332,6 +332,7 @@ CONFIG = {
 TABLES = {"characters": 300, "bigrams": 50, "trigrams": 40, "embedding": 6, "views": 3, "skip": 1}
 WORDS = {"patch": "word", "longest": 3, "pieces": 60, "prefixes": 30}
 ATTENTION = {"mixers": "ra", "heads": 3, "head_size": 4, "window": 6}
+GROUPED = ATTENTION | {"heads": 5, "head_size": 36, "window": 35}  # four heads together, one alone
 WYGPT = {"mixers": "w", "patch": "byte", "heads": 3, "window": 6}
 CONFIGS = [
     CONFIG,
@@ -341,6 +342,7 @@ CONFIGS = [
     CONFIG | {"patch": "byte"},
     CONFIG | ATTENTION,
     CONFIG | ATTENTION | {"head_size": 40, "window": 3},
+    CONFIG | ATTENTION | {"heads": 5, "head_size": 17, "window": 19},
     CONFIG | WYGPT,
 ]
 TEXT = np.frombuffer("脉浮，bad:\N{HERB}".encode() + b"\xe4\xff\x80\xf0\x9f\xfd" + "é".encode(), np.uint8)
@@ -379,7 +381,7 @@ def test_windows_carry_the_state(config: dict[str, Any], text: np.ndarray, windo
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("config", [CONFIG, CONFIG | ATTENTION, CONFIG | WYGPT])
+@pytest.mark.parametrize("config", [CONFIG, CONFIG | ATTENTION, CONFIG | GROUPED, CONFIG | WYGPT])
 def test_network_on_every_instruction_set(isa: str, config: dict[str, Any]) -> None:
     weights = ops.initial_weights(config, 3)
     want, _ = ops.network("float64", config, weights.astype(np.float64), TEXT, 64)

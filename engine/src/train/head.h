@@ -103,7 +103,7 @@ class Head {
     Config c_;
     const Parameters& p_;
     std::vector<std::unique_ptr<Block<T>>> layers_;
-    std::vector<T> top_, top_rinv_, base_, z_, zn_, z_rinv_, logits_, dz_, dbase_, dembedded_;
+    Buffer<T> top_, top_rinv_, base_, z_, zn_, z_rinv_, logits_, dz_, dbase_, dembedded_;
 };
 
 }  // namespace plm

@@ -70,7 +70,7 @@ class Input {
     const Ops<T>& ops_;
     Config c_;
     const Parameters& p_;
-    std::vector<T> embedded_, out_, dembedded_;
+    Buffer<T> embedded_, out_, dembedded_;
 };
 
 }  // namespace plm

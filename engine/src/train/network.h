@@ -80,7 +80,7 @@ class Network {
     std::unique_ptr<Head<T>> head_;
     size_t width_;
     std::vector<std::unique_ptr<Block<T>>> trunk_;
-    std::vector<T> dstream_;
+    Buffer<T> dstream_;
     Workspace<T> space_;
 };
 

@@ -42,6 +42,7 @@ struct Ops {
     void (*matmul_backward_input)(T* dinp, const T* dout, const T* weight, int M, int N, int K,
                                   bool accumulate);
     void (*matmul_backward_weight)(T* dweight, const T* dout, const T* inp, int M, int N, int K);
+    void (*matmul_gram)(T* out, const T* inp, int M, int K, bool transposed);
     // The products' innermost loop alone, on operands that stay in the first cache: what they can reach at
     // most. Returns the floating-point operations done.
     double (*matmul_burst)(int repeats);

@@ -2,6 +2,7 @@
 #if defined(__x86_64__)
 #include <cstdlib>
 
+#include "large_pages.h"
 #include "ops.h"
 
 #define PLM_LANES 8
@@ -18,6 +19,7 @@ extern const Ops<float> table = {"avx2",
                                  matmul_forward_tiled,
                                  matmul_backward_input_tiled,
                                  matmul_backward_weight_tiled,
+                                 matmul_gram_tiled,
                                  matmul_burst_tiled};
 }  // namespace avx2
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "large_pages.h"
 #include "ops.h"
 
 #define PLM_TILE_ROWS 12
@@ -83,14 +84,20 @@ static const uint32_t* pair_a(const float* a, int rows, int K) {
     return out;
 }
 
-// A^T from A (M, N), paired along M: (ceil(M / 2), N)
+// A^T from A (M, N) in tiles, paired along M. Four tiles at a time are whole cache lines of A.
 static const uint32_t* pair_a_transposed(const float* a, int M, int N) {
-    uint32_t* out = static_cast<uint32_t*>(scratch_a.reserve(sizeof(uint32_t) * ((M + 1) / 2) * N));
-    for (int m = 0; m < M; m += 2) {
-        const float* low = a + static_cast<size_t>(m) * N;
-        for (int n = 0; n < N; n += 16) {
-            _mm512_mask_storeu_epi32(out + static_cast<size_t>(m / 2) * N + n, first_lanes(N - n),
-                                     pair_rows(low + n, m + 1 < M ? low + N + n : nullptr, N - n));
+    int half = (M + 1) / 2, tiles = (N + PLM_TILE_ROWS - 1) / PLM_TILE_ROWS;
+    size_t tile_size = static_cast<size_t>(half) * PLM_TILE_ROWS;
+    uint32_t* out = static_cast<uint32_t*>(scratch_a.reserve(sizeof(uint32_t) * tiles * tile_size));
+    for (int first = 0; first < tiles; first += 4) {
+        int last = first + 4 < tiles ? first + 4 : tiles;
+        for (int m = 0; m < M; m += 2) {
+            for (int i = first; i < last; ++i) {
+                int n = i * PLM_TILE_ROWS, rows = N - n < PLM_TILE_ROWS ? N - n : PLM_TILE_ROWS;
+                const float* low = a + static_cast<size_t>(m) * N + n;
+                _mm512_mask_storeu_epi32(out + i * tile_size + m / 2 * PLM_TILE_ROWS, first_lanes(rows),
+                                         pair_rows(low, m + 1 < M ? low + N : nullptr, rows));
+            }
         }
     }
     return out;
@@ -100,13 +107,17 @@ static const uint32_t* pair_a_transposed(const float* a, int M, int N) {
 static const uint32_t* pack_rows(const float* b, int K, int N) {
     int half = (K + 1) / 2, panels = (N + kCols - 1) / kCols;
     uint32_t* out = static_cast<uint32_t*>(scratch_b.reserve(sizeof(uint32_t) * panels * kCols * half));
-    for (int n = 0; n < panels * kCols; n += 16) {
-        uint32_t* panel = out + static_cast<size_t>(n / kCols) * kCols * half + n % kCols;
-        int left = N - n < 0 ? 0 : N - n;
-        for (int k = 0; k < K; k += 2) {
+    for (int n = 0; n < panels * kCols; n += kCols) {
+        uint32_t* panel = out + static_cast<size_t>(n) * half;
+        for (int k = 0; k < K; k += 2, panel += kCols) {
             const float* low = b + static_cast<size_t>(k) * N + n;
-            _mm512_storeu_si512(panel + static_cast<size_t>(k / 2) * kCols,
-                                pair_rows(low, k + 1 < K ? low + N : nullptr, left));
+            const float* high = k + 1 < K ? low + N : nullptr;
+            _mm512_storeu_si512(panel, pair_rows(low, high, N - n));
+            if (N - n > 16) {
+                _mm512_storeu_si512(panel + 16, pair_rows(low + 16, high ? high + 16 : nullptr, N - n - 16));
+            } else {
+                _mm512_storeu_si512(panel + 16, _mm512_setzero_si512());
+            }
         }
     }
     return out;
@@ -163,18 +174,29 @@ static const uint32_t* pack_transposed(const float* weight, int N, int K) {
 static void matmul_forward_bf16(float* out, const float* inp, const float* weight, int M, int N, int K,
                                 bool accumulate) {
     int half = (K + 1) / 2;
-    product(out, pair_a(inp, M, K), half, 1, pack_transposed(weight, N, K), M, N, half, accumulate);
+    product(out, pair_a(inp, M, K), false, pack_transposed(weight, N, K), M, N, half, accumulate);
 }
 
 static void matmul_backward_input_bf16(float* dinp, const float* dout, const float* weight, int M, int N,
                                        int K, bool accumulate) {
     int half = (N + 1) / 2;
-    product(dinp, pair_a(dout, M, N), half, 1, pack_rows(weight, N, K), M, K, half, accumulate);
+    product(dinp, pair_a(dout, M, N), false, pack_rows(weight, N, K), M, K, half, accumulate);
 }
 
 static void matmul_backward_weight_bf16(float* dweight, const float* dout, const float* inp, int M, int N,
                                         int K) {
-    product(dweight, pair_a_transposed(dout, M, N), 1, N, pack_rows(inp, M, K), N, K, (M + 1) / 2, true);
+    product(dweight, pair_a_transposed(dout, M, N), true, pack_rows(inp, M, K), N, K, (M + 1) / 2, true);
+}
+
+static void matmul_gram_bf16(float* out, const float* inp, int M, int K, bool transposed) {
+    if (transposed) {
+        product(out, pair_a_transposed(inp, M, K), true, pack_rows(inp, M, K), K, K, (M + 1) / 2, false,
+                true);
+    } else {
+        int half = (K + 1) / 2;
+        product(out, pair_a(inp, M, K), false, pack_transposed(inp, M, K), M, M, half, false, true);
+    }
+    mirror(out, transposed ? K : M);
 }
 
 extern const Ops<float> table = {"avx512bf16",
@@ -182,6 +204,7 @@ extern const Ops<float> table = {"avx512bf16",
                                  matmul_forward_bf16,
                                  matmul_backward_input_bf16,
                                  matmul_backward_weight_bf16,
+                                 matmul_gram_bf16,
                                  matmul_burst_tiled};
 }  // namespace avx512bf16
 

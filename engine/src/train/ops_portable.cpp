@@ -10,12 +10,14 @@ extern const Ops<float> float_table = {"portable",
                                        matmul_forward<float>,
                                        matmul_backward_input<float>,
                                        matmul_backward_weight<float>,
+                                       matmul_gram<float>,
                                        matmul_burst<float>};
 extern const Ops<double> double_table = {"float64",
                                          PLM_ELEMENTWISE_OPS(double),
                                          matmul_forward<double>,
                                          matmul_backward_input<double>,
                                          matmul_backward_weight<double>,
+                                         matmul_gram<double>,
                                          matmul_burst<double>};
 }  // namespace portable
 

@@ -68,7 +68,7 @@ class Trainer {
     std::vector<Lane> lanes_;
     std::vector<std::unique_ptr<Network<float>>> networks_;
     std::vector<Batch> batches_;
-    std::vector<std::vector<float>> gradients_;
+    std::vector<Buffer<float>> gradients_;
 };
 
 }  // namespace plm

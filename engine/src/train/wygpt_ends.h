@@ -66,7 +66,7 @@ class WygptHead : public Head<T> {
     const Ops<T>& ops_;
     int width_;
     size_t out_;
-    std::vector<T> top_, rinv_, rows_, logits_;
+    Buffer<T> top_, rinv_, rows_, logits_;
 };
 
 }  // namespace plm

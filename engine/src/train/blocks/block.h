@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "../large_pages.h"
 #include "../ops.h"
 
 namespace plm {
@@ -10,8 +11,8 @@ namespace plm {
 // Buffers that no block needs between its calls, so all blocks of a shard share them.
 template <class T>
 struct Workspace {
-    std::vector<T> a, b;
-    T* reserve(std::vector<T>& buffer, size_t n) {
+    Buffer<T> a, b;
+    T* reserve(Buffer<T>& buffer, size_t n) {
         if (buffer.size() < n) buffer.resize(n);
         return buffer.data();
     }
@@ -27,7 +28,7 @@ struct Carried {
 // The last two rows (width) of every lane, from which a convolution goes on in the next window: from before
 // this one (start) where it is shorter.
 template <class T>
-void keep_history(std::vector<T>& end, const std::vector<T>& start, const std::vector<T>& rows, int lanes,
+void keep_history(std::vector<T>& end, const std::vector<T>& start, const Buffer<T>& rows, int lanes,
                   int length, int width) {
     end.resize(start.size());
     for (int b = 0; b < lanes; ++b) {
@@ -62,7 +63,7 @@ class Block {
     }
 
   protected:
-    std::vector<T> out_;
+    Buffer<T> out_;
 };
 
 }  // namespace plm

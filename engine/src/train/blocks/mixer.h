@@ -73,7 +73,7 @@ class Mixer : public Block<T> {
     const Ops<T>& ops_;
     int width_, joined_width_, inner_width_, state_size_, lanes_ = 0, length_ = 0;
     size_t norm_, conv_, in_, bias_, out_weight_;
-    std::vector<T> rinv_, normed_, mixed_, joined_, y_;
+    Buffer<T> rinv_, normed_, mixed_, joined_, y_;
     std::vector<T> start_state_, start_history_, end_state_, end_history_;
 };
 

@@ -35,7 +35,7 @@ class Recurrence : public Mixer<T> {
         }
     }
 
-    std::vector<T> a_, s_;
+    Buffer<T> a_, s_;
 };
 
 }  // namespace plm

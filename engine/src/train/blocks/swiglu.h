@@ -46,7 +46,7 @@ class Swiglu : public Block<T> {
     const Ops<T>& ops_;
     int width_, hidden_, rows_ = 0;
     size_t norm_, up_, down_;
-    std::vector<T> rinv_, normed_, gates_, product_;
+    Buffer<T> rinv_, normed_, gates_, product_;
 };
 
 }  // namespace plm

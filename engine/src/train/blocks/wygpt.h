@@ -50,7 +50,7 @@ class WygptUnit : public Block<T> {
     const Ops<T>& ops_;
     int width_, heads_, rows_ = 0;
     size_t in_, out_weight_;
-    std::vector<T> h_, h_rinv_, p_, p_rinv_;
+    Buffer<T> h_, h_rinv_, p_, p_rinv_;
 };
 
 // h = norm(in x) holds k, q, v and a gate; x + out norm(gate * attention(q, k, v)). Keys and values are
@@ -73,7 +73,7 @@ class WygptAttention : public Block<T> {
         size_t rows = static_cast<size_t>(M);
         h_.resize(rows * 4 * D), h_rinv_.resize(rows * 4 * H);
         z_.resize(rows * D), z_rinv_.resize(rows * H), this->out_.resize(rows * D);
-        space_.resize(static_cast<size_t>(window_ - 1 + length) * r_ * 6 + window_);
+        space_.resize(static_cast<size_t>(window_ - 1 + length) * r_ * 6 + 4 * window_);
         ops_.matmul_forward(h_.data(), inp, w + in_, M, 4 * D, D, false);
         ops_.groupnorm_forward(h_.data(), h_rinv_.data(), h_.data(), M * 4 * H, r_);
         for (int j = 0; j < H; ++j) {
@@ -111,7 +111,7 @@ class WygptAttention : public Block<T> {
 
   private:
     struct Head {
-        std::vector<T> qkv, y, p;   // (M, 3 r), (M, r), (M, window)
+        Buffer<T> qkv, y, p;        // (M, 3 r), (M, r), (M, window)
         std::vector<T> start, end;  // (lanes, window - 1, 2 r): keys and values before and after the window
     };
 
@@ -171,7 +171,7 @@ class WygptAttention : public Block<T> {
     int width_, r_, window_, lanes_ = 0, length_ = 0;
     size_t in_, bias_, out_weight_;
     std::vector<Head> heads_;
-    std::vector<T> h_, h_rinv_, z_, z_rinv_, dy_, dqkv_, space_;
+    Buffer<T> h_, h_rinv_, z_, z_rinv_, dy_, dqkv_, space_;
 };
 
 }  // namespace plm

@@ -2,6 +2,8 @@
 //   forward          out[M,N]  (+)= inp[M,K] @ weight[N,K]^T
 //   backward_input   dinp[M,K] (+)= dout[M,N] @ weight[N,K]
 //   backward_weight  dweight[N,K] += dout[M,N]^T @ inp[M,K]
+// and of a matrix with itself, which is symmetric:
+//   gram             out[M,M] = inp[M,K] @ inp[M,K]^T, or (transposed) out[K,K] = inp[M,K]^T @ inp[M,K]
 
 template <class T>
 static void matmul_forward(T* out, const T* inp, const T* weight, int M, int N, int K, bool accumulate) {
@@ -41,6 +43,16 @@ static void matmul_backward_weight(T* dweight, const T* dout, const T* inp, int 
             T* d = dweight + static_cast<size_t>(n) * K;
             for (int k = 0; k < K; ++k) d[k] += g * x[k];
         }
+    }
+}
+
+template <class T>
+static void matmul_gram(T* out, const T* inp, int M, int K, bool transposed) {
+    if (transposed) {
+        for (int i = 0; i < K * K; ++i) out[i] = 0;
+        matmul_backward_weight(out, inp, inp, M, K, K);
+    } else {
+        matmul_forward(out, inp, inp, M, M, K, false);
     }
 }
 

@@ -48,6 +48,20 @@ static const float* pack_panels(const float* b, int N, int steps, bool transpose
     return out;
 }
 
+// A^T from A (M, N), in tiles
+static const float* pack_tiles(const float* a, int M, int N) {
+    int tiles = (N + PLM_TILE_ROWS - 1) / PLM_TILE_ROWS;
+    float* out = static_cast<float*>(scratch_a.reserve(sizeof(float) * tiles * PLM_TILE_ROWS * M));
+    for (int n = 0; n < N; n += PLM_TILE_ROWS) {
+        int rows = N - n < PLM_TILE_ROWS ? N - n : PLM_TILE_ROWS;
+        for (int m = 0; m < M; ++m) {
+            float* o = out + static_cast<size_t>(n) * M + m * PLM_TILE_ROWS;
+            for (int r = 0; r < rows; ++r) o[r] = a[static_cast<size_t>(m) * N + n + r];
+        }
+    }
+    return out;
+}
+
 // A few rows, as when a text is written: packing the weights would cost more than the product.
 static void matmul_forward_few(float* out, const float* inp, const float* weight, int M, int N, int K,
                                bool accumulate) {
@@ -71,15 +85,24 @@ static void matmul_forward_few(float* out, const float* inp, const float* weight
 static void matmul_forward_tiled(float* out, const float* inp, const float* weight, int M, int N, int K,
                                  bool accumulate) {
     if (M < 4) return matmul_forward_few(out, inp, weight, M, N, K, accumulate);
-    product(out, inp, K, 1, pack_panels(weight, N, K, true), M, N, K, accumulate);
+    product(out, inp, false, pack_panels(weight, N, K, true), M, N, K, accumulate);
 }
 
 static void matmul_backward_input_tiled(float* dinp, const float* dout, const float* weight, int M, int N,
                                         int K, bool accumulate) {
-    product(dinp, dout, N, 1, pack_panels(weight, K, N, false), M, K, N, accumulate);
+    product(dinp, dout, false, pack_panels(weight, K, N, false), M, K, N, accumulate);
 }
 
 static void matmul_backward_weight_tiled(float* dweight, const float* dout, const float* inp, int M, int N,
                                          int K) {
-    product(dweight, dout, 1, N, pack_panels(inp, K, M, false), N, K, M, true);
+    product(dweight, pack_tiles(dout, M, N), true, pack_panels(inp, K, M, false), N, K, M, true);
+}
+
+static void matmul_gram_tiled(float* out, const float* inp, int M, int K, bool transposed) {
+    if (transposed) {
+        product(out, pack_tiles(inp, M, K), true, pack_panels(inp, K, M, false), K, K, M, false, true);
+    } else {
+        product(out, inp, false, pack_panels(inp, M, K, true), M, M, K, false, true);
+    }
+    mirror(out, transposed ? K : M);
 }

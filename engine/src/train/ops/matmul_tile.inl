@@ -1,8 +1,9 @@
 // Matrix products by register tiles. One driver serves every instruction set; the including file defines, in
 // its own namespace, the tile's micro-kernel `tile<rows>(...)`, PLM_TILE_ROWS (most rows of a tile) and the
 // constants kCols and kSummands (numbers in an Element).
-//   C[M,N] (+)= A @ B, A read through two strides, B packed in panels of kCols columns (the last one padded
-//   with zeros).
+//   C[M,N] (+)= A @ B, B packed in panels of kCols columns (the last one padded with zeros), A either row by
+//   row or, where it is a transposed operand, packed in tiles of PLM_TILE_ROWS rows, a step's rows side by
+//   side.
 
 // Memory for packed operands, kept per thread and grown on demand.
 struct Scratch {
@@ -12,8 +13,8 @@ struct Scratch {
     void* reserve(size_t bytes) {
         if (bytes > size) {
             __builtin_free(data);
-            size = (bytes + 63) / 64 * 64;
-            data = aligned_alloc(64, size);
+            size = bytes;
+            data = allocate_large(bytes);
         }
         return data;
     }
@@ -60,21 +61,42 @@ static void tile_edge(int rows, int cols, float* out, int ldc, const Element* a,
     }
 }
 
-static void product(float* out, const Element* a, size_t a_row, size_t a_step, const Element* panels, int M,
-                    int N, int steps, bool accumulate) {
-    for (int n = 0; n < N; n += kCols) {
-        const Element* panel = panels + static_cast<size_t>(n) * steps;
-        for (int m = 0; m < M; m += PLM_TILE_ROWS) {
-            int rows = M - m < PLM_TILE_ROWS ? M - m : PLM_TILE_ROWS;
-            float* o = out + static_cast<size_t>(m) * N + n;
-            const Element* from = a + m * a_row;
-            if (N - n >= kCols) {
-                tile_rows(rows, o, N, from, a_row, a_step, panel, steps, accumulate);
-            } else {
-                tile_edge(rows, N - n, o, N, from, a_row, a_step, panel, steps, accumulate);
+// Steps and rows of one round: its part of a panel lies in the first cache beside a tile's rows, and its rows
+// of A and C in the second.
+constexpr int kDepth = 128, kHeight = PLM_TILE_ROWS * 16;
+
+// `upper` leaves out the tiles that lie wholly below the diagonal.
+static void product(float* out, const Element* a, bool a_tiled, const Element* panels, int M, int N,
+                    int steps, bool accumulate, bool upper = false) {
+    size_t a_row = a_tiled ? 1 : steps, a_step = a_tiled ? PLM_TILE_ROWS : 1;
+    for (int k = 0; k < steps; k += kDepth) {
+        int depth = steps - k < kDepth ? steps - k : kDepth;
+        bool add = accumulate || k > 0;
+        for (int top = 0; top < M; top += kHeight) {
+            int bottom = M - top < kHeight ? M : top + kHeight;
+            for (int n = 0; n < N; n += kCols) {
+                const Element* panel = panels + static_cast<size_t>(n) * steps + k * kCols;
+                for (int m = top; m < bottom; m += PLM_TILE_ROWS) {
+                    if (upper && n + kCols <= m) break;
+                    int rows = M - m < PLM_TILE_ROWS ? M - m : PLM_TILE_ROWS;
+                    float* o = out + static_cast<size_t>(m) * N + n;
+                    const Element* from = a + static_cast<size_t>(m) * steps + k * a_step;
+                    if (N - n >= kCols) {
+                        tile_rows(rows, o, N, from, a_row, a_step, panel, depth, add);
+                    } else {
+                        tile_edge(rows, N - n, o, N, from, a_row, a_step, panel, depth, add);
+                    }
+                }
             }
         }
     }
+}
+
+// Below the diagonal as above it.
+static void mirror(float* out, int side) {
+    for (int m = 1; m < side; ++m)
+        for (int n = 0; n < m; ++n)
+            out[static_cast<size_t>(m) * side + n] = out[static_cast<size_t>(n) * side + m];
 }
 
 static double matmul_burst_tiled(int repeats) {

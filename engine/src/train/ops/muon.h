@@ -18,13 +18,8 @@ static void orthogonalize(const Ops<T>& ops, T* x, T* space, int rows, int colum
     T scale = T(1) / (sqrt_of(sum) + T(1e-12));
     for (size_t i = 0; i < n; ++i) x[i] *= scale;
     for (int step = 0; step < 5; ++step) {
-        if (wide) {
-            ops.matmul_forward(gram, from, from, side, side, columns, false);
-        } else {
-            for (size_t i = 0; i < square; ++i) gram[i] = 0;
-            ops.matmul_backward_weight(gram, from, from, rows, side, side);
-        }
-        ops.matmul_forward(factor, gram, gram, side, side, side, false);  // G is its own transpose
+        ops.matmul_gram(gram, from, rows, columns, !wide);
+        ops.matmul_gram(factor, gram, side, side, false);  // G is its own transpose
         for (size_t i = 0; i < square; ++i) factor[i] = b * gram[i] + c * factor[i];
         for (int i = 0; i < side; ++i) factor[static_cast<size_t>(i) * side + i] += a;
         if (wide) {

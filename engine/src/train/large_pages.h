@@ -1,0 +1,45 @@
+// Memory for what a step of training streams through: activations, gradients, packed operands. Products walk
+// down columns of these, a new page with every row, so that with pages of 4 kB the translation of addresses
+// takes longer than the arithmetic of a row; pages of 2 MB are asked for where the system gives them on
+// demand.
+#pragma once
+#include <cstdlib>
+#include <new>
+#include <vector>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace plm {
+
+// Freed with free(); nullptr if there is no memory.
+static inline void* allocate_large(size_t bytes) {
+    constexpr size_t kPage = size_t{1} << 21;
+    if (bytes < kPage) return aligned_alloc(64, (bytes + 63) / 64 * 64);
+    size_t whole = (bytes + kPage - 1) / kPage * kPage;
+    void* data = aligned_alloc(kPage, whole);
+#if defined(__linux__)
+    if (data != nullptr) madvise(data, whole, MADV_HUGEPAGE);  // refused: it works as before, slower
+#endif
+    return data;
+}
+
+template <class T>
+struct LargePages {
+    typedef T value_type;
+    LargePages() = default;
+    template <class U>
+    LargePages(const LargePages<U>&) {}
+    T* allocate(size_t n) {
+        if (void* data = allocate_large(n * sizeof(T))) return static_cast<T*>(data);
+        throw std::bad_alloc();
+    }
+    void deallocate(T* data, size_t) { free(data); }
+    friend bool operator==(LargePages, LargePages) { return true; }
+    friend bool operator!=(LargePages, LargePages) { return false; }
+};
+
+template <class T>
+using Buffer = std::vector<T, LargePages<T>>;
+
+}  // namespace plm
