@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "../large_pages.h"
+#include "../buffer.h"
 #include "../ops.h"
 
 namespace plm {
