@@ -1,7 +1,6 @@
 // Memory for what a step of training streams through: activations, gradients, packed operands. Products walk
-// down columns of these, a new page with every row, so that with pages of 4 kB the translation of addresses
-// takes longer than the arithmetic of a row; pages of 2 MB are asked for where the system gives them on
-// demand.
+// down columns of these, a new page with every row, which exhausts the cache of address translations; pages
+// of 2 MB are asked for where the system gives them on demand.
 #pragma once
 #include <cstdlib>
 #if defined(__linux__)
