@@ -81,19 +81,21 @@ bench-samplers: build  ## which sampler writes most like people (CORPORA=folder)
 samples: build  ## what the bundled models write, into engine/SAMPLES.md
 	@$(BIN)/python -m tests.bench.write_samples engine/SAMPLES.md
 
-# The bundled model from its texts: books first, then dialogues with a quarter of books, so that both are kept.
-MINUTES ?= 76
-DIALOGUE_MINUTES ?= 30
+# tcm in two stages: books with some dialogue and general Chinese, then dialogues and books in equal parts, so that both
+# are kept. The first ends at a third of the highest rate, where the second begins.
+MINUTES ?= 78
+DIALOGUE_MINUTES ?= 42
 WORK ?= data/tcm
 BOOKS := $(CORPORA)/tcm-books
 DIALOGUE := $(CORPORA)/tcm-dialogue
-tcm: build $(VENV)/.test  ## train the bundled model again (CORPORA=folder, MINUTES, DIALOGUE_MINUTES)
+tcm: build $(VENV)/.test  ## train tcm again (CORPORA=folder, MINUTES, DIALOGUE_MINUTES)
 	@[ -f "$(BOOKS).train.txt.xz" ] || { echo "make: say where the texts are: make tcm CORPORA=folder" >&2; exit 1; }
 	@mkdir -p $(WORK)
-	$(BIN)/plm train --config tcm --resume --minutes $(MINUTES) --data $(BOOKS).train.txt.xz \
-		--valid $(BOOKS).valid.txt.xz --name tcm --out $(WORK)/books.safetensors
-	$(BIN)/plm train --config tcm --resume --minutes $(DIALOGUE_MINUTES) --rate 2e-3 --init $(WORK)/books.safetensors \
-		--data $(DIALOGUE).train.jsonl.xz --data $(BOOKS).train.txt.xz --mix 3,1 \
+	$(BIN)/plm train --config tcm --resume --minutes $(MINUTES) --mix 20,3,2 --data $(BOOKS).train.txt.xz \
+		--data $(DIALOGUE).train.jsonl.xz --data $(CORPORA)/zh.train.txt.xz \
+		--valid $(BOOKS).valid.txt.xz --valid $(DIALOGUE).valid.jsonl.xz --name tcm --out $(WORK)/first.safetensors
+	$(BIN)/plm train --init $(WORK)/first.safetensors --rate 3.5e-3 --resume --minutes $(DIALOGUE_MINUTES) \
+		--config tcm --mix 1,1 --data $(DIALOGUE).train.jsonl.xz --data $(BOOKS).train.txt.xz \
 		--valid $(BOOKS).valid.txt.xz --valid $(DIALOGUE).valid.jsonl.xz --name tcm --out $(WORK)/tcm-bf16.safetensors
 	$(BIN)/plm quantize $(WORK)/tcm-bf16.safetensors $(WORK)/tcm.safetensors \
 		--valid $(BOOKS).valid.txt.xz --valid $(DIALOGUE).valid.jsonl.xz

@@ -56,13 +56,14 @@ def test_the_files_and_their_card(name: str, dtype: str) -> None:
     assert 2_850_000 <= file.config.parameters <= 3_150_000
     card: dict[str, Any] = file.card
     books, dialogue = card["stages"]
-    assert [d["file"] for d in books["data"]] == ["tcm-books.train.txt.xz"]
-    assert {d["file"] for d in dialogue["data"]} == {"tcm-dialogue.train.jsonl.xz", "tcm-books.train.txt.xz"}
+    both = {"tcm-dialogue.train.jsonl.xz", "tcm-books.train.txt.xz"}
+    assert {d["file"] for d in books["data"]} == both | {"zh.train.txt.xz"}
+    assert {d["file"] for d in dialogue["data"]} == both
     assert all(len(d["sha256"]) == 64 for stage in card["stages"] for d in stage["data"])
     assert books["minutes"] >= 60
     assert dialogue["minutes"] >= 15
     assert {"licence", "texts", "limits"} <= card.keys()
-    assert card["valid_bits_per_byte"].keys() == {BOOKS, DIALOGUE}
+    assert card["valid_bits_per_byte"].keys() == {BOOKS, DIALOGUE, f"{DIALOGUE} (answers)"}
 
 
 def test_both_files_hold_the_same_model() -> None:
