@@ -24,7 +24,7 @@ __global__ void norm_quantize_kernel(int8_t* quantized, float* scales, const flo
     norm_quantize_row(quantized + row, scales + m, inp + row, gain, n);
 }
 
-__global__ void norm_conv_quantize_kernel(int8_t* quantized, float* scales, float* histories,
+__global__ void norm_conv_quantize_kernel(int8_t* quantized, float* scales, uint16_t* histories,
                                           const float* inp, const float* gain, const float* taps, int M,
                                           int n) {
     int m = row_of();
@@ -81,9 +81,9 @@ PLM_API norm_quantize(int8_t* quantized, float* scales, const float* inp, const 
                   gain, M, n);
 }
 
-// With the convolution over this and the two rows before: histories (M, 2, n), older first, move on; taps (3,
-// n)
-PLM_API norm_conv_quantize(int8_t* quantized, float* scales, float* histories, const float* inp,
+// With the convolution over this and the two rows before: histories (M, 2, n) in bf16, older first, move on;
+// taps (3, n)
+PLM_API norm_conv_quantize(int8_t* quantized, float* scales, uint16_t* histories, const float* inp,
                            const float* gain, const float* taps, int M, int n, cudaStream_t stream) {
     return launch(norm_conv_quantize_kernel, ceil_div(M, kWarps), warps_block(), 0, stream, quantized, scales,
                   histories, inp, gain, taps, M, n);

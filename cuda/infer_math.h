@@ -35,9 +35,14 @@ __device__ __forceinline__ int magnitude(float x) {
     return __float_as_int(x) & 0x7FFFFFFF;
 }
 
-__device__ __forceinline__ float to_bf16(float x) {
+// Histories are bf16, in snapshots too: the upper half of a float, to the nearest, ties to even.
+__device__ __forceinline__ uint16_t to_bf16(float x) {
     const unsigned bits = static_cast<unsigned>(__float_as_int(x));
-    return __int_as_float(static_cast<int>((bits + 0x7FFFu + ((bits >> 16) & 1u)) & 0xFFFF0000u));
+    return static_cast<uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
+}
+
+__device__ __forceinline__ float from_bf16(uint16_t x) {
+    return __int_as_float(static_cast<int>(static_cast<unsigned>(x) << 16));
 }
 
 // The largest magnitude over a warp, as the integer that its bits are.

@@ -23,14 +23,14 @@ __device__ __forceinline__ void norm_quantize_row(int8_t* quantized, float* scal
 }
 
 // A lane reads and writes its own channels alone, so the history can move on in place, after both uses.
-__device__ __forceinline__ void norm_conv_quantize_row(int8_t* quantized, float* scale, float* history,
+__device__ __forceinline__ void norm_conv_quantize_row(int8_t* quantized, float* scale, uint16_t* history,
                                                        const float* x, const float* gain, const float* taps,
                                                        int n) {
-    float *older = history, *newer = history + n;
+    uint16_t *older = history, *newer = history + n;
     const float inverse = inverse_rms(x, n);
     quantize_values(quantized, scale, n, [&](int i) {
         const float now = x[i] * inverse * gain[i];
-        return taps[i] * older[i] + taps[n + i] * newer[i] + taps[2 * n + i] * now;
+        return taps[i] * from_bf16(older[i]) + taps[n + i] * from_bf16(newer[i]) + taps[2 * n + i] * now;
     });
     for (int i = static_cast<int>(threadIdx.x); i < n; i += kWarp) {
         older[i] = newer[i];

@@ -86,8 +86,8 @@ __device__ __forceinline__ void each_row(int rows, F&& f) {
 }
 
 __global__ void __launch_bounds__(kWarp* kWarps)
-    trunk_step_kernel(float* x, float* states, float* histories, const TrunkLayer* layers, const int* slots,
-                      int M, Shape s) {
+    trunk_step_kernel(float* x, float* states, uint16_t* histories, const TrunkLayer* layers,
+                      const int* slots, int M, Shape s) {
     DYN_SHARED(float, memory);
     Work work(memory, s);
     int first = static_cast<int>(blockIdx.x) * kRows, rows = min(kRows, M - first);
@@ -120,7 +120,6 @@ __global__ void __launch_bounds__(kWarp* kWarps)
         product(work, s, layer.up, 2 * s.F, s.D);
         each_row(rows, [&](int m) {
             Sums sums{work.sums + m * 2 * s.F, layer.up_scale, work.scale[m]};
-            __syncwarp();
             swiglu_quantize_row(work.quantized + m * s.stride(), work.scale + m, work.row + m * s.F, sums,
                                 s.F);
         });
@@ -134,8 +133,8 @@ __global__ void __launch_bounds__(kWarp* kWarps)
 }  // namespace
 
 // x (M, D): the embedded patches, then the trunk's view of them. states (slots, layers, R) and histories
-// (slots, layers, 2, D) move on at slots[m], all different. D, R and F are multiples of 32.
-PLM_API trunk_step(float* x, float* states, float* histories, const TrunkLayer* layers, const int* slots,
+// (slots, layers, 2, D; bf16) move on at slots[m], all different. D, R and F are multiples of 32.
+PLM_API trunk_step(float* x, float* states, uint16_t* histories, const TrunkLayer* layers, const int* slots,
                    int M, int L, int D, int R, int F, cudaStream_t stream) {
     Shape s{L, D, R, F};
     if (D % 32 != 0 || R % 32 != 0 || F % 32 != 0 || s.shared() > kMostShared) return cudaErrorInvalidValue;

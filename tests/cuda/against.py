@@ -29,8 +29,9 @@ def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return rng.normal(size=shape).astype(np.float32)
 
 
-def zeros(device: Device, *shape: int) -> Array:
-    return device.array(np.zeros(shape, np.float32))
+def bf16_bits(x: np.ndarray) -> np.ndarray:
+    """The upper halves of floats: bf16, cut off where it does not hold them."""
+    return (np.ascontiguousarray(x, np.float32).view(np.uint32) >> 16).astype(np.uint16)
 
 
 def arrays(device: Device, *values: np.ndarray) -> list[Array]:

@@ -14,8 +14,8 @@ API float ref_quantize_row(int8_t* q, const float* x, int n) {
 API float ref_norm_quantize(int8_t* q, float* space, const float* x, const float* gain, int n) {
     return ops.norm_quantize(q, space, x, gain, n);
 }
-API float ref_norm_conv_quantize(int8_t* q, float* space, float* history, const float* x, const float* gain,
-                                 const float* taps, int n) {
+API float ref_norm_conv_quantize(int8_t* q, float* space, uint16_t* history, const float* x,
+                                 const float* gain, const float* taps, int n) {
     return ops.norm_conv_quantize(q, space, history, x, gain, taps, n);
 }
 API float ref_recurrence_quantize(int8_t* q, float* space, float* state, const int32_t* sums,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from . import build
-from .against import arrays, normal
+from .against import arrays, bf16_bits, normal
 from .device import Device
 
 SIZES = [(1, 16), (5, 48), (3, 160)]
@@ -48,7 +48,7 @@ def rows_for(rng: np.random.Generator, M: int, n: int) -> np.ndarray:
 @pytest.mark.parametrize(("M", "n"), SIZES)
 def test_rows(device: Device, cpu: Callable[..., float], M: int, n: int, rng: np.random.Generator) -> None:
     x, gain, taps = rows_for(rng, M, n), normal(rng, n), normal(rng, 3, n)
-    history = normal(rng, M, 2, n)
+    history = bf16_bits(normal(rng, M, 2, n))
     d_x, d_gain, d_taps, d_history = arrays(device, x, gain, taps, history)
     q, scale, row = np.empty((3, M, n), np.int8), np.empty((3, M), np.float32), np.empty(n, np.float32)
     for m in range(M):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from . import build
+from .against import bf16_bits
 from .device import Device, Policy
 
 
@@ -20,11 +21,6 @@ def primitives() -> Device:
     device = Device(build.library("checked", build.PLANTED))
     device.schedule(Policy.RANDOM, 3)
     return device
-
-
-def bf16_bits(x: np.ndarray) -> np.ndarray:
-    """Of numbers that bf16 holds exactly."""
-    return (np.ascontiguousarray(x, np.float32).view(np.uint32) >> 16).astype(np.uint16)
 
 
 def a_place(lane: int, i: int, per: int) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from .against import arrays, normal
+from .against import arrays, bf16_bits, normal
 from .device import Array, Device, KernelError
 
 Layer = dict[str, np.ndarray]
@@ -55,7 +55,7 @@ def test_trunk_step(device: Device, M: int, D: int, R: int, F: int, rng: np.rand
     L, slots = 2, rng.permutation(M + 3)[:M].astype(np.int32)
     layers = [{k: device.array(v) for k, v in layer_of(rng, D, R, F).items()} for _ in range(L)]
     x, states = normal(rng, M, D), normal(rng, M + 3, L, R)
-    histories = normal(rng, M + 3, L, 2, D)
+    histories = bf16_bits(normal(rng, M + 3, L, 2, D))
     whole = arrays(device, x, states, histories)
     addresses = np.array([[a.address for a in layer.values()] for layer in layers], np.uint64)
     device.trunk_step(*whole, *arrays(device, addresses, slots), M, L, D, R, F)
