@@ -20,6 +20,9 @@ def shown() -> dict[str, set[str]]:
     metrics.REQUESTS.labels("/", "GET", "200").inc(0)
     for counter in (metrics.MESSAGES, metrics.RETRIES, metrics.DUPLICATES):
         counter.labels("wechat").inc(0)
+    for counter in (metrics.TASKS_DONE, metrics.TASKS_FAILED, metrics.PUSHES, metrics.BROADCAST):
+        counter.labels("x").inc(0)
+    metrics.note_tasks({"webhook": {"waiting": 0}})
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(metrics.show()[0].decode()):
         for sample in family.samples:

@@ -97,9 +97,9 @@ def test_streams_pass_at_once_and_a_slow_answer_is_waited_for(secure: Block) -> 
 def test_the_operators_pages_are_closed_to_others(secure: Block) -> None:
     closed = [(words[1], inner) for words, inner in blocks(secure, "location") if words[0] == "~"]
     ((pattern, inner),) = closed
-    for path in ("/admin/api/conversations", "/metrics", "/readyz"):
+    for path in ("/admin", "/admin/api/conversations", "/metrics", "/readyz"):
         assert re.search(pattern, path)
-    for path in ("/", "/wechat", "/webhook/shop", "/v1/models", "/healthz"):
+    for path in ("/", "/wechat", "/webhook/shop", "/v1/models", "/healthz", "/administer"):
         assert not re.search(pattern, path)
     assert [words for words, _ in inner if words[0] in ("allow", "deny")][-1] == ["deny", "all"]
 
