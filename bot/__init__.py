@@ -116,11 +116,13 @@ def create_app(
     bot = create_bot(settings, engine=engine, store=store)
     app = Flask("bot")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.url_map.merge_slashes = False  # it would answer //x by a redirection
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.extensions["plm"] = bot
     if bot.settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=bot.settings.proxies, x_proto=0)  # type: ignore[method-assign]
     logs.watch_requests(app)
+    _add_headers(app)
     _add_operator_routes(app)
     _add_error_pages(app)
     _add_channels(app)
@@ -209,6 +211,19 @@ def _add_operator_routes(app: Flask) -> None:
         with contextlib.suppress(StoreDownError):
             metrics.note_tasks(bot.work.counts())
         return metrics.show()
+
+
+def _add_headers(app: Flask) -> None:
+    from bot.channels.page import POLICY
+
+    @app.after_request
+    def guard(response: Response) -> Response:
+        """How browsers must take whatever comes from here: as what it says it is, and in no frame."""
+        response.headers["Content-Security-Policy"] = POLICY
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["X-Frame-Options"] = "DENY"  # for browsers that do not know frame-ancestors
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
 
 
 def _add_error_pages(app: Flask) -> None:

@@ -24,6 +24,7 @@ from bot.safety import EMERGENCIES
 from bot.setting_values import (
     AesKey,
     ApiKey,
+    Discreet,
     Rates,
     RedisUrl,
     Secret,
@@ -66,7 +67,7 @@ def default_data_dir() -> Path:
     return (Path(base) if base.startswith("/") else Path("~/.local/share").expanduser()) / "personal-lm"
 
 
-class Settings(BaseSettings):
+class Settings(Discreet, BaseSettings):
     """Every field is the variable PLM_<FIELD>, and the key <field> in the TOML file."""
 
     model_config = SettingsConfigDict(

@@ -150,7 +150,16 @@ Secret = Annotated[str | None, Field(min_length=3, max_length=200, repr=False)]
 WordList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_words)]
 
 
-class Webhook(BaseModel):
+class Discreet:
+    """Shows no value: a traceback, a log line or a debugger's page must not tell a secret."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+    __str__ = __repr__
+
+
+class Webhook(Discreet, BaseModel):
     """One name under /webhook: several secrets are valid while one is being changed; the first one signs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -66,8 +66,6 @@ def show() -> Response:
         disclaimer=bot.settings.disclaimer, longest=dialogue.MAX_QUESTION,
     )  # fmt: skip
     response = make_response(page, 503 if error else 200)
-    response.headers["Content-Security-Policy"] = POLICY
-    response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Cache-Control"] = "no-store"
     response.set_cookie(
         COOKIE, token or secrets.token_hex(16), max_age=int(bot.settings.keep_days * 24 * 3600), path="/",
@@ -165,7 +163,10 @@ def _ask() -> tuple[Conversation, str, dict[str, Any]]:
         raise Forbidden("this address is for the page of this site alone")
     if not request.is_json:
         raise UnsupportedMediaType("the body must be JSON")
-    token, body = _token(), request.get_json()
+    try:
+        token, body = _token(), request.get_json()
+    except RecursionError:
+        raise BadRequest("the body is not JSON") from None
     if token is None:
         raise BadRequest("浏览器没有送回本站的 Cookie，请允许后刷新页面。")
     message_id = body.get("id") if isinstance(body, dict) else None

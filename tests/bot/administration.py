@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
-import datetime
+import hmac
 import json
+import time
+import uuid
 from typing import Any
+from urllib.parse import quote
 
 from flask import Flask
 from flask.testing import FlaskClient
-from standardwebhooks.webhooks import Webhook as Signer
 
 from bot import Bot, create_app
 from bot.config import load_settings
@@ -36,14 +38,18 @@ class Desk:
         self.bot.close(1)
 
     def say(self, user: str, text: str, message_id: str, hook: str = "shop") -> Any:
-        body = json.dumps({"user": user, "text": text, "id": message_id}).encode()
-        now = datetime.datetime.now(datetime.UTC)
-        headers = {
-            "webhook-id": message_id,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": Signer(SECRET).sign(message_id, now, body.decode()),
-        }
-        return self.client.post(f"/webhook/{hook}", data=body, headers=headers)
+        return self.sign_in({"user": user, "text": text, "id": message_id}, hook)
+
+    def sign_in(self, message: dict[str, Any] | bytes, hook: str) -> Any:
+        """Post a message, or any body, to a webhook, signed."""
+        body = message if isinstance(message, bytes) else json.dumps(message).encode()
+        return self.client.post(f"/webhook/{hook}", data=body, headers=self.signature(body))
+
+    def signature(self, body: bytes, secret: bytes = b"s" * 24) -> dict[str, str]:
+        now, message_id = str(int(time.time())), uuid.uuid4().hex
+        digest = hmac.digest(secret, f"{message_id}.{now}.".encode() + body, "sha256")
+        signed = "v1," + base64.b64encode(digest).decode()
+        return {"webhook-id": message_id, "webhook-timestamp": now, "webhook-signature": signed}
 
     def get(self, path: str, **query: object) -> Any:
         return self.client.get(f"/admin/api/{path}", headers=HEADERS, query_string=query)
@@ -69,6 +75,4 @@ def everything(store: Store) -> str:
 
 def spelt(text: str) -> tuple[str, str, str]:
     """How a text may stand in `everything`: as bytes of UTF-8, escaped in JSON (twice), or in an address."""
-    from urllib.parse import quote
-
     return repr(text.encode())[2:-1], text.encode("unicode_escape").decode(), quote(text)
