@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,3 +97,24 @@ def test_a_moved_checkout_does_not_use_the_old_environment(bare: Path) -> None:
     stamps = [set(re.findall(r"\.made-\d+", text)) for text in (here, there)]
     assert len(stamps[0]) == len(stamps[1]) == 1
     assert stamps[0] != stamps[1]
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "line"),
+    [
+        ([{"name": "a", "version": "1", "vulns": []}], 0, "no advisory about 1 packages"),
+        ([{"name": "a", "version": "1", "vulns": [{"id": "PYSEC-1"}]}], 1, "a 1: PYSEC-1"),
+        ([{"name": "a", "skip_reason": "not found"}], 0, "skipped"),
+        (None, 0, "skipped"),
+    ],
+)
+def test_known_holes_fail_the_lint_and_an_absent_network_does_not(
+    tmp_path: Path, said: object, status: int, line: str
+) -> None:
+    answer = json.dumps({"dependencies": said})
+    script = f"print({answer!r})" if said else "raise SystemExit('no network')"
+    (tmp_path / "pip_audit.py").write_text(script)
+    env = os.environ | {"PYTHONPATH": str(tmp_path)}
+    run = subprocess.run([sys.executable, ROOT / ".ci" / "audit"], env=env, capture_output=True, text=True)
+    assert (run.returncode, line in run.stdout) == (status, True), run
+    assert run.stdout.count("\n") == 1
