@@ -43,4 +43,5 @@ def test_the_slower_of_memory_and_arithmetic_counts() -> None:
 
 def test_the_file_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
     estimate.main("tcm")
-    assert capsys.readouterr().out == (ROOT / "cuda/ESTIMATE.md").read_text()
+    kept = (ROOT / "cuda/ESTIMATE.md").read_text()
+    assert capsys.readouterr().out == kept, "run: python -m tests.cuda.estimate > cuda/ESTIMATE.md"
