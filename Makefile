@@ -18,7 +18,7 @@ NATIVE := $(shell find engine/src cpu_vnni 2>/dev/null)
 SETTINGS := pyproject.toml setup.py $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve chat test cuda lint bench bench-train bench-architectures bench-finetune bench-likelihood bench-samplers samples tcm zh pubmed clean
+.PHONY: help build serve chat test cuda lint bench bench-train bench-peers bench-architectures bench-finetune bench-likelihood bench-samplers samples tcm zh pubmed clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -56,6 +56,18 @@ bench-train: build $(VENV)/.bench  ## speed of training beside PyTorch (CORPORA=
 	@[ -f "$(BOOKS).train.txt.xz" ] || { echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
 	@$(BIN)/python -m tests.bench.bench_train --data $(BOOKS).train.txt.xz --valid $(BOOKS).valid.txt.xz \
 		--control-minutes $(CONTROL_MINUTES) $(ARGS)
+
+# In an environment of its own: the peers are a gigabyte.
+PEERS := $(VENV)-peers
+bench-peers: build $(PEERS)/.made  ## speed of inference beside PyTorch and ONNX Runtime (MODEL=tcm)
+	@$(PEERS)/bin/python -m tests.bench.bench_peers --model $(MODEL) --csv tests/bench/peers.csv \
+		--plot tests/bench/peers.png $(ARGS)
+
+$(PEERS)/.made: $(SETTINGS)
+	$(PYTHON) -m venv --clear $(PEERS)
+	$(PEERS)/bin/python -m pip install -q --disable-pip-version-check "setuptools>=77" "pybind11>=3"
+	$(PEERS)/bin/python -m pip install -q --disable-pip-version-check --no-build-isolation -e ".[peers]"
+	@touch $@
 
 # Every candidate gets so much CPU time, then so many bytes; a bench cut short goes on where it was.
 SECONDS_EACH ?= 120
@@ -120,7 +132,7 @@ zh pubmed:
 	@echo "done: copy the two models in data/$@ to engine/models to ship them"
 
 clean:  ## remove .venv and what was built
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(VENV)-peers build *.egg-info
 	rm -f engine/*.so
 
 $(MADE):
