@@ -18,7 +18,7 @@ NATIVE := $(shell find engine/src cpu_vnni 2>/dev/null)
 SETTINGS := pyproject.toml setup.py $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve chat test cuda lint bench bench-train bench-peers bench-architectures bench-finetune bench-likelihood bench-samplers samples tcm zh pubmed clean
+.PHONY: help build serve chat test cuda lint bench soak bench-bot faults fuzz bench-train bench-peers bench-architectures bench-finetune bench-likelihood bench-samplers samples tcm zh pubmed clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -49,6 +49,19 @@ lint: $(VENV)/.lint  ## style and types, Python and C++; known holes in what is 
 
 bench: build  ## speed on this machine
 	@exec $(BIN)/plm bench $(ARGS)
+
+# What the bot is put through; each adds a line to tests/bench/bot.jsonl. Smaller: ARGS="--messages 2000 --kills 4".
+soak: build $(VENV)/.test  ## 20,000 messages while processes are killed and paused (15 minutes)
+	@exec $(BIN)/python -m tests.bench.soak $(ARGS)
+
+bench-bot: build $(VENV)/.test  ## how many messages the bot carries, and its own cost for each
+	@exec $(BIN)/python -m tests.bench.bot_load $(ARGS)
+
+faults: build $(VENV)/.test  ## what users see while Redis is down, slow, full, failing over
+	@exec $(BIN)/python -m tests.bench.faults $(ARGS)
+
+fuzz: build $(VENV)/.test  ## 100,000 mutated requests on every public path
+	@exec $(BIN)/python -m tests.bench.fuzz $(ARGS)
 
 # Beside PyTorch, which is fetched for this alone. With CONTROL_MINUTES also a plain byte transformer's quality.
 CONTROL_MINUTES ?= 0

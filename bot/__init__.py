@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, current_app, jsonify, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -252,6 +253,12 @@ def _add_error_pages(app: Flask) -> None:
         if error.code == 405 and "Allow" in (headers := dict(error.get_headers())):
             response.headers["Allow"] = headers["Allow"]
         return response
+
+    @app.errorhandler(ParseException)
+    @app.errorhandler(BlockingIOError)
+    def broken_body(error: Exception) -> Response:
+        """gunicorn reads the body when the view asks for it: it is no HTTP, or the rest never came."""
+        return sentence(400, f"the body cannot be read: {type(error).__name__}")
 
     @app.errorhandler(Exception)
     def fault(error: Exception) -> Response:

@@ -27,6 +27,7 @@ from bot.store import LEASE_MS, Store, StoreDownError
 log = logging.getLogger(__name__)
 
 POLL = 0.03  # seconds between two looks at a record that another process writes
+LOOK = 0.25  # seconds between two looks at one that this process writes: it says when it is done
 FLUSH = 0.05  # seconds between two publications of the text so far
 ENGINE_PATIENCE = 12.0  # seconds that an absent engine is waited for: less than WeChat waits in all
 STORE_PATIENCE = 15.0  # seconds that a finished answer waits for an absent store
@@ -88,7 +89,8 @@ class Jobs:
         """
         while True:
             runner = self._runners.get(conversation.id)
-            seen = runner.version if runner else 0
+            if runner and not runner.answered:  # it has just begun: there is nothing to see yet
+                runner.wait(message_id, max(0.0, min(deadline - time.monotonic(), POLL)))
             left = deadline - time.monotonic()
             try:
                 job = self.store.job(conversation, message_id)
@@ -100,7 +102,7 @@ class Jobs:
                 if left <= 0:
                     raise
             if runner:
-                runner.wait(seen, max(0.0, min(left, POLL)))
+                runner.wait(message_id, max(0.0, min(left, LOOK)))
             else:
                 time.sleep(max(0.0, min(left, POLL)))
 
@@ -157,7 +159,7 @@ class Jobs:
         finally:
             with self._lock:
                 self._runners.pop(runner.conversation.id, None)
-            runner.ring()
+            runner.end()
 
     def _beat(self) -> None:
         """Renew the leases of this process: an engine may be silent for longer than a lease lives."""
@@ -182,22 +184,28 @@ class _Runner:
         self.token = ""
         self.dropped = False
         self.enough = False  # the sender wants no more of the answer being written
-        self.version = 0
+        self.answered: set[str] = set()  # messages that are over, one way or the other
+        self._ended = False
         self._bell = threading.Condition()
 
-    def ring(self) -> None:
+    def ring(self, message_id: str) -> None:
         with self._bell:
-            self.version += 1
+            self.answered.add(message_id)
             self._bell.notify_all()
 
-    def wait(self, seen: int, timeout: float) -> None:
+    def end(self) -> None:
         with self._bell:
-            if self.version == seen:
-                self._bell.wait(timeout)
+            self._ended = True
+            self._bell.notify_all()
+
+    def wait(self, message_id: str, timeout: float) -> None:
+        """Until the message is over here, at most so many seconds."""
+        with self._bell:
+            self._bell.wait_for(lambda: self._ended or message_id in self.answered, timeout)
 
     def run(self) -> None:
-        token = ""
-        while True:
+        token, more = "", True
+        while more:
             if self.jobs.stopping:
                 if token:
                     self.store.release(self.conversation, token)
@@ -209,7 +217,7 @@ class _Runner:
             self.token = token
             try:
                 with metrics.RUNNING.track_inprogress():
-                    self._answer(work)
+                    more = self._answer(work)
             except LeaseLostError:
                 log.warning("%s: another process has taken over", self.conversation.id)
                 return
@@ -225,9 +233,10 @@ class _Runner:
                 self.store.give_up(self.conversation, work, type(error).__name__)
             finally:
                 self.token = ""
-                self.ring()
+                self.ring(work.id)
 
-    def _answer(self, work: Work) -> None:
+    def _answer(self, work: Work) -> bool:
+        """False if nothing more waits to be answered; the lease is given back then."""
         began = time.monotonic()
         end = began + ENGINE_PATIENCE
         told = False
@@ -244,7 +253,7 @@ class _Runner:
                 time.sleep(0.25)
         if last.stop == "cancelled" and self.dropped:
             self.store.give_up(self.conversation, work, "")
-            return
+            return True
         answer = text.strip() or dialogue.EMPTY_ANSWER
         # The state has read what the model wrote; where the transcript says otherwise, the transcript is
         # right.
@@ -252,13 +261,15 @@ class _Runner:
         prefix = dialogue.chain(work.prefix, work.question, answer)
         unsure = text.strip() and 0 < self.jobs.unsure < last.bits
         remark = dialogue.UNSURE if unsure else ""
-        if not self._insist(work, answer, last.stop, prefix, state, remark):
+        held = self._insist(work, answer, last.stop, prefix, state, remark)
+        if not held:
             raise LeaseLostError
         metrics.GENERATED.inc(len(answer.encode()))
         took = time.monotonic() - began
         metrics.LATENCY.observe(took)
         said = (self.conversation.id, work.id, took, logs.text(work.question), logs.text(answer))
         log.info("%s: message %s answered in %.2f s: %s → %s", *said)
+        return held == 1
 
     def _weigh(self, work: Work) -> tuple[str, str, Finished] | None:
         """Answer a question of choices, gaps or truth by likelihood; None if it is none. No state comes of
@@ -294,7 +305,7 @@ class _Runner:
         metrics.QUEUE.observe(work.waited)
         raw = text = ""
         censor = Censor(self.jobs.forbidden)
-        published = first = 0.0
+        published, first = began, 0.0  # a short answer is published once, finished
         self.enough = False
         for event in self.jobs.engine.stream(prompt, self._cancelled(began)):
             if isinstance(event, Finished):
@@ -321,9 +332,8 @@ class _Runner:
             self.enough = held == 2
         except StoreDownError as error:  # the answer is worth finishing: the store may be back by then
             log.warning("%s: %s", self.conversation.id, error)
-        self.ring()
 
-    def _insist(self, work: Work, answer: str, stop: str, prefix: str, state: bytes, remark: str) -> bool:
+    def _insist(self, work: Work, answer: str, stop: str, prefix: str, state: bytes, remark: str) -> int:
         end = time.monotonic() + STORE_PATIENCE
         while True:
             try:

@@ -23,6 +23,8 @@ HEADER = "X-Request-Id"
 GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 QUIET = ("/healthz", "/readyz", "/metrics", "/static/", "/admin/api/stats")  # asked for all the time
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 log = logging.getLogger(__name__)
 _texts = False
@@ -93,7 +95,8 @@ def watch_requests(app: Flask) -> None:
     def end(response: Response) -> Response:
         response.headers[HEADER] = request_id.get()
         path = request.url_rule.rule if request.url_rule else "(none)"
-        metrics.REQUESTS.labels(path, request.method, str(response.status_code)).inc()
+        method = request.method if request.method in METHODS else "(other)"  # callers may invent any number
+        metrics.REQUESTS.labels(path, method, str(response.status_code)).inc()
         if not request.path.startswith(QUIET):
             ms = round(1000 * (time.monotonic() - g.get("began", time.monotonic())), 1)
             what = {"method": request.method, "path": path, "status": response.status_code, "ms": ms}

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from bot.config import ConfigError, Settings
 
 log = logging.getLogger(__name__)
 GRACE = 25  # seconds that running answers get on SIGTERM
+STALLED = 10  # seconds without a byte of a request that has begun: its thread is needed by others
 UP_WITHIN = 60.0  # seconds that `plm serve` waits for its web server
 METRICS_DIR = "plm-metrics-"  # how the name of a temporary directory for metrics.py begins
 PR_SET_PDEATHSIG = 1
@@ -71,6 +73,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "graceful_timeout": GRACE + 5,
             "keepalive": 15,
             "loglevel": self.settings.log_level.lower(),
+            "when_ready": _lose_patience,
             "post_worker_init": _stop_gently,
             "worker_exit": _finish_answers,
             "child_exit": _forget_numbers,
@@ -85,6 +88,12 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Any:
         return self.make_app()
+
+
+def _lose_patience(server: Any) -> None:
+    """gunicorn waits for ever for the rest of a request. Connections inherit this from their listener."""
+    for listener in server.LISTENERS:
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", STALLED, 0))
 
 
 def _stop_gently(worker: Any) -> None:

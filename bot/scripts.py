@@ -290,7 +290,8 @@ if ARGV[2] ~= '' and redis.call('HEXISTS', job(ARGV[2]), 'enough') == 1 then ret
 return 1
 """
 
-# token id answer stop prefix blob keep_ms before remark. `before` is the prefix that the answer went on from;
+# token id answer stop prefix blob keep_ms before remark. Answers 0 (the lease is lost), 1 or, if nothing more
+# waits, 2: the lease is given back then. `before` is the prefix that the answer went on from;
 # a remark is shown behind the answer and is no part of what the model said.
 _FINISH = """
 local token, id, answer = ARGV[1], ARGV[2], ARGV[3]
@@ -311,7 +312,9 @@ if own[1] == 'running' then
   redis.call('LREM', base .. 'queue', 1, id)
   keep(ARGV[7])
 end
-return 1
+if redis.call('LLEN', base .. 'queue') > 0 then return 1 end
+if redis.call('GET', base .. 'lease') == token then redis.call('DEL', base .. 'lease') end
+return 2
 """
 
 # token id error; an empty error puts the job back to wait for another process

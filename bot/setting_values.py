@@ -50,8 +50,11 @@ def _check_url(value: str) -> str:
 
 
 def _check_redis_url(value: str) -> str:
-    if not re.match(r"(rediss?://[^/\s]|unix://\S)", value):
-        raise ValueError("must be redis://host:port/0, rediss://… or unix:///path")
+    sentinels = r"redis\+sentinel://([^@\s]*@)?[^/\s,]+:\d+(,[^/\s,]+:\d+)*/[^/\s]+(/\d+)?$"
+    if not re.match(rf"(rediss?://[^/\s]|unix://\S|{sentinels})", value):
+        raise ValueError(
+            "must be redis://host:port/0, rediss://…, unix:///path or redis+sentinel://host:port,host:port/name"
+        )
     return value
 
 

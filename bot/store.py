@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import limits
 import redis
@@ -20,6 +21,7 @@ from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from bot.dialogue import TAKEN_BACK
 from bot.records import Conversation, Job, Work
@@ -43,9 +45,33 @@ _REFUSAL_CODES = ("MISCONF", "OOM", "READONLY", "LOADING", "CLUSTERDOWN", "MASTE
 
 T = TypeVar("T")
 
+SENTINEL = "redis+sentinel://"
+COPY_MS = 100  # how long a write waits for its copy
+NOT_COPIED = ("progress", "enough", "release")  # worth nothing after a failover
+
 
 class StoreDownError(Exception):
     """Redis cannot be reached, or does not take writes, for now."""
+
+
+def connect(url: str, timeout: float) -> redis.Redis:
+    """A client for redis://, rediss://, unix:// or redis+sentinel://[USER:PASSWORD@]HOST:PORT,…/NAME[/DB].
+
+    The last asks the sentinels for the master of this name at each new connection. ValueError if it is none
+    of these. No retries in the client: it nests them (connection in command), which can take over a second.
+    """
+    options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+    options["retry"] = Retry(NoBackoff(), 0)
+    if not url.startswith(SENTINEL):
+        return redis.Redis.from_url(url, **options)
+    account, _, place = url.removeprefix(SENTINEL).rpartition("@")
+    user, _, password = (unquote(part) or None for part in account.partition(":"))
+    hosts, name, db = [*place.split("/"), "", ""][:3]
+    nodes = [(host.rpartition(":")[0], int(host.rpartition(":")[2])) for host in hosts.split(",")]
+    own = {"username": user, "password": password, "db": int(db or 0), **options}
+    sentinel: Any = Sentinel(nodes, sentinel_kwargs=options, **own)  # type: ignore[no-untyped-call]
+    master: redis.Redis = sentinel.master_for(name)
+    return master
 
 
 class Store:
@@ -53,10 +79,7 @@ class Store:
 
     def __init__(self, url: str, keep_days: float = 30) -> None:
         self.url = url
-        # No retries in the client: it nests them (connection in command), which can take over a second.
-        self.client = redis.Redis.from_url(
-            url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0)
-        )
+        self.client = connect(url, TIMEOUT)
         self.keep_ms = int(keep_days * 24 * 3600 * 1000)
         self.job_ms = min(JOB_MS, self.keep_ms)  # a job holds the question and the answer too
         self._scripts = {name: self.client.register_script(lua) for name, lua in SCRIPTS.items()}
@@ -65,6 +88,9 @@ class Store:
 
     def close(self) -> None:
         self.client.close()
+        manager = getattr(self.client.connection_pool, "sentinel_manager", None)
+        for sentinel in manager.sentinels if manager else ():
+            sentinel.close()
 
     def ping(self) -> None:
         self._try(self.client.ping)
@@ -166,7 +192,6 @@ class Store:
         if found[0] != b"work":
             return str(found[0], "utf-8")
         token, job_id, question, talk, prefix, state_prefix, blob, starts, waited = found[1:]
-        self._list(conversation)
         # An empty prefix is a talk without answers: it has no state to be valid.
         fresh = bool(prefix) and prefix == state_prefix and bool(blob)
         return Work(
@@ -192,20 +217,25 @@ class Store:
         prefix: str,
         state: bytes,
         remark: str = "",
-    ) -> bool:
-        """Append the answer to the transcript and end the job, in one step; False if the lease is lost.
+    ) -> int:
+        """Append the answer to the transcript and end the job, in one step: 0 if the lease is lost, 2 if
+        nothing more waits (the lease is given back then), else 1.
 
         `remark` is shown behind the answer; the model will not read it.
         """
         blob = state if len(state) <= MAX_STATE else b""
         args = (work.token, work.id, answer, stop, prefix, blob, self.keep_ms, work.prefix, remark)
-        held = bool(self._run("finish", conversation, *args))
-        self._list(conversation)
+        held = int(self._run("finish", conversation, *args))
+        if held:
+            self._list(conversation)
         return held
 
     def give_up(self, conversation: Conversation, work: Work, error: str) -> bool:
         """End the job as failed; with an empty error, hand it back for another process to take."""
-        return bool(self._run("give_up", conversation, work.token, work.id, error))
+        held = bool(self._run("give_up", conversation, work.token, work.id, error))
+        if held and error:
+            self._list(conversation)
+        return held
 
     def release(self, conversation: Conversation, token: str) -> None:
         """Give the lease back before its time, with the queue as it is."""
@@ -290,7 +320,19 @@ class Store:
         return Job.read(message_id, pairs)
 
     def _run(self, name: str, conversation: Conversation, *args: str | bytes | int) -> Any:
-        return self._try(lambda: self._scripts[name](keys=[conversation.base], args=list(args)))
+        script = self._scripts[name]
+        if not self.url.startswith(SENTINEL) or name in NOT_COPIED:
+            return self._try(lambda: script(keys=[conversation.base], args=list(args)))
+
+        def run_and_copy() -> Any:
+            """A master that dies must have handed on what it said was done. With no replica there, it goes
+            on without (min-replicas-to-write forbids that)."""
+            pipe = self.client.pipeline(transaction=False)
+            script(keys=[conversation.base], args=list(args), client=pipe)
+            pipe.wait(1, COPY_MS)
+            return pipe.execute()[0]
+
+        return self._try(run_and_copy)
 
     def _try(self, call: Callable[[], T]) -> T:
         try:

@@ -14,10 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from bot.store import Store
+from bot.store import Store, connect
 
 TIMEOUT = 2.0  # seconds; nobody waits for what happens out of band
 
@@ -38,8 +36,7 @@ class TaskStore:
 
     def queue_client(self) -> redis.Redis:
         """For work.py: its own connections, with more patience than a user has."""
-        arguments = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT}
-        return redis.Redis.from_url(self.store.url, retry=Retry(NoBackoff(), 0), **arguments)
+        return connect(self.store.url, TIMEOUT)
 
     def dead_letters(self, queue: str) -> list[tuple[str, float, bytes]]:
         """The tasks of a queue that failed to the end: id, time in ms, data."""

@@ -128,6 +128,7 @@ class Service:
         **settings: object,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = directory / f"{command}-{self.port}.log"

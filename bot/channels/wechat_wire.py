@@ -38,6 +38,18 @@ Keys = tuple[str | None, ...]  # EncodingAESKeys, the current one first
 # What people's keyboards get past the platform and no XML parser takes.
 NOT_XML = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
+TEXTS = (
+    "ToUserName",
+    "FromUserName",
+    "MsgType",
+    "CreateTime",
+    "MsgId",
+    "Content",
+    "Recognition",
+    "Event",
+    "EventKey",
+)
+
 
 # What the platform sends
 
@@ -175,7 +187,11 @@ def _parse(body: bytes) -> Any:
     body = NOT_XML.sub(b"", body)
     fields = _message(body)
     try:
-        return parse_message(body.decode())
+        message = parse_message(body.decode())
+        # wechatpy makes something else of a field that is repeated or has parts.
+        if any(isinstance(message._data.get(name, ""), list | dict) for name in TEXTS):
+            raise TypeError("a field is no text")
+        return message
     except Exception:  # wechatpy raises what its dictionaries raise
         log.warning("wechat: a message of type %s could not be read", fields["MsgType"], exc_info=True)
         raise BadRequest("the message cannot be read") from None
@@ -185,7 +201,7 @@ def _message(body: bytes) -> dict[str, str]:
     """The fields of a message, with those that all have."""
     fields = _fields(body)
     for name in ("ToUserName", "FromUserName", "MsgType", "CreateTime"):
-        if not fields.get(name):
+        if not fields.get(name, "").strip():
             raise BadRequest(f"{name} is missing")
     if fields["MsgType"] != "event" and not fields.get("MsgId"):
         raise BadRequest("MsgId is missing")

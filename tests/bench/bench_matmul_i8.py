@@ -12,30 +12,16 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import time
-from pathlib import Path
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy is imported
 
 import numpy as np
 
 from engine import _core
+from tests.bench.record import commit, device
 
 SHAPES = [(160, 160), (480, 160), (640, 160), (160, 320), (128, 160), (512, 128), (128, 256), (256, 128)]
-
-
-def device() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
-def commit() -> str:
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip()
 
 
 def numpy_seconds(a: np.ndarray, weights: list[np.ndarray], repeats: int) -> float:

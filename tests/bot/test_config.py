@@ -37,6 +37,8 @@ def put(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
         ({"PORT": "eight"}, "PLM_PORT"),
         ({"PORT": "99999"}, "PLM_PORT"),
         ({"REDIS_URL": "localhost:6379"}, "PLM_REDIS_URL"),
+        ({"REDIS_URL": "redis+sentinel://localhost:26379"}, "PLM_REDIS_URL"),
+        ({"REDIS_URL": "redis+sentinel://localhost/main"}, "PLM_REDIS_URL"),
         ({"THREADS": "0"}, "PLM_THREADS"),
         ({"DEVICE": "tpu"}, "PLM_DEVICE"),
         ({"DEVICE": "cuda"}, "PLM_DEVICE"),

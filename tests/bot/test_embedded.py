@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,6 +40,50 @@ def test_what_was_written_survives_kill_9_and_the_server_comes_back(tmp_path: Pa
     with client(again) as connection:
         assert connection.llen("list") == 500
     again.stop()
+
+
+SLOW_FLUSH = """
+#include <unistd.h>
+int fdatasync(int fd) { (void)fd; usleep(1500000); return 0; }
+int fsync(int fd) { (void)fd; usleep(1500000); return 0; }
+"""
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is missing: the disk cannot be made slow")
+def test_kill_9_loses_nothing_while_a_slow_disk_flushes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, slow = tmp_path / "slow.c", tmp_path / "slow.so"
+    source.write_text(SLOW_FLUSH)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", slow, source], check=True)
+    monkeypatch.setenv("LD_PRELOAD", str(slow))  # for the server that is started now
+    store = EmbeddedStore(tmp_path)
+    store.start()
+    done, end = 0, time.monotonic() + 2.5  # with appendfsync everysec, a flush is under way by then
+    with client(store) as connection:
+        while time.monotonic() < end:
+            connection.rpush("list", done)
+            done += 1
+    monkeypatch.delenv("LD_PRELOAD")
+    killed = store.pid
+    assert killed
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: store.pid != killed and embedded._answers(store.socket), 5, "the store is back")
+    with client(store) as connection:
+        assert connection.llen("list") == done
+    store.stop()
+
+
+def test_what_was_written_is_flushed_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(
+        os, "fdatasync", lambda fd: flushed.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
+    )
+    store = EmbeddedStore(tmp_path)
+    store.start()
+    wait_until(lambda: flushed, 5, "a flush")
+    store.stop()
+    assert all(file.suffix == ".aof" for file in flushed)
 
 
 def test_only_this_user_can_reach_it_and_only_by_its_socket(tmp_path: Path) -> None:

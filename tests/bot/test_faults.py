@@ -17,10 +17,12 @@ from bot import dialogue
 from bot.embedded import EmbeddedStore
 from bot.engines import RemoteEngine
 from bot.records import Conversation
-from bot.store import Store
+from bot.store import COPY_MS, Store, StoreDownError
 from engine import Model
+from tests.bench.faults import passed, suffer
 from tests.bot.foretell import message_answered_in
 from tests.bot.test_webhook import NEW, post
+from tests.redis_servers import Failover
 from tests.service import Service, descendants, kill_all, wait_until
 from tests.tiny_model import write_talkative_model
 from tests.wechat_platform import Message, Platform
@@ -222,6 +224,45 @@ def check_that_it_is_said(web: Service, platform: Platform) -> None:
     assert webhook.status_code == 503
     assert len(webhook.json()["error"]) < 100
     assert "Traceback" not in page.text + webhook.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["slow", "full", "failover"])
+def test_redis_in_trouble_costs_nothing_that_was_acknowledged(fault: str, tmp_path: Path) -> None:
+    """A small run of tests/bench/faults.py."""
+    result = suffer(fault, tmp_path, seconds=6, rate=3, calm=2)
+    assert passed(result), result
+    assert result["seen"]["before"]["answered"] > 0
+    assert result["seen"]["after"]["answered"] > 0
+    if fault == "full":
+        assert result["seen"]["during"]["busy"] > 0
+
+
+def test_a_master_hands_on_what_it_says_is_done(tmp_path: Path) -> None:
+    trio, talker = Failover(tmp_path), Conversation("wechat", "o-copied")
+    assert trio.replica.process
+    try:
+        store = Store(trio.url)
+        store.ask(talker, "m1", "n", FIRST)
+        trio.replica.process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        store.ask(talker, "m2", "n", FIRST)  # not copied: it is waited for, and not for long
+        assert COPY_MS / 1000 <= time.monotonic() - began < 1
+        trio.replica.process.send_signal(signal.SIGCONT)
+        store.ask(talker, "m3", "n", FIRST)
+        trio.master.kill()
+        wait_until(lambda: waiting(store, talker) is not None, 20, "the replica is the master")
+        assert waiting(store, talker) == ["m1", "m2", "m3"]
+        store.close()
+    finally:
+        trio.stop()
+
+
+def waiting(store: Store, talker: Conversation) -> list[str] | None:
+    try:
+        return store.waiting(talker)
+    except StoreDownError:
+        return None
 
 
 def test_sigterm_finishes_the_running_answer(

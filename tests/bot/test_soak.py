@@ -1,77 +1,101 @@
-"""Everything at once: several users, two web processes, kill -9 of workers and store over and over."""
+"""A small run of tests/bench/soak.py, and proof that its counting sees what it is to see."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import random
-import signal
-import threading
+import argparse
+import json
 import time
-from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bot import dialogue
 from bot.records import Conversation
 from bot.store import Store
-from tests.service import Service, descendants
-from tests.tiny_model import write_tiny_model
-from tests.wechat_platform import Platform
+from engine import Model
+from tests.bench.crowd import FORGED, Crowd, Sent, count
+from tests.bench.soak import soak
+from tests.bot.foretell import foretell
+from tests.tiny_model import write_talkative_model
 
-SECONDS, USERS = 12, 5
-
-
-def kill_something(service: Service, dice: random.Random) -> None:
-    """One of the workers or the store: the processes that have no children."""
-    assert service.plm
-    leaves = [pid for pid in descendants(service.plm.process.pid) if not descendants(pid)]
-    if leaves:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(dice.choice(leaves), signal.SIGKILL)
+USER, LONGEST = "o1", 120
+TALKER = Conversation("wechat", USER)
+TURNS = TALKER.base + "turns"
 
 
 @pytest.mark.slow
-def test_under_constant_kills_every_message_is_one_turn_and_one_answer(tmp_path: Path) -> None:
-    settings = {
-        "PLM_PROCESSES": 2,
-        "PLM_MAX_BYTES": 120,
-        "PLM_ENGINE_DELAY_MS": 8,
-        "PLM_WECHAT_TOKEN": "AAAAA",
-    }
-    model = write_tiny_model(tmp_path / "tiny.safetensors")
-    replies: dict[str, dict[str, str | None]] = defaultdict(dict)
-    with Service(tmp_path, PLM_MODEL=model, **settings) as service:
-        platform, end = Platform(service.url + "/wechat", "AAAAA"), time.monotonic() + SECONDS
-
-        def talk(user: str) -> None:
-            while time.monotonic() < end:
-                message = platform.text(user, f"问题{len(replies[user])}")
-                delivery = platform.deliver(message, attempts=6, pause=0.3)
-                replies[user][str(message.fields["MsgId"])] = delivery.reply
-
-        users = [threading.Thread(target=talk, args=(f"o{number}",)) for number in range(USERS)]
-        for user in users:
-            user.start()
-        dice = random.Random(1)
-        while time.monotonic() < end:
-            time.sleep(1.5)
-            kill_something(service, dice)
-        for user in users:
-            user.join()
-        store = Store(f"unix://{tmp_path}/data/store/plm.sock")
-        for user in replies:
-            check(store.turns(Conversation("wechat", user), last=2000), replies[user])
-        store.close()
+def test_nothing_is_lost_doubled_mixed_up_or_let_in(tmp_path: Path) -> None:
+    options = argparse.Namespace(
+        messages=160, users=16, kills=2, redis_kills=1, webs=2, engines=2, seed=1, rate=8.0
+    )
+    result = soak(tmp_path, options)
+    assert not any(result["breaches"].values()), result
+    assert not result["faults"]
+    assert result["messages"] == 160
+    assert result["kills"] == {"web": 2, "engine": 2, "redis": 1}
+    assert result["outcomes"]["answered"] > 120
 
 
-def check(turns: list[dict[str, str]], replies: dict[str, str | None]) -> None:
-    counted = Counter((turn["role"], turn["message_id"]) for turn in turns)
-    assert max(counted.values()) == 1
-    for message_id, reply in replies.items():
-        assert reply, "every message is answered in the end"
-        if reply != dialogue.BUSY:
-            assert counted["user", message_id] == counted["assistant", message_id] == 1
-    answered = [int(turn["message_id"]) for turn in turns if turn["role"] == "assistant"]
-    assert answered == sorted(answered)
+@pytest.fixture
+def model(tmp_path: Path) -> Model:
+    return Model.load(str(write_talkative_model(tmp_path / "talkative.safetensors")))
+
+
+@pytest.fixture
+def crowd(store: Store, model: Model) -> Crowd:
+    """Two messages of one user, sent, kept and answered as they should be."""
+    crowd = Crowd(["http://127.0.0.1:1"])
+    history = b""
+    for number in range(2):
+        sent = Sent(crowd.platforms[0].text(USER, f"第{number}问"), f"第{number}问", began=time.monotonic())
+        answer = foretell(model, TALKER, sent.id, sent.question, history, max_bytes=LONGEST)
+        history += b"\xfd" + sent.question.encode() + b"\xfe" + answer.encode() + b"\xff"
+        store.ask(TALKER, sent.id, "n", sent.question)
+        work = store.take(TALKER, "me")
+        assert not isinstance(work, str)
+        assert store.finish(TALKER, work, answer, "end", "p", b"")
+        sent.replies, sent.acknowledged, sent.outcome = [answer], time.monotonic(), "answered"
+        crowd.sent[USER].append(sent)
+    return crowd
+
+
+def swap(crowd: Crowd, store: Store) -> None:
+    rows: list[Any] = store.client.lrange(TURNS, 0, -1)
+    store.client.delete(TURNS)
+    store.client.rpush(TURNS, *rows[2:], *rows[:2])
+
+
+def exchange(crowd: Crowd, store: Store) -> None:
+    """The second question gets the first one's answer, in Redis and on the user's screen."""
+    rows = [json.loads(row) for row in store.client.lrange(TURNS, 0, -1)]
+    rows[3]["content"] = rows[1]["content"]
+    store.client.lset(TURNS, 3, json.dumps(rows[3]))
+    crowd.sent[USER][1].replies = [rows[1]["content"]]
+
+
+BREACHES: list[tuple[str, Callable[[Crowd, Store], object]]] = [
+    ("lost", lambda crowd, store: store.client.ltrim(TURNS, 2, -1)),
+    ("left", lambda crowd, store: store.ask(TALKER, "9", "n", "无人回答")),
+    ("twice", lambda crowd, store: store.client.rpush(TURNS, store.client.lindex(TURNS, -1))),  # type: ignore[arg-type]
+    ("twice", lambda crowd, store: crowd.sent[USER][0].replies.append("别的话")),
+    ("mixed up", lambda crowd, store: crowd.sent[USER][0].replies.__setitem__(0, "别人的回答")),
+    ("mixed up", exchange),
+    ("mixed up", lambda crowd, store: crowd.more[USER].append("别人的回答")),
+    ("out of order", swap),
+    ("forged", lambda crowd, store: store.ask(TALKER, "9", "n", FORGED)),
+    ("forged", lambda crowd, store: store.ask(Conversation("wechat", "x"), "9", "n", "问")),
+    ("protocol", lambda crowd, store: crowd.faults.append("1: status 500")),
+]
+
+
+def test_right_messages_count_as_no_breach(crowd: Crowd, store: Store, model: Model) -> None:
+    assert not any(count(crowd, store.url, model, LONGEST).values())
+
+
+@pytest.mark.parametrize(("what", "breach"), BREACHES)
+def test_each_breach_is_counted(
+    what: str, breach: Callable[[Crowd, Store], object], crowd: Crowd, store: Store, model: Model
+) -> None:
+    breach(crowd, store)
+    assert count(crowd, store.url, model, LONGEST)[what] > 0

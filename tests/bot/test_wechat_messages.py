@@ -147,16 +147,24 @@ def test_an_old_recording_is_refused(front: Front, user: str) -> None:
     assert front.turns(user) == []
 
 
+WHOLE = (
+    b"<xml><ToUserName>a</ToUserName><FromUserName>b</FromUserName><CreateTime>1</CreateTime>"
+    b"<MsgType>text</MsgType><Content>c</Content><MsgId>1</MsgId></xml>"
+)
+
+
 @pytest.mark.parametrize(
     "body",
     [
         b"", b"<xml>", b"<xml></xml>", b"not xml", b'{"MsgType": "text"}', b"\xff\xfe\x00", b"<html></html>",
         b"<?xml version='1.0' encoding='utf-32'?><xml/>", b"<xml>" + b"<a>" * 20_000, BOMB, ENTITY, FILE, DTD,
         b"<xml><ToUserName>a</ToUserName><FromUserName>b</FromUserName><MsgType>text</MsgType></xml>",
+        WHOLE.replace(b">a<", b"> <"), WHOLE.replace(b">b<", b">b<i/><"), WHOLE.replace(b">c<", b"><c>c</c><"),
+        WHOLE.replace(b"<xml>", b"<xml><FromUserName>x</FromUserName>"),
     ],
     ids=[
         "empty", "open", "hollow", "words", "json", "raw", "html", "utf32", "deep", "bomb", "entity", "file",
-        "dtd", "partial",
+        "dtd", "partial", "blank", "in parts", "nested", "twice",
     ],
 )  # fmt: skip
 def test_malformed_xml_is_refused_at_once(front: Front, body: bytes) -> None:

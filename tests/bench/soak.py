@@ -1,0 +1,274 @@
+"""Everything at once, for long: `python -m tests.bench.soak [--messages N] [--users N] [--kills N]`.
+
+Users of the stand-in platform write to three web processes, which ask two engine processes and share one
+Redis with an append-only file. A tenth of all deliveries is repeated, one in a hundred is forged or
+malformed, bodies come slowly, and every few seconds a process stands still for a while (SIGSTOP: longer than
+a lease at times). Meanwhile each kind of process is killed with SIGKILL `--kills` times and started again,
+and Redis `--redis-kills` times. What is counted, and what the words mean, is said in crowd.py; the platform
+chooses a web process for each request blindly, so that one which is down costs an attempt.
+
+**Memory.** The first web and the first engine process are spared from kills in the second half. Their
+resident memory, and the memory that Redis uses for each message it keeps (it keeps all of them for days, by
+design, so its total grows), are compared: the median of the last tenth of the run by the median of the first
+tenth of its second half. At most 1.1 passes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from bot.embedded import EmbeddedStore
+from engine import Model
+from tests.bench.crowd import LONGEST, SETTINGS, Crowd, count
+from tests.bench.record import record, resident_mb, table
+from tests.service import Service, descendants
+from tests.tiny_model import write_talkative_model
+
+MAX_BYTES = 180
+PACE_MS = 5  # before each character of an answer: up to a third of a second for each of them
+FLAT = 1.1
+
+
+@dataclass
+class Cast:
+    """The processes, and what happens to them."""
+
+    store: EmbeddedStore
+    engines: list[Service]
+    webs: list[Service]
+    dice: random.Random
+    kills: dict[str, int] = field(default_factory=lambda: {"web": 0, "engine": 0, "redis": 0})
+    pauses: int = 0
+    samples: list[tuple[float, dict[str, float]]] = field(default_factory=list)  # progress, MB of each
+    empty: float = 0.0  # bytes that Redis used at the beginning
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def start(cls, directory: Path, webs: int, engines: int, seed: int) -> Cast:
+        store = EmbeddedStore(directory)
+        store.start()
+        model = write_talkative_model(directory / "talkative.safetensors")
+        own = {"PLM_MODEL": model, "PLM_MAX_BYTES": MAX_BYTES, "PLM_ENGINE_DELAY_MS": PACE_MS}
+        hosts = [Service(directory / f"engine{n}", "engine", **own) for n in range(engines)]
+        urls = ",".join(host.url for host in hosts)
+        common = {**SETTINGS, "PLM_REDIS_URL": store.url, "PLM_ENGINE_URLS": urls}
+        fronts = [Service(directory / f"web{n}", "web", **common) for n in range(webs)]
+        cast = cls(store, hosts, fronts, random.Random(seed))
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda service: service.start(60), [*hosts, *fronts]))
+        return cast
+
+    def stop(self) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda service: service.__exit__(), [*self.webs, *self.engines]))
+        self.store.stop()
+
+    def kill(self, kind: str, spare_first: bool) -> None:
+        """SIGKILL to one of the kind and all that it started; it is started again a moment later."""
+        self.kills[kind] += 1
+        if kind == "redis":
+            assert self.store.pid
+            os.kill(self.store.pid, signal.SIGKILL)  # who watches over it starts it again
+            return
+        services = self.webs if kind == "web" else self.engines
+        victim = self.dice.choice(services[1:] if spare_first and len(services) > 1 else services)
+        with self._lock:  # no pause begins now
+            victim.kill()
+        time.sleep(self.dice.uniform(0, 1.5))
+        victim.start(60)
+
+    def pause(self) -> None:
+        """One process stands still, as on a machine that swaps or is moved: Redis for less long."""
+        service = self.dice.choice([*self.webs, *self.engines, None])
+        with self._lock:
+            if service is None:
+                pids = [self.store.pid]
+            else:
+                assert service.plm
+                pids = [service.plm.process.pid, *descendants(service.plm.process.pid)]
+            self._signal(pids, signal.SIGSTOP)
+        time.sleep(self.dice.uniform(0.05, 0.8 if service is None else 3.5))
+        self._signal(pids, signal.SIGCONT)
+        self.pauses += 1
+
+    @staticmethod
+    def _signal(pids: list[int | None], number: int) -> None:
+        for pid in pids:
+            try:
+                os.kill(pid or 0, number) if pid else None
+            except ProcessLookupError:
+                continue
+
+    def sample(self, progress: float, messages: int) -> None:
+        sizes = {
+            f"{s.directory.name}": resident_mb(s.plm.process.pid)
+            for s in (*self.webs, *self.engines)
+            if s.plm
+        }
+        try:
+            with redis.Redis.from_url(self.store.url, socket_timeout=1) as client:
+                used = client.info("memory")["used_memory"]
+            self.empty = self.empty or used
+            sizes["redis, kB a message"] = (used - self.empty) / 1024 / max(1, messages)
+        except redis.RedisError:
+            pass
+        self.samples.append((progress, sizes))
+
+    def growth(self) -> dict[str, float]:
+        """Memory at the end of the run by memory at its middle, of those that lived as long."""
+
+        def middle(name: str, low: float, high: float) -> float:
+            found = [
+                sizes[name] for progress, sizes in self.samples if low <= progress <= high and sizes.get(name)
+            ]
+            return statistics.median(found) if found else float("nan")
+
+        names = ("web0", "engine0", "redis, kB a message")
+        return {name: round(middle(name, 0.9, 1.0) / middle(name, 0.5, 0.6), 3) for name in names}
+
+
+def soak(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
+    each = options.messages // options.users
+    if not 2 <= each <= LONGEST:
+        raise SystemExit(f"soak: 2 to {LONGEST} messages a user, not {each}")
+    cast = Cast.start(directory, options.webs, options.engines, options.seed)
+    began = time.monotonic()
+    try:
+        crowd = Crowd([web.url for web in cast.webs], options.seed)
+        crowd.slow(0.02)
+        live(crowd, cast, options, each)
+        last_words(crowd)
+        seconds = time.monotonic() - began
+        model = Model.load(str(directory / "talkative.safetensors"))
+        breaches = count(crowd, cast.store.url, model, MAX_BYTES)
+    finally:
+        cast.stop()
+    return {
+        "messages": sum(map(len, crowd.sent.values())), "users": options.users, "webs": options.webs,
+        "engines": options.engines, "seconds": round(seconds), "kills": cast.kills, "pauses": cast.pauses,
+        "outcomes": outcomes(crowd), "requests": dict(sorted(crowd.counts.items())), "breaches": breaches,
+        "growth": cast.growth(), "faults": crowd.faults[:20],
+    }  # fmt: skip
+
+
+def live(crowd: Crowd, cast: Cast, options: argparse.Namespace, each: int) -> None:
+    """All users write all but their last message, while the processes are killed and paused."""
+    over, total = threading.Event(), options.users * (each - 1)
+    sent = lambda: sum(map(len, list(crowd.sent.values())))  # noqa: E731
+
+    def user(number: int) -> None:
+        dice, name = random.Random(f"{options.seed}:{number}"), f"o{number:04d}"
+        pause = options.users / options.rate
+        time.sleep(dice.uniform(0, pause))
+        left = each - 1
+        while left:
+            began = time.monotonic()
+            burst = [
+                threading.Thread(target=crowd.write, args=(name,))
+                for _ in range(min(left, dice.choice((1,) * 7 + (2,))))
+            ]
+            for thread in burst:  # the second before the first is answered, at times
+                thread.start()
+                time.sleep(dice.uniform(0.05, 1) if len(burst) > 1 else 0)
+            for thread in burst:
+                thread.join()
+            left -= len(burst)
+            time.sleep(max(0.0, dice.expovariate(1 / (pause * len(burst))) - (time.monotonic() - began)))
+
+    def chaos() -> None:
+        plan = ["web"] * options.kills + ["engine"] * options.kills + ["redis"] * options.redis_kills
+        cast.dice.shuffle(plan)
+        for number, kind in enumerate(plan):
+            while sent() < total * (number + 0.5) / len(plan) * 0.97 and not over.is_set():
+                time.sleep(0.1)
+            cast.kill(kind, spare_first=sent() > total * 0.45)
+
+    def pauses() -> None:
+        while not over.wait(cast.dice.uniform(2, 6)):
+            cast.pause()
+
+    def watch() -> None:
+        while not over.wait(1):
+            cast.sample(sent() / total, sent())
+
+    helpers = [threading.Thread(target=work) for work in (chaos, pauses, watch)]
+    users = [threading.Thread(target=user, args=(number,)) for number in range(options.users)]
+    for thread in (*helpers, *users):
+        thread.start()
+    for thread in users:
+        thread.join()
+    helpers[0].join()
+    over.set()
+    for thread in helpers:
+        thread.join()
+
+
+def last_words(crowd: Crowd) -> None:
+    """Everybody writes once more, with nothing going wrong: what waits in a queue is answered before it."""
+    crowd.slow(0)
+    with ThreadPoolExecutor(8) as pool:
+        for sent in pool.map(lambda user: crowd.write(user, repeat=False), sorted(crowd.sent)):
+            if sent.outcome not in ("answered", "in part"):
+                crowd.faults.append(f"{sent.id}: {sent.outcome}, with all well")
+
+
+def outcomes(crowd: Crowd) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for sent in (sent for messages in crowd.sent.values() for sent in messages):
+        found[sent.outcome] = found.get(sent.outcome, 0) + 1
+    return found
+
+
+def passed(result: dict[str, Any]) -> bool:
+    flat = all(not ratio > FLAT for ratio in result["growth"].values())
+    return not any(result["breaches"].values()) and not result["faults"] and flat
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    sizes = {
+        "messages": 20_000,
+        "users": 200,
+        "kills": 20,
+        "redis-kills": 2,
+        "webs": 3,
+        "engines": 2,
+        "seed": 1,
+    }
+    for name, value in sizes.items():
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--rate", type=float, default=25, help="messages a second, all users together")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="plm-soak-") as directory:
+        result = soak(Path(directory), options)
+    record("soak", result)
+    rows = [("what", "how many"), ("messages", result["messages"]), ("seconds", result["seconds"])]
+    rows += [("kill -9 of " + kind, n) for kind, n in result["kills"].items()] + [
+        ("pauses", result["pauses"])
+    ]
+    rows += [*result["requests"].items(), *result["outcomes"].items()]
+    rows += [(f"**{name}**", n) for name, n in result["breaches"].items()]
+    rows += [(f"memory of {name}, end by middle", ratio) for name, ratio in result["growth"].items()]
+    print(table(rows))
+    print(*result["faults"], sep="\n")
+    sys.exit(0 if passed(result) else 1)
+
+
+if __name__ == "__main__":
+    main()
