@@ -159,7 +159,8 @@ WHOLE = (
         b"", b"<xml>", b"<xml></xml>", b"not xml", b'{"MsgType": "text"}', b"\xff\xfe\x00", b"<html></html>",
         b"<?xml version='1.0' encoding='utf-32'?><xml/>", b"<xml>" + b"<a>" * 20_000, BOMB, ENTITY, FILE, DTD,
         b"<xml><ToUserName>a</ToUserName><FromUserName>b</FromUserName><MsgType>text</MsgType></xml>",
-        WHOLE.replace(b">a<", b"> <"), WHOLE.replace(b">b<", b">b<i/><"), WHOLE.replace(b">c<", b"><c>c</c><"),
+        WHOLE.replace(b">a<", b"> <"), WHOLE.replace(b">b<", b">b<i/><"),
+        WHOLE.replace(b">c<", b"><c>c</c><"),
         WHOLE.replace(b"<xml>", b"<xml><FromUserName>x</FromUserName>"),
     ],
     ids=[
