@@ -2,8 +2,9 @@
 
 The contrasts are given, or sought: see contrast.py. What the statements share is put as the question, what
 they differ in as the choices, and the rule of choose.py says by how many bits the statement is ahead of the
-likeliest contrast. A logistic curve, fitted on statements made of examination questions with right and with
-wrong answers (`make bench-likelihood`), turns the bits into a probability.
+likeliest contrast. A logistic curve turns the bits into a probability. `make bench-likelihood` fits it on
+statements made of examination questions with right and with wrong answers; for `tcm` the fitted slope cannot be
+told from none, so the one here is small, and only says which side is ahead.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from engine.contrast import rewritten, turned
 if TYPE_CHECKING:
     from engine.model import Model
 
-OFFSET, LOG_ODDS_A_BIT = -0.10, 0.014  # base 2: OFFSET + LOG_ODDS_A_BIT x bits ahead
+OFFSET, LOG_ODDS_A_BIT = 0.0, 0.014  # base 2: OFFSET + LOG_ODDS_A_BIT x bits ahead
 MOST_TURNED, REWRITTEN = 4, 3  # contrasts of each kind
 NOTHING_SHARED = "下列说法正确的是"
 
