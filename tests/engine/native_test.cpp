@@ -189,13 +189,16 @@ Sampler hot_sampler(uint64_t seed) {
     return {{Keep::kTopP, 1.0, 1.5, 1.2, 20}, seed};
 }
 
+// Whole characters in every encoding.
+const std::vector<std::string> kStops = {"\n\n", "ab"};
+
 // Does not own it.
 std::shared_ptr<Session> borrowed(Session& session) {
     return {std::shared_ptr<Session>(), &session};
 }
 
 Writing begin(Session& session, uint64_t seed, int room) {
-    return Writing(borrowed(session), hot_sampler(seed), room, true, {"\n", "a\xE4\xB8"});
+    return Writing(borrowed(session), hot_sampler(seed), room, true, kStops);
 }
 
 void take(Writing& writing, Bytes& to) {
@@ -327,7 +330,7 @@ void write_in_turns(const std::shared_ptr<Network>& network) {
         Batcher batcher(network, {3, 5, int(kTexts), 7, 0});
         for (size_t i = 0; i < kTexts; ++i) {
             sessions.push_back(start(network, i));
-            Writing writing(sessions[i], hot_sampler(i), kRoom, true, {"\n", "a\xE4\xB8"});
+            Writing writing(sessions[i], hot_sampler(i), kRoom, true, kStops);
             streams.push_back(std::make_shared<Stream>(sessions[i], "", std::move(writing), std::nullopt,
                                                        Seconds(i % 2 ? 0.001 : 0)));
             batcher.submit(streams[i]);

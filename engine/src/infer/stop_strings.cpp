@@ -19,6 +19,7 @@ std::vector<Character> cut(const std::string& text, Encoding encoding) {
         const int count = cutter.push(uint8_t(byte), closed);
         out.insert(out.end(), closed, closed + count);
     }
+    if (cutter.size() > 0) throw std::invalid_argument("a stop string must not end inside a character");
     return out;
 }
 
