@@ -271,7 +271,8 @@ def canonical(distribution: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("folder", "extras"), [("bot", ()), ("engine", ("train",)), ("tests", ("train", "test", "bench", "peers"))]
+    ("folder", "extras"),
+    [("bot", ()), ("engine", ("train",)), ("tests", ("train", "test", "bench", "peers"))],
 )
 def test_every_library_in_use_is_required(folder: str, extras: tuple[str, ...]) -> None:
     """One that is only there because another library brings it along would vanish with that one."""
