@@ -24,6 +24,7 @@ from engine.training import Budget, Run, check_inputs, summary
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 POSITIVE = click.FloatRange(min=0, min_open=True)
 REHEARSAL_SHARE = 0.5
+PASSES = 4  # over new text with rehearsal; a machine that has time for more would learn it by heart
 INTERRUPTED = 130  # as a shell counts an end by Ctrl-C
 
 
@@ -90,8 +91,7 @@ def train(
             name=name or place.name.removesuffix(".safetensors").removesuffix("-bf16"),
             config=plan.model,
             recipe=recipe,
-            budget=Budget(minutes, steps),
-            **with_rehearsal(rehearse, initial, texts, weights),
+            **with_rehearsal(rehearse, initial, texts, weights, Budget(minutes, steps)),
             valid=[load_text(path, blank_lines=recipe.blank_lines) for path in valid],
             threads=threads or len(os.sched_getaffinity(0)),
             initial=initial,
@@ -128,22 +128,27 @@ def choose_plan(config_name: str | None, initial: ModelFile | None) -> Plan:
 
 
 def with_rehearsal(
-    share: float | None, initial: ModelFile | None, texts: list[Text], weights: list[float]
+    share: float | None, initial: ModelFile | None, texts: list[Text], weights: list[float], budget: Budget
 ) -> dict[str, Any]:
-    """The texts of a run and their shares, with one that the model writes itself if it is to have one."""
+    """The texts of a run and their shares, with one that the model writes itself if it is to have one.
+
+    The run then ends after PASSES over the new text, unless its steps are given.
+    """
     if share is None and initial is not None:
         stages = initial.card.get("stages", [])
         known = {entry["sha256"] for stage in stages for entry in stage["data"]}
         share = 0.0 if any(text.sha256 in known for text in texts) else REHEARSAL_SHARE
     if not share or initial is None:
-        return {"texts": texts, "weights": weights}
+        return {"texts": texts, "weights": weights, "budget": budget}
     click.echo(f"{initial.name} writes a text of its own to read beside the new one")
     written = rehearsal_text(Model(initial, os.environ.get("PLM_ISA", "")))
     scale, cut = (1 - share) / sum(weights), written.bytes.size // 16
     read = replace(written, bytes=written.bytes[cut:])
+    most = None if budget.steps else round(PASSES * sum(text.bytes.size for text in texts) / (1 - share))
     return {
         "texts": [*texts, read],
         "weights": [*(weight * scale for weight in weights), share],
+        "budget": replace(budget, bytes=most),
         "kept": written.bytes[:cut],
     }
 

@@ -1,8 +1,8 @@
 """Train or fine-tune a model: the loop around the native trainer, its checkpoints and its record.
 
 A run is a model file to be (`--out`), a folder beside it with the last checkpoint and the record of losses,
-and a budget of minutes or steps. A run that was cut short goes on with `--resume` exactly where the last
-checkpoint left it.
+and a budget of minutes, steps or bytes. A run that was cut short goes on with `--resume` exactly where the
+last checkpoint left it.
 """
 
 from __future__ import annotations
@@ -41,10 +41,11 @@ class Budget:
 
     minutes: float | None = None
     steps: int | None = None
+    bytes: int | None = None
 
-    def used(self, minutes: float, steps: int) -> float:
-        shares = [minutes / self.minutes] if self.minutes else []
-        return max([*shares, *([steps / self.steps] if self.steps else [])], default=0.0)
+    def used(self, record: Record) -> float:
+        pairs = (record.minutes, self.minutes), (record.steps, self.steps), (record.bytes_read, self.bytes)
+        return max((done / most for done, most in pairs if most), default=0.0)
 
 
 @dataclass
@@ -123,7 +124,7 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=True)
         self.record.peak_flops = _train.peak_flops(self.trainer.isa, self.threads)
         meter = Meter(self)
-        while (used := self.budget.used(self.record.minutes, self.trainer.steps)) < 1.0:
+        while (used := self.budget.used(self.record)) < 1.0:
             started = time.monotonic()
             nats, count, norm = self.trainer.step(self.rate(used))
             self.record.add_step(nats, count, time.monotonic() - started)
@@ -237,7 +238,7 @@ class Meter:
     def _report(self, now: float, norm: float) -> None:
         run, bits = self.run, self.nats / log(2) / self.bytes
         speed = self.bytes / (now - self.since)
-        used = run.budget.used(run.record.minutes, run.trainer.steps)
+        used = run.budget.used(run.record)
         left = run.record.minutes * (1 / used - 1) if used else float("inf")
         run.record.add_loss(bits, speed)
         run.report(

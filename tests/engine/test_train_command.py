@@ -20,7 +20,7 @@ from engine import Model
 from engine.checkpoint import quantize_model, read_model
 from engine.recipe import Recipe
 from engine.rehearsal import rehearsal_text
-from engine.train_command import train
+from engine.train_command import PASSES, train
 from tests.service import ROOT
 from tests.tiny_model import write_tiny_model
 
@@ -106,6 +106,14 @@ class TestFineTuning:
     ) -> None:
         assert plm_train("--init", "own", "--data", "a.txt", "--steps", 1, *option).exit_code == 0
         assert read_model("own-a-bf16.safetensors").card["stages"][0]["mix"] == mix
+
+    def test_new_text_is_not_learned_by_heart(self, plm_train: Command) -> None:
+        """However fast the machine: in five minutes it could read so small a text thousands of times."""
+        text = PHRASE.encode() * 300
+        Path("a.txt").write_bytes(text)
+        assert plm_train("--init", "own", "--data", "a.txt", "--minutes", 5).exit_code == 0
+        (stage,) = read_model("own-a-bf16.safetensors").card["stages"]
+        assert 1 <= stage["bytes_read"] / (2 * PASSES * len(text)) < 1.5
 
     def test_without_rehearsal(self, plm_train: Command) -> None:
         result = plm_train("--init", "own", "--data", "a.txt", "--steps", 1, "--rehearse", 0)

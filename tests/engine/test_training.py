@@ -81,7 +81,7 @@ def test_a_resumed_run_equals_an_unbroken_one(make_run: Callable[..., Run], opti
     first = make_run("cut", steps=24, config=config)
     first.folder.mkdir()
     for _ in range(11):  # in the middle of the lanes' runs, with states carried
-        used = first.budget.used(0, first.trainer.steps)
+        used = first.budget.used(first.record)
         first.record.add_step(*first.trainer.step(first.rate(used))[:2], 0.0)
     first.save_checkpoint()
     second = make_run("cut", steps=24, config=config)
