@@ -52,7 +52,7 @@ def test_doctor_finds_nothing_wrong_with_a_good_set_up(monkeypatch: pytest.Monke
     monkeypatch.setenv("PLM_WECHAT_TOKEN", "AAAAA")
     result = plm("doctor")
     assert result.exit_code == 0, result.output
-    assert [line.split()[0] for line in result.output.splitlines()] == ["ok"] * 8
+    assert [line.split()[0] for line in result.output.splitlines()] == ["ok"] * 9
     assert "API: closed" in result.output
     assert "plain mode" in result.output
 
