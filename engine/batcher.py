@@ -45,8 +45,7 @@ class Stream:
         try:
             return self.session.encoding.decode(self._native.read(timeout))
         finally:
-            if self._native.ended:
-                self.session.stop_reason = self._native.ending
+            self._settle()
 
     def cancel(self) -> None:
         """End the text at the next character; what has been written is still there to be read."""
@@ -54,8 +53,14 @@ class Stream:
 
     @property
     def ended(self) -> bool:
-        """Whether all of the text has been read."""
-        return bool(self._native.ended)
+        """Whether all of the text has been read; the session is the caller's again then."""
+        return self._settle()
+
+    def _settle(self) -> bool:
+        ended = bool(self._native.ended)
+        if ended:
+            self.session.stop_reason = self._native.ending
+        return ended
 
     @property
     def stop_reason(self) -> str | None:
