@@ -25,6 +25,8 @@ from flask import Blueprint, Response, make_response, render_template, request
 from werkzeug.exceptions import BadRequest, Forbidden, UnsupportedMediaType
 
 from bot import current_bot, dialogue
+from bot.channels.page_words import WORDS
+from bot.config import DISCLAIMER
 from bot.jobs import Update
 from bot.records import Conversation
 from bot.store import StoreDownError
@@ -35,9 +37,7 @@ blueprint = Blueprint("page", __name__)
 COOKIE = "plm_page"
 TOKEN = re.compile(r"[0-9a-f]{32}")
 SHOWN = 200  # turns
-BUSY = dialogue.BUSY + "。"
 CLEARS = {"new": "talk", "forget": "talk", "undo": "turn"}  # what the page shows no more after a command
-FAILED = "这个回答没有写成，请重试。"
 # What the bundled models know something about, to begin with.
 EXAMPLES = {"tcm": ("什么是气虚？", "四君子汤由哪些药组成？", "失眠多梦，中医怎样看？")}
 POLICY = (
@@ -49,7 +49,7 @@ POLICY = (
 @blueprint.get("/")
 def show() -> Response:
     """The page with the conversation so far; 503 with a sentence in it when the store is away."""
-    bot, token = current_bot(), _token()
+    bot, token, (language, words) = current_bot(), _token(), _words()
     turns: list[dict[str, Any]] = []
     error = None
     try:
@@ -59,11 +59,12 @@ def show() -> Response:
             bot.store.ping()
     except StoreDownError as fault:
         log.error("page: %s", fault)
-        error = BUSY
+        error = words["busy"]
     model = bot.model_name
     page = render_template(
         "page.html", turns=turns, error=error, model=model, examples=EXAMPLES.get(model, ()),
-        disclaimer=bot.settings.disclaimer, longest=dialogue.MAX_QUESTION,
+        disclaimer=bot.settings.disclaimer, longest=dialogue.MAX_QUESTION, language=language, words=words,
+        disclaimer_language="zh-CN" if bot.settings.disclaimer == DISCLAIMER else "",
     )  # fmt: skip
     response = make_response(page, 503 if error else 200)
     response.headers["Cache-Control"] = "no-store"
@@ -95,7 +96,7 @@ def chat() -> Response:
         return _stream([{"text": refusal, "done": True}])
     jobs = current_bot().jobs
     jobs.ask(conversation, message_id, question.text)
-    return _stream(_answer(jobs.follow(conversation, message_id), question.cut))
+    return _stream(_answer(jobs.follow(conversation, message_id), question.cut, _words()[1]))
 
 
 @blueprint.post("/page/stop")
@@ -116,7 +117,7 @@ def new() -> dict[str, bool]:
 @blueprint.errorhandler(StoreDownError)
 def store_down(error: StoreDownError) -> Response:
     log.error("page: %s", error)
-    return _refusal(503, BUSY)
+    return _refusal(503, _words()[1]["busy"])
 
 
 def _turns(conversation: Conversation) -> list[dict[str, Any]]:
@@ -135,7 +136,7 @@ def _turns(conversation: Conversation) -> list[dict[str, Any]]:
     return turns
 
 
-def _answer(updates: Iterable[Update], cut: bool) -> Iterator[dict[str, Any]]:
+def _answer(updates: Iterable[Update], cut: bool, words: dict[str, str]) -> Iterator[dict[str, Any]]:
     try:
         for update in updates:
             if update.restart:
@@ -143,12 +144,12 @@ def _answer(updates: Iterable[Update], cut: bool) -> Iterator[dict[str, Any]]:
             if update.text:
                 yield {"text": update.text}
             if update.failed:
-                yield {"error": FAILED}
+                yield {"error": words["failed"]}
             elif update.done:
                 yield {"done": True, "note": dialogue.QUESTION_CUT} if cut else {"done": True}
     except StoreDownError as error:
         log.error("page: %s", error)
-        yield {"error": BUSY}
+        yield {"error": words["busy"]}
 
 
 def _stream(events: Iterable[dict[str, Any]]) -> Response:
@@ -168,11 +169,18 @@ def _ask() -> tuple[Conversation, str, dict[str, Any]]:
     except RecursionError:
         raise BadRequest("the body is not JSON") from None
     if token is None:
-        raise BadRequest("浏览器没有送回本站的 Cookie，请允许后刷新页面。")
+        raise BadRequest(_words()[1]["cookie"])
     message_id = body.get("id") if isinstance(body, dict) else None
     if not isinstance(message_id, str) or not TOKEN.fullmatch(message_id):
         raise BadRequest("id must be 32 hexadecimal digits")
     return Conversation("page", token), message_id, body
+
+
+def _words() -> tuple[str, dict[str, str]]:
+    """The language that the browser prefers, and what the page says in it; Chinese for any but English."""
+    asked = (tag[:2].lower() for tag in request.accept_languages.values())  # the most wanted first
+    language = "en" if next((tag for tag in asked if tag in ("zh", "en")), "zh") == "en" else "zh-CN"
+    return language, WORDS[language]
 
 
 def _same_origin() -> bool:

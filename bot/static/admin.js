@@ -1,11 +1,12 @@
-// The administrators' page: shows what /admin/api says, and asks again every five seconds. It changes nothing. The key
-// is kept in sessionStorage alone: other tabs, later visits and other sites never have it.
+// The administrators' page: shows what /admin/api says, and asks again every five seconds. All it changes is dead letters,
+// which are sent again or dropped. The key is kept in sessionStorage alone: other tabs, later visits and other sites never have it.
 "use strict";
 
 const byId = (id) => document.getElementById(id);
-const [login, board, keyBox, status, leave, language, figures, chart, processes, list, more, errors, talk, turns] = [
+const [login, board, keyBox, status, leave, language, figures, chart, processes, list, more, errors, talk, turns,
+  letters, broadcasts] = [
   "login", "board", "key", "status", "leave", "language", "figures", "chart", "processes", "conversations", "more",
-  "errors", "talk", "turns",
+  "errors", "talk", "turns", "letters", "broadcasts",
 ].map(byId);
 const EVERY = 5000; // milliseconds
 const SVG = "http://www.w3.org/2000/svg";
@@ -19,11 +20,14 @@ const word = (name) => WORDS[tongue][name];
 
 class Refused extends Error {}
 
-async function ask(path) {
+async function ask(path, body) {
   const headers = { Authorization: `Bearer ${sessionStorage.getItem("plm-key")}` };
-  const response = await fetch(`admin/api/${path}`, { headers, cache: "no-store" });
+  const change = body && { method: "POST", body: JSON.stringify(body) };
+  if (body) headers["Content-Type"] = "application/json";
+  const response = await fetch(`admin/api/${path}`, { headers, cache: "no-store", ...change });
   if (response.status === 401) throw new Refused(word("wrong"));
   if (response.status === 429) throw new Refused(word("slow"));
+  if (response.status === 404) throw new Error(word("gone"));
   if (!response.ok) throw new Error(word("away"));
   return response.json();
 }
@@ -133,6 +137,56 @@ async function open(id) {
   });
 }
 
+function letter(row) {
+  const item = make("li");
+  const what = `${row.task} ${row.conversation}`;
+  item.append(make("b", what), make("time", clock(Date.parse(row.died) / 1000), "faint"), make("span", row.error, "wrong"));
+  for (const name of ["resend", "drop"]) {
+    const button = make("button", word(name), "act");
+    button.type = "button";
+    button.setAttribute("aria-label", `${word(name)}: ${what}`);
+    button.addEventListener("click", () => {
+      if (name === "resend" || confirm(word("sure"))) settle(name, row.id);
+    });
+    item.append(button);
+  }
+  return item;
+}
+
+// Not with every tick: each look at them is in the audit log.
+async function showLetters() {
+  lines(letters, (await ask("dead-letters")).dead_letters.map(letter));
+}
+
+async function settle(name, id) {
+  const good = await guarded(() => ask(`dead-letters/${name}`, { id }));
+  if (!login.hidden) return;
+  if (good) await guarded(showLetters);
+  byId("again").focus(); // the button that was pressed is gone
+}
+
+async function showBroadcasts() {
+  lines(broadcasts, (await ask("broadcasts")).broadcasts.map((row) => {
+    const item = make("li");
+    item.append(make("b", row.id), make("span", word(row.state === "running" ? "ongoing" : row.state)));
+    for (const name of ["sent", "left", "failed"]) {
+      item.append(make("span", `${word(name)}: ${row[name]}`, name === "failed" && row[name] ? "wrong" : "faint"));
+    }
+    if (row.started) item.append(make("time", clock(row.started), "faint"));
+    return item;
+  }));
+}
+
+async function look() {
+  showStats(await ask("stats"));
+  await showBroadcasts();
+}
+
+async function lists() {
+  await showConversations(false);
+  await showLetters();
+}
+
 // Do something with the API; a refusal ends the visit, an absent service is said and tried again later.
 async function guarded(action) {
   try {
@@ -149,14 +203,14 @@ async function guarded(action) {
 async function tick() {
   clearTimeout(timer);
   if (!sessionStorage.getItem("plm-key")) return;
-  if (!document.hidden) await guarded(async () => showStats(await ask("stats")));
+  if (!document.hidden) await guarded(look);
   if (sessionStorage.getItem("plm-key")) timer = setTimeout(tick, EVERY);
 }
 
 async function begin() {
   const good = await guarded(async () => {
-    showStats(await ask("stats"));
-    await showConversations(false);
+    await look();
+    await lists();
   });
   if (!good && !sessionStorage.getItem("plm-key")) return;
   login.hidden = true;
@@ -169,7 +223,7 @@ function end() {
   sessionStorage.removeItem("plm-key");
   clearTimeout(timer);
   if (talk.open) talk.close();
-  for (const place of [figures, chart, processes, list, errors, turns]) place.replaceChildren();
+  for (const place of [figures, chart, processes, list, errors, turns, letters, broadcasts]) place.replaceChildren();
   board.hidden = leave.hidden = true;
   login.hidden = false;
   keyBox.focus();
@@ -194,6 +248,7 @@ byId("search").addEventListener("submit", (event) => {
 });
 more.addEventListener("click", () => guarded(() => showConversations(true)));
 byId("close").addEventListener("click", () => talk.close());
+byId("again").addEventListener("click", () => guarded(showLetters));
 leave.addEventListener("click", () => {
   end();
   status.textContent = "";
@@ -204,7 +259,10 @@ language.addEventListener("click", () => {
   speak();
   if (board.hidden) return;
   if (shown) showStats(shown);
-  guarded(() => showConversations(false));
+  guarded(async () => {
+    await showBroadcasts();
+    await lists();
+  });
 });
 document.addEventListener("visibilitychange", tick);
 

@@ -18,22 +18,26 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.bot.test_page import DESKTOP, PHONE, Visitor, driver
+from tests.bot.test_webhook import NEW, Receiver, post, receiver
 from tests.service import Service, environment, wait_until
 from tests.tiny_model import write_tiny_model
 
-__all__ = ["driver"]
+__all__ = ["driver", "receiver"]
 KEY = "an-administrators-key-0123456789"
 QUESTION = "什么是气虚？"
 
 
 @pytest.fixture(scope="module")
-def service(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(
+    redis_url: str, receiver: Receiver, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
     directory = tmp_path_factory.mktemp("web")
     for name in ("first", "second"):
         write_tiny_model(directory / f"{name}.safetensors")
     settings = {
         "PLM_MODEL": "first", "PLM_MODEL_DIR": directory, "PLM_REDIS_URL": redis_url, "PLM_MAX_BYTES": 60,
-        "PLM_ADMIN_KEY": KEY, "PLM_PROCESSES": 2,
+        "PLM_ADMIN_KEY": KEY, "PLM_PROCESSES": 2, "PLM_WEBHOOK_SHOP_SECRET": NEW,
+        "PLM_WEBHOOK_SHOP_URL": receiver.url,
     }  # fmt: skip
     with Service(directory, "web", **settings) as service:
         yield service
@@ -159,6 +163,31 @@ def test_sign_in_and_look_with_the_keyboard_alone(
     wait_until(lambda: page.find_element(By.ID, "login").is_displayed(), 5)
     assert page.execute_script("return sessionStorage.getItem('plm-key')") is None
     assert name not in page.page_source
+
+
+def test_dead_letters_are_settled_and_broadcasts_watched(
+    page: webdriver.Chrome, service: Service, receiver: Receiver, tmp_path: Path
+) -> None:
+    receiver.says = [410, 410]
+    for user in ("u1", "u2"):
+        assert post(service, {"user": user, "text": QUESTION, "id": f"m-{user}"}).status_code == 200
+    wait_until(lambda: admin(service, "dead-letters", "list").stdout.count("gone") == 2, 30)
+    bearer = {"Authorization": f"Bearer {KEY}"}
+    plan = requests.post(
+        service.url + "/admin/api/broadcasts", json={"text": "通知"}, headers=bearer, timeout=9
+    ).json()
+    show(page, service.url, DESKTOP)
+    page.switch_to.active_element.send_keys(KEY, Keys.ENTER)
+    wait_until(lambda: text(page, "#letters").count("webhook-shop:u") == 2, 10)
+    assert QUESTION not in text(page, "#letters")
+    wait_until(lambda: plan["id"] in text(page, "#broadcasts") and "待发" in text(page, "#broadcasts"), 10)
+    page.find_element(By.CSS_SELECTOR, "#letters .act").send_keys(Keys.ENTER)
+    wait_until(lambda: text(page, "#letters").count("webhook-shop:u") == 1, 10)
+    shoot(page, "letters", tmp_path)
+    page.find_elements(By.CSS_SELECTOR, "#letters .act")[1].send_keys(Keys.ENTER)
+    page.switch_to.alert.accept()
+    wait_until(lambda: "没有" in text(page, "#letters"), 10)
+    wait_until(lambda: len(receiver.received) == 3, 10, "one was sent again")
 
 
 def test_the_page_runs_nothing_but_its_own_files(service: Service) -> None:

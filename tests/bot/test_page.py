@@ -19,6 +19,7 @@ from selenium.webdriver.common.keys import Keys
 
 from bot import dialogue
 from bot.channels.page import COOKIE, EXAMPLES
+from bot.channels.page_words import WORDS
 from bot.config import DISCLAIMER
 from bot.embedded import EmbeddedStore
 from bot.records import Conversation
@@ -216,7 +217,33 @@ def test_requests_that_the_page_does_not_make(service: Service) -> None:
         assert visitor.tell("/page/chat", id="0" * 32, text=QUESTION).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("asked", "language"),
+    [
+        ("en-GB,en;q=0.9,zh;q=0.1", "en"),
+        ("zh-TW,en;q=0.5", "zh-CN"),
+        ("de", "zh-CN"),
+        ("", "zh-CN"),
+        ("en", "en"),
+    ],
+)
+def test_the_page_speaks_the_language_of_the_browser(service: Service, asked: str, language: str) -> None:
+    page = requests.get(service.url + "/", headers={"Accept-Language": asked}, timeout=5).text
+    assert f'<html lang="{language}">' in page
+    assert WORDS[language]["hello"] in page
+
+
+def test_both_languages_say_the_same() -> None:
+    assert WORDS["en"].keys() == WORDS["zh-CN"].keys()
+
+
 # In a browser ------------------------------------------------------------------------------------
+
+
+def prefer(driver: webdriver.Chrome, language: str) -> None:
+    agent = driver.execute_script("return navigator.userAgent")
+    asked = {"userAgent": agent, "acceptLanguage": language}
+    driver.execute_cdp_cmd("Emulation.setUserAgentOverride", asked)
 
 
 class Browser:
@@ -225,7 +252,8 @@ class Browser:
     def __init__(self, driver: webdriver.Chrome, url: str) -> None:
         self.driver, self.url = driver, url
 
-    def open(self, size: tuple[int, int] = DESKTOP, dark: bool = False) -> Browser:
+    def open(self, size: tuple[int, int] = DESKTOP, dark: bool = False, language: str = "zh-CN") -> Browser:
+        prefer(self.driver, language)
         width, height = size
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == PHONE}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
@@ -375,9 +403,10 @@ def test_markup_is_shown_as_text(browser: Browser) -> None:
     assert browser.driver.find_elements(By.CSS_SELECTOR, "#log img, #log b") == []
 
 
-def test_every_control_has_a_name_and_nothing_overflows(browser: Browser, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("language", "name"), [("zh-CN", "您的问题"), ("en", "Your question")])
+def test_every_control_has_a_name_and_nothing_overflows(browser: Browser, language: str, name: str) -> None:
     for size in (PHONE, DESKTOP, (320, 568)):
-        browser.open(size)
+        browser.open(size, language=language)
         browser.type("头" * 60, Keys.ENTER)
         browser.wait_for_answer()
         wide = browser.driver.execute_script(
@@ -392,14 +421,25 @@ def test_every_control_has_a_name_and_nothing_overflows(browser: Browser, tmp_pa
             assert 0 <= box["y"] <= size[1] - box["height"], (selector, size)
         shown = [b for b in browser.driver.find_elements(By.TAG_NAME, "button") if b.is_displayed()]
         assert all(button.accessible_name for button in shown)
-        assert browser.find("#text").accessible_name == "您的问题"
-    assert browser.driver.execute_script("return document.documentElement.lang") == "zh-CN"
+        assert browser.find("#text").accessible_name == name
+        # With the keyboard alone: from the box back to the new talk, past the conversation.
+        browser.type(Keys.SHIFT, Keys.TAB)
+        browser.driver.switch_to.active_element.send_keys(Keys.SHIFT, Keys.TAB)
+        assert browser.driver.switch_to.active_element.get_attribute("id") == "fresh"
+        browser.driver.switch_to.active_element.send_keys(Keys.ENTER)
+        wait_until(lambda: browser.turns() == [] and browser.find("#welcome").is_displayed(), 5, "a new talk")
+    assert browser.driver.execute_script("return document.documentElement.lang") == language
 
 
 def test_screenshots(browser: Browser, tmp_path: Path) -> None:
     """For people to look at: pytest --basetemp=DIR keeps them in DIR."""
-    for name, size, dark in (("phone", PHONE, False), ("desktop", DESKTOP, False), ("dark", PHONE, True)):
-        browser.open(size, dark)
+    looks = (
+        ("phone", PHONE, False, "zh-CN"), ("desktop", DESKTOP, False, "zh-CN"),
+        ("dark", PHONE, True, "zh-CN"), ("phone-en", PHONE, False, "en"),
+        ("desktop-en", DESKTOP, False, "en"),
+    )  # fmt: skip
+    for name, size, dark, language in looks:
+        browser.open(size, dark, language)
         browser.shoot(tmp_path / f"{name}-empty.png")
         browser.type(QUESTION, Keys.ENTER)
         browser.wait_for_answer()
