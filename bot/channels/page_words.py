@@ -15,7 +15,7 @@ WORDS = {
         "retry": "重试", "stopped": "已停止显示。",
     },
     "en": {
-        "tagline": "A small model of our own", "fresh": "New chat",
+        "tagline": "A small model", "fresh": "New chat",
         "scroll": "Conversation", "log": "Messages", "user": "You", "assistant": "Answer",
         "unusable": "Not available at the moment",
         "hello": "Hello, what would you like to know?",

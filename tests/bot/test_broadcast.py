@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -202,9 +203,10 @@ def test_killed_it_goes_on_and_nobody_gets_it_twice(
         assert len(sent) == 60
         assert sum(told(receiver).values()) <= 60 + 5
         assert sorted(told(receiver)) == sorted(f"webhook-shop:u{n}" for n in range(60))
-        shown = requests.get(service.url + "/metrics", timeout=5).text
-        assert 'plm_broadcast_messages_total{outcome="sent"}' in shown
-        assert 'plm_tasks{lane="broadcast",state="waiting"} 0.0' in shown
+        metrics = partial(requests.get, service.url + "/metrics", timeout=5)
+        assert 'plm_broadcast_messages_total{outcome="sent"}' in metrics().text
+        none_left = 'plm_tasks{lane="broadcast",state="waiting"} 0.0'
+        wait_until(lambda: none_left in metrics().text, 20, "no task is left")
     finally:
         service.kill()
         store.close()

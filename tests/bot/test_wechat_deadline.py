@@ -114,6 +114,7 @@ AROUND = (
     dialogue.MORE_HINT,
     dialogue.STILL_THINKING,
     dialogue.NOTHING_MORE,
+    dialogue.ALREADY_TOLD,
     dialogue.label(FIRST),
 )
 
