@@ -186,7 +186,8 @@ def _check_whole(value: Any, name: str, lowest: int, highest: int | None) -> Non
         raise ValueError(f"{name} must be a whole number {bound}, not {value!r}")
 
 
-CHAT: Sampler = TopE(temperature=0.7)  # the default for answers; `make bench-samplers` chooses it
+# The default for answers; `make bench-samplers` chooses it.
+CHAT: Sampler = TopE(1.5, temperature=0.7, repetition_penalty=1.3)
 
 
 def chat_sampler(name: str = CHAT.name, temperature: float = CHAT.temperature) -> Sampler:

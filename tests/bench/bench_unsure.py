@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from bot.config import Settings
-from engine import ASSISTANT_MARK, USER_MARK, Model, sampler_by_name
+from engine import ASSISTANT_MARK, USER_MARK, Model
+from engine.sampling import chat_sampler
 
 
 def main() -> None:
@@ -50,7 +51,7 @@ def measure(model: Model, question: str, answer: str, seed: int) -> tuple[float,
     session = model.session()
     session.feed(USER_MARK + question.encode() + ASSISTANT_MARK)
     own, true = session.fork(), session.fork()
-    sampler = sampler_by_name(settings.sampler, temperature=settings.temperature)
+    sampler = chat_sampler(settings.sampler, settings.temperature)
     written = "".join(session.generate(settings.max_bytes, sampler, seed))
     pairs = pairs_of(written) - pairs_of(question)
     if not pairs:
