@@ -9,6 +9,7 @@ import pytest
 from bot.embedded import EmbeddedStore
 from bot.store import Store
 from bot.work import Work
+from tests.bot.receiver import Receiver
 
 
 @pytest.fixture(autouse=True)
@@ -50,3 +51,10 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.start()
     yield server.url
     server.stop()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()

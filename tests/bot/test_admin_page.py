@@ -17,8 +17,9 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from tests.bot.receiver import Receiver
 from tests.bot.test_page import DESKTOP, PHONE, Visitor, driver
-from tests.bot.test_webhook import NEW, Receiver, post, receiver
+from tests.bot.test_webhook import NEW, post, receiver
 from tests.service import Service, environment, wait_until
 from tests.tiny_model import write_tiny_model
 

@@ -20,19 +20,11 @@ from bot.broadcast import MAX_BYTES
 from bot.records import Conversation
 from bot.store import Store
 from tests.bot.administration import KEY, SECRET, Desk
-from tests.bot.test_webhook import Receiver
+from tests.bot.receiver import Receiver
 from tests.service import Service, environment, wait_until
 from tests.tiny_model import write_tiny_model
 
 TEXT = "明天停诊一天，后天照常。"
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    yield receiver
-    receiver.server.shutdown()
-    receiver.server.server_close()
 
 
 @pytest.fixture

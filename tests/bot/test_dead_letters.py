@@ -11,16 +11,9 @@ from click.testing import CliRunner, Result
 from bot.admin_commands import admin
 from bot.store import Store
 from tests.bot.administration import KEY, Desk
-from tests.bot.test_webhook import Receiver, sent_to
+from tests.bot.receiver import Receiver
+from tests.bot.test_webhook import sent_to
 from tests.service import served, wait_until
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    yield receiver
-    receiver.server.shutdown()
-    receiver.server.server_close()
 
 
 @pytest.fixture

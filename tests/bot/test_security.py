@@ -19,21 +19,14 @@ from bot.channels.page import COOKIE
 from bot.records import Conversation
 from bot.store import Store
 from tests.bot.administration import KEY, SECRET, Desk
+from tests.bot.receiver import Receiver
 from tests.bot.scripted import ScriptedEngine, question_of
-from tests.bot.test_webhook import Receiver, sent_to
+from tests.bot.test_webhook import sent_to
 from tests.service import Service, wait_until
 from tests.tiny_model import write_tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
 API_KEY, TOKEN, AES_KEY = "sk-" + "a1b2" * 8, "wechat-token-hush", "A" * 43
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    yield receiver
-    receiver.server.shutdown()
-    receiver.server.server_close()
 
 
 @pytest.fixture

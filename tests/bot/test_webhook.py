@@ -6,12 +6,10 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from bot.embedded import EmbeddedStore
 from bot.records import Conversation
 from bot.store import Store
 from bot.work import Work
+from tests.bot.receiver import Receiver
 from tests.service import Plm, Service, wait_until
 
 OLD, NEW = ("whsec_" + base64.b64encode(seed * 24).decode() for seed in (b"o", b"n"))
@@ -45,44 +44,11 @@ def headers(body: bytes, secret: str = NEW, age: int = 0, message_id: str = "") 
     }
 
 
-class Receiver:
-    """Where answers are sent to: keeps what comes, with its headers, and says `says`, then 204."""
-
-    def __init__(self) -> None:
-        self.says: list[int] = []
-        self.delay = 0.0
-        self.received: list[tuple[dict[str, str], bytes]] = []
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                status = receiver.says.pop(0) if receiver.says else 204
-                assert self.path == "/answers?key=hush-hush"
-                receiver.received.append(
-                    ({name.lower(): value for name, value in self.headers.items()}, body)
-                )
-                time.sleep(receiver.delay)
-                self.send_response(status)
-                self.send_header("Location", receiver.url + "/elsewhere")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a killed caller
-        self.url = f"http://127.0.0.1:{self.server.server_port}/answers?key=hush-hush"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
 @pytest.fixture(scope="module")
 def receiver() -> Iterator[Receiver]:
     receiver = Receiver()
     yield receiver
-    receiver.server.shutdown()
-    receiver.server.server_close()
+    receiver.close()
 
 
 @pytest.fixture
