@@ -2,7 +2,7 @@
 // may move between processors and devices. It depends on -fmad=false (no fused products but where fmaf says
 // so) and on sums in the order of sixteen lanes. The names are those of elementwise.inc.
 #pragma once
-#include "launch.h"
+#include "device_math.h"
 
 // e^-x as 2^k * 2^f; k is clamped to +-58.
 __device__ __forceinline__ float exp_minus(float x) {
@@ -66,6 +66,16 @@ struct Quantizer {
     }
 };
 
+// The sum of lanes 0 to 15 in elementwise.inc's order, the same in every lane.
+__device__ __forceinline__ float sum_lanes(float sum) {
+    int lane = static_cast<int>(threadIdx.x);
+    const unsigned all = 0xFFFFFFFFu;
+    sum += __shfl_sync(all, sum, (lane + 8) % kWarp);
+    sum += __shfl_sync(all, sum, (lane + 4) % kWarp);
+    sum += __shfl_sync(all, sum, (lane + 2) % kWarp);
+    return __shfl_sync(all, sum, 0) + __shfl_sync(all, sum, 1);
+}
+
 // 1 / sqrt(mean(x^2) + 1e-5), n a multiple of 16, by one warp: lanes 0 to 15 keep the sums of
 // elementwise.inc.
 __device__ __forceinline__ float inverse_rms(const float* x, int n) {
@@ -74,10 +84,5 @@ __device__ __forceinline__ float inverse_rms(const float* x, int n) {
     if (lane < 16) {
         for (int i = lane; i < n; i += 16) sum += x[i] * x[i];
     }
-    const unsigned all = 0xFFFFFFFFu;
-    sum += __shfl_sync(all, sum, (lane + 8) % kWarp);
-    sum += __shfl_sync(all, sum, (lane + 4) % kWarp);
-    sum += __shfl_sync(all, sum, (lane + 2) % kWarp);
-    sum = __shfl_sync(all, sum, 0) + __shfl_sync(all, sum, 1);
-    return 1.0f / sqrtf(sum / static_cast<float>(n) + 1e-5f);
+    return 1.0f / sqrtf(sum_lanes(sum) / static_cast<float>(n) + 1e-5f);
 }

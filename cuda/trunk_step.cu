@@ -1,143 +1,217 @@
-// A patch further for a batch of texts, all layers of the trunk in one launch: engine/src/infer/step.cpp for
-// models of gated recurrences alone, to the last bit.
+// Patches further for a batch of texts: embedding, all layers of the trunk and the base for the head, in one
+// launch. Definition, to the last bit: step of engine/src/infer/step.cpp.
 //
-// A block carries up to 16 texts through all layers by itself, so that no block waits for another. What is
-// between the products lies in shared memory; the int8 weights, 2 MB for `tcm`, come from L2, a warp for 8 of
-// a product's columns at a time. One by one, the operators of infer.cu would be ten launches a layer.
-#include "infer_rows.h"
-#include "tensor_core.h"
+// A row is a patch. A block takes 16 rows at a time, of as many texts or of one after the other in a prompt:
+// the products do not mind, and what depends on the row before (convolution, recurrence, ring) is done by one
+// warp for all rows of a text in their order.
+#include <algorithm>
 
-// One layer's tensors: int8 matrices (rows, columns) with a scale for each row, the rest float.
-struct TrunkLayer {
-    const float *norm, *taps, *bias;  // (D), (3, D), (R)
-    const int8_t* in;                 // (3 R, D)
-    const float* in_scale;
-    const int8_t* out;  // (D, R)
-    const float* out_scale;
-    const float* swiglu_norm;  // (D)
-    const int8_t* up;          // (2 F, D)
-    const float* up_scale;
-    const int8_t* down;  // (D, F)
-    const float* down_scale;
-};
+#include "infer_attention.h"
+#include "infer_block.h"
 
 namespace {
 
-constexpr int kRows = 16, kWarps = 8, kPad = 16;
-constexpr size_t kMostShared = 99u << 10;
-
-struct Shape {
-    int layers, D, R, F;
-    __host__ __device__ int widest_input() const { return D > R ? (D > F ? D : F) : (R > F ? R : F); }
-    __host__ __device__ int widest_sums() const {
-        return 3 * R > 2 * F ? (3 * R > D ? 3 * R : D) : (2 * F > D ? 2 * F : D);
+// One text's memory.
+struct State {
+    char* memory;
+    const StateLayout& at;
+    const InferModel& model;
+    __device__ float* recurrent(int slot) const {
+        return reinterpret_cast<float*>(memory) + static_cast<size_t>(slot) * model.state;
     }
-    __host__ __device__ int stride() const { return widest_input() + kPad; }  // of int8 rows: conflict-free
-    __host__ __device__ size_t shared() const {
-        return sizeof(float) * kRows * (static_cast<size_t>(D) + widest_input() + widest_sums() + 1) +
-               static_cast<size_t>(kRows) * stride();
+    __device__ uint16_t* history(int layer) const {
+        return reinterpret_cast<uint16_t*>(memory + at.histories) +
+               static_cast<size_t>(layer) * 2 * model.width;
+    }
+    __device__ Ring ring(int slot, int now) const {
+        const int all = model.head_size * model.window;
+        auto* keys = reinterpret_cast<int8_t*>(memory + at.rings) + static_cast<size_t>(slot) * 2 * all;
+        auto* scales =
+            reinterpret_cast<uint16_t*>(memory + at.scales) + static_cast<size_t>(slot) * 2 * model.window;
+        return {keys, keys + all, scales, scales + model.window, model.window, now};
+    }
+    __device__ int8_t* top() const { return reinterpret_cast<int8_t*>(memory + at.tops); }
+    __device__ float* scales() const { return reinterpret_cast<float*>(memory + at.tail); }
+    __device__ unsigned* position() const { return reinterpret_cast<unsigned*>(scales() + 2); }
+    __device__ float* base() const { return reinterpret_cast<float*>(memory + at.base); }
+};
+
+// The rows that a block has at the moment, first to first + count of the batch.
+struct Rows {
+    int first, count;
+    const int* slots;
+    __device__ bool follows(int m) const { return m > 0 && slots[first + m] == slots[first + m - 1]; }
+    __device__ bool last(int m) const { return m + 1 == count || !follows(m + 1); }
+    __device__ int ahead(int m) const {  // rows of the same text before it
+        int n = 0;
+        while (follows(m - n)) ++n;
+        return n;
     }
 };
 
-// The block's working memory.
-struct Work {
-    float *x, *row, *scale;  // (kRows, D), (kRows, widest input), (kRows)
-    int* sums;               // (kRows, widest sums)
-    int8_t* quantized;       // (kRows, stride)
-    __device__ Work(float* memory, const Shape& s)
-        : x(memory),
-          row(x + kRows * s.D),
-          scale(row + kRows * s.widest_input()),
-          sums(reinterpret_cast<int*>(scale + kRows)),
-          quantized(reinterpret_cast<int8_t*>(sums + kRows * s.widest_sums())) {}
-};
-
-// work.sums (kRows, N) = work.quantized (kRows, K) @ weight (N, K)^T
-__device__ void product(const Work& work, const Shape& s, const int8_t* weight, int N, int K) {
-    int lane = static_cast<int>(threadIdx.x), warp = static_cast<int>(threadIdx.y), g = lane / 4,
-        t = lane % 4;
-    const int8_t* rows = work.quantized + lane % 16 * s.stride() + lane / 16 * 16;
-    for (int n = 8 * warp; n < N; n += 8 * kWarps) {
-        int32_t sums[4] = {};
-        const auto* column = reinterpret_cast<const uint32_t*>(weight + static_cast<size_t>(n + g) * K) + t;
-#pragma unroll 5
-        for (int k = 0; k < K; k += 32) {
-            uint32_t a[4], b[2] = {column[k / 4], column[k / 4 + 4]};
-            ldmatrix_x4(a, rows + k);
-            mma_s8_16832(sums, a, b);
-        }
-        for (int e = 0; e < 4; ++e) work.sums[(g + e / 2 * 8) * N + n + 2 * t + e % 2] = sums[e];
-    }
-}
-
-// x += the product's sums as floats, and on to the next norm
-__device__ void residual(const Work& work, const Shape& s, const float* weights, int m) {
-    Sums sums{work.sums + m * s.D, weights, work.scale[m]};
-    for (int i = static_cast<int>(threadIdx.x); i < s.D; i += kWarp) work.x[m * s.D + i] += sums[i];
-    __syncwarp();
-}
-
-// f(m) for each of the block's rows, a warp for a row at a time, between two barriers
+// f(m) for each row, those of one text in order by one warp, between two barriers
 template <class F>
-__device__ __forceinline__ void each_row(int rows, F&& f) {
+__device__ __forceinline__ void each_text(const Rows& rows, F&& f) {
     __syncthreads();
-    for (int m = static_cast<int>(threadIdx.y); m < rows; m += kWarps) f(m);
+    for (int m = 0, text = -1; m < rows.count; ++m) {
+        text += !rows.follows(m);
+        if (text % kWarps != static_cast<int>(threadIdx.y)) continue;
+        f(m);
+        __syncwarp();
+    }
     __syncthreads();
 }
+
+BlockSizes sizes_of(const InferModel& m) {
+    int all = m.attention_layers ? m.heads * m.head_size : 0;
+    int attention = m.attention_layers ? all + 2 * m.head_size + m.heads * m.window : 0;
+    return {std::max(m.width, m.embedding), std::max({m.width, m.state, m.hidden, m.embedding, all}),
+            std::max({3 * m.state, 2 * m.hidden, m.width, m.bases(), attention})};
+}
+
+struct Trunk {
+    const InferModel& model;
+    const StateLayout& layout;
+    const Work& work;
+    char* states;
+    Rows rows;
+
+    __device__ State state(int m) const {
+        return {states + static_cast<size_t>(rows.slots[rows.first + m]) * layout.size, layout, model};
+    }
+
+    // x = the sum of the patch's rows, in the order of step.cpp
+    __device__ void embed(float* x, const int* ids) const {
+        const int lane = static_cast<int>(threadIdx.x), E = model.embedding;
+        for (int i = lane; i < E; i += kWarp) {
+            const auto at = [&](int table, int row) {
+                const Int8Rows& t = model.tables[table];
+                return static_cast<float>(t.rows[static_cast<size_t>(row) * E + i]) * t.scale[row];
+            };
+            float sum = at(0, ids[0]) + at(1, ids[1]);
+            if (ids[2] >= 0) sum += at(2, ids[2]);
+            if (ids[3] >= 0) sum += at(3, ids[3]);
+            for (int piece = 4; piece < kPatchIds && ids[piece] >= 0; ++piece) sum += at(4, ids[piece]);
+            x[i] = sum;
+        }
+        __syncwarp();
+    }
+
+    // Embedded rows, quantised, stay in `kept` for the head, if it wants them.
+    __device__ void begin(const int* ids, int8_t* kept, float* kept_scale) const {
+        const int E = model.embedding;
+        each_row(rows.count, [&](int m) {
+            embed(work.x_row(m), ids + static_cast<size_t>(rows.first + m) * kPatchIds);
+            const auto value = [&](int i) { return work.x_row(m)[i]; };
+            if (kept) quantize_values(kept + m * E, kept_scale + m, E, value);
+            if (model.input.rows) quantize_values(work.quantized_row(m), work.scale + m, E, value);
+        });
+        if (!model.input.rows) return;
+        product(work, model.input, model.width, E);
+        each_row(rows.count, [&](int m) {
+            dequantize_row(work.x_row(m), work.sums_of(m, model.input.scale), model.width, false);
+        });
+    }
+
+    __device__ void mixer(const InferLayer& layer, int index, int slot) const {
+        const InferModel& c = model;
+        each_text(rows, [&](int m) {
+            norm_conv_quantize_row(work.quantized_row(m), work.scale + m, state(m).history(index),
+                                   work.x_row(m), layer.norm, layer.taps, c.width);
+        });
+        product(work, layer.in, layer.attends ? (c.heads + 2) * c.head_size : 3 * c.state, c.width);
+        each_text(rows, [&](int m) {
+            Sums s = work.sums_of(m, layer.in.scale);
+            if (layer.attends) {
+                int now = static_cast<int>((*state(m).position() + rows.ahead(m)) % c.window);
+                attention_quantize_row(work.quantized_row(m), work.scale + m, work.row(m),
+                                       state(m).ring(slot, now), s, layer.bias, c.heads, c.head_size);
+            } else {
+                recurrence_quantize_row(work.quantized_row(m), work.scale + m, state(m).recurrent(slot),
+                                        work.row(m), s, layer.bias, c.state);
+            }
+        });
+        product(work, layer.out, c.width, layer.attends ? c.heads * c.head_size : c.state);
+    }
+
+    // The base after each row, of which a state keeps the last, with the rows that it is made of.
+    __device__ void base(float* bases, const int8_t* kept, const float* kept_scale, const float* down) const {
+        const int lane = static_cast<int>(threadIdx.x), D = model.width, E = model.embedding;
+        each_row(rows.count, [&](int m) {
+            dequantize_row(work.x_row(m), work.sums_of(m, down), D, true);
+            norm_quantize_row(work.quantized_row(m), work.scale + m, work.x_row(m), model.norm, D);
+            __syncwarp();
+            if (!rows.last(m)) return;
+            State to = state(m);
+            for (int i = lane; i < D; i += kWarp) to.top()[i] = work.quantized_row(m)[i];
+            for (int i = lane; kept && i < E; i += kWarp) to.top()[D + i] = kept[m * E + i];
+            if (lane != 0) return;
+            to.scales()[0] = work.scale[m], to.scales()[1] = kept ? kept_scale[m] : 0.0f;
+            *to.position() = (*to.position() + rows.ahead(m) + 1) % static_cast<unsigned>(model.window);
+        });
+        base_part(bases, model.base, D, false);
+        if (!kept) return;
+        each_row(rows.count, [&](int m) {
+            for (int i = lane; i < E; i += kWarp) work.quantized_row(m)[i] = kept[m * E + i];
+            if (lane == 0) work.scale[m] = kept_scale[m];
+        });
+        base_part(bases, model.skip, E, true);
+    }
+
+    __device__ void base_part(float* bases, const Int8Rows& matrix, int K, bool more) const {
+        const int n = model.bases();
+        product(work, matrix, n, K);
+        each_row(rows.count, [&](int m) {
+            Sums s = work.sums_of(m, matrix.scale);
+            if (bases) dequantize_row(bases + static_cast<size_t>(rows.first + m) * n, s, n, more);
+            if (rows.last(m)) dequantize_row(state(m).base(), s, n, more);
+        });
+    }
+};
 
 __global__ void __launch_bounds__(kWarp* kWarps)
-    trunk_step_kernel(float* x, float* states, uint16_t* histories, const TrunkLayer* layers,
-                      const int* slots, int M, Shape s) {
+    trunk_step_kernel(char* states, float* bases, InferModel model, const int* ids, const int* slots,
+                      const int* starts, BlockSizes sizes) {
     DYN_SHARED(float, memory);
-    Work work(memory, s);
-    int first = static_cast<int>(blockIdx.x) * kRows, rows = min(kRows, M - first);
-    int lane = static_cast<int>(threadIdx.x), thread = static_cast<int>(threadIdx.y) * kWarp + lane;
-    // Rows that the batch does not fill stay zero: the products take sixteen.
-    for (int i = thread; i < kRows * s.stride(); i += kWarp * kWarps) work.quantized[i] = 0;
-    for (int i = thread; i < rows * s.D; i += kWarp * kWarps)
-        work.x[i] = x[static_cast<size_t>(first) * s.D + i];
-    for (int l = 0; l < s.layers; ++l) {
-        const TrunkLayer layer = layers[l];
-        each_row(rows, [&](int m) {
-            size_t slot = static_cast<size_t>(slots[first + m]) * s.layers + l;
-            norm_conv_quantize_row(work.quantized + m * s.stride(), work.scale + m,
-                                   histories + slot * 2 * s.D, work.x + m * s.D, layer.norm, layer.taps, s.D);
-        });
-        product(work, s, layer.in, 3 * s.R, s.D);
-        each_row(rows, [&](int m) {
-            size_t slot = static_cast<size_t>(slots[first + m]) * s.layers + l;
-            Sums sums{work.sums + m * 3 * s.R, layer.in_scale, work.scale[m]};
-            __syncwarp();  // all lanes have the scale before it is replaced
-            recurrence_quantize_row(work.quantized + m * s.stride(), work.scale + m, states + slot * s.R,
-                                    work.row + m * s.R, sums, layer.bias, s.R);
-        });
-        product(work, s, layer.out, s.D, s.R);
-        each_row(rows, [&](int m) {
-            residual(work, s, layer.out_scale, m);
-            norm_quantize_row(work.quantized + m * s.stride(), work.scale + m, work.x + m * s.D,
-                              layer.swiglu_norm, s.D);
-        });
-        product(work, s, layer.up, 2 * s.F, s.D);
-        each_row(rows, [&](int m) {
-            Sums sums{work.sums + m * 2 * s.F, layer.up_scale, work.scale[m]};
-            swiglu_quantize_row(work.quantized + m * s.stride(), work.scale + m, work.row + m * s.F, sums,
-                                s.F);
-        });
-        product(work, s, layer.down, s.D, s.F);
-        each_row(rows, [&](int m) { residual(work, s, layer.down_scale, m); });
+    Work work(memory, sizes);
+    int8_t* kept = model.skip.rows ? work.quantized + kRows * sizes.stride() : nullptr;
+    auto* kept_scale = reinterpret_cast<float*>(kept + kRows * model.embedding);
+    StateLayout layout(model);
+    clear(work);
+    int end = starts[blockIdx.x + 1];
+    for (int first = starts[blockIdx.x]; first < end; first += kRows) {
+        Trunk trunk{model, layout, work, states, {first, min(kRows, end - first), slots}};
+        trunk.begin(ids, kept, kept_scale);
+        const float* down = nullptr;  // the product that is still to be added to x
+        int recurrences = 0, attentions = 0;
+        for (int l = 0; l < model.layers; ++l) {
+            const InferLayer layer = model.trunk[l];
+            if (down) {
+                each_row(trunk.rows.count, [&](int m) {
+                    dequantize_row(work.x_row(m), work.sums_of(m, down), model.width, true);
+                });
+            }
+            trunk.mixer(layer, l, layer.attends ? attentions++ : recurrences++);
+            swiglu_layer(work, trunk.rows.count, layer.swiglu, layer.out.scale, model.width, model.hidden);
+            down = layer.swiglu.down.scale;
+        }
+        trunk.base(bases, kept, kept_scale, down);
     }
-    for (int i = thread; i < rows * s.D; i += kWarp * kWarps)
-        x[static_cast<size_t>(first) * s.D + i] = work.x[i];
 }
 
 }  // namespace
 
-// x (M, D): the embedded patches, then the trunk's view of them. states (slots, layers, R) and histories
-// (slots, layers, 2, D; bf16) move on at slots[m], all different. D, R and F are multiples of 32.
-PLM_API trunk_step(float* x, float* states, uint16_t* histories, const TrunkLayer* layers, const int* slots,
-                   int M, int L, int D, int R, int F, cudaStream_t stream) {
-    Shape s{L, D, R, F};
-    if (D % 32 != 0 || R % 32 != 0 || F % 32 != 0 || s.shared() > kMostShared) return cudaErrorInvalidValue;
-    return launch(trunk_step_kernel, ceil_div(M, kRows), dim3(kWarp, kWarps), s.shared(), stream, x, states,
-                  histories, layers, slots, M, s);
+// states (slots, StateLayout::size bytes) move on; bases (M, views head_width), or nullptr, is what the head
+// starts from after each row; ids (M, kPatchIds); slots (M) of the rows. Block i of `blocks` takes rows
+// starts[i] to starts[i + 1], and rows of one text are side by side in one block. Every width is a multiple
+// of
+// 16. `model` lies on the host. cudaErrorInvalidValue for a model whose rows do not fit shared memory.
+PLM_API trunk_step(char* states, float* bases, const InferModel* model, const int* ids, const int* slots,
+                   const int* starts, int blocks, cudaStream_t stream) {
+    BlockSizes sizes = sizes_of(*model);
+    size_t shared = sizes.shared();
+    if (model->skip.rows) shared += kRows * (static_cast<size_t>(model->embedding) + sizeof(float));
+    if (shared > kMostShared) return cudaErrorInvalidValue;
+    return launch(trunk_step_kernel, blocks, dim3(kWarp, kWarps), shared, stream, states, bases, *model, ids,
+                  slots, starts, sizes);
 }

@@ -91,7 +91,7 @@ class Device:
         function = getattr(self.library, operator)
 
         def call(*arguments: Any) -> None:
-            """Arrays, int, float (float32), np.float64, bool, or None for no array; the stream is added."""
+            """Arrays, None for no array, int, float (float32), np.float64, bool, structures; the stream is added."""
             code = function(*map(argument, arguments), ctypes.c_void_p(None))
             if code != 0:
                 raise KernelError(f"{operator}: {self.report() or f'error {code}'}")
@@ -112,6 +112,8 @@ def argument(value: Any) -> Any:
             return ctypes.c_void_p(None)
         case Array():
             return ctypes.c_void_p(value.address)
+        case ctypes.Structure():
+            return ctypes.byref(value)
         case bool() | np.bool_():
             return ctypes.c_bool(value)
         case int() | np.integer():
