@@ -131,7 +131,7 @@ tcm: build $(VENV)/.test  ## train tcm again (CORPORA=folder, MINUTES, DIALOGUE_
 
 # The other two read one text each.
 ZH_MINUTES ?= 58
-PUBMED_MINUTES ?= 78
+PUBMED_MINUTES ?= 120
 zh: LENGTH := $(ZH_MINUTES)
 pubmed: LENGTH := $(PUBMED_MINUTES)
 zh: build $(VENV)/.test  ## train the bundled zh again (CORPORA=folder, ZH_MINUTES)
