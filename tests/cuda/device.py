@@ -91,7 +91,7 @@ class Device:
         function = getattr(self.library, operator)
 
         def call(*arguments: Any) -> None:
-            """Arrays, None for no array, int, float (float32), np.float64, bool, structures; the stream is added."""
+            """Arrays (None: no array), int, float (float32), np.float64, bool, structures. Adds a stream."""
             code = function(*map(argument, arguments), ctypes.c_void_p(None))
             if code != 0:
                 raise KernelError(f"{operator}: {self.report() or f'error {code}'}")

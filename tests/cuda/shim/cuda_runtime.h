@@ -113,6 +113,9 @@ inline To plm_bits(From from) {
 using std::max;
 using std::min;
 
+inline int __popc(unsigned x) {
+    return __builtin_popcount(x);
+}
 inline int __float_as_int(float x) {
     return plm_bits<int>(x);
 }
