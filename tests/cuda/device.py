@@ -112,7 +112,7 @@ def argument(value: Any) -> Any:
             return ctypes.c_void_p(None)
         case Array():
             return ctypes.c_void_p(value.address)
-        case ctypes.Structure():
+        case ctypes.Structure() | ctypes.Array():
             return ctypes.byref(value)
         case bool() | np.bool_():
             return ctypes.c_bool(value)
