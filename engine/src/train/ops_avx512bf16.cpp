@@ -30,7 +30,11 @@ static void tile(float* out, int ldc, const uint32_t* a, size_t a_row, size_t a_
                  int steps, bool accumulate) {
     __m512 sum[rows][2];
 #pragma GCC unroll 12
-    for (int r = 0; r < rows; ++r) sum[r][0] = sum[r][1] = _mm512_setzero_ps();
+    for (int r = 0; r < rows; ++r) {
+        sum[r][0] = sum[r][1] = _mm512_setzero_ps();
+        __builtin_prefetch(out + static_cast<size_t>(r) * ldc, 1);
+        __builtin_prefetch(out + static_cast<size_t>(r) * ldc + 16, 1);
+    }
     for (int k = 0; k < steps; ++k) {
         __m512bh b0 = as_bf16(_mm512_loadu_si512(panel + static_cast<size_t>(k) * kCols));
         __m512bh b1 = as_bf16(_mm512_loadu_si512(panel + static_cast<size_t>(k) * kCols + 16));
@@ -84,19 +88,26 @@ static const uint32_t* pair_a(const float* a, int rows, int K) {
     return out;
 }
 
+// Rows that are packed together: enough that whole cache lines are written, and few enough that they are read
+// side by side as the processor's prefetching expects.
+constexpr int kPackRows = 8;
+
 // A^T from A (M, N) in tiles, paired along M. Four tiles at a time are whole cache lines of A.
 static const uint32_t* pair_a_transposed(const float* a, int M, int N) {
     int half = (M + 1) / 2, tiles = (N + PLM_TILE_ROWS - 1) / PLM_TILE_ROWS;
     size_t tile_size = static_cast<size_t>(half) * PLM_TILE_ROWS;
     uint32_t* out = static_cast<uint32_t*>(scratch_a.reserve(sizeof(uint32_t) * tiles * tile_size));
-    for (int first = 0; first < tiles; first += 4) {
-        int last = first + 4 < tiles ? first + 4 : tiles;
-        for (int m = 0; m < M; m += 2) {
-            for (int i = first; i < last; ++i) {
-                int n = i * PLM_TILE_ROWS, rows = N - n < PLM_TILE_ROWS ? N - n : PLM_TILE_ROWS;
-                const float* low = a + static_cast<size_t>(m) * N + n;
-                _mm512_mask_storeu_epi32(out + i * tile_size + m / 2 * PLM_TILE_ROWS, first_lanes(rows),
-                                         pair_rows(low, m + 1 < M ? low + N : nullptr, rows));
+    for (int top = 0; top < M; top += kPackRows) {
+        int bottom = top + kPackRows < M ? top + kPackRows : M;
+        for (int first = 0; first < tiles; first += 4) {
+            int last = first + 4 < tiles ? first + 4 : tiles;
+            for (int m = top; m < bottom; m += 2) {
+                for (int i = first; i < last; ++i) {
+                    int n = i * PLM_TILE_ROWS, rows = N - n < PLM_TILE_ROWS ? N - n : PLM_TILE_ROWS;
+                    const float* low = a + static_cast<size_t>(m) * N + n;
+                    _mm512_mask_storeu_epi32(out + i * tile_size + m / 2 * PLM_TILE_ROWS, first_lanes(rows),
+                                             pair_rows(low, m + 1 < M ? low + N : nullptr, rows));
+                }
             }
         }
     }
@@ -107,16 +118,15 @@ static const uint32_t* pair_a_transposed(const float* a, int M, int N) {
 static const uint32_t* pack_rows(const float* b, int K, int N) {
     int half = (K + 1) / 2, panels = (N + kCols - 1) / kCols;
     uint32_t* out = static_cast<uint32_t*>(scratch_b.reserve(sizeof(uint32_t) * panels * kCols * half));
-    for (int n = 0; n < panels * kCols; n += kCols) {
-        uint32_t* panel = out + static_cast<size_t>(n) * half;
-        for (int k = 0; k < K; k += 2, panel += kCols) {
-            const float* low = b + static_cast<size_t>(k) * N + n;
-            const float* high = k + 1 < K ? low + N : nullptr;
-            _mm512_storeu_si512(panel, pair_rows(low, high, N - n));
-            if (N - n > 16) {
-                _mm512_storeu_si512(panel + 16, pair_rows(low + 16, high ? high + 16 : nullptr, N - n - 16));
-            } else {
-                _mm512_storeu_si512(panel + 16, _mm512_setzero_si512());
+    for (int top = 0; top < K; top += kPackRows) {
+        int bottom = top + kPackRows < K ? top + kPackRows : K;
+        for (int n = 0; n < panels * kCols; n += 16) {
+            uint32_t* panel = out + static_cast<size_t>(n / kCols) * kCols * half + n % kCols;
+            for (int k = top; k < bottom; k += 2) {
+                const float* low = b + static_cast<size_t>(k) * N + n;
+                __m512i pairs =
+                    n < N ? pair_rows(low, k + 1 < K ? low + N : nullptr, N - n) : _mm512_setzero_si512();
+                _mm512_storeu_si512(panel + static_cast<size_t>(k / 2) * kCols, pairs);
             }
         }
     }
@@ -171,21 +181,37 @@ static const uint32_t* pack_transposed(const float* weight, int N, int K) {
     return out;
 }
 
+// Packed operands of activations go through the second cache in pieces of this many rows: they are written
+// and read again before they leave it.
+constexpr int kRows = 2 * kDepth;
+
+// C (M, N) (+)= A (M, K) @ B, B packed
+static void product_by_rows(float* out, const float* a, const uint32_t* panels, int M, int N, int K,
+                            bool accumulate) {
+    for (int m = 0; m < M; m += kHeight) {
+        int rows = M - m < kHeight ? M - m : kHeight;
+        product(out + static_cast<size_t>(m) * N, pair_a(a + static_cast<size_t>(m) * K, rows, K), false,
+                panels, rows, N, (K + 1) / 2, accumulate);
+    }
+}
+
 static void matmul_forward_bf16(float* out, const float* inp, const float* weight, int M, int N, int K,
                                 bool accumulate) {
-    int half = (K + 1) / 2;
-    product(out, pair_a(inp, M, K), false, pack_transposed(weight, N, K), M, N, half, accumulate);
+    product_by_rows(out, inp, pack_transposed(weight, N, K), M, N, K, accumulate);
 }
 
 static void matmul_backward_input_bf16(float* dinp, const float* dout, const float* weight, int M, int N,
                                        int K, bool accumulate) {
-    int half = (N + 1) / 2;
-    product(dinp, pair_a(dout, M, N), false, pack_rows(weight, N, K), M, K, half, accumulate);
+    product_by_rows(dinp, dout, pack_rows(weight, N, K), M, K, N, accumulate);
 }
 
 static void matmul_backward_weight_bf16(float* dweight, const float* dout, const float* inp, int M, int N,
                                         int K) {
-    product(dweight, pair_a_transposed(dout, M, N), true, pack_rows(inp, M, K), N, K, (M + 1) / 2, true);
+    for (int m = 0; m < M; m += kRows) {
+        int rows = M - m < kRows ? M - m : kRows;
+        product(dweight, pair_a_transposed(dout + static_cast<size_t>(m) * N, rows, N), true,
+                pack_rows(inp + static_cast<size_t>(m) * K, rows, K), N, K, (rows + 1) / 2, true);
+    }
 }
 
 static void matmul_gram_bf16(float* out, const float* inp, int M, int K, bool transposed) {
