@@ -14,7 +14,7 @@ MODEL ?= tcm
 # An environment knows its own path, so a copied or moved checkout gets a new one.
 MADE := $(VENV)/.made-$(shell pwd | cksum | cut -d' ' -f1)
 # Folders are listed too: their times change when a file comes or goes.
-NATIVE := $(shell find engine/src cpu_vnni 2>/dev/null)
+NATIVE := $(shell find engine/src cpu_vnni cuda -not -name "*.md" 2>/dev/null)
 SETTINGS := pyproject.toml setup.py $(LOCK)
 
 .DEFAULT_GOAL := help
@@ -35,8 +35,8 @@ chat: build  ## talk in the terminal (MODEL=tcm)
 test: build $(VENV)/.test  ## all tests that need no special hardware
 	$(BIN)/python -m pytest $(ARGS)
 
-cuda: $(VENV)/.cuda  ## the CUDA kernels for sm_80, 86, 89 and 90; brings nvcc
-	$(BIN)/python -m tests.cuda.nvcc
+cuda: $(VENV)/.cuda  ## the CUDA back-end for sm_80, 86, 89 and 90; brings nvcc
+	$(BIN)/python setup.py -q build_ext --inplace
 
 # ruff's rules S are bandit's. Bandit itself found nothing more here: only what carries its reason beside a noqa, and ""
 # taken for a password.

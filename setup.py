@@ -1,4 +1,5 @@
-"""Build the two native modules: `engine._core` (inference) and `engine._train` (operators and training).
+"""Build the native modules: `engine._core` (inference), `engine._train` (operators and training) and, where there
+is nvcc, `engine._cuda` (the operators on a GPU).
 
 The files of one module need different instruction-set flags: each kernel file is named for its instruction
 set and compiled with that set's flags, everything else with the baseline of the platform, so that no AVX code
@@ -24,6 +25,7 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 HEADER_ROOTS = ("engine/src", "cpu_vnni")
+CUDA = "engine._cuda"
 
 BASELINE = [
     *(
@@ -77,6 +79,9 @@ class BuildNative(build_ext):
     """Compiles each source by itself, with its own flags, into an object kept between builds."""
 
     def build_extension(self, ext: Extension) -> None:
+        if ext.name == CUDA:
+            self.build_cuda(ext)
+            return
         stale_after = max((os.stat(ROOT / h).st_mtime for h in headers()), default=0.0)
         with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
             objects = list(pool.map(lambda source: self.compile_one(source, stale_after), ext.sources))
@@ -87,6 +92,23 @@ class BuildNative(build_ext):
             super().build_extension(ext)
         finally:
             ext.sources, self.force = sources, forced
+
+    def build_cuda(self, ext: Extension) -> None:
+        """nvcc compiles and links all of it, so that no path of CUDA has to be guessed."""
+        include = [f"-I{ROOT}", "-isystem", pybind11.get_include(), "-isystem", sysconfig.get_path("include")]
+        lower = [ROOT / header for header in headers()]
+
+        def compile_source(source: str) -> Path:
+            path = ROOT / source
+            self.announce(f"compile {source}", level=logging.WARNING)
+            flags, own = (toolkit.FLAGS, []) if path.suffix == ".cu" else ([*toolkit.HOST, *include], lower)
+            return toolkit.compiled(path, flags, own)[0]
+
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
+            objects = list(pool.map(compile_source, ext.sources))
+        module = Path(self.get_ext_fullpath(ext.name))
+        module.parent.mkdir(parents=True, exist_ok=True)
+        toolkit.linked(objects, module)
 
     def compile_one(self, source: str, stale_after: float) -> str:
         """Returns the path of the object, compiled only if it must be."""
@@ -130,18 +152,39 @@ class BuildNative(build_ext):
             folder = folder.parent
 
 
+def cuda_sources() -> list[str]:
+    """None where engine._cuda cannot be built or is not wanted (PLM_CUDA=0), with a line that says so."""
+    sources = found("cuda/*.cu", "cuda/*.cpp", "engine/src/cuda/*.cpp")
+    if not sources or os.environ.get("PLM_CUDA") == "0":
+        return []
+    if toolkit.find() is None:
+        sys.stderr.write("setup.py: no nvcc, so without engine._cuda (`make cuda` brings it)\n")
+        return []
+    return sources
+
+
 def modules() -> list[Extension]:
     """The native modules whose sources exist."""
     sources = {
+        CUDA: cuda_sources(),
         "engine._core": found("engine/src/infer/*.cpp", "cpu_vnni/*.c"),
         "engine._train": found("engine/src/train/**/*.cpp"),
     }
     return [
-        Extension(name, files, language="c++", extra_link_args=["-pthread"], depends=headers())
+        Extension(
+            name,
+            files,
+            language="c++",
+            extra_link_args=["-pthread"],
+            depends=[*headers(), *found("cuda/*.h", "cuda/*.py")],
+        )
         for name, files in sources.items()
         if any(file.endswith(".cpp") for file in files)
     ]
 
 
 os.chdir(ROOT)
+if (ROOT / "cuda/toolkit.py").exists():
+    sys.path.insert(0, str(ROOT))
+    from cuda import toolkit
 setup(ext_modules=modules(), cmdclass={"build_ext": BuildNative})

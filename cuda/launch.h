@@ -33,6 +33,8 @@ cudaError_t launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, c
 
 #endif
 
+#include "operators.h"
+
 constexpr int kWarp = 32;
 
 __host__ __device__ constexpr int ceil_div(int a, int b) {

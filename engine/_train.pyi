@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 class Trainer:
+    # `isa`: an instruction set, or a table of engine._cuda
     def __init__(
-        self, config: Mapping[str, object], settings: Mapping[str, object], isa: str = ""
+        self, config: Mapping[str, object], settings: Mapping[str, object], isa: Any = ""
     ) -> None: ...
     def add_source(self, text: NDArray[np.uint8], weight: float) -> None: ...
     def step(self, rate: float) -> tuple[float, int, float]: ...

@@ -26,6 +26,7 @@ from engine.card import describe_run
 from engine.checkpoint import ModelFile, ModelFileError, write_atomically, write_model
 from engine.config import ModelConfig
 from engine.data import Text, answers_name, answers_of
+from engine.device import cuda_back_end
 from engine.recipe import Recipe, TrainingError
 from engine.roofline import flops_per_byte
 from engine.training_record import Record, plot_losses
@@ -74,7 +75,9 @@ class Run:
         wanted = os.environ.get("PLM_ISA", "")
         if wanted not in ISA_FOR_TRAINING:
             raise TrainingError(f"PLM_ISA: unknown instruction set {wanted!r}")
-        self.trainer = _train.Trainer(self.config.to_dict(), settings, ISA_FOR_TRAINING[wanted])
+        cuda = cuda_back_end()
+        where = cuda.training_ops() if cuda else ISA_FOR_TRAINING[wanted]
+        self.trainer = _train.Trainer(self.config.to_dict(), settings, where)
         for text, weight in zip(self.texts, self.weights, strict=True):
             self.trainer.add_source(text.bytes, weight)
         self.record.texts = [text.sha256 for text in self.texts]
@@ -122,7 +125,10 @@ class Run:
         """
         with self._writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        self.record.peak_flops = _train.peak_flops(self.trainer.isa, self.threads)
+        cuda = cuda_back_end()
+        self.record.peak_flops = (
+            cuda.peak_flops() if cuda else _train.peak_flops(self.trainer.isa, self.threads)
+        )
         meter = Meter(self)
         while (used := self.budget.used(self.record)) < 1.0:
             started = time.monotonic()

@@ -277,7 +277,7 @@ def canonical(distribution: str) -> str:
 def test_every_library_in_use_is_required(folder: str, extras: tuple[str, ...]) -> None:
     """One that is only there because another library brings it along would vanish with that one."""
     provided = packages_distributions()
-    ours = {"bot", "engine", "tests", *sys.stdlib_module_names}
+    ours = {"bot", "cuda", "engine", "tests", *sys.stdlib_module_names}
     for path in python_files(folder):
         for library in tops(imports_of(path)) - ours:
             sources = {canonical(source) for source in provided.get(library, [library])}

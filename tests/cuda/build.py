@@ -7,9 +7,12 @@ import hashlib
 import os
 import platform
 import subprocess
+import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+
+import pybind11
 
 ROOT = Path(__file__).resolve().parents[2]
 KERNELS = ROOT / "cuda"
@@ -45,10 +48,10 @@ def headers_digest() -> bytes:
     ).digest()
 
 
-def compiled(source: Path, flags: list[str]) -> Path:
-    """The object of one source, made only if none of the same content and flags is there."""
+def compiled(source: Path, flags: list[str], headers: bytes = b"") -> Path:
+    """The object of one source, made only if none of the same content, headers and flags is there."""
     words = [*COMMON, *flags]
-    recipe = headers_digest() + source.read_bytes() + "\0".join(words).encode()
+    recipe = headers_digest() + headers + source.read_bytes() + "\0".join(words).encode()
     obj = KEPT / f"{source.stem}.{hashlib.sha256(recipe).hexdigest()[:16]}.o"
     if not obj.exists():
         scratch = obj.with_suffix(f".{os.getpid()}")
@@ -57,21 +60,48 @@ def compiled(source: Path, flags: list[str]) -> Path:
     return obj
 
 
-def library(variant: str, folder: Path = KERNELS) -> Path:
-    """A shared object of all kernels in `folder` and the shim; `variant` is "checked" or "asan"."""
+def library_objects(variant: str, folder: Path) -> list[Path]:
+    """All kernels in `folder`, and the shim."""
     KEPT.mkdir(parents=True, exist_ok=True)
     runtime = [f for f in sorted(SHIM.glob("*.cpp")) if ONLY_IN.get(f.name, variant) == variant]
     jobs = [(f, KERNEL_FLAGS[variant]) for f in sorted(folder.glob("*.cu"))]
     jobs += [(f, RUNTIME_FLAGS[variant]) for f in runtime]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        objects = list(pool.map(lambda job: compiled(*job), jobs))
+        return list(pool.map(lambda job: compiled(*job), jobs))
+
+
+def linked(name: str, objects: list[Path], flags: list[str]) -> Path:
     digest = hashlib.sha256("\0".join(map(str, objects)).encode()).hexdigest()[:16]
-    module = KEPT / f"{folder.name}-{variant}.{digest}.so"
+    module = KEPT / f"{name}.{digest}.so"
     if not module.exists():
         scratch = module.with_suffix(f".{os.getpid()}")
-        run("g++", "-shared", *objects, *LINK_FLAGS[variant], "-o", scratch)
+        run("g++", "-shared", *objects, *flags, "-o", scratch)
         scratch.replace(module)
     return module
+
+
+def library(variant: str, folder: Path = KERNELS) -> Path:
+    """A shared object of all kernels in `folder` and the shim; `variant` is "checked" or "asan"."""
+    return linked(f"{folder.name}-{variant}", library_objects(variant, folder), LINK_FLAGS[variant])
+
+
+def back_end(variant: str) -> Path:
+    """engine._cuda on the executor: its host code as it is, against the shim instead of CUDA's runtime."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    kernels = library_objects(variant, KERNELS)
+    words = [
+        *RUNTIME_FLAGS[variant],
+        f"-I{ROOT}",
+        f"-I{ROOT}/engine/src",
+        f"-isystem{pybind11.get_include()}",
+    ]
+    words += [f"-isystem{sysconfig.get_path('include')}"]
+    host = ROOT / "engine/src/cuda"
+    sources = [*sorted(KERNELS.glob("*.cpp")), *sorted(host.glob("*.cpp"))]
+    headers = b"\0".join(f.read_bytes() for f in sorted([*host.glob("*.h"), *host.parent.glob("train/*.h")]))
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        objects = kernels + list(pool.map(lambda source: compiled(source, words, headers), sources))
+    return linked("_cuda", objects, [flag for flag in LINK_FLAGS[variant] if flag != "-Wl,-z,defs"])
 
 
 def elementwise_reference() -> Path:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,6 +45,60 @@ def forward(kernels: Path) -> Device:
     made = Device(kernels)
     made.schedule(Policy.FORWARD)
     return made
+
+
+class BackEnd:
+    """engine._cuda on the executor."""
+
+    def __init__(self, path: Path) -> None:
+        loader = ExtensionFileLoader("_cuda", str(path))
+        spec = spec_from_loader("_cuda", loader)
+        assert spec is not None
+        self.module: Any = module_from_spec(spec)
+        loader.exec_module(self.module)
+        self.executor = ctypes.CDLL(str(path))
+
+    def schedule(self, policy: Policy, seed: int = 0) -> None:
+        self.executor.sim_schedule(int(policy), ctypes.c_uint64(seed))
+
+    @contextmanager
+    def total_bytes(self, count: int) -> Iterator[None]:
+        self.executor.sim_total_bytes(ctypes.c_size_t(count))
+        try:
+            yield
+        finally:
+            self.executor.sim_total_bytes(ctypes.c_size_t(8 << 30))
+
+    @contextmanager
+    def driver(self, version: int) -> Iterator[None]:
+        self.executor.sim_driver(version)
+        try:
+            yield
+        finally:
+            self.executor.sim_driver(13000)
+
+
+@pytest.fixture(scope="session")
+def loaded_back_end() -> BackEnd:
+    if not build.SUPPORTED:
+        pytest.skip("the executor of CUDA kernels is written for Linux on x86-64")
+    return BackEnd(build.back_end(VARIANT))
+
+
+@pytest.fixture(
+    params=SCHEDULES if VARIANT == "checked" else SCHEDULES[2:3],
+    ids=lambda schedule: schedule[0].name.lower(),
+)
+def back_end(request: pytest.FixtureRequest, loaded_back_end: BackEnd) -> BackEnd:
+    """Every test that takes it runs once a schedule."""
+    loaded_back_end.schedule(*request.param)
+    return loaded_back_end
+
+
+@pytest.fixture
+def forward_back_end(loaded_back_end: BackEnd) -> BackEnd:
+    loaded_back_end.schedule(Policy.FORWARD)
+    return loaded_back_end
 
 
 @pytest.fixture

@@ -6,10 +6,12 @@ import ctypes
 
 import pytest
 
-from . import build, nvcc
+from cuda import toolkit
+
+from . import nvcc
 
 needs_nvcc = pytest.mark.skipif(
-    nvcc.find() is None, reason="no nvcc for the CUDA kernels here: `make cuda` brings it"
+    toolkit.find() is None, reason="no nvcc for the CUDA kernels here: `make cuda` brings it"
 )
 
 REPORT = """\
@@ -36,10 +38,10 @@ def test_the_report_is_read() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_kernel_fits_every_target() -> None:
-    sources = sorted(build.KERNELS.glob("*.cu"))
+    sources = sorted(toolkit.KERNELS.glob("*.cu"))
     for source, (_, report) in zip(sources, nvcc.all_compiled(), strict=True):
         found = nvcc.kernels(report)
-        assert {k.target for k in found} == set(nvcc.TARGETS), source.name
+        assert {k.target for k in found} == set(toolkit.TARGETS), source.name
         assert len(found) == report.count("Compiling entry function"), source.name
         # A stack frame without spills is an array indexed by a variable: it lies in memory all the same.
         wrong = [k for k in found if k.stack or k.spills or k.registers > 128 or k.shared > 48 << 10]

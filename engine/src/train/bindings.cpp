@@ -36,24 +36,27 @@ Settings settings_of(const py::dict& d) {
     return s;
 }
 
-Floats copy_of(const std::vector<float>& values) {
-    return Floats(static_cast<py::ssize_t>(values.size()), values.data());
+Floats copy_of(const Buffer<float>& values) {
+    Floats copy(static_cast<py::ssize_t>(values.size()));
+    values.read(copy.mutable_data());
+    return copy;
 }
 
-void fill(std::vector<float>& values, const Floats& from, const char* what) {
+void fill(Buffer<float>& values, const Floats& from, const char* what) {
     if (static_cast<size_t>(from.size()) != values.size()) {
         throw std::invalid_argument(std::string("checkpoint: ") + what + " has " +
                                     std::to_string(from.size()) + " numbers, the model needs " +
                                     std::to_string(values.size()));
     }
-    std::memcpy(values.data(), from.data(), values.size() * sizeof(float));
+    values.write(from.data(), values.size());
 }
 
 py::dict get_state(Trainer& t) {
     static_assert(std::is_trivially_copyable<Lane>::value, "lanes are stored as they lie in memory");
     py::dict d;
     d["weights"] = copy_of(t.weights), d["moment1"] = copy_of(t.moment1), d["moment2"] = copy_of(t.moment2);
-    d["carried"] = copy_of(t.carried());
+    auto carried = t.carried();
+    d["carried"] = Floats(static_cast<py::ssize_t>(carried.size()), carried.data());
     d["lanes"] = Bytes(static_cast<py::ssize_t>(t.lanes().size() * sizeof(Lane)),
                        reinterpret_cast<const uint8_t*>(t.lanes().data()));
     d["steps"] = t.steps;
@@ -81,14 +84,16 @@ void set_state(Trainer& t, const py::dict& d) {
 
 py::dict get_tensors(const Trainer& t) {
     py::dict d;
+    Floats weights = copy_of(t.weights);
     for (const Tensor& tensor : t.parameters().tensors()) {
         std::vector<py::ssize_t> shape(tensor.shape.begin(), tensor.shape.end());
-        d[tensor.name.c_str()] = py::array_t<float>(shape, t.weights.data() + tensor.offset);
+        d[tensor.name.c_str()] = py::array_t<float>(shape, weights.data() + tensor.offset);
     }
     return d;
 }
 
 void set_tensors(Trainer& t, const py::dict& d) {
+    std::vector<float> weights(t.weights.size());
     for (const Tensor& tensor : t.parameters().tensors()) {
         if (!d.contains(tensor.name.c_str()))
             throw std::invalid_argument("tensor " + tensor.name + " is missing");
@@ -96,8 +101,9 @@ void set_tensors(Trainer& t, const py::dict& d) {
         if (static_cast<size_t>(values.size()) != tensor.size) {
             throw std::invalid_argument("tensor " + tensor.name + " has the wrong size");
         }
-        std::memcpy(t.weights.data() + tensor.offset, values.data(), tensor.size * sizeof(float));
+        std::memcpy(weights.data() + tensor.offset, values.data(), tensor.size * sizeof(float));
     }
+    t.weights.write(weights.data(), weights.size());
 }
 
 // The rows of lanes.h under the same names. int64, as frameworks want their indices.
@@ -148,9 +154,15 @@ PYBIND11_MODULE(_train, m) {
     bind_ops(m);
     py::class_<Trainer>(m, "Trainer")
         .def(py::init([](const py::dict& config, const py::dict& settings, const std::string& isa) {
-                 return new Trainer(config_of(config), settings_of(settings), isa.c_str());
+                 return new Trainer(config_of(config), settings_of(settings), select_ops(isa.c_str()));
              }),
              py::arg("config"), py::arg("settings"), py::arg("isa") = "")
+        .def(py::init([](const py::dict& config, const py::dict& settings, const py::capsule& ops) {
+                 return new Trainer(config_of(config), settings_of(settings),
+                                    *ops.get_pointer<const Ops<float>>());
+             }),
+             py::arg("config"), py::arg("settings"), py::arg("ops"),
+             "On a device: `ops` is one of engine._cuda's tables.")
         .def(
             "add_source",
             [](Trainer& t, const Bytes& text, double weight) { t.add_source(source_of(text, weight)); },

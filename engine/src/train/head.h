@@ -52,7 +52,7 @@ class Head {
         ops_.matmul_backward_weight(g + p_.offset("head.out"), dlogits, zn_.data(), N, 256, H);
         T* dzn = space.reserve(space.a, static_cast<size_t>(N) * H);
         ops_.matmul_backward_input(dzn, dlogits, w + p_.offset("head.out"), N, 256, H, false);
-        dz_.assign(static_cast<size_t>(N) * H, T(0));
+        dz_.zero(static_cast<size_t>(N) * H);
         ops_.rmsnorm_backward(dz_.data(), g + p_.offset("head.norm"), dzn, layers_.back()->output(),
                               z_rinv_.data(), w + p_.offset("head.norm"), N, H);
         for (size_t i = layers_.size(); i-- > 0;) {
@@ -61,7 +61,7 @@ class Head {
         each_table(batch, [&](const char* name, const std::vector<int>& ids) {
             ops_.embedding_backward(g + p_.offset(name), dz_.data(), ids.data(), N, H);
         });
-        dbase_.assign(static_cast<size_t>(M) * V, T(0));
+        dbase_.zero(static_cast<size_t>(M) * V);
         ops_.embedding_backward(dbase_.data(), dz_.data(), batch.row.data(), N, H);
         ops_.matmul_backward_weight(g + p_.offset("head.base"), dbase_.data(), top_.data(), M, V, D);
         T* dtop = space.reserve(space.a, static_cast<size_t>(M) * D);
@@ -75,7 +75,7 @@ class Head {
                                    false);
     }
 
-    const std::vector<T>& losses() const { return losses_; }
+    const Buffer<T>& losses() const { return losses_; }
     // The gradient that the embeddings get from the head, or nullptr.
     const T* dembedded() const { return c_.skip ? dembedded_.data() : nullptr; }
 
@@ -87,7 +87,8 @@ class Head {
                                                "head.layers." + std::to_string(i) + "."));
         }
     }
-    std::vector<T> losses_;
+    const Ops<T>& ops_;
+    Buffer<T> losses_{ops_};
 
   private:
     template <class F>
@@ -99,11 +100,11 @@ class Head {
         if (c_.prefixes) f("head.prefix", batch.prefix), f("head.prefix", batch.suffix);
     }
 
-    const Ops<T>& ops_;
     Config c_;
     const Parameters& p_;
     std::vector<std::unique_ptr<Block<T>>> layers_;
-    Buffer<T> top_, top_rinv_, base_, z_, zn_, z_rinv_, logits_, dz_, dbase_, dembedded_;
+    Buffer<T> top_{ops_}, top_rinv_{ops_}, base_{ops_}, z_{ops_}, zn_{ops_}, z_rinv_{ops_}, logits_{ops_};
+    Buffer<T> dz_{ops_}, dbase_{ops_}, dembedded_{ops_};
 };
 
 }  // namespace plm

@@ -22,9 +22,11 @@ class Input {
         each_table(batch, [&](const char* name, const std::vector<int>& ids) {
             ops_.embedding_forward(embedded_.data(), w + p_.offset(name), ids.data(), M, E, true);
         });
-        for (size_t i = 0; i < batch.piece.size(); ++i) {
-            ops_.embedding_forward(embedded_.data() + static_cast<size_t>(batch.piece_of[i]) * E,
-                                   w + p_.offset("piece_embedding"), &batch.piece[i], 1, E, true);
+        if (int P = static_cast<int>(batch.piece.size())) {
+            pieces_.resize(static_cast<size_t>(P) * E);
+            ops_.embedding_forward(pieces_.data(), w + p_.offset("piece_embedding"), batch.piece.data(), P, E,
+                                   false);
+            ops_.embedding_backward(embedded_.data(), pieces_.data(), batch.piece_of.data(), P, E);
         }
         if (c_.embedding) {
             out_.resize(static_cast<size_t>(M) * c_.width);
@@ -37,22 +39,26 @@ class Input {
     virtual void backward(const T* w, T* g, const T* dout, const T* dembedded, const Batch& batch) {
         int M = static_cast<int>(batch.lead.size()), E = c_.embedding_width();
         size_t n = static_cast<size_t>(M) * E;
-        dembedded_.assign(n, T(0));
-        if (dembedded) std::copy_n(dembedded, n, dembedded_.begin());
+        if (dembedded) {
+            dembedded_.copy(dembedded, n);
+        } else {
+            dembedded_.zero(n);
+        }
         if (c_.embedding) {
             ops_.matmul_backward_weight(g + p_.offset("input"), dout, embedded_.data(), M, c_.width, E);
             ops_.matmul_backward_input(dembedded_.data(), dout, w + p_.offset("input"), M, c_.width, E, true);
         } else {
-            for (size_t i = 0; i < n; ++i) dembedded_[i] += dout[i];
+            ops_.add(dembedded_.data(), dout, n);
         }
         const T* d = dembedded_.data();
         ops_.embedding_backward(g + p_.offset("lead_embedding"), d, batch.lead.data(), M, E);
         each_table(batch, [&](const char* name, const std::vector<int>& ids) {
             ops_.embedding_backward(g + p_.offset(name), d, ids.data(), M, E);
         });
-        for (size_t i = 0; i < batch.piece.size(); ++i) {
-            ops_.embedding_backward(g + p_.offset("piece_embedding"),
-                                    d + static_cast<size_t>(batch.piece_of[i]) * E, &batch.piece[i], 1, E);
+        if (int P = static_cast<int>(batch.piece.size())) {
+            ops_.embedding_forward(pieces_.data(), d, batch.piece_of.data(), P, E, false);
+            ops_.embedding_backward(g + p_.offset("piece_embedding"), pieces_.data(), batch.piece.data(), P,
+                                    E);
         }
     }
 
@@ -70,7 +76,7 @@ class Input {
     const Ops<T>& ops_;
     Config c_;
     const Parameters& p_;
-    Buffer<T> embedded_, out_, dembedded_;
+    Buffer<T> embedded_{ops_}, out_{ops_}, dembedded_{ops_}, pieces_{ops_};
 };
 
 }  // namespace plm

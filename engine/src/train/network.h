@@ -20,7 +20,11 @@ class Network {
                                 : new Input<T>(ops, config, parameters)),
           head_(config.wygpt() ? new WygptHead<T>(ops, config, parameters)
                                : new Head<T>(ops, config, parameters)),
-          width_(static_cast<size_t>(config.width)) {
+          width_(static_cast<size_t>(config.width)),
+          dstream_(ops),
+          space_(ops) {
+        if (config.wygpt() && ops.memory->device)
+            throw std::invalid_argument("this architecture runs on the CPU alone");
         for (int l = 0; l < config.layers; ++l) add_layer(ops, config, parameters, l);
     }
 
@@ -32,13 +36,15 @@ class Network {
             x = block->output();
         }
         head_->forward(w, x, input_->embedded(), batch);
-        return std::accumulate(losses().begin(), losses().end(), 0.0);
+        losses_.resize(head_->losses().size());
+        head_->losses().read(losses_.data());
+        return std::accumulate(losses_.begin(), losses_.end(), 0.0);
     }
 
     // Adds the gradient of scale * (sum of losses) to g.
     void backward(const T* w, T* g, const Batch& batch, T scale) {
         const T* top = trunk_.back()->output();
-        dstream_.assign(batch.lead.size() * width_, T(0));
+        dstream_.zero(batch.lead.size() * width_);
         head_->backward(w, g, dstream_.data(), top, input_->embedded(), batch, scale, space_);
         for (size_t i = trunk_.size(); i-- > 0;) {
             const T* inp = i > 0 ? trunk_[i - 1]->output() : input_->output();
@@ -47,7 +53,7 @@ class Network {
         input_->backward(w, g, dstream_.data(), head_->dembedded(), batch);
     }
 
-    const std::vector<T>& losses() const { return head_->losses(); }
+    const std::vector<T>& losses() const { return losses_; }
     std::vector<Carried<T>> carried() {
         std::vector<Carried<T>> all;
         for (auto& block : trunk_)
@@ -80,6 +86,7 @@ class Network {
     std::unique_ptr<Head<T>> head_;
     size_t width_;
     std::vector<std::unique_ptr<Block<T>>> trunk_;
+    std::vector<T> losses_;
     Buffer<T> dstream_;
     Workspace<T> space_;
 };

@@ -1,14 +1,19 @@
 // The operators of training: one definition each (ops/<op>.h), compiled once per instruction set into a table
 // of functions. float is what trains; double exists for the reference table alone, where finite differences
-// need it.
+// need it. All arrays lie in the table's memory, but ids and targets, which lie in the host's.
 #pragma once
 #include <cstddef>
+
+#include "memory.h"
 
 namespace plm {
 
 template <class T>
 struct Ops {
     const char* name;
+    const Memory* memory;
+    void (*add)(T* out, const T* inp, size_t n);  // out += inp
+    double (*sum_of_squares)(const T* inp, size_t n);
     void (*embedding_forward)(T* out, const T* table, const int* ids, int M, int D, bool accumulate);
     void (*embedding_backward)(T* dtable, const T* dout, const int* ids, int M, int D);
     void (*rmsnorm_forward)(T* out, T* rinv, const T* inp, const T* weight, int M, int D);

@@ -15,6 +15,7 @@ namespace avx512 {
 #include "ops/matmul_f32.inl"
 
 extern const Ops<float> table = {"avx512",
+                                 &host_memory,
                                  PLM_ELEMENTWISE_OPS(float),
                                  matmul_forward_tiled,
                                  matmul_backward_input_tiled,

@@ -226,6 +226,7 @@ static void matmul_gram_bf16(float* out, const float* inp, int M, int K, bool tr
 }
 
 extern const Ops<float> table = {"avx512bf16",
+                                 &host_memory,
                                  PLM_ELEMENTWISE_OPS(float),
                                  matmul_forward_bf16,
                                  matmul_backward_input_bf16,

@@ -6,6 +6,7 @@ namespace portable {
 #include "ops/ops.inl"
 
 extern const Ops<float> float_table = {"portable",
+                                       &host_memory,
                                        PLM_ELEMENTWISE_OPS(float),
                                        matmul_forward<float>,
                                        matmul_backward_input<float>,
@@ -13,6 +14,7 @@ extern const Ops<float> float_table = {"portable",
                                        matmul_gram<float>,
                                        matmul_burst<float>};
 extern const Ops<double> double_table = {"float64",
+                                         &host_memory,
                                          PLM_ELEMENTWISE_OPS(double),
                                          matmul_forward<double>,
                                          matmul_backward_input<double>,

@@ -10,28 +10,37 @@ constexpr size_t kUpdateBlock =
     1 << 16;  // parameters per task of the update: fixed, so that sums are reproducible
 }
 
-Trainer::Trainer(const Config& config, const Settings& settings, const char* isa)
-    : config_(config), settings_(settings), ops_(select_ops(isa)), parameters_(config) {
+Trainer::Trainer(const Config& config, const Settings& settings, const Ops<float>& ops)
+    : weights(ops),
+      moment1(ops),
+      moment2(ops),
+      config_(config),
+      settings_(settings),
+      ops_(ops),
+      parameters_(config) {
     if (settings.length < 2) throw std::invalid_argument("window must have at least 2 characters");
     if (settings.shards < 1 || settings.lanes % settings.shards != 0) {
         throw std::invalid_argument("lanes must be a multiple of shards");
     }
-    size_t n = parameters_.size();
-    weights.resize(n), moment1.resize(n), moment2.resize(n);
-    parameters_.initialize(weights.data(), settings.seed);
+    size_t n = parameters_.size(), space = 0;
+    std::vector<float> start(n);
+    parameters_.initialize(start.data(), settings.seed);
+    weights.write(start.data(), n), moment1.zero(n), moment2.zero(n);
     for (const Tensor& t : parameters_.tensors()) {
         int count = std::max(t.stacked, 1), rows = t.stacked ? t.shape[0] / count : 0;
+        size_t size = t.size / count, side = rows ? static_cast<size_t>(std::min(rows, t.shape[1])) : 0;
+        if (rows) space = std::max(space, 2 * (size + side * side));
         for (int i = 0; i < count; ++i) {
-            size_t size = t.size / count;
             pieces_.push_back(
                 {t.offset + i * size, size, rows, rows ? t.shape[1] : 0, t.decays ? settings.decay : 0.0f});
         }
     }
-    for (int s = 0; s < settings.shards; ++s) {
+    batches_.resize(ops.memory->device ? 1 : settings.shards);
+    for (int g = 0; g < groups(); ++g) {
         networks_.push_back(std::make_unique<Network<float>>(ops_, config_, parameters_));
-        gradients_.emplace_back(n);
+        gradients_.emplace_back(ops, n);
     }
-    batches_.resize(settings.shards);
+    for (int t = 0; t < (ops.memory->device ? 1 : settings.threads); ++t) spaces_.emplace_back(ops, space);
     lanes_.resize(settings.lanes, Lane(config));
     for (int i = 0; i < settings.lanes; ++i) {
         lanes_[i].random =
@@ -39,30 +48,29 @@ Trainer::Trainer(const Config& config, const Settings& settings, const char* isa
     }
 }
 
-void Trainer::parallel(int tasks, const std::function<void(int)>& task) {
+void Trainer::parallel(int tasks, const std::function<void(int, int)>& task) {
     std::atomic<int> next{0};
-    auto work = [&] {
-        for (int i; (i = next++) < tasks;) task(i);
+    auto work = [&](int thread) {
+        for (int i; (i = next++) < tasks;) task(i, thread);
     };
     std::vector<std::thread> others;
-    for (int t = 1; t < settings_.threads && t < tasks; ++t) others.emplace_back(work);
-    work();
+    for (int t = 1; t < static_cast<int>(spaces_.size()) && t < tasks; ++t) others.emplace_back(work, t);
+    work(0);
     for (std::thread& t : others) t.join();
 }
 
 void Trainer::gather() {
-    int per_shard = settings_.lanes / settings_.shards;
     for (Batch& batch : batches_) batch.clear();
     for (int i = 0; i < settings_.lanes; ++i) {
         Lane& lane = lanes_[i];
-        int shard = i / per_shard;
+        int group = i / per_group(), place = i % per_group();
         if (lane.windows_left == 0) {
             lane.jump(sources_, settings_.run_windows);
-            networks_[shard]->forget(i % per_shard);
-            batches_[shard].fresh.push_back(i % per_shard);
+            networks_[group]->forget(place);
+            batches_[group].fresh.push_back(place);
         }
         --lane.windows_left;
-        lane.read(sources_[lane.source], config_, settings_.length, true, batches_[shard]);
+        lane.read(sources_[lane.source], config_, settings_.length, true, batches_[group]);
     }
 }
 
@@ -72,12 +80,11 @@ Progress Trainer::step(float rate) {
     Progress progress{0, 0, 0};
     for (const Batch& batch : batches_) progress.bytes += batch.target.size();
     float scale = 1.0f / static_cast<float>(progress.bytes);
-    std::vector<double> nats(settings_.shards);
-    parallel(settings_.shards, [&](int s) {
-        std::fill(gradients_[s].begin(), gradients_[s].end(), 0.0f);
-        nats[s] = networks_[s]->forward(weights.data(), batches_[s], settings_.lanes / settings_.shards,
-                                        settings_.length);
-        networks_[s]->backward(weights.data(), gradients_[s].data(), batches_[s], scale);
+    std::vector<double> nats(batches_.size());
+    parallel(groups(), [&](int g, int) {
+        gradients_[g].zero(parameters_.size());
+        nats[g] = networks_[g]->forward(weights.data(), batches_[g], per_group(), settings_.length);
+        networks_[g]->backward(weights.data(), gradients_[g].data(), batches_[g], scale);
     });
     for (double n : nats) progress.nats += n;
     if (!std::isfinite(progress.nats))
@@ -89,19 +96,14 @@ Progress Trainer::step(float rate) {
 
 // Leaves the sum in the first shard's gradients; returns its norm.
 double Trainer::sum_gradients() {
-    size_t n = parameters_.size();
-    int blocks = static_cast<int>((n + kUpdateBlock - 1) / kUpdateBlock);
+    size_t n = parameters_.size(), block = ops_.memory->device ? n : kUpdateBlock;
+    int blocks = static_cast<int>((n + block - 1) / block);
     std::vector<double> squares(blocks);
-    float* sum = gradients_[0].data();
-    parallel(blocks, [&](int b) {
-        size_t end = std::min(n, (b + size_t{1}) * kUpdateBlock);
-        for (size_t s = 1; s < gradients_.size(); ++s) {
-            const float* other = gradients_[s].data();
-            for (size_t i = b * kUpdateBlock; i < end; ++i) sum[i] += other[i];
-        }
-        double square = 0;
-        for (size_t i = b * kUpdateBlock; i < end; ++i) square += static_cast<double>(sum[i]) * sum[i];
-        squares[b] = square;
+    parallel(blocks, [&](int b, int) {
+        size_t begin = b * block, count = std::min(n - begin, block);
+        float* sum = gradients_[0].data() + begin;
+        for (size_t g = 1; g < gradients_.size(); ++g) ops_.add(sum, gradients_[g].data() + begin, count);
+        squares[b] = ops_.sum_of_squares(sum, count);
     });
     double norm = std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
     if (!std::isfinite(norm)) throw std::runtime_error("a gradient is not finite: lower the learning rate");
@@ -114,20 +116,17 @@ void Trainer::update(float rate, float clip) {
         static_cast<float>(1.0 - std::pow(static_cast<double>(settings_.beta1), static_cast<double>(steps)));
     float c2 =
         static_cast<float>(1.0 - std::pow(static_cast<double>(settings_.beta2), static_cast<double>(steps)));
-    parallel(static_cast<int>(pieces_.size()), [&](int i) {
+    parallel(static_cast<int>(pieces_.size()), [&](int i, int thread) {
         const Piece& p = pieces_[i];
-        float *weight = &weights[p.offset], *m = &moment1[p.offset];
-        const float* grad = &gradients_[0][p.offset];
+        float *weight = weights.data() + p.offset, *m = moment1.data() + p.offset;
+        const float* grad = gradients_[0].data() + p.offset;
         if (p.rows == 0) {
-            ops_.adamw_update(weight, m, &moment2[p.offset], grad, p.size, rate, settings_.beta1,
+            ops_.adamw_update(weight, m, moment2.data() + p.offset, grad, p.size, rate, settings_.beta1,
                               settings_.beta2, settings_.epsilon, p.decay, clip, c1, c2);
-            return;
+        } else {
+            ops_.muon_update(ops_, weight, m, grad, spaces_[thread].data(), p.rows, p.columns, rate,
+                             settings_.momentum, p.decay, clip);
         }
-        thread_local std::vector<float> space;
-        size_t side = static_cast<size_t>(std::min(p.rows, p.columns));
-        space.resize(std::max(space.size(), 2 * (p.size + side * side)));
-        ops_.muon_update(ops_, weight, m, grad, space.data(), p.rows, p.columns, rate, settings_.momentum,
-                         p.decay, clip);
     });
 }
 
@@ -137,13 +136,12 @@ std::pair<double, double> Trainer::evaluate(const Source& text, const uint8_t* c
         uint64_t bytes = 0;
         double bits() const { return bytes ? nats / std::log(2.0) / static_cast<double>(bytes) : 0.0; }
     };
-    int shards = settings_.shards, per_shard = settings_.lanes / shards;
-    std::vector<Sum> all(shards), marked(shards);
-    parallel(shards, [&](int s) {
+    std::vector<Sum> all(batches_.size()), marked(batches_.size());
+    parallel(groups(), [&](int g, int) {
         Network<float> network(ops_, config_, parameters_);
-        std::vector<Lane> readers(per_shard, Lane(config_));
-        for (int i = 0; i < per_shard; ++i) {
-            size_t k = static_cast<size_t>(s) * per_shard + i, count = settings_.lanes;
+        std::vector<Lane> readers(per_group(), Lane(config_));
+        for (int i = 0; i < per_group(); ++i) {
+            size_t k = static_cast<size_t>(g) * per_group() + i, count = settings_.lanes;
             readers[i].begin(text.size * k / count, text.size * (k + 1) / count);
         }
         std::vector<uint64_t> places;  // of the bytes whose losses the network gives
@@ -155,27 +153,30 @@ std::pair<double, double> Trainer::evaluate(const Source& text, const uint8_t* c
                 for (; from < reader.position; ++from) places.push_back(from);
             }
             if (batch.target.empty()) break;
-            all[s].nats += network.forward(weights.data(), batch, per_shard, settings_.length);
-            all[s].bytes += batch.target.size();
+            all[g].nats += network.forward(weights.data(), batch, per_group(), settings_.length);
+            all[g].bytes += batch.target.size();
             for (size_t i = 0; counted != nullptr && i < places.size(); ++i) {
-                if (counted[places[i]]) marked[s].nats += network.losses()[i], ++marked[s].bytes;
+                if (counted[places[i]]) marked[g].nats += network.losses()[i], ++marked[g].bytes;
             }
         }
     });
-    for (int s = 1; s < shards; ++s) {
-        all[0].nats += all[s].nats, all[0].bytes += all[s].bytes;
-        marked[0].nats += marked[s].nats, marked[0].bytes += marked[s].bytes;
+    for (int g = 1; g < groups(); ++g) {
+        all[0].nats += all[g].nats, all[0].bytes += all[g].bytes;
+        marked[0].nats += marked[g].nats, marked[0].bytes += marked[g].bytes;
     }
     return {all[0].bits(), marked[0].bits()};
 }
 
-std::vector<std::vector<float>*> Trainer::carried_parts() {
-    std::vector<std::vector<float>*> parts;
-    size_t per_shard = static_cast<size_t>(settings_.lanes / settings_.shards);
-    for (auto& network : networks_) {
-        for (const Carried<float>& c : network->carried()) {
-            c.values->resize(per_shard * c.per_lane);
-            parts.push_back(c.values);
+std::vector<std::pair<float*, size_t>> Trainer::carried_parts() {
+    std::vector<std::pair<float*, size_t>> parts;
+    int per_shard = settings_.lanes / settings_.shards;
+    for (int first = 0; first < settings_.lanes; first += per_shard) {
+        size_t place = static_cast<size_t>(first % per_group());
+        for (const Carried<float>& c : networks_[first / per_group()]->carried()) {
+            size_t all = static_cast<size_t>(per_group()) * c.per_lane;
+            if (c.values->size() != all) c.values->zero(all);
+            parts.emplace_back(c.values->data() + place * c.per_lane,
+                               static_cast<size_t>(per_shard) * c.per_lane);
         }
     }
     return parts;
@@ -183,17 +184,19 @@ std::vector<std::vector<float>*> Trainer::carried_parts() {
 
 std::vector<float> Trainer::carried() {
     std::vector<float> all;
-    for (auto* part : carried_parts()) all.insert(all.end(), part->begin(), part->end());
+    for (const auto& [data, n] : carried_parts()) {
+        all.resize(all.size() + n);
+        ops_.memory->read(all.data() + all.size() - n, data, n * sizeof(float));
+    }
     return all;
 }
 
 void Trainer::carry(const std::vector<float>& values) {
     size_t at = 0;
-    for (auto* part : carried_parts()) {
-        if (at + part->size() > values.size())
-            throw std::invalid_argument("checkpoint: carried states are too short");
-        std::copy_n(values.begin() + at, part->size(), part->begin());
-        at += part->size();
+    for (const auto& [data, n] : carried_parts()) {
+        if (at + n > values.size()) throw std::invalid_argument("checkpoint: carried states are too short");
+        ops_.memory->write(data, values.data() + at, n * sizeof(float));
+        at += n;
     }
     if (at != values.size()) throw std::invalid_argument("checkpoint: carried states are too long");
 }

@@ -1,6 +1,6 @@
 // One optimiser step after the other over lanes of text. The batch is cut into shards with gradients of their
 // own, which threads take in turn and which are summed in a fixed order: the result does not depend on the
-// number of threads.
+// number of threads. On a device all lanes are one shard.
 #pragma once
 #include <functional>
 #include <utility>
@@ -24,7 +24,7 @@ struct Progress {
 
 class Trainer {
   public:
-    Trainer(const Config& config, const Settings& settings, const char* isa);
+    Trainer(const Config& config, const Settings& settings, const Ops<float>& ops);
     void add_source(const Source& source) { sources_.push_back(source); }
     Progress step(float rate);
     // Bits per byte over `text`, cut into as many pieces as there are lanes, each read as a document of its
@@ -35,22 +35,26 @@ class Trainer {
 
     const Parameters& parameters() const { return parameters_; }
     const char* isa() const { return ops_.name; }
-    std::vector<float> weights, moment1, moment2;
+    Buffer<float> weights, moment1, moment2;
     uint64_t steps = 0;
     std::vector<Lane>& lanes() { return lanes_; }
     const std::vector<Source>& sources() const { return sources_; }
     // What the last step read, shard by shard.
     const std::vector<Batch>& batches() const { return batches_; }
-    // All recurrent states of all lanes, shard by shard and layer by layer.
+    // All recurrent states of all lanes, shard by shard and layer by layer: `shards` of the settings,
+    // wherever it runs.
     std::vector<float> carried();
     void carry(const std::vector<float>& values);
 
   private:
     void gather();
-    void parallel(int tasks, const std::function<void(int)>& task);
+    // task(i, thread) for each i
+    void parallel(int tasks, const std::function<void(int, int)>& task);
     double sum_gradients();
     void update(float rate, float clip);
-    std::vector<std::vector<float>*> carried_parts();
+    std::vector<std::pair<float*, size_t>> carried_parts();
+    int groups() const { return static_cast<int>(batches_.size()); }
+    int per_group() const { return settings_.lanes / groups(); }
 
     // What one thread updates at a time: a matrix by Muon, or (no rows) any numbers by AdamW.
     struct Piece {
@@ -66,9 +70,11 @@ class Trainer {
     std::vector<Piece> pieces_;
     std::vector<Source> sources_;
     std::vector<Lane> lanes_;
+    // What runs by itself: a shard, or all of them on a device.
     std::vector<std::unique_ptr<Network<float>>> networks_;
     std::vector<Batch> batches_;
     std::vector<Buffer<float>> gradients_;
+    std::vector<Buffer<float>> spaces_;  // of the threads, for Muon
 };
 
 }  // namespace plm

@@ -27,17 +27,15 @@ class WygptInput : public Input<T> {
   private:
     const Ops<T>& ops_;
     int width_;
-    std::vector<T> table_, out_;
+    std::vector<T> table_;
+    Buffer<T> out_{ops_};
 };
 
 template <class T>
 class WygptHead : public Head<T> {
   public:
     WygptHead(const Ops<T>& ops, const Config& config, const Parameters& parameters)
-        : Head<T>(ops, config, parameters, 0),
-          ops_(ops),
-          width_(config.width),
-          out_(parameters.offset("out")) {}
+        : Head<T>(ops, config, parameters, 0), width_(config.width), out_(parameters.offset("out")) {}
 
     void forward(const T* w, const T* x, const T*, const Batch& batch) override {
         int M = static_cast<int>(batch.lead.size()), N = static_cast<int>(batch.target.size());
@@ -63,10 +61,10 @@ class WygptHead : public Head<T> {
     }
 
   private:
-    const Ops<T>& ops_;
+    using Head<T>::ops_;
     int width_;
     size_t out_;
-    Buffer<T> top_, rinv_, rows_, logits_;
+    Buffer<T> top_{ops_}, rinv_{ops_}, rows_{ops_}, logits_{ops_};
 };
 
 }  // namespace plm

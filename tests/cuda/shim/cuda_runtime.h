@@ -25,10 +25,35 @@ enum cudaError_t {
     cudaErrorMemoryAllocation = 2,
     cudaErrorLaunchFailure = 719
 };
-extern "C" cudaError_t cudaMemsetAsync(void* at, int value, size_t size, cudaStream_t stream);
-extern "C" cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, int kind,
-                                       cudaStream_t stream);
-constexpr int cudaMemcpyDeviceToDevice = 3;
+enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
+enum cudaDeviceAttr {
+    cudaDevAttrClockRate = 13,
+    cudaDevAttrMultiProcessorCount = 16,
+    cudaDevAttrComputeCapabilityMajor = 75,
+    cudaDevAttrComputeCapabilityMinor = 76
+};
+struct cudaDeviceProp {
+    char name[256];
+};
+extern "C" {
+cudaError_t cudaDriverGetVersion(int* version);
+cudaError_t cudaRuntimeGetVersion(int* version);
+cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int device);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
+const char* cudaGetErrorString(cudaError_t error);
+cudaError_t cudaGetLastError();
+cudaError_t cudaStreamCreate(cudaStream_t* stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaMalloc(void** p, size_t size);
+cudaError_t cudaFree(void* p);
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
+cudaError_t cudaMemsetAsync(void* at, int value, size_t size, cudaStream_t stream);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, int kind, cudaStream_t stream);
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_stride, const void* from, size_t from_stride, size_t width,
+                              size_t rows, cudaMemcpyKind kind, cudaStream_t stream);
+}
 
 namespace sim {
 

@@ -1,4 +1,6 @@
 // cudaMalloc and its like, and what the tests steer: the schedule, and the report of what was found.
+#include <map>
+
 #include "cuda_runtime.h"
 #include "memory.h"
 
@@ -32,13 +34,77 @@ cudaError_t run(const Launch& launch) {
 
 #define API extern "C" __attribute__((visibility("default")))
 
+// As much as a small device has, less if a test wants to see it run out.
+static size_t total_bytes = size_t(8) << 30, used_bytes = 0;
+static std::map<void*, size_t> allocated;
+
 API cudaError_t cudaMalloc(void** p, size_t size) {
-    *p = sim::device_allocate(size);
-    return *p ? cudaSuccess : cudaErrorMemoryAllocation;
+    *p = used_bytes + size > total_bytes ? nullptr : sim::device_allocate(size);
+    if (!*p) return cudaErrorMemoryAllocation;
+    used_bytes += allocated[*p] = size;
+    return cudaSuccess;
 }
 
 API cudaError_t cudaFree(void* p) {
-    return sim::device_free(p) ? cudaSuccess : cudaErrorInvalidValue;
+    if (!sim::device_free(p)) return cudaErrorInvalidValue;
+    used_bytes -= allocated[p];
+    allocated.erase(p);
+    return cudaSuccess;
+}
+
+API void sim_total_bytes(size_t bytes) {
+    total_bytes = bytes;
+}
+
+API cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+    *free = total_bytes > used_bytes ? total_bytes - used_bytes : 0, *total = total_bytes;
+    return cudaSuccess;
+}
+
+// A driver as a test wants it: its version, 0 for none.
+static int driver_version = 13000;
+API void sim_driver(int version) {
+    driver_version = version;
+}
+API cudaError_t cudaDriverGetVersion(int* version) {
+    *version = driver_version;
+    return cudaSuccess;
+}
+API cudaError_t cudaRuntimeGetVersion(int* version) {
+    *version = 13000;
+    return cudaSuccess;
+}
+API cudaError_t cudaGetDeviceCount(int* count) {
+    *count = 1;
+    return cudaSuccess;
+}
+API cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int) {
+    *value = which == cudaDevAttrClockRate ? 1000 : which == cudaDevAttrComputeCapabilityMajor ? 8 : 1;
+    return cudaSuccess;
+}
+API cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+    std::strcpy(properties->name, "executor");
+    return cudaSuccess;
+}
+
+API const char* cudaGetErrorString(cudaError_t error) {
+    return !sim::block.error.empty()            ? sim::block.error.c_str()
+           : error == cudaErrorMemoryAllocation ? "out of memory"
+                                                : "out of bounds, or read before it was written";
+}
+API cudaError_t cudaGetLastError() {
+    return cudaSuccess;
+}
+
+API cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+    *stream = nullptr;
+    return cudaSuccess;
+}
+API cudaError_t cudaStreamSynchronize(cudaStream_t) {
+    return cudaSuccess;
+}
+API cudaError_t cudaStreamDestroy(cudaStream_t) {
+    return cudaSuccess;
 }
 
 API cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, int kind, cudaStream_t) {
@@ -47,6 +113,15 @@ API cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, int kin
     if (to_device && !sim::host_access(to, size, true)) return cudaErrorInvalidValue;
     if (size) std::memcpy(to, from, size);
     return cudaSuccess;
+}
+
+API cudaError_t cudaMemcpy2DAsync(void* to, size_t to_stride, const void* from, size_t from_stride,
+                                  size_t width, size_t rows, cudaMemcpyKind kind, cudaStream_t stream) {
+    cudaError_t error = cudaSuccess;
+    for (size_t i = 0; i < rows && error == cudaSuccess; ++i)
+        error = cudaMemcpyAsync(static_cast<char*>(to) + i * to_stride,
+                                static_cast<const char*>(from) + i * from_stride, width, kind, stream);
+    return error;
 }
 
 API cudaError_t cudaMemcpy(void* to, const void* from, size_t size, int kind) {

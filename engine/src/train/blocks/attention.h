@@ -35,21 +35,12 @@ class Attention : public Mixer<T> {
 
     // The keys and values of the last window - 1 patches, some of them perhaps from before this window.
     void keep_state() override {
-        int kept = window_ - 1, kv = 2 * d_;
-        for (int b = 0; b < this->lanes_; ++b) {
-            for (int j = 0; j < kept; ++j) {
-                int t = this->length_ - kept + j;
-                size_t row = static_cast<size_t>(b) * this->length_ + t,
-                       place = static_cast<size_t>(b) * kept;
-                const T* from = t >= 0 ? this->joined_.data() + row * this->joined_width_ + this->inner_width_
-                                       : this->start_state_.data() + (place + t + kept) * kv;
-                std::copy_n(from, kv, this->end_state_.begin() + (place + j) * kv);
-            }
-        }
+        keep_last(this->end_state_, this->start_state_, this->joined_.data() + this->inner_width_,
+                  this->lanes_, this->length_, window_ - 1, 2 * d_, this->joined_width_);
     }
 
     int heads_, d_, window_;
-    Buffer<T> p_, space_;
+    Buffer<T> p_{this->ops_}, space_{this->ops_};
 };
 
 }  // namespace plm

@@ -4,13 +4,13 @@
 #include <vector>
 
 #include "../buffer.h"
-#include "../ops.h"
 
 namespace plm {
 
 // Buffers that no block needs between its calls, so all blocks of a shard share them.
 template <class T>
 struct Workspace {
+    explicit Workspace(const Ops<T>& ops) : a(ops), b(ops) {}
     Buffer<T> a, b;
     T* reserve(Buffer<T>& buffer, size_t n) {
         if (buffer.size() < n) buffer.resize(n);
@@ -21,23 +21,29 @@ struct Workspace {
 // What a block carries from one window of training to the next: (lanes, per_lane) numbers.
 template <class T>
 struct Carried {
-    std::vector<T>* values;
+    Buffer<T>* values;
     int per_lane;
 };
 
-// The last two rows (width) of every lane, from which a convolution goes on in the next window: from before
-// this one (start) where it is shorter.
+// end (lanes, kept, width): the last rows of every lane, from which the next window goes on. `rows` has
+// `length` of a lane, `stride` apart; where these are fewer, the last of start are kept too.
 template <class T>
-void keep_history(std::vector<T>& end, const std::vector<T>& start, const Buffer<T>& rows, int lanes,
-                  int length, int width) {
-    end.resize(start.size());
-    for (int b = 0; b < lanes; ++b) {
-        for (int i = 0; i < 2; ++i) {
-            int t = length - 2 + i;
-            const T* from = t >= 0 ? rows.data() + (static_cast<size_t>(b) * length + t) * width
-                                   : start.data() + (static_cast<size_t>(b) * 2 + t + 2) * width;
-            std::copy_n(from, width, end.begin() + (static_cast<size_t>(b) * 2 + i) * width);
-        }
+void keep_last(Buffer<T>& end, const Buffer<T>& start, const T* rows, int lanes, int length, int kept,
+               int width, int stride) {
+    size_t fresh = static_cast<size_t>(std::min(kept, length)), old = static_cast<size_t>(kept) - fresh;
+    size_t n = static_cast<size_t>(lanes), row = width * sizeof(T), each = kept * row,
+           step = stride * sizeof(T);
+    const T* from = rows + (length - fresh) * stride;
+    const Memory& memory = end.memory();
+    end.resize(n * kept * width);
+    memory.copy_rows(end.data(), each, start.data() + fresh * width, each, old * row, n);
+    if (stride == width) {
+        memory.copy_rows(end.data() + old * width, each, from, length * step, fresh * row, n);
+        return;
+    }
+    for (size_t b = 0; b < n; ++b) {
+        memory.copy_rows(end.data() + (b * kept + old) * width, row, from + b * length * stride, step, row,
+                         fresh);
     }
 }
 
@@ -57,12 +63,14 @@ class Block {
         for (const Carried<T>& c : carried()) {
             size_t begin = static_cast<size_t>(lane) * c.per_lane;
             if (c.values->size() >= begin + c.per_lane) {
-                std::fill_n(c.values->begin() + begin, c.per_lane, T(0));
+                c.values->memory().zero(c.values->data() + begin, c.per_lane * sizeof(T));
             }
         }
     }
 
   protected:
+    explicit Block(const Ops<T>& ops) : ops_(ops), out_(ops) {}
+    const Ops<T>& ops_;
     Buffer<T> out_;
 };
 

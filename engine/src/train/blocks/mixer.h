@@ -17,20 +17,20 @@ class Mixer : public Block<T> {
         int M = lanes * length, D = width_;
         size_t rows = static_cast<size_t>(M);
         rinv_.resize(rows);
-        normed_.resize(rows * D), mixed_.resize(rows * D), this->out_.resize(rows * D);
+        normed_.resize(rows * D), mixed_.resize(rows * D);
         joined_.resize(rows * joined_width_), y_.resize(rows * inner_width_);
         resize(M);
-        start_state_ = end_state_, start_history_ = end_history_;
-        start_state_.resize(static_cast<size_t>(lanes) * state_size_);
-        start_history_.resize(static_cast<size_t>(lanes) * 2 * D);
-        end_state_.resize(start_state_.size());
+        size_t states = static_cast<size_t>(lanes) * state_size_,
+               histories = static_cast<size_t>(lanes) * 2 * D;
+        if (end_state_.size() != states) end_state_.zero(states), end_history_.zero(histories);
+        start_state_.swap(end_state_), start_history_.swap(end_history_);
         ops_.rmsnorm_forward(normed_.data(), rinv_.data(), inp, w + norm_, M, D);
         ops_.conv_forward(mixed_.data(), normed_.data(), start_history_.data(), w + conv_, lanes, length, D);
         ops_.matmul_forward(joined_.data(), mixed_.data(), w + in_, M, joined_width_, D, false);
         mix_forward(w);
-        std::copy(inp, inp + rows * D, this->out_.begin());
+        this->out_.copy(inp, rows * D);
         ops_.matmul_forward(this->out_.data(), y_.data(), w + out_weight_, M, D, inner_width_, true);
-        keep_history(end_history_, start_history_, normed_, lanes, length, D);
+        keep_last(end_history_, start_history_, normed_.data(), lanes, length, 2, D, D);
         keep_state();
     }
 
@@ -56,7 +56,11 @@ class Mixer : public Block<T> {
     // Numbers of a row behind `in` (joined), of a row before `out` (inner), and carried for a lane (state).
     Mixer(const Ops<T>& ops, const Config& config, const Parameters& parameters, const std::string& prefix,
           int joined, int inner, int state)
-        : ops_(ops), width_(config.width), joined_width_(joined), inner_width_(inner), state_size_(state) {
+        : Block<T>(ops),
+          width_(config.width),
+          joined_width_(joined),
+          inner_width_(inner),
+          state_size_(state) {
         norm_ = parameters.offset(prefix + "norm");
         conv_ = parameters.offset(prefix + "conv");
         in_ = parameters.offset(prefix + "in");
@@ -70,11 +74,11 @@ class Mixer : public Block<T> {
     virtual void mix_backward(const T* w, T* g, T* djoined, const T* dy) = 0;
     virtual void keep_state() = 0;  // end_state_, (lanes, state)
 
-    const Ops<T>& ops_;
+    using Block<T>::ops_;
     int width_, joined_width_, inner_width_, state_size_, lanes_ = 0, length_ = 0;
     size_t norm_, conv_, in_, bias_, out_weight_;
-    Buffer<T> rinv_, normed_, mixed_, joined_, y_;
-    std::vector<T> start_state_, start_history_, end_state_, end_history_;
+    Buffer<T> rinv_{ops_}, normed_{ops_}, mixed_{ops_}, joined_{ops_}, y_{ops_};
+    Buffer<T> start_state_{ops_}, start_history_{ops_}, end_state_{ops_}, end_history_{ops_};
 };
 
 }  // namespace plm

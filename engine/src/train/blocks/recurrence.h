@@ -28,14 +28,11 @@ class Recurrence : public Mixer<T> {
     }
 
     void keep_state() override {
-        for (int b = 0; b < this->lanes_; ++b) {
-            size_t last = static_cast<size_t>(b + 1) * this->length_ - 1;
-            std::copy_n(s_.begin() + last * this->state_size_, this->state_size_,
-                        this->end_state_.begin() + static_cast<size_t>(b) * this->state_size_);
-        }
+        int R = this->state_size_;
+        keep_last(this->end_state_, this->start_state_, s_.data(), this->lanes_, this->length_, 1, R, R);
     }
 
-    Buffer<T> a_, s_;
+    Buffer<T> a_{this->ops_}, s_{this->ops_};
 };
 
 }  // namespace plm

@@ -12,7 +12,7 @@ template <class T>
 class Swiglu : public Block<T> {
   public:
     Swiglu(const Ops<T>& ops, int width, int hidden, const Parameters& parameters, const std::string& prefix)
-        : ops_(ops), width_(width), hidden_(hidden) {
+        : Block<T>(ops), width_(width), hidden_(hidden) {
         norm_ = parameters.offset(prefix + "norm");
         up_ = parameters.offset(prefix + "up");
         down_ = parameters.offset(prefix + "down");
@@ -21,12 +21,12 @@ class Swiglu : public Block<T> {
     void forward(const T* w, const T* inp, int lanes, int length) override {
         int M = rows_ = lanes * length, D = width_, F = hidden_;
         size_t rows = static_cast<size_t>(M);
-        rinv_.resize(rows), normed_.resize(rows * D), this->out_.resize(rows * D);
+        rinv_.resize(rows), normed_.resize(rows * D);
         gates_.resize(rows * 2 * F), product_.resize(rows * F);
         ops_.rmsnorm_forward(normed_.data(), rinv_.data(), inp, w + norm_, M, D);
         ops_.matmul_forward(gates_.data(), normed_.data(), w + up_, M, 2 * F, D, false);
         ops_.swiglu_forward(product_.data(), gates_.data(), M, F);
-        std::copy(inp, inp + rows * D, this->out_.begin());
+        this->out_.copy(inp, rows * D);
         ops_.matmul_forward(this->out_.data(), product_.data(), w + down_, M, D, F, true);
     }
 
@@ -43,10 +43,10 @@ class Swiglu : public Block<T> {
     }
 
   private:
-    const Ops<T>& ops_;
+    using Block<T>::ops_;
     int width_, hidden_, rows_ = 0;
     size_t norm_, up_, down_;
-    Buffer<T> rinv_, normed_, gates_, product_;
+    Buffer<T> rinv_{ops_}, normed_{ops_}, gates_{ops_}, product_{ops_};
 };
 
 }  // namespace plm

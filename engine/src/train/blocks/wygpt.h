@@ -15,7 +15,7 @@ class WygptUnit : public Block<T> {
   public:
     WygptUnit(const Ops<T>& ops, const Config& config, const Parameters& parameters,
               const std::string& prefix)
-        : ops_(ops), width_(config.width), heads_(config.heads) {
+        : Block<T>(ops), width_(config.width), heads_(config.heads) {
         in_ = parameters.offset(prefix + "in");
         out_weight_ = parameters.offset(prefix + "out");
     }
@@ -24,12 +24,12 @@ class WygptUnit : public Block<T> {
         int M = rows_ = lanes * length, D = width_, r = D / heads_;
         size_t rows = static_cast<size_t>(M);
         h_.resize(rows * 2 * D), h_rinv_.resize(rows * 2 * heads_);
-        p_.resize(rows * D), p_rinv_.resize(rows * heads_), this->out_.resize(rows * D);
+        p_.resize(rows * D), p_rinv_.resize(rows * heads_);
         ops_.matmul_forward(h_.data(), inp, w + in_, M, 2 * D, D, false);
         ops_.groupnorm_forward(h_.data(), h_rinv_.data(), h_.data(), M * 2 * heads_, r);
         ops_.bilinear_forward(p_.data(), h_.data(), M, D);
         ops_.groupnorm_forward(p_.data(), p_rinv_.data(), p_.data(), M * heads_, r);
-        std::copy(inp, inp + rows * D, this->out_.begin());
+        this->out_.copy(inp, rows * D);
         ops_.matmul_forward(this->out_.data(), p_.data(), w + out_weight_, M, D, D, true);
     }
 
@@ -47,10 +47,10 @@ class WygptUnit : public Block<T> {
     }
 
   private:
-    const Ops<T>& ops_;
+    using Block<T>::ops_;
     int width_, heads_, rows_ = 0;
     size_t in_, out_weight_;
-    Buffer<T> h_, h_rinv_, p_, p_rinv_;
+    Buffer<T> h_{ops_}, h_rinv_{ops_}, p_{ops_}, p_rinv_{ops_};
 };
 
 // h = norm(in x) holds k, q, v and a gate; x + out norm(gate * attention(q, k, v)). Keys and values are
@@ -60,11 +60,11 @@ class WygptAttention : public Block<T> {
   public:
     WygptAttention(const Ops<T>& ops, const Config& config, const Parameters& parameters,
                    const std::string& prefix)
-        : ops_(ops), width_(config.width), r_(config.width / config.heads), window_(config.window) {
+        : Block<T>(ops), width_(config.width), r_(config.width / config.heads), window_(config.window) {
         in_ = parameters.offset(prefix + "in");
         bias_ = parameters.offset(prefix + "bias");
         out_weight_ = parameters.offset(prefix + "out");
-        heads_.resize(static_cast<size_t>(config.heads));
+        for (int j = 0; j < config.heads; ++j) heads_.emplace_back(ops);
     }
 
     void forward(const T* w, const T* inp, int lanes, int length) override {
@@ -72,7 +72,7 @@ class WygptAttention : public Block<T> {
         int M = lanes * length, D = width_, H = heads();
         size_t rows = static_cast<size_t>(M);
         h_.resize(rows * 4 * D), h_rinv_.resize(rows * 4 * H);
-        z_.resize(rows * D), z_rinv_.resize(rows * H), this->out_.resize(rows * D);
+        z_.resize(rows * D), z_rinv_.resize(rows * H);
         space_.resize(static_cast<size_t>(window_ - 1 + length) * r_ * 6 + 4 * window_);
         ops_.matmul_forward(h_.data(), inp, w + in_, M, 4 * D, D, false);
         ops_.groupnorm_forward(h_.data(), h_rinv_.data(), h_.data(), M * 4 * H, r_);
@@ -80,11 +80,11 @@ class WygptAttention : public Block<T> {
             attend(heads_[j], j, w + bias_ + static_cast<size_t>(j) * window_);
             for (size_t m = 0; m < rows; ++m) {
                 const T *gate = h_.data() + m * 4 * D + 3 * D + j * r_, *y = heads_[j].y.data() + m * r_;
-                for (int i = 0; i < r_; ++i) z_[m * D + j * r_ + i] = y[i] * gate[i];
+                for (int i = 0; i < r_; ++i) z_.data()[m * D + j * r_ + i] = y[i] * gate[i];
             }
         }
         ops_.groupnorm_forward(z_.data(), z_rinv_.data(), z_.data(), M * H, r_);
-        std::copy(inp, inp + rows * D, this->out_.begin());
+        this->out_.copy(inp, rows * D);
         ops_.matmul_forward(this->out_.data(), z_.data(), w + out_weight_, M, D, D, true);
     }
 
@@ -111,8 +111,9 @@ class WygptAttention : public Block<T> {
 
   private:
     struct Head {
-        Buffer<T> qkv, y, p;        // (M, 3 r), (M, r), (M, window)
-        std::vector<T> start, end;  // (lanes, window - 1, 2 r): keys and values before and after the window
+        explicit Head(const Ops<T>& ops) : qkv(ops), y(ops), p(ops), start(ops), end(ops) {}
+        Buffer<T> qkv, y, p;   // (M, 3 r), (M, r), (M, window)
+        Buffer<T> start, end;  // (lanes, window - 1, 2 r): keys and values before and after the window
     };
 
     int heads() const { return static_cast<int>(heads_.size()); }
@@ -121,8 +122,9 @@ class WygptAttention : public Block<T> {
         size_t rows = static_cast<size_t>(lanes_) * length_;
         int D = width_, kept = window_ - 1, kv = 2 * r_;
         head.qkv.resize(rows * 3 * r_), head.y.resize(rows * r_), head.p.resize(rows * window_);
-        head.start = head.end;
-        head.start.resize(static_cast<size_t>(lanes_) * kept * kv), head.end.resize(head.start.size());
+        size_t states = static_cast<size_t>(lanes_) * kept * kv;
+        if (head.end.size() != states) head.end.zero(states);
+        head.start.swap(head.end);
         for (size_t m = 0; m < rows; ++m) {
             const T* from = h_.data() + m * 4 * D + j * r_;
             T* to = head.qkv.data() + m * 3 * r_;
@@ -133,15 +135,7 @@ class WygptAttention : public Block<T> {
         // at the zeros before a text too: their values add nothing, and the norm takes out the scale.
         ops_.attention_forward(head.y.data(), head.p.data(), head.qkv.data(), head.start.data(), bias,
                                space_.data(), lanes_, length_, 1, r_, window_);
-        for (int b = 0; b < lanes_; ++b) {
-            for (int i = 0; i < kept; ++i) {
-                int t = length_ - kept + i;
-                const T* from = t >= 0
-                                    ? head.qkv.data() + (static_cast<size_t>(b) * length_ + t) * 3 * r_ + r_
-                                    : head.start.data() + (static_cast<size_t>(b) * kept + t + kept) * kv;
-                std::copy_n(from, kv, head.end.begin() + (static_cast<size_t>(b) * kept + i) * kv);
-            }
-        }
+        keep_last(head.end, head.start, head.qkv.data() + r_, lanes_, length_, kept, kv, 3 * r_);
     }
 
     // Sets head j's part of dh (M, 4 width) from dz (M, width).
@@ -153,8 +147,8 @@ class WygptAttention : public Block<T> {
             const T *gate = h_.data() + m * 4 * D + 3 * D + j * r_, *d = dz + m * D + j * r_;
             T* dgate = dh + m * 4 * D + 3 * D + j * r_;
             for (int i = 0; i < r_; ++i) {
-                dgate[i] = d[i] * head.y[m * r_ + i];
-                dy_[m * r_ + i] = d[i] * gate[i];
+                dgate[i] = d[i] * head.y.data()[m * r_ + i];
+                dy_.data()[m * r_ + i] = d[i] * gate[i];
             }
         }
         ops_.attention_backward(dqkv_.data(), dbias, dy_.data(), head.p.data(), head.qkv.data(),
@@ -167,11 +161,12 @@ class WygptAttention : public Block<T> {
         }
     }
 
-    const Ops<T>& ops_;
+    using Block<T>::ops_;
     int width_, r_, window_, lanes_ = 0, length_ = 0;
     size_t in_, bias_, out_weight_;
     std::vector<Head> heads_;
-    Buffer<T> h_, h_rinv_, z_, z_rinv_, dy_, dqkv_, space_;
+    Buffer<T> h_{ops_}, h_rinv_{ops_}, z_{ops_}, z_rinv_{ops_};
+    Buffer<T> dy_{ops_}, dqkv_{ops_}, space_{ops_};
 };
 
 }  // namespace plm

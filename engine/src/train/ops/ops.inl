@@ -3,6 +3,7 @@
 #include "math.h"
 //
 #include "adamw.h"
+#include "arrays.h"
 #include "attention.h"
 #include "bilinear.h"
 #include "conv.h"
@@ -15,9 +16,9 @@
 #include "scan.h"
 #include "swiglu.h"
 
-#define PLM_ELEMENTWISE_OPS(T)                                                                             \
-    embedding_forward<T>, embedding_backward<T>, rmsnorm_forward<T>, rmsnorm_backward<T>, conv_forward<T>, \
-        conv_backward<T>, scan_forward<T>, scan_backward<T>, attention_forward<T>, attention_backward<T>,  \
-        swiglu_forward<T>, swiglu_backward<T>, bilinear_forward<T>, bilinear_backward<T>,                  \
-        groupnorm_forward<T>, groupnorm_backward<T>, cross_entropy_forward<T>, cross_entropy_backward<T>,  \
-        adamw_update<T>, muon_update<T>
+#define PLM_ELEMENTWISE_OPS(T)                                                                     \
+    add<T>, sum_of_squares<T>, embedding_forward<T>, embedding_backward<T>, rmsnorm_forward<T>,    \
+        rmsnorm_backward<T>, conv_forward<T>, conv_backward<T>, scan_forward<T>, scan_backward<T>, \
+        attention_forward<T>, attention_backward<T>, swiglu_forward<T>, swiglu_backward<T>,        \
+        bilinear_forward<T>, bilinear_backward<T>, groupnorm_forward<T>, groupnorm_backward<T>,    \
+        cross_entropy_forward<T>, cross_entropy_backward<T>, adamw_update<T>, muon_update<T>

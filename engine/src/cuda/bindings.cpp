@@ -1,0 +1,19 @@
+// engine._cuda: the tables of operators that the other native modules take when work goes to a device. They
+// themselves hold nothing of CUDA, so that they load where there is none.
+#include <pybind11/pybind11.h>
+
+#include "cuda/device.h"
+#include "train_ops.h"
+
+namespace py = pybind11;
+
+PYBIND11_MODULE(_cuda, m) {
+    m.doc() = "The operators on an NVIDIA device.";
+    m.def("problem", plm_cuda::problem, "Why no device can be used, in one line; empty where one can.");
+    m.def("device_name", plm_cuda::device_name);
+    m.def("peak_flops", plm_cuda::peak_flops, "FLOP/s of the tensor cores in bf16, by the data sheet.");
+    m.def(
+        "training_ops",
+        [](bool bf16) { return py::capsule(bf16 ? &plm::ops_cuda : &plm::ops_cuda_f32, "plm::Ops<float>"); },
+        py::arg("bf16") = true, "For _train.Trainer: matrix products in bf16, or in float32 to compare.");
+}

@@ -1,0 +1,22 @@
+// Where the numbers of a table of operators lie: in the host's memory, or in a device's. What is asked for
+// happens in the order of the calls; on a device it may go on after them, and `read` waits for it.
+#pragma once
+#include <cstddef>
+
+namespace plm {
+
+struct Memory {
+    bool device;
+    void* (*allocate)(size_t bytes);  // throws if there is none; what lies there is undefined
+    void (*release)(void* data);
+    void (*zero)(void* data, size_t bytes);
+    // Rows of `width` bytes, so many bytes apart.
+    void (*copy_rows)(void* to, size_t to_stride, const void* from, size_t from_stride, size_t width,
+                      size_t rows);
+    void (*write)(void* to, const void* host, size_t bytes);
+    void (*read)(void* host, const void* from, size_t bytes);
+};
+
+extern const Memory host_memory;
+
+}  // namespace plm
