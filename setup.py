@@ -1,5 +1,5 @@
-"""Build the native modules: `engine._core` (inference), `engine._train` (operators and training) and, where there
-is nvcc, `engine._cuda` (the operators on a GPU).
+"""Build the native modules: `engine._core` (inference), `engine._train` (operators and training) and, where
+there is nvcc, `engine._cuda` (both on a GPU).
 
 The files of one module need different instruction-set flags: each kernel file is named for its instruction
 set and compiled with that set's flags, everything else with the baseline of the platform, so that no AVX code
@@ -155,6 +155,8 @@ class BuildNative(build_ext):
 def cuda_sources() -> list[str]:
     """None where engine._cuda cannot be built or is not wanted (PLM_CUDA=0), with a line that says so."""
     sources = found("cuda/*.cu", "cuda/*.cpp", "engine/src/cuda/*.cpp")
+    shared = ("elementwise_portable", "network", "text", "trunk_state")  # with engine._core
+    sources += [f"engine/src/infer/{name}.cpp" for name in shared] if sources else []
     if not sources or os.environ.get("PLM_CUDA") == "0":
         return []
     if toolkit.find() is None:

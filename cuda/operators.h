@@ -4,6 +4,7 @@
 #pragma once
 
 struct __nv_bfloat16;
+struct InferModel;
 
 PLM_API embedding_forward(float* out, const float* table, const int* ids, int M, int D, bool accumulate,
                           cudaStream_t stream);
@@ -54,3 +55,16 @@ PLM_API matmul_bf16_backward_input(float* dinp, const __nv_bfloat16* dout, const
                                    int N, int K, bool accumulate, cudaStream_t stream);
 PLM_API matmul_bf16_backward_weight(float* dweight, const __nv_bfloat16* dout, const __nv_bfloat16* inp,
                                     int M, int N, int K, cudaStream_t stream);
+
+// Inference
+PLM_API trunk_step(char* states, float* bases, const InferModel* model, const int* ids, const int* slots,
+                   const int* starts, int blocks, cudaStream_t stream);
+PLM_API matmul_i8(int32_t* out, const int8_t* inp, const int8_t* weight, int M, int N, int K,
+                  cudaStream_t stream);
+PLM_API norm_quantize(int8_t* quantized, float* scales, const float* inp, const float* gain, int M, int n,
+                      cudaStream_t stream);
+PLM_API swiglu_quantize(int8_t* quantized, float* scales, float* rows, const int* sums,
+                        const float* inp_scales, const float* weight_scales, int M, int n,
+                        cudaStream_t stream);
+PLM_API dequantize(float* out, const int* sums, const float* inp_scales, const float* weight_scales, int M,
+                   int n, bool accumulate, cudaStream_t stream);

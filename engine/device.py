@@ -1,4 +1,4 @@
-"""Which device training runs on: PLM_DEVICE is auto (the default), cuda or cpu."""
+"""Which device models train and run on: PLM_DEVICE is auto (the default), cuda or cpu."""
 
 from __future__ import annotations
 
@@ -33,3 +33,18 @@ def cuda_back_end() -> Any | None:
     if wanted == "cuda":
         raise DeviceError(f"PLM_DEVICE: cuda cannot be used: {problem}")
     return None
+
+
+def device_network(config: dict[str, Any], tensors: dict[str, Any]) -> Any | None:
+    """A model for inference on the device; None for the CPU, also where `auto` finds that it does not fit.
+
+    Raises DeviceError as cuda_back_end does.
+    """
+    if (cuda := cuda_back_end()) is None:
+        return None
+    try:
+        return cuda.Network(config=config, tensors=tensors)
+    except RuntimeError as error:
+        if os.environ.get("PLM_DEVICE") == "cuda":
+            raise DeviceError(f"PLM_DEVICE: cuda cannot be used: {error}") from None
+        return None

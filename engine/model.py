@@ -11,6 +11,7 @@ from engine import _core
 from engine.checkpoint import AnyConfig, ModelFile, ModelFileError, quantize_rows, read_model
 from engine.choose import Choice, choose_answer
 from engine.config import is_matrix
+from engine.device import DeviceError, device_network
 from engine.encoding import Encoding
 from engine.fill import Filled, fill_text
 from engine.judge import Judgement, judge_statement
@@ -41,12 +42,13 @@ class Model:
 
         A model that is not int8 is quantised on the way; an imported wyGPT model is so only with `quantize`,
         and runs in float32 else. PLM_ISA chooses a slower instruction set than the
-        best one here. Raises ModelFileError (which is a ValueError); ValueError for a wrong PLM_ISA.
+        best one here, PLM_DEVICE a device. Raises ModelFileError, DeviceError (both ValueErrors);
+        ValueError for a wrong PLM_ISA.
         """
         file = read_model(find_model(name_or_path))
         try:
             return cls(file, os.environ.get("PLM_ISA", ""), quantize)
-        except ModelFileError:
+        except (ModelFileError, DeviceError):
             raise
         except ValueError as error:
             raise ValueError(f"PLM_ISA: {error}") from None
@@ -57,7 +59,7 @@ class Model:
 
     @property
     def isa(self) -> str:
-        """The instruction set in use: portable, avx2, avxvnni or avx512vnni."""
+        """The instruction set in use: portable, avx2, avxvnni or avx512vnni; or cuda."""
         return str(self.network.isa)
 
     def session(self, snapshot: bytes | None = None) -> Session:
@@ -127,7 +129,8 @@ def _network(file: ModelFile, isa: str, quantize: bool) -> _core.Network:
         return _core.Network.wygpt(**config, tensors=_native_tensors(file, quantize), isa=isa)
     if set(str(config.get("mixers", "r"))) - set("ra"):
         raise ModelFileError(f"{file.path}: no inference for this architecture; it is there to be compared")
-    return _core.Network(config=config, tensors=_native_tensors(file, True), isa=isa)
+    tensors = _native_tensors(file, True)
+    return device_network(config, tensors) or _core.Network(config=config, tensors=tensors, isa=isa)
 
 
 def _native_tensors(file: ModelFile, quantize: bool) -> dict[str, Any]:

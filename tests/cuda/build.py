@@ -98,7 +98,10 @@ def back_end(variant: str) -> Path:
     words += [f"-isystem{sysconfig.get_path('include')}"]
     host = ROOT / "engine/src/cuda"
     sources = [*sorted(KERNELS.glob("*.cpp")), *sorted(host.glob("*.cpp"))]
-    headers = b"\0".join(f.read_bytes() for f in sorted([*host.glob("*.h"), *host.parent.glob("train/*.h")]))
+    infer = host.parent / "infer"
+    sources += [infer / f"{name}.cpp" for name in ("elementwise_portable", "network", "text", "trunk_state")]
+    lower = [f for folder in (host, infer, host.parent / "train") for f in sorted(folder.glob("*.[hi]*"))]
+    headers = b"\0".join(f.read_bytes() for f in lower)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         objects = kernels + list(pool.map(lambda source: compiled(source, words, headers), sources))
     return linked("_cuda", objects, [flag for flag in LINK_FLAGS[variant] if flag != "-Wl,-z,defs"])

@@ -13,6 +13,7 @@
 #include "charsync.h"
 #include "config_of.h"
 #include "session.h"
+#include "tensors_of.h"
 #include "wygpt.h"
 #include "wygpt_hash.h"
 
@@ -23,27 +24,6 @@ namespace {
 
 template <typename T>
 using Array = py::array_t<T, py::array::c_style>;
-
-template <typename T>
-Array<T> array_of(const py::handle& object, const std::string& name) {
-    if (!py::isinstance<Array<T>>(object)) throw py::type_error("tensor " + name + " has the wrong type");
-    return py::reinterpret_borrow<Array<T>>(object);
-}
-
-// A tensor is an array of float32, or a pair of int8 values and float32 scales.
-TensorView view_of(const py::dict& tensors, const std::string& name) {
-    if (!tensors.contains(name)) throw py::key_error("tensor " + name + " is missing");
-    const py::object value = tensors[name.c_str()];
-    if (!py::isinstance<py::tuple>(value)) {
-        const auto floats = array_of<float>(value, name);
-        return {nullptr, floats.data(), 0, size_t(floats.size())};
-    }
-    const auto pair = value.cast<py::tuple>();
-    if (pair.size() != 2) throw py::type_error("tensor " + name + " must be values and scales");
-    const auto quantized = array_of<int8_t>(pair[0], name);
-    const auto scales = array_of<float>(pair[1], name);
-    return {quantized.data(), scales.data(), size_t(quantized.size()), size_t(scales.size())};
-}
 
 // For each byte the patches that it closes.
 py::list cut(const py::bytes& bytes, const std::string& patch, int longest) {
@@ -60,19 +40,6 @@ py::list cut(const py::bytes& bytes, const std::string& patch, int longest) {
         out.append(patches);
     }
     return out;
-}
-
-// engine/config.py has checked more; what would be a memory error is checked again.
-Config checked(const Config& c) {
-    for (const int size : {c.width, c.state, c.hidden, c.head_width, c.head_hidden, c.head_size, c.window})
-        if (size < 16 || size % 16 != 0) throw std::invalid_argument("every width must be a multiple of 16");
-    for (const int count :
-         {c.layers, c.head_layers, c.bigrams, c.trigrams, c.pieces, c.embedding, c.prefixes, c.skip})
-        if (count < 0) throw std::invalid_argument("impossible config");
-    if (c.embedding % 16 != 0 || c.views < 1 || c.heads < 1 || c.characters < 256 || c.longest < 1 ||
-        c.longest > kLongestRun || c.mixers.find_first_not_of("ra") != std::string::npos || c.mixers.empty())
-        throw std::invalid_argument("impossible config");
-    return c;
 }
 
 std::shared_ptr<Network> make_network(const py::dict& config, const py::dict& tensors,

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "open_patch.h"
+
 namespace plm {
 namespace {
 
@@ -12,12 +14,6 @@ constexpr int kMaxChunk = 4 * kMaxRows + 3;  // bytes: kMaxRows characters, if t
 Prefix prefix_of(const Config& c, const float* bases, const PatchCutter& cutter) {
     const int view = std::min(cutter.open_size(), c.views - 1);
     return {bases + view * c.head_width, cutter.open_rows(c.prefixes)};
-}
-
-PatchCutter cutter_of(const Config& c) {
-    PatchCutter cutter;
-    cutter.rule = c.patch, cutter.longest = uint8_t(c.longest);
-    return cutter;
 }
 
 }  // namespace
@@ -33,31 +29,20 @@ class CharsyncNetwork::CharsyncState : public Network::State {
 
     std::string save() const override {
         std::string out;
-        out.reserve(trunk.saved_size() + sizeof(Open));
+        out.reserve(trunk.saved_size() + sizeof(OpenPatch));
         trunk.save(&out);
-        Open open{};
-        std::memcpy(open.run, cutter.run, cutter.run_size);
-        open.run_size = cutter.run_size;
-        std::memcpy(open.before, cutter.before, sizeof open.before);
-        out.append(reinterpret_cast<const char*>(&open), sizeof open);
+        save_cutter(&out, cutter);
         return out;
     }
 
     void restore(const std::string& bytes, const TextCutter& pending) override {
-        if (bytes.size() != trunk.saved_size() + sizeof(Open))
+        if (bytes.size() != trunk.saved_size() + sizeof(OpenPatch))
             throw std::invalid_argument("the state has another size");
-        Open open;
-        std::memcpy(&open, bytes.data() + trunk.saved_size(), sizeof open);
         CharsyncState next(*network_);
         if (!next.trunk.restore(bytes.data(), trunk.saved_size()))
             throw std::invalid_argument("the state holds a value that is not finite or too large");
-        next.cutter.character = pending.utf8();
-        std::memcpy(next.cutter.before, open.before, sizeof open.before);
-        for (int i = 0; i < open.run_size; ++i) {  // an open run is what remains open when it is read again
-            Patch closed[2];
-            if (i >= kLongestRun || pending.size() > 0 || next.cutter.push(open.run[i], closed) > 0)
-                throw std::invalid_argument("the open bytes cannot be open");
-        }
+        next.cutter =
+            restored_cutter(network_->weights_.config, bytes.data() + trunk.saved_size(), pending.utf8());
         Lease scratch = network_->lease();
         restore_base(network_->weights_, *scratch, next.trunk);
         trunk = std::move(next.trunk);
@@ -76,13 +61,6 @@ class CharsyncNetwork::CharsyncState : public Network::State {
     PatchCutter cutter;
 
   private:
-    // What a snapshot keeps of the cutter beside the pending bytes of a character.
-    struct Open {
-        uint8_t run[kLongestRun];
-        uint8_t run_size;
-        uint32_t before[2];
-    };
-
     CharsyncNetwork* network_;
 };
 

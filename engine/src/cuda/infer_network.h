@@ -1,0 +1,50 @@
+// The character-synchronous model on a device, behind the seam of infer/network.h. Texts' states stay there;
+// the bytes and the drawing are the host's. To the last bit what charsync.h gives on the CPU, so a snapshot
+// continues on either.
+#pragma once
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "../infer/network.h"
+#include "infer_weights.h"
+
+namespace plm {
+
+class CudaNetwork : public Network {
+  public:
+    // plm_cuda::Error where memory runs out; else as DeviceWeights.
+    CudaNetwork(const Config& config, const std::function<TensorView(const std::string&)>& tensor);
+    ~CudaNetwork() override;
+
+    std::unique_ptr<State> begin() override;
+    void read(State& state, const uint8_t* bytes, size_t size, double* bits) override;
+    void predict(float* logits, State* const states[], size_t M) override;
+    void advance(State* const states[], const uint8_t bytes[], size_t M) override;
+    const char* isa() const override { return "cuda"; }
+    const Elementwise& elementwise() const override;
+    Encoding encoding() const override { return Encoding::kUtf8; }
+    bool has_marks() const override { return true; }
+
+  private:
+    class CudaState;
+    struct Rows;     // patches on their way through the trunk
+    struct Targets;  // bytes to be predicted
+
+    int take_slot();
+    char* memory(int slot) { return states_ + size_t(slot) * layout_.size; }
+    void step(const Rows& rows, float* bases);
+    void restore_base(int slot);
+    void head(float* logits, const float* bases, const Targets& targets);
+
+    std::mutex mutex_;  // one call at a time: they share the stream
+    plm_cuda::Stream stream_;
+    const DeviceWeights weights_;
+    const StateLayout layout_;
+    char* states_ = nullptr;
+    int slots_ = 0;
+    std::vector<int> idle_;
+    std::unique_ptr<State> start_;  // an end mark has been read
+};
+
+}  // namespace plm
