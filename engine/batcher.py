@@ -92,7 +92,8 @@ class Batcher:
         step_seconds: float = 0.0,
     ) -> None:
         """At most `max_batch` texts are in work at a time and `max_waiting` more in line. `threads` is the
-        number of cores by default, on a device one. A step takes `step_seconds` at least: for trying out slow machines."""
+        number of cores by default, on a device one. A step takes `step_seconds` at least: for trying out slow
+        machines."""
         self.model = model
         self.threads = threads or (1 if model.isa == "cuda" else cores())  # calls of a device take turns
         self._native = _core.Batcher(
