@@ -6,13 +6,6 @@
 #include "infer_block.h"
 #include "sampling.h"
 
-// What a byte comes after. The base is that of the state at `slot`, or row -1 - slot of `bases`.
-struct HeadRow {
-    int slot;
-    int size;                // of the open patch
-    unsigned char open[16];  // its bytes
-};
-
 // A text whose next character is being drawn.
 struct Writer {
     Sampling sampling;

@@ -62,3 +62,15 @@ struct StateLayout {
 // Rows of the embedding tables that a patch is the sum of: lead, patch, pair and triple (-1 where the model
 // has no such table), then pieces until the first -1 or the end.
 constexpr int kPatchIds = 20;
+
+// What a byte comes after. The base is that of the state at `slot`, or row -1 - slot of `bases`.
+struct HeadRow {
+    int slot;
+    int size;                // of the open patch
+    unsigned char open[16];  // its bytes
+};
+
+// What a byte costs under the full softmax: ln(sum) + drop nats, as sum_exp of elementwise.inc adds them up.
+struct Cost {
+    double sum, drop;
+};

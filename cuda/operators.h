@@ -4,6 +4,8 @@
 #pragma once
 
 struct __nv_bfloat16;
+struct Cost;
+struct HeadRow;
 struct InferModel;
 
 PLM_API embedding_forward(float* out, const float* table, const int* ids, int M, int D, bool accumulate,
@@ -59,12 +61,10 @@ PLM_API matmul_bf16_backward_weight(float* dweight, const __nv_bfloat16* dout, c
 // Inference
 PLM_API trunk_step(char* states, float* bases, const InferModel* model, const int* ids, const int* slots,
                    const int* starts, int blocks, cudaStream_t stream);
+PLM_API head_logits(float* logits, Cost* costs, const char* states, const float* bases,
+                    const InferModel* model, const HeadRow* prefixes, const int* bytes, int M,
+                    cudaStream_t stream);
 PLM_API matmul_i8(int32_t* out, const int8_t* inp, const int8_t* weight, int M, int N, int K,
                   cudaStream_t stream);
-PLM_API norm_quantize(int8_t* quantized, float* scales, const float* inp, const float* gain, int M, int n,
-                      cudaStream_t stream);
-PLM_API swiglu_quantize(int8_t* quantized, float* scales, float* rows, const int* sums,
-                        const float* inp_scales, const float* weight_scales, int M, int n,
-                        cudaStream_t stream);
 PLM_API dequantize(float* out, const int* sums, const float* inp_scales, const float* weight_scales, int M,
                    int n, bool accumulate, cudaStream_t stream);

@@ -2,6 +2,7 @@
 // draws from the same logits, options and seed. All is double, and sums go in that file's order.
 #pragma once
 #include "device_math.h"
+#include "infer_model.h"
 #include "text_rules.h"
 
 // In the order of Keep in engine/src/infer/sampling.h
@@ -73,11 +74,6 @@ __device__ __forceinline__ double exp_f64(double x) {
     return __longlong_as_double(
         static_cast<long long>(static_cast<unsigned long long>(__double_as_longlong(p)) + exponent));
 }
-
-// What byte costs under the full softmax: ln(sum) + drop nats, as sum_exp of elementwise.inc adds them up.
-struct Cost {
-    double sum, drop;
-};
 
 __device__ __forceinline__ Cost cost_of(const float* logits, int byte) {
     const int lane = static_cast<int>(threadIdx.x);

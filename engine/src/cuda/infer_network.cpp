@@ -1,6 +1,7 @@
 #include "infer_network.h"
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 
 #include "../infer/elementwise.h"
@@ -16,6 +17,13 @@ using plm_cuda::Scratch;
 
 constexpr int kBlockRows = 16;       // patches that a block of the trunk's kernel takes at a time
 constexpr size_t kPromptRows = 256;  // of one text, in one launch
+constexpr double kBitsPerNat = 1.4426950408889634;
+
+HeadRow head_row(int slot, const PatchCutter& cutter) {
+    HeadRow row{slot, cutter.open_size(), {}};
+    std::copy_n(cutter.open(), row.size, row.open);
+    return row;
+}
 
 }  // namespace
 
@@ -97,21 +105,6 @@ struct CudaNetwork::Rows {
     }
 };
 
-struct CudaNetwork::Targets {
-    const Config& c;
-    std::vector<int> base;  // which base, in which view
-    std::vector<int> lead, pair, prefix, suffix;
-
-    size_t size() const { return base.size(); }
-
-    void add(size_t row, const PatchCutter& cutter) {
-        const OpenRows open = cutter.open_rows(c.prefixes);
-        base.push_back(int(row) * c.views + std::min(cutter.open_size(), c.views - 1));
-        lead.push_back(open.lead), pair.push_back(open.pair);
-        prefix.push_back(open.prefix), suffix.push_back(open.suffix);
-    }
-};
-
 CudaNetwork::CudaNetwork(const Config& config, const std::function<TensorView(const std::string&)>& tensor)
     : weights_(stream_, config, tensor), layout_(weights_.model) {
     const int slot = take_slot();
@@ -174,78 +167,57 @@ void CudaNetwork::restore_base(int slot) {
     RUN(dequantize, base, sums, scales + 1, m.skip.scale, 1, m.bases(), true);
 }
 
-// logits (targets, 256) on the host
-void CudaNetwork::head(float* logits, const float* bases, const Targets& targets) {
-    const InferModel& m = weights_.model;
-    const int M = int(targets.size()), H = m.head_width, F = m.head_hidden;
-    const size_t rows = targets.size();
-    const Scratch<float> z(stream_, rows * size_t(H)), space(stream_, rows * size_t(F));
-    const Scratch<float> scales(stream_, rows), out(stream_, rows * kBytes);
-    const Scratch<int8_t> quantized(stream_, rows * size_t(std::max(H, F)));
-    const Scratch<int> sums(stream_, rows * size_t(std::max(2 * F, kBytes)));
-    bool begun = false;
-    const auto add = [&](const float* table, const std::vector<int>& ids) {
-        const Scratch<int> places(stream_, ids.data(), rows);
-        RUN(embedding_forward, z, table, places, M, H, begun);
-        begun = true;
-    };
-    if (weights_.prefix_lead)
-        add(weights_.prefix_lead, targets.lead), add(weights_.prefix_pair, targets.pair);
-    add(bases, targets.base);
-    if (weights_.prefix) add(weights_.prefix, targets.prefix), add(weights_.prefix, targets.suffix);
-    for (const InferSwiglu& layer : weights_.head) {
-        RUN(norm_quantize, quantized, scales, z, layer.norm, M, H);
-        RUN(matmul_i8, sums, quantized, layer.up.rows, M, 2 * F, H);
-        const Scratch<float> inner(stream_, rows);
-        RUN(swiglu_quantize, quantized, inner, space, sums, scales, layer.up.scale, M, F);
-        RUN(matmul_i8, sums, quantized, layer.down.rows, M, H, F);
-        RUN(dequantize, z, sums, inner, layer.down.scale, M, H, true);
-    }
-    RUN(norm_quantize, quantized, scales, z, m.head_norm, M, H);
-    RUN(matmul_i8, sums, quantized, m.out.rows, M, kBytes, H);
-    RUN(dequantize, out, sums, scales, m.out.scale, M, kBytes, false);
-    stream_.read(logits, out, rows * kBytes * sizeof(float));
-}
-
 void CudaNetwork::read(State& given, const uint8_t* bytes, size_t size, double* bits) {
     const std::lock_guard<std::mutex> lock(mutex_);
     auto& state = static_cast<CudaState&>(given);
-    const Config& c = weights_.config;
+    const size_t V = size_t(weights_.config.bases());
     for (size_t done = 0; done < size;) {
-        Rows rows{c, {}, {}};
-        Targets targets{c, {}, {}, {}, {}, {}};
-        const size_t begin = done, V = size_t(c.bases());
+        Rows rows{weights_.config, {}, {}};
+        std::vector<HeadRow> before;
+        const size_t begin = done;
         while (done < size && rows.size() + 2 <= kPromptRows) {  // one byte may close two patches
-            targets.add(rows.size(), state.cutter);
+            before.push_back(head_row(-1 - int(rows.size()), state.cutter));
             Patch closed[2];
             const int count = state.push(bytes[done++], closed);
             for (int i = 0; i < count; ++i) rows.add(state.slot, closed[i]);
         }
         rows.close(0);
+        // The base from before these patches, then that after each.
         const Scratch<float> bases(stream_, bits ? (rows.size() + 1) * V : 1);
         if (bits) stream_.copy(bases, memory(state.slot) + layout_.base, V * sizeof(float));
         if (rows.size()) step(rows, bits ? bases + V : nullptr);
-        if (!bits) continue;
-        std::vector<float> logits(targets.size() * kBytes);
-        head(logits.data(), bases, targets);
-        for (size_t i = begin; i < done; ++i)
-            bits[i] = bits_of(elementwise_portable, &logits[(i - begin) * kBytes], bytes[i]);
+        if (bits) score(bits + begin, bases, before, bytes + begin);
+    }
+}
+
+void CudaNetwork::score(double* bits, const float* bases, const std::vector<HeadRow>& before,
+                        const uint8_t* bytes) {
+    const size_t M = before.size();
+    const std::vector<int> wanted(bytes, bytes + M);
+    const Scratch<HeadRow> rows(stream_, before.data(), M);
+    const Scratch<int> targets(stream_, wanted.data(), M);
+    const Scratch<Cost> out(stream_, M);
+    RUN(head_logits, nullptr, out, states_, bases, &weights_.model, rows, targets, int(M));
+    std::vector<Cost> costs(M);
+    stream_.read(costs.data(), out, M * sizeof(Cost));
+    for (size_t i = 0; i < M; ++i) {
+        bits[i] = (std::log(costs[i].sum) + costs[i].drop) * kBitsPerNat;
+        if (!std::isfinite(bits[i])) throw std::domain_error("the model's output is not finite");
     }
 }
 
 void CudaNetwork::predict(float* logits, State* const states[], size_t M) {
     if (M == 0) return;
     const std::lock_guard<std::mutex> lock(mutex_);
-    const Config& c = weights_.config;
-    const size_t V = size_t(c.bases());
-    const Scratch<float> bases(stream_, M * V);
-    Targets targets{c, {}, {}, {}, {}, {}};
+    std::vector<HeadRow> before;
     for (size_t m = 0; m < M; ++m) {
         const auto& state = static_cast<const CudaState&>(*states[m]);
-        targets.add(m, state.cutter);
-        stream_.copy(bases + m * V, memory(state.slot) + layout_.base, V * sizeof(float));
+        before.push_back(head_row(state.slot, state.cutter));
     }
-    head(logits, bases, targets);
+    const Scratch<HeadRow> rows(stream_, before.data(), M);
+    const Scratch<float> out(stream_, M * kBytes);
+    RUN(head_logits, out, nullptr, states_, nullptr, &weights_.model, rows, nullptr, int(M));
+    stream_.read(logits, out, M * kBytes * sizeof(float));
 }
 
 void CudaNetwork::advance(State* const states[], const uint8_t bytes[], size_t M) {

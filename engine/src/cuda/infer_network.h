@@ -28,14 +28,13 @@ class CudaNetwork : public Network {
 
   private:
     class CudaState;
-    struct Rows;     // patches on their way through the trunk
-    struct Targets;  // bytes to be predicted
+    struct Rows;  // patches on their way through the trunk
 
     int take_slot();
     char* memory(int slot) { return states_ + size_t(slot) * layout_.size; }
     void step(const Rows& rows, float* bases);
     void restore_base(int slot);
-    void head(float* logits, const float* bases, const Targets& targets);
+    void score(double* bits, const float* bases, const std::vector<HeadRow>& before, const uint8_t* bytes);
 
     std::mutex mutex_;  // one call at a time: they share the stream
     plm_cuda::Stream stream_;

@@ -1,6 +1,7 @@
 #include "infer_weights.h"
 
 #include <stdexcept>
+#include <vector>
 
 namespace plm {
 namespace {
@@ -33,14 +34,6 @@ struct Reader {
     Int8Rows rows(const std::string& name, int N, int K) const {
         const TensorView view = checked(name, size_t(N) * size_t(K), size_t(N));
         return {place(view.quantized, view.quantized_count), place(view.floats, view.float_count)};
-    }
-
-    const float* dequantized(const std::string& name, int N, int K) const {
-        const TensorView view = checked(name, size_t(N) * size_t(K), size_t(N));
-        std::vector<float> values(view.quantized_count);
-        for (size_t i = 0; i < values.size(); ++i)
-            values[i] = float(view.quantized[i]) * view.floats[i / size_t(K)];
-        return place(values.data(), values.size());
     }
 
     // [D,3] in the file, [3][D] on the device
@@ -97,10 +90,11 @@ DeviceWeights::DeviceWeights(plm_cuda::Stream& stream, const Config& c,
     model.base = read.rows("head.base", c.bases(), c.width);
     if (c.skip) model.skip = read.rows("head.skip", c.bases(), E);
     if (c.patch != PatchRule::kByte) {
-        prefix_lead = read.dequantized("head.prefix_lead", kLeads, H);
-        prefix_pair = read.dequantized("head.prefix_pair", kPairs, H);
+        model.prefix_lead = read.rows("head.prefix_lead", kLeads, H);
+        model.prefix_pair = read.rows("head.prefix_pair", kPairs, H);
     }
-    if (c.prefixes) prefix = read.dequantized("head.prefix", c.prefixes, H);
+    if (c.prefixes) model.prefix = read.rows("head.prefix", c.prefixes, H);
+    std::vector<InferSwiglu> head;
     for (int i = 0; i < c.head_layers; ++i)
         head.push_back(read.swiglu("head.layers." + std::to_string(i), H, c.head_hidden));
     model.head = read.place(head.data(), head.size());

@@ -2,7 +2,6 @@
 #pragma once
 #include <functional>
 #include <string>
-#include <vector>
 
 #include "../infer/weights.h"
 #include "cuda/device.h"
@@ -19,9 +18,6 @@ class DeviceWeights {
 
     Config config;
     InferModel model{};
-    std::vector<InferSwiglu> head;  // the head's layers, on the host
-    // The head's tables of open patches as floats: (rows, head_width)
-    const float *prefix_lead = nullptr, *prefix_pair = nullptr, *prefix = nullptr;
 };
 
 }  // namespace plm
