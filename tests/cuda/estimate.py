@@ -5,7 +5,8 @@
 
 A kernel takes at least the longer of its bytes over the memory's bandwidth and its operations over the unit's
 rate, and a launch costs LAUNCH besides. Every operand is counted once, as if what several blocks read came
-from L2. So these are bounds, not measurements.
+from L2; where few blocks share the work, what L2 hands to their multiprocessors counts too. So these are
+bounds, not measurements.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import sys
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.config import ModelConfig, is_matrix
 
@@ -21,27 +22,33 @@ from .build import ROOT
 
 LAUNCH = 2e-6  # seconds from one kernel to the next in a stream, about what is seen on all three
 BYTES_A_PATCH = 3  # Chinese
+ROWS = 16  # of a block of trunk_step and head_step
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A data sheet: GB/s of memory, and 1e12 operations a second, dense."""
+    """A data sheet: GB/s of memory, 1e12 operations a second, dense, multiprocessors and their GHz."""
 
     name: str
     memory: float
     bf16: float
     f32: float
     int8: float
+    processors: int
+    clock: float
 
     def seconds(self, k: Kernel) -> float:
-        return max(k.bytes / self.memory / 1e9, k.ops / getattr(self, k.unit) / 1e12)
+        busy = min(k.blocks or self.processors, self.processors)
+        cached = k.cached / (busy * 64 * self.clock * 1e9)  # L2 hands 64 bytes a clock to each
+        rate = getattr(self, k.unit) * 1e12 * busy / self.processors
+        return max(k.bytes / self.memory / 1e9, k.ops / rate, cached)
 
 
 # NVIDIA's data sheets: A100 SXM 40 GB; GeForce RTX 3060 12 GB (bf16 with float32 sums); H100 SXM.
 GPUS = (
-    Gpu("A100", 1555, 312, 19.5, 624),
-    Gpu("RTX 3060", 360, 25.5, 12.7, 102),
-    Gpu("H100", 3350, 989, 67, 1979),
+    Gpu("A100", 1555, 312, 19.5, 624, 108, 1.41),
+    Gpu("RTX 3060", 360, 25.5, 12.7, 102, 28, 1.78),
+    Gpu("H100", 3350, 989, 67, 1979, 132, 1.83),
 )
 
 
@@ -54,6 +61,8 @@ class Kernel:
     bytes: float
     ops: float
     unit: str = "f32"
+    blocks: int = 0  # that share the work; 0: more than enough
+    cached: float = 0  # bytes that they read from L2
 
 
 def linear(M: int, N: int, K: int) -> list[Kernel]:
@@ -141,7 +150,7 @@ def training_step(c: ModelConfig, lanes: int, length: int) -> Iterator[Kernel]:
 
 
 def update(c: ModelConfig) -> Iterator[Kernel]:
-    rest = c.parameters
+    rest, count = c.parameters, 0
     for name, shape in c.tensors.items():
         if not is_matrix(name, shape) or any(word in name for word in ("embedding", "prefix", "head.out")):
             continue  # AdamW's
@@ -150,45 +159,33 @@ def update(c: ModelConfig) -> Iterator[Kernel]:
         stacked = c.views if name.startswith(("head.base", "head.skip")) else stacked
         rows, columns = shape[0] // stacked, shape[1]
         rest -= shape[0] * columns
-        side = min(rows, columns)
-        flops = stacked * 5 * (2 * 2 * rows * columns * side + 2 * side**3)
-        moved = stacked * 4 * (5 * (4 * rows * columns + 5 * side * side) + 9 * rows * columns)
-        yield Kernel("muon_update", 23 * stacked, moved, flops)
+        count, side, n = count + stacked, min(rows, columns), rows * columns
+        flops = stacked * 5 * (2 * 2 * n * side + 2 * side**3)
+        moved = stacked * 4 * (5 * (3 * n + 4 * side * side) + 7 * n)
+        yield Kernel("muon_update", 0, moved, flops)
+    yield Kernel("muon_update", 16 * -(-count // 48), 0, 0)
     yield Kernel("adamw_update", 1, 4 * 7 * rest, 15 * rest)
     yield Kernel("sum_of_squares", 2, 4 * c.parameters, 2 * c.parameters)
 
 
 def decode_step(c: ModelConfig, b: int) -> Iterator[Kernel]:
-    """One character of each of b texts: the trunk once, the head once a byte, by the operators one by one."""
+    """One character of each of b texts: a launch for the head and all bytes, one for the trunk.
 
-    def product(N: int, K: int, times: int = 1) -> Kernel:
-        return Kernel("matmul_i8", times, times * (N * K + b * K + 4 * b * N), times * 2 * b * N * K, "int8")
+    Each block reads all the weights, for its texts alone.
+    """
+    attention = [c.mixers[layer % len(c.mixers)] for layer in range(c.layers)].count("a")
+    history = 2 * 2 * c.width * c.layers
+    ring = attention * (2 * c.head_size + 4) * c.window
+    state = 4 * c.state * (c.layers - attention) + history + ring + 4 * c.views * c.head_width
+    blocks, (trunk, head) = -(-b // ROWS), c.step_weights
+    rows = blocks * ROWS
 
-    def row(name: str, reads: int, times: int = 1) -> Kernel:
-        return Kernel(name, times, times * b * reads * 4, times * b * reads * 20)
+    def step(name: str, weights: int, moved: int, times: int) -> Kernel:
+        ops = times * 2 * rows * weights
+        return Kernel(name, 1, weights + moved, ops, "int8", blocks, blocks * times * weights)
 
-    D, R, F, T = c.width, c.state, c.hidden, BYTES_A_PATCH
-    for layer in range(c.layers):
-        yield row("norm_conv_quantize", 6 * D)
-        if c.mixers[layer % len(c.mixers)] == "a":
-            wide, inner = (c.heads + 2) * c.head_size, c.heads * c.head_size
-            yield product(wide, D)
-            yield row("attention (int8 ring, missing)", 2 * wide + c.window * c.head_size // 2)
-        else:
-            inner = R
-            yield product(3 * R, D)
-            yield row("recurrence_quantize", 3 * R + 4 * R)
-        yield from (product(D, inner), row("dequantize", 3 * D), row("norm_quantize", 2 * D))
-        yield from (product(2 * F, D), row("swiglu_quantize", 4 * F), product(D, F), row("dequantize", 3 * D))
-    H, G = c.head_width, c.head_hidden
-    yield from (row("norm_quantize", 2 * D), product(c.views * H, D), row("dequantize", 2 * c.views * H))
-    yield row("embedding rows", 4 * D, 1)
-    yield row("prefix rows", 4 * H, T)
-    for _ in range(c.head_layers):
-        yield from (row("norm_quantize", 2 * H, T), product(2 * G, H, T), row("swiglu_quantize", 4 * G, T))
-        yield from (product(H, G, T), row("dequantize", 3 * H, T))
-    yield from (row("norm_quantize", 2 * H, T), product(256, H, T), row("dequantize", 2 * 256, T))
-    yield Kernel("sample", T, T * b * 1100, T * b * 256 * 300)
+    yield step("trunk_step", trunk, 2 * b * state, 1)
+    yield step("head_step", head, b * 4 * c.head_width * BYTES_A_PATCH, BYTES_A_PATCH)
 
 
 def merged(kernels: Iterator[Kernel]) -> list[Kernel]:
@@ -196,18 +193,20 @@ def merged(kernels: Iterator[Kernel]) -> list[Kernel]:
     all_of: dict[str, Kernel] = {}
     for k in kernels:
         old = all_of.get(k.name, Kernel(k.name, 0, 0, 0, k.unit))
-        all_of[k.name] = Kernel(
-            k.name, old.launches + k.launches, old.bytes + k.bytes, old.ops + k.ops, k.unit
+        all_of[k.name] = replace(
+            k, launches=old.launches + k.launches, bytes=old.bytes + k.bytes, ops=old.ops + k.ops
         )
     return list(all_of.values())
 
 
 def table(kernels: list[Kernel], text_bytes: int) -> str:
-    """Microseconds for each kernel, (m) where memory and (c) where arithmetic bounds it on an A100."""
+    """Microseconds for each kernel; on an A100 bounded by memory (m), arithmetic (c), or L2 (l)."""
     lines = ["| kernel | launches | MB | Gop | " + " | ".join(f"{g.name}, µs" for g in GPUS) + " |"]
     lines.append("|" + "---|" * (4 + len(GPUS)))
     for k in kernels:
-        bound = "m" if k.bytes / GPUS[0].memory / 1e9 >= k.ops / getattr(GPUS[0], k.unit) / 1e12 else "c"
+        alone = {"m": replace(k, ops=0, cached=0), "c": replace(k, bytes=0, cached=0)}
+        alone["l"] = replace(k, bytes=0, ops=0)
+        bound = max(alone, key=lambda what: GPUS[0].seconds(alone[what]))
         times = " | ".join(f"{g.seconds(k) * 1e6:,.1f}" for g in GPUS)
         lines.append(
             f"| {k.name} ({bound}) | {k.launches} | {k.bytes / 1e6:,.1f} | {k.ops / 1e9:,.2f} | {times} |"
@@ -229,9 +228,9 @@ def main(name: str) -> None:
     lanes, length = config["train"]["lanes"], config["train"]["length"]
     print("# What the kernels could reach\n")
     print(
-        f"By `python -m tests.cuda.estimate {name}`: bounds, not measurements; memory (m) or arithmetic (c)"
+        f"By `python -m tests.cuda.estimate {name}`: bounds, not measurements; memory (m), arithmetic (c) or"
     )
-    print("bounds a kernel on an A100. What a launch waits for the one before it is not in it.\n")
+    print("L2 (l) bounds a kernel on an A100. What a launch waits for the one before it is not in it.\n")
     print(f"Training {name}, {lanes} readers of {length} patches:\n")
     print(table(merged(training_step(c, lanes, length)), lanes * length * BYTES_A_PATCH))
     for b in (1, 64, 1024):

@@ -28,17 +28,17 @@ def test_products_are_those_of_the_models_weights() -> None:
 def test_decoding_multiplies_every_weight_once_a_patch_or_byte(name: str) -> None:
     c = config(name)
     trunk, head = c.step_weights
-    missing = 0  # products of options that the step does not count yet
-    if c.embedding:
-        missing = c.width * c.embedding + c.skip * c.views * c.head_width * c.embedding
     ops = sum(k.ops for k in estimate.decode_step(c, 64) if k.unit == "int8")
-    assert ops == 2 * 64 * (trunk - missing + estimate.BYTES_A_PATCH * head)
+    assert ops == 2 * 64 * (trunk + estimate.BYTES_A_PATCH * head)
 
 
 def test_the_slower_of_memory_and_arithmetic_counts() -> None:
     gpu = estimate.GPUS[0]
     assert gpu.seconds(estimate.Kernel("copy", 1, gpu.memory * 1e9, 1)) == 1
     assert gpu.seconds(estimate.Kernel("product", 1, 1, gpu.bf16 * 1e12, "bf16")) == 1
+    one = estimate.Kernel("one block", 1, 1, gpu.int8 * 1e12 / gpu.processors, "int8", 1)
+    assert gpu.seconds(one) == pytest.approx(1)
+    assert gpu.seconds(estimate.Kernel("weights", 1, 1, 1, "int8", 2, 128 * gpu.clock * 1e9)) == 1
 
 
 def test_the_file_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
