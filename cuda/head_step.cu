@@ -59,7 +59,7 @@ struct Head {
         const int H = model.head_width;
         const float* before = nullptr;
         for (int l = 0; l < model.head_layers; ++l) {
-            const InferSwiglu layer = model.head[l];
+            const InferSwiglu& layer = model.head[l];
             swiglu_layer(work, rows, layer, before, H, model.head_hidden);
             before = layer.down.scale;
         }

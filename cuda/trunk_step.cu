@@ -185,7 +185,7 @@ __global__ void __launch_bounds__(kWarp* kWarps)
         const float* down = nullptr;  // the product that is still to be added to x
         int recurrences = 0, attentions = 0;
         for (int l = 0; l < model.layers; ++l) {
-            const InferLayer layer = model.trunk[l];
+            const InferLayer& layer = model.trunk[l];
             if (down) {
                 each_row(trunk.rows.count, [&](int m) {
                     dequantize_row(work.x_row(m), work.sums_of(m, down), model.width, true);
