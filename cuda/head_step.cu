@@ -6,16 +6,6 @@
 #include "infer_block.h"
 #include "sampling.h"
 
-// A text whose next character is being drawn.
-struct Writer {
-    Sampling sampling;
-    HeadRow at;
-    int most;                // bytes to be drawn in this launch
-    int count;               // out: how many were; -1 for logits that are not finite
-    unsigned char bytes[4];  // out
-    Cost costs[4];           // out
-};
-
 namespace {
 
 struct Head {

@@ -74,3 +74,32 @@ struct HeadRow {
 struct Cost {
     double sum, drop;
 };
+
+// In the order of Keep in engine/src/infer/sampling.h
+enum SamplingMethod { kGreedy, kTopE, kTopP, kTopK, kMinP, kTypical, kWygpt };
+
+// A character that followed, earlier in the answer, what it ends with now: `match` characters were the same.
+struct Repeat {
+    unsigned char bytes[4];
+    int size, match;
+};
+
+// How a text's bytes are drawn. log_penalty: of the repetition penalty, 0 for none.
+struct Sampling {
+    unsigned long long generator;
+    double amount, temperature, log_penalty;
+    int method, end_allowed;
+    int repeats;  // how many there are
+    int pending_size;
+    unsigned char pending[4];  // bytes of the open character
+};
+
+// A text whose next character is being drawn.
+struct Writer {
+    Sampling sampling;
+    HeadRow at;
+    int most;                // bytes to be drawn in this launch
+    int count;               // out: how many were; -1 for logits that are not finite
+    unsigned char bytes[4];  // out
+    Cost costs[4];           // out
+};

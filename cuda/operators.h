@@ -7,6 +7,10 @@ struct __nv_bfloat16;
 struct Cost;
 struct HeadRow;
 struct InferModel;
+struct MuonMatrix;
+struct Repeat;
+struct Sampling;
+struct Writer;
 
 PLM_API embedding_forward(float* out, const float* table, const int* ids, int M, int D, bool accumulate,
                           cudaStream_t stream);
@@ -44,6 +48,8 @@ PLM_API adamw_update(float* weight, float* m, float* v, const float* grad, int n
                      float correction2, cudaStream_t stream);
 PLM_API muon_update(float* weight, float* m, const float* grad, float* space, int rows, int columns,
                     float rate, float momentum, float decay, float clip, cudaStream_t stream);
+PLM_API muon_update_all(const MuonMatrix* matrices, int count, float* space, float rate, float momentum,
+                        float clip, cudaStream_t stream);
 PLM_API matmul_f32_forward(float* out, const float* inp, const float* weight, int M, int N, int K,
                            bool accumulate, cudaStream_t stream);
 PLM_API matmul_f32_backward_input(float* dinp, const float* dout, const float* weight, int M, int N, int K,
@@ -64,6 +70,10 @@ PLM_API trunk_step(char* states, float* bases, const InferModel* model, const in
 PLM_API head_logits(float* logits, Cost* costs, const char* states, const float* bases,
                     const InferModel* model, const HeadRow* prefixes, const int* bytes, int M,
                     cudaStream_t stream);
+PLM_API head_step(Writer* writers, const char* states, const InferModel* model, const Repeat* repeats,
+                  const double* penalties, int M, int R, cudaStream_t stream);
+PLM_API sample(int* bytes, Sampling* samplings, const float* logits, const Repeat* repeats,
+               const double* penalties, int M, int R, cudaStream_t stream);
 PLM_API matmul_i8(int32_t* out, const int8_t* inp, const int8_t* weight, int M, int N, int K,
                   cudaStream_t stream);
 PLM_API dequantize(float* out, const int* sums, const float* inp_scales, const float* weight_scales, int M,

@@ -5,25 +5,6 @@
 #include "infer_model.h"
 #include "text_rules.h"
 
-// In the order of Keep in engine/src/infer/sampling.h
-enum SamplingMethod { kGreedy, kTopE, kTopP, kTopK, kMinP, kTypical, kWygpt };
-
-// A character that followed, earlier in the answer, what it ends with now: `match` characters were the same.
-struct Repeat {
-    unsigned char bytes[4];
-    int size, match;
-};
-
-// How a text's bytes are drawn. log_penalty: of the repetition penalty, 0 for none.
-struct Sampling {
-    unsigned long long generator;
-    double amount, temperature, log_penalty;
-    int method, end_allowed;
-    int repeats;  // how many there are
-    int pending_size;
-    unsigned char pending[4];  // bytes of the open character
-};
-
 constexpr int kBytes = 256, kEach = kBytes / kWarp;  // byte `lane + 32 i` is the lane's number i
 constexpr double kRounding = 1e-12;
 
