@@ -72,7 +72,8 @@ def found(*patterns: str) -> list[str]:
 
 
 def headers() -> list[str]:
-    return found(*(f"{root}/**/*.{ending}" for root in HEADER_ROOTS for ending in ("h", "inc", "inl")))
+    roots = (f"{root}/**/*.{ending}" for root in HEADER_ROOTS for ending in ("h", "inc", "inl"))
+    return found(*roots, "cuda/text_rules.h")  # the one of cuda/ that the CPU's code includes too
 
 
 class BuildNative(build_ext):

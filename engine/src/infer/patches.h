@@ -18,15 +18,6 @@ enum class PatchRule : uint8_t {
 
 constexpr int kLongestRun = 15;
 
-// 32 well-mixed bits of a few bytes: FNV-1a and the finalizer of MurmurHash3.
-inline uint32_t hash_bytes(const uint8_t* bytes, int size, uint32_t seed = 0) {
-    uint32_t h = 2166136261u ^ seed;
-    for (int i = 0; i < size; ++i) h = (h ^ bytes[i]) * 16777619u;
-    h = (h ^ (h >> 16)) * 0x85EBCA6Bu;
-    h = (h ^ (h >> 13)) * 0xC2B2AE35u;
-    return h ^ (h >> 16);
-}
-
 // Order matters: mix(a, b) is not mix(b, a).
 inline uint32_t mix_hashes(uint32_t a, uint32_t b) {
     uint32_t h = (a * 0x9E3779B1u) ^ b;
@@ -53,11 +44,6 @@ struct Patch {
                                  i + 1 < size ? bytes[i + 1] : uint8_t(0)};
         return int(hash_bytes(piece, 3, 7) % uint32_t(rows));
     }
-};
-
-// Rows of the head's tables for the byte that comes next, from the bytes of the open patch.
-struct OpenRows {
-    int lead, pair, prefix, suffix;
 };
 
 // Cuts a byte stream into patches. The whole state is the bytes of the patch that is still open, and two
@@ -92,21 +78,7 @@ struct PatchCutter {
         return count + close_run(closed + count);
     }
 
-    OpenRows open_rows(int prefixes) const {
-        const uint8_t* bytes = open();
-        const int size = open_size(), two = size < 2 ? size : 2, three = size < 3 ? size : 3;
-        OpenRows rows{kNoPrefixLead, kNoPrefixPair, 0, 0};
-        if (size > 0 && bytes[0] < 0x80) {
-            rows.lead = bytes[size - 1], rows.pair = int(hash_bytes(bytes + size - two, two) & 1023);
-        } else if (size > 0) {
-            rows.lead = character.prefix_lead(), rows.pair = character.prefix_pair();
-        }
-        if (prefixes > 0) {
-            rows.prefix = int(hash_bytes(bytes, size, 1) % uint32_t(prefixes));
-            rows.suffix = int(hash_bytes(bytes + size - three, three, 2) % uint32_t(prefixes));
-        }
-        return rows;
-    }
+    OpenRows open_rows(int prefixes) const { return plm::open_rows(open(), open_size(), prefixes); }
 
   private:
     static bool is_alphanumeric(uint8_t b) {
