@@ -30,7 +30,7 @@ SEEK_HELP = (
 )
 
 # Words of the books that hold an emergency's word and mean no emergency.
-_TERMS = re.compile(r"解毒|清热解毒|食物中毒学|中毒性\w{1,4}学|救自杀|自杀未遂论")
+_TERMS = re.compile(r"解毒|食物中毒学|中毒性\w{1,4}学|救自杀|自杀未遂论")
 # A question about books and knowledge: what something is, is called, cures or consists of.
 _STUDY = re.compile(
     r"什么是|是什么意思|什么意思|的定义|原文|出处|出自|哪本|哪部|条文|经典|古籍|《|方剂|组成|主治|功效|功用|药性|辨证|"
