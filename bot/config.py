@@ -150,8 +150,6 @@ class Settings(Discreet, BaseSettings):
 
     @model_validator(mode="after")
     def _check_together(self) -> Settings:
-        if self.device == "cuda":
-            raise ValueError("PLM_DEVICE: cuda trains models; serving runs on the CPU: use auto or cpu")
         if self.wechat_push:
             for name in ("token", "appid", "secret"):
                 if not getattr(self, f"wechat_{name}"):

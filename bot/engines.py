@@ -94,7 +94,7 @@ class LocalEngine:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> LocalEngine:
-        model = _load(settings.model_file)
+        model = _load(settings.model_file, settings.device)
         sampler = engine.chat_sampler(settings.sampler, settings.temperature)
         return cls(model, sampler, settings.max_bytes, settings.engine_delay_ms / 1000, settings)
 
@@ -103,7 +103,7 @@ class LocalEngine:
             return
         if self.settings is None or name not in self.settings.models:
             raise ConfigError(f"there is no model {name!r} here")
-        self._batcher = self._batch(_load(self.settings.find_model(name)))
+        self._batcher = self._batch(_load(self.settings.find_model(name), self.settings.device))
         self.model_name = name
         log.info("the model is now %s", name)
 
@@ -194,12 +194,12 @@ def _told(piece: str, reader: engine.Session | None, sampling: Sampling) -> str 
     return Written(piece, read_tokens(reader, piece.encode(), sampling.logprobs or 0))
 
 
-def _load(file: str) -> engine.Model:
+def _load(file: str, device: str) -> engine.Model:
     try:
-        return engine.Model.load(file)
+        return engine.Model.load(file, device=device)
     except engine.ModelFileError as error:
         raise ConfigError(f"PLM_MODEL: {error}") from None
-    except ValueError as error:  # names PLM_ISA
+    except ValueError as error:  # names PLM_ISA or PLM_DEVICE
         raise ConfigError(str(error)) from None
 
 

@@ -12,12 +12,12 @@ class DeviceError(ValueError):
     """PLM_DEVICE is wrong, or names a device that does not answer: one line."""
 
 
-def cuda_back_end() -> Any | None:
-    """engine._cuda where PLM_DEVICE wants it and a device answers; None for the CPU.
+def cuda_back_end(device: str | None = None) -> Any | None:
+    """engine._cuda where `device` (PLM_DEVICE by default) wants it and one answers; None for the CPU.
 
     Raises DeviceError for another PLM_DEVICE, and for `cuda` where no device can be used.
     """
-    wanted = os.environ.get("PLM_DEVICE") or "auto"
+    wanted = device or os.environ.get("PLM_DEVICE") or "auto"
     if wanted not in CHOICES:
         raise DeviceError(f"PLM_DEVICE: {wanted!r} is none of {', '.join(CHOICES)}")
     if wanted == "cpu":
@@ -35,16 +35,16 @@ def cuda_back_end() -> Any | None:
     return None
 
 
-def device_network(config: dict[str, Any], tensors: dict[str, Any]) -> Any | None:
+def device_network(config: dict[str, Any], tensors: dict[str, Any], device: str | None) -> Any | None:
     """A model for inference on the device; None for the CPU, also where `auto` finds that it does not fit.
 
     Raises DeviceError as cuda_back_end does.
     """
-    if (cuda := cuda_back_end()) is None:
+    if (cuda := cuda_back_end(device)) is None:
         return None
     try:
         return cuda.Network(config=config, tensors=tensors)
     except RuntimeError as error:
-        if os.environ.get("PLM_DEVICE") == "cuda":
+        if (device or os.environ.get("PLM_DEVICE")) == "cuda":
             raise DeviceError(f"PLM_DEVICE: cuda cannot be used: {error}") from None
         return None

@@ -26,7 +26,9 @@ _SUFFIX = ".safetensors"
 class Model:
     """Weights that any number of sessions, in any threads, share. Use `Model.load`."""
 
-    def __init__(self, file: ModelFile, isa: str = "", quantize: bool = False) -> None:
+    def __init__(
+        self, file: ModelFile, isa: str = "", quantize: bool = False, device: str | None = None
+    ) -> None:
         self.name = file.name
         self.hash = file.hash
         self.config: AnyConfig = file.config
@@ -34,20 +36,22 @@ class Model:
         self.card = file.card
         self.path = file.path
         self.dtype = file.dtype
-        self.network = _network(file, isa, quantize)
+        self.network = _network(file, isa, quantize, device)
 
     @classmethod
-    def load(cls, name_or_path: str | os.PathLike[str], quantize: bool = False) -> Model:
+    def load(
+        cls, name_or_path: str | os.PathLike[str], quantize: bool = False, device: str | None = None
+    ) -> Model:
         """Load a model by its path, or by the name of one in PLM_MODEL_DIR or bundled with the engine.
 
         A model that is not int8 is quantised on the way; an imported wyGPT model is so only with `quantize`,
         and runs in float32 else. PLM_ISA chooses a slower instruction set than the
-        best one here, PLM_DEVICE a device. Raises ModelFileError, DeviceError (both ValueErrors);
+        best one here, `device` (PLM_DEVICE by default) the device. Raises ModelFileError, DeviceError (both ValueErrors);
         ValueError for a wrong PLM_ISA.
         """
         file = read_model(find_model(name_or_path))
         try:
-            return cls(file, os.environ.get("PLM_ISA", ""), quantize)
+            return cls(file, os.environ.get("PLM_ISA", ""), quantize, device)
         except (ModelFileError, DeviceError):
             raise
         except ValueError as error:
@@ -122,7 +126,7 @@ def _folders() -> list[Path]:
     return ([Path(own)] if own else []) + [BUNDLED]
 
 
-def _network(file: ModelFile, isa: str, quantize: bool) -> _core.Network:
+def _network(file: ModelFile, isa: str, quantize: bool, device: str | None) -> _core.Network:
     config = file.config.to_dict()
     arch = config.pop("arch")
     if arch == WygptConfig.arch:
@@ -130,7 +134,7 @@ def _network(file: ModelFile, isa: str, quantize: bool) -> _core.Network:
     if set(str(config.get("mixers", "r"))) - set("ra"):
         raise ModelFileError(f"{file.path}: no inference for this architecture; it is there to be compared")
     tensors = _native_tensors(file, True)
-    return device_network(config, tensors) or _core.Network(config=config, tensors=tensors, isa=isa)
+    return device_network(config, tensors, device) or _core.Network(config=config, tensors=tensors, isa=isa)
 
 
 def _native_tensors(file: ModelFile, quantize: bool) -> dict[str, Any]:

@@ -41,7 +41,6 @@ def put(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
         ({"REDIS_URL": "redis+sentinel://localhost/main"}, "PLM_REDIS_URL"),
         ({"THREADS": "0"}, "PLM_THREADS"),
         ({"DEVICE": "tpu"}, "PLM_DEVICE"),
-        ({"DEVICE": "cuda"}, "PLM_DEVICE"),
         ({"LOG_LEVEL": "loud"}, "PLM_LOG_LEVEL"),
         ({"SAMPLER": "best"}, "PLM_SAMPLER"),
         ({"ENGINE_URLS": "http://a:1,b:2"}, "PLM_ENGINE_URLS"),

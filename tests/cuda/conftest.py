@@ -6,6 +6,7 @@ import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -14,18 +15,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from . import build
+from . import build, nvcc
 from .device import SCHEDULES, Device, Policy
 
-# test_sanitizers.py runs the tests of the operators again with the other build, once each.
+# test_sanitizers.py runs the tests of the operators again with the other build, once each; run_on_gpu.py with
+# "device", which is no executor.
 VARIANT = os.environ.get("PLM_CUDA_BUILD", "checked")
+
+
+def opened(path: Path) -> Device:
+    return Device(path, nvcc.runtime() if VARIANT == "device" else None)
 
 
 @pytest.fixture(scope="session")
 def kernels() -> Path:
-    if not build.SUPPORTED:
+    if VARIANT != "device" and not build.SUPPORTED:
         pytest.skip("the executor of CUDA kernels is written for Linux on x86-64")
-    return build.library(VARIANT)
+    return nvcc.library() if VARIANT == "device" else build.library(VARIANT)
 
 
 @pytest.fixture(
@@ -34,7 +40,7 @@ def kernels() -> Path:
 )
 def device(request: pytest.FixtureRequest, kernels: Path) -> Device:
     """Every test that takes it runs once a schedule, with the checker watching."""
-    made = Device(kernels)
+    made = opened(kernels)
     made.schedule(*request.param)
     return made
 
@@ -42,24 +48,34 @@ def device(request: pytest.FixtureRequest, kernels: Path) -> Device:
 @pytest.fixture
 def forward(kernels: Path) -> Device:
     """One schedule, for what does not depend on it."""
-    made = Device(kernels)
+    made = opened(kernels)
     made.schedule(Policy.FORWARD)
     return made
 
 
 class BackEnd:
-    """engine._cuda on the executor."""
+    """engine._cuda on the executor, or (no path) on a device."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        if path is None:
+            self.module: Any = import_module("engine._cuda")
+            return
         loader = ExtensionFileLoader("_cuda", str(path))
         spec = spec_from_loader("_cuda", loader)
         assert spec is not None
-        self.module: Any = module_from_spec(spec)
+        self.module = module_from_spec(spec)
         loader.exec_module(self.module)
-        self.executor = ctypes.CDLL(str(path))
+
+    @property
+    def executor(self) -> ctypes.CDLL:
+        if self.path is None:
+            pytest.skip("only the executor can be told what to be")
+        return ctypes.CDLL(str(self.path))
 
     def schedule(self, policy: Policy, seed: int = 0) -> None:
-        self.executor.sim_schedule(int(policy), ctypes.c_uint64(seed))
+        if self.path is not None:
+            self.executor.sim_schedule(int(policy), ctypes.c_uint64(seed))
 
     @contextmanager
     def total_bytes(self, count: int) -> Iterator[None]:
@@ -80,6 +96,8 @@ class BackEnd:
 
 @pytest.fixture(scope="session")
 def loaded_back_end() -> BackEnd:
+    if VARIANT == "device":
+        return BackEnd(None)
     if not build.SUPPORTED:
         pytest.skip("the executor of CUDA kernels is written for Linux on x86-64")
     return BackEnd(build.back_end(VARIANT))

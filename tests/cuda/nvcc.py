@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +25,10 @@ class Kernel:
     shared: int
 
 
-def all_compiled() -> list[tuple[Path, str]]:
-    sources = sorted(toolkit.KERNELS.glob("*.cu"))
+def all_compiled(sources: Sequence[Path] | None = None) -> list[tuple[Path, str]]:
+    """Every kernel, or those of the given files."""
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return list(pool.map(toolkit.compiled, sources))
+        return list(pool.map(toolkit.compiled, sources or sorted(toolkit.KERNELS.glob("*.cu"))))
 
 
 def kernels(report: str) -> list[Kernel]:
@@ -48,12 +49,17 @@ def kernels(report: str) -> list[Kernel]:
     return found
 
 
-def library() -> Path:
-    """All kernels for all targets in one shared object, with the runtime library beside it."""
-    objects = [obj for obj, _ in all_compiled()]
+def library(sources: Sequence[Path] | None = None) -> Path:
+    """All kernels, or those of the given files, for all targets in one shared object."""
+    objects = [obj for obj, _ in all_compiled(sources)]
     digest = hashlib.sha256("\0".join(map(str, objects)).encode()).hexdigest()[:16]
     module = toolkit.KEPT / f"cuda-devices.{digest}.so"
     return module if module.exists() else toolkit.linked(objects, module)
+
+
+def runtime() -> Path:
+    """CUDA's own functions, which that object finds there."""
+    return next(iter(sorted(toolkit.libraries().glob("libcudart.so*"))))
 
 
 if __name__ == "__main__":

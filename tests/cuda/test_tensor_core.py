@@ -9,13 +9,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from . import build
+from . import build, nvcc
 from .against import bf16_bits
+from .conftest import VARIANT, opened
 from .device import Device, Policy
 
 
 @pytest.fixture(scope="module")
 def primitives() -> Device:
+    if VARIANT == "device":
+        return opened(nvcc.library([build.PLANTED / "primitives.cu"]))
     if not build.SUPPORTED:
         pytest.skip("the executor of CUDA kernels is written for Linux on x86-64")
     device = Device(build.library("checked", build.PLANTED))
