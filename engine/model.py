@@ -45,9 +45,9 @@ class Model:
         """Load a model by its path, or by the name of one in PLM_MODEL_DIR or bundled with the engine.
 
         A model that is not int8 is quantised on the way; an imported wyGPT model is so only with `quantize`,
-        and runs in float32 else. PLM_ISA chooses a slower instruction set than the
-        best one here, `device` (PLM_DEVICE by default) the device. Raises ModelFileError, DeviceError (both ValueErrors);
-        ValueError for a wrong PLM_ISA.
+        and runs in float32 else. `device` (PLM_DEVICE by default) is auto, cuda or cpu; PLM_ISA chooses a
+        slower instruction set than the best one here. Raises ModelFileError and DeviceError (both are
+        ValueErrors); ValueError for a wrong PLM_ISA.
         """
         file = read_model(find_model(name_or_path))
         try:

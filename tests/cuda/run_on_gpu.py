@@ -1,8 +1,8 @@
 """All that only a GPU can tell, in one command and one table: python -m tests.cuda.run_on_gpu
 
-Every operator and tensor-core primitive against its reference, a small model's training and writing against the
-CPU's (the tests of this folder, with the device in the executor's place); then the time of each operator by
-events, 200 steps of training and decoding, at the sizes of the bundled tcm.
+Every operator and tensor-core primitive against its reference, a small model's training and writing against
+the CPU's (the tests of this folder, with the device in the executor's place); then the time of each operator
+by events, 200 steps of training and decoding, at the sizes of the bundled tcm.
 """
 
 from __future__ import annotations
@@ -118,49 +118,23 @@ def calls(
     spans = -(-length // 16)
     history, taps = x(lanes, 2, D), x(D, 3)
     yield call("conv_forward", x(M, D), rows, history, taps, lanes, length, D)
-    yield call(
-        "conv_backward",
-        x(M, D),
-        x(D, 3),
-        x(lanes * spans, 3 * D),
-        rows,
-        rows,
-        history,
-        taps,
-        lanes,
-        length,
-        D,
-    )
+    gradients = x(M, D), x(D, 3), x(lanes * spans, 3 * D)
+    yield call("conv_backward", *gradients, rows, rows, history, taps, lanes, length, D)
     fvo, kept, states = x(M, 3 * R), device.array(rng.uniform(size=(M, R)).astype(np.float32)), x(M, R)
     yield call("scan_forward", x(M, R), kept, states, fvo, x(R), x(lanes, R), lanes, length, R)
-    yield call(
-        "scan_backward",
-        x(M, 3 * R),
-        x(R),
-        x(lanes, R),
-        x(M, R),
-        fvo,
-        kept,
-        states,
-        x(lanes, R),
-        lanes,
-        length,
-        R,
-    )
+    gradients, start = (x(M, 3 * R), x(R), x(lanes, R)), x(lanes, R)
+    yield call("scan_backward", *gradients, x(M, R), fvo, kept, states, start, lanes, length, R)
     qkv, past, p = x(M, (h + 2) * d), x(lanes, W - 1, 2 * d), x(M, h * W)
     yield call("attention_forward", x(M, h * d), p, qkv, past, x(h, W), lanes, length, h, d, W)
-    yield call(
-        "attention_backward", x(M, (h + 2) * d), x(h, W), x(M, h * W), x(lanes * spans, h * W), x(M, h * d), p, qkv,
-        past, lanes, length, h, d, W,
-    )  # fmt: skip
+    gradients = x(M, (h + 2) * d), x(h, W), x(M, h * W), x(lanes * spans, h * W)
+    yield call("attention_backward", *gradients, x(M, h * d), p, qkv, past, lanes, length, h, d, W)
     yield call("swiglu_forward", x(M, F), gates, M, F)
     yield call("swiglu_backward", x(M, 2 * F), x(M, F), gates, M, F)
     logits, targets = x(M, 256), device.array(rng.integers(0, 256, M).astype(np.uint8))
     yield call("cross_entropy_forward", x(M), logits, targets, M, 256)
     yield call("cross_entropy_backward", x(M, 256), logits, targets, 1e-3, M, 256)
-    yield call(
-        "muon_update", x(D, R), x(D, R), x(D, R), x(2 * (D * R + min(D, R) ** 2)), D, R, 0.0, 0.9, 0.0, 1.0
-    )
+    matrix, space = (x(D, R), x(D, R), x(D, R)), x(2 * (D * R + min(D, R) ** 2))
+    yield call("muon_update", *matrix, space, D, R, 0.0, 0.9, 0.0, 1.0)
 
 
 def operator_times(device: Device, c: ModelConfig, lanes: int, length: int, repeats: int) -> Iterator[Row]:
@@ -201,7 +175,7 @@ def decoding(model: Model, batches: tuple[int, ...], size: int) -> Iterator[Row]
 
 def main() -> int:
     if said := problem():
-        print(f"run_on_gpu: nothing can be run here: {said}")  # noqa: T201
+        print(f"run_on_gpu: nothing can be run here: {said}")
         return 1
     from engine import _cuda
 
@@ -215,7 +189,7 @@ def main() -> int:
     rows += training(_cuda.training_ops(), plan, 200)
     rows += decoding(Model.load("tcm"), (1, 64, 1024), 300)
     for name, figure in rows:
-        print(f"{name:36} {figure}")  # noqa: T201
+        print(f"{name:36} {figure}")
     return int(any("failed" in figure for _, figure in rows))
 
 

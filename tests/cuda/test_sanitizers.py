@@ -11,6 +11,7 @@ import pytest
 
 from . import build
 from .conftest import VARIANT
+from .run_on_gpu import NOT_FOR_A_DEVICE
 
 pytestmark = [
     pytest.mark.slow,
@@ -44,10 +45,10 @@ def test_all_operators_under_the_sanitizers() -> None:
     tests = [
         path
         for path in sorted(HERE.glob("test_*.py"))
-        if path.stem
-        not in ("test_checker", "test_tensor_core", "test_nvcc", "test_estimate", "test_sanitizers")
+        if path.stem not in {"test_checker", "test_tensor_core", *NOT_FOR_A_DEVICE}
     ]
-    done = sanitized("-m", "pytest", "-q", "-x", "-s", "-p", "no:cacheprovider", *tests)
+    build.back_end("asan")
+    done = sanitized("-m", "pytest", "-q", "-x", "-s", "-p", "no:cacheprovider", "-m", "not slow", *tests)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     assert " passed" in done.stdout
     assert "skipped" not in done.stdout
