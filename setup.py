@@ -96,7 +96,8 @@ class BuildNative(build_ext):
 
     def build_cuda(self, ext: Extension) -> None:
         """nvcc compiles and links all of it, so that no path of CUDA has to be guessed."""
-        include = [f"-I{ROOT}", "-isystem", pybind11.get_include(), "-isystem", sysconfig.get_path("include")]
+        include = [f"-I{place}" for place in (ROOT, ROOT / "engine/src")]
+        include += ["-isystem", pybind11.get_include(), "-isystem", sysconfig.get_path("include")]
         lower = [ROOT / header for header in headers()]
 
         def compile_source(source: str) -> Path:
