@@ -140,7 +140,8 @@ class PlatformApi:
         if call.headers.get("authorization") != f"Bearer {self.token}":
             return 400, {"code": 99991663, "msg": "Invalid access token for authorization."}
         body, kind = call.body, call.query["receive_id_type"]
-        assert body["receive_id"].startswith({"open_id": "ou_", "chat_id": "oc_"}[kind])
+        if not body["receive_id"].startswith({"open_id": "ou_", "chat_id": "oc_"}[kind]):
+            return 400, {"code": 230001, "msg": "invalid receive_id"}
         assert body["msg_type"] == "text"
         assert len(body["uuid"]) <= 50
         if body["uuid"] not in self._uuids:

@@ -1,11 +1,11 @@
 """Mutated requests on every public path: `python -m tests.bench.fuzz [--requests N] [--seed N] [--only N]`.
 
-They go over real connections to a web process of their own, with WeChat (compatible mode), a webhook, API
-keys, the page and the administration turned on. What is counted against the bot: status 500 or more (but for
-503 with Retry-After, which says "busy"); no answer within ten seconds, or the connection closed without one
-where the request was rightly framed; a web process that ended; its memory at the end more than a tenth above
-what it was after a fifth of the requests. Each fault is printed with its number: `--only N` sends that one
-again.
+They go over real connections to a web process of their own, with WeChat (compatible mode), the adapters (and
+a stand-in for their platforms), a webhook, API keys, the page and the administration turned on. What is
+counted against the bot: status 500 or more (but for 503 with Retry-After, which says "busy"); no answer
+within ten seconds, or the connection closed without one where the request was rightly framed; a web process
+that ended; its memory at the end more than a tenth above what it was after a fifth of the requests. Each
+fault is printed with its number: `--only N` sends that one again.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from typing import Any
 from bot import create_app
 from bot.config import load_settings
 from bot.embedded import EmbeddedStore
+from tests.bench import fuzz_adapters
 from tests.bench.fuzz_requests import SETTINGS, Maker, Request
 from tests.bench.record import record, resident_mb, table
+from tests.platform_api import PlatformApi
 from tests.service import Service, descendants
 from tests.tiny_model import write_tiny_model
 
@@ -87,13 +89,16 @@ def is_fault(outcome: str, request: Request) -> bool:
 def fuzz(directory: Path, requests: int, seed: int, only: int | None = None) -> dict[str, Any]:
     store = EmbeddedStore(directory)
     store.start()
+    api = PlatformApi()
     model = write_tiny_model(directory / "tiny.safetensors")
     counts: Counter[str] = Counter()
     faults: list[str] = []
     try:
-        with Service(directory, "web", **SETTINGS, PLM_REDIS_URL=store.url, PLM_MODEL=model) as web:
+        adapters = fuzz_adapters.settings(api.url)
+        settings = {**SETTINGS, **adapters, "PLM_REDIS_URL": store.url, "PLM_MODEL": model}
+        with Service(directory, "web", **settings) as web:
             assert web.plm
-            maker, began = Maker(paths(store.url, model), seed), time.monotonic()
+            maker, began = Maker(paths(store.url, model), seed, api.url), time.monotonic()
             numbers = iter([only] if only is not None else range(requests))
             lock, sizes, processes = threading.Lock(), [], descendants(web.plm.process.pid)
 
@@ -128,6 +133,7 @@ def fuzz(directory: Path, requests: int, seed: int, only: int | None = None) -> 
             errors = len(re.findall("Traceback", web.output()))
     finally:
         store.stop()
+        api.close()
     return {
         "requests": sum(counts.values()), "seed": seed, "seconds": round(seconds), "tracebacks": errors,
         "statuses": dict(sorted(counts.items())), "memory": round(growth, 3), "faults": faults[:30],

@@ -1,8 +1,7 @@
 """Requests that nobody sends on purpose: number N of a seed is always the same one.
 
 Each begins as a right request of one path, signed by whoever may sign there; then its XML, JSON, query,
-method, headers or framing is changed. What is inside a signature is changed before it is signed,
-    so that the
+method, headers or framing is changed. What is inside a signature is changed before it is signed, so that the
 parsers behind it are reached.
 """
 
@@ -20,6 +19,7 @@ from urllib.parse import quote, urlencode
 from flask import Flask
 from standardwebhooks.webhooks import Webhook
 
+from tests.bench import fuzz_adapters
 from tests.bench.crowd import APPID, KEY, TOKEN
 from tests.wechat_platform import Platform, sign, to_xml
 
@@ -96,6 +96,7 @@ class Maker:
 
     app: Flask
     seed: int
+    api_url: str  # of a stand-in for the adapters' platforms
     rules: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -106,8 +107,8 @@ class Maker:
 
     def make(self, number: int) -> Request:
         dice = random.Random(f"{self.seed}:{number}")
-        base = dice.choices((self._wechat, self._webhook, self._api, self._page, self._admin, self._any),
-                            (30, 15, 20, 10, 12, 13))[0](dice)  # fmt: skip
+        base = dice.choices((self._wechat, self._adapter, self._webhook, self._api, self._page, self._admin,
+                             self._any), (25, 20, 10, 18, 7, 10, 10))[0](dice)  # fmt: skip
         if dice.random() < 0.3:
             base = self._change(dice, base)
         return base
@@ -171,6 +172,21 @@ class Maker:
             }
             inner = to_xml({"ToUserName": self.platform.account, "Encrypt": encrypted}).encode()
         return Request("POST", "/wechat", urlencode(query), (("Content-Type", "text/xml"),), inner)
+
+    def _adapter(self, dice: random.Random) -> Request:
+        kind = dice.choice(fuzz_adapters.KINDS)
+        message = fuzz_adapters.message(dice, kind, self.api_url)
+        if kind.name == "wecom":
+            if dice.random() < 0.5:
+                alter(dice, message)
+            fields = {name: str(value).encode("utf-8", "replace").decode() for name, value in message.items()}
+            plain = to_xml(fields).encode()
+            plain = mangled(dice, plain) if dice.random() < 0.25 else plain
+        else:
+            plain = self._json(dice, message)
+        query, headers, body = fuzz_adapters.signed(dice, kind, plain)
+        method = "GET" if "echostr" in query else "POST"
+        return Request(method, "/" + kind.name, query, tuple(headers.items()), body)
 
     def _webhook(self, dice: random.Random) -> Request:
         body = self._json(
