@@ -214,6 +214,26 @@ static void matmul_backward_weight_bf16(float* dweight, const float* dout, const
     }
 }
 
+// Below the diagonal as above it.
+static void mirror(float* out, int side) {
+    for (int m = 0; m < side; m += 16) {
+        for (int n = 0; n <= m; n += 16) {
+            __m512i block[16];
+            __mmask16 below = first_lanes(side - m), across = first_lanes(side - n);
+            for (int i = 0; i < 16; ++i) {
+                block[i] = n + i < side
+                               ? _mm512_maskz_loadu_epi32(below, out + static_cast<size_t>(n + i) * side + m)
+                               : _mm512_setzero_si512();
+            }
+            transpose16(block);
+            for (int i = 0; i < 16 && m + i < side; ++i) {
+                __mmask16 kept = m == n ? static_cast<__mmask16>((1u << i) - 1) : across;
+                _mm512_mask_storeu_epi32(out + static_cast<size_t>(m + i) * side + n, kept, block[i]);
+            }
+        }
+    }
+}
+
 static void matmul_gram_bf16(float* out, const float* inp, int M, int K, bool transposed) {
     if (transposed) {
         product(out, pair_a_transposed(inp, M, K), true, pack_rows(inp, M, K), K, K, (M + 1) / 2, false,

@@ -98,6 +98,13 @@ static void matmul_backward_weight_tiled(float* dweight, const float* dout, cons
     product(dweight, pack_tiles(dout, M, N), true, pack_panels(inp, K, M, false), N, K, M, true);
 }
 
+// Below the diagonal as above it.
+static void mirror(float* out, int side) {
+    for (int m = 1; m < side; ++m)
+        for (int n = 0; n < m; ++n)
+            out[static_cast<size_t>(m) * side + n] = out[static_cast<size_t>(n) * side + m];
+}
+
 static void matmul_gram_tiled(float* out, const float* inp, int M, int K, bool transposed) {
     if (transposed) {
         product(out, pack_tiles(inp, M, K), true, pack_panels(inp, K, M, false), K, K, M, false, true);

@@ -92,13 +92,6 @@ static void product(float* out, const Element* a, bool a_tiled, const Element* p
     }
 }
 
-// Below the diagonal as above it.
-static void mirror(float* out, int side) {
-    for (int m = 1; m < side; ++m)
-        for (int n = 0; n < m; ++n)
-            out[static_cast<size_t>(m) * side + n] = out[static_cast<size_t>(n) * side + m];
-}
-
 static double matmul_burst_tiled(int repeats) {
     constexpr int steps = 128;
     alignas(64) Element a[PLM_TILE_ROWS * steps] = {}, panel[steps * kCols] = {};
