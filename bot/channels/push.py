@@ -62,8 +62,11 @@ class Messenger(Channel):
 
     def outcome(self, conversation: Conversation, message_id: str) -> str:
         state = self.bot.outbound.push_state(conversation, message_id)
-        on_the_way = state == "due" or state.startswith("sending:")
-        return "" if on_the_way else "sent" if state == "told" else "failed"
+        if state != "due" and not state.startswith("sending:"):
+            return "sent" if state == "told" else "failed"
+        dead = (letter.about == conversation.id and letter.args[1] == message_id
+                for letter in self.bot.work.dead_letters() if letter.lane == self.name)  # fmt: skip
+        return "failed" if any(dead) else ""
 
     def push_later(self, conversation: Conversation, message_id: str, before: str = "") -> None:
         """Every attempt of the platform comes here: a task too many finds nothing to do."""

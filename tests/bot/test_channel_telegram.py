@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import requests
 
-from bot import Bot, dialogue, doctor
+from bot import Bot, dialogue, doctor, work
 from bot.channels.telegram import HEADER
 from bot.config import ConfigError, load_settings
+from bot.records import Conversation
+from bot.store import Store
 from tests.bot.channel_suite import DISCLAIMER, QUESTION, ChannelSuite, Platform, new_id
 from tests.bot.scripted import ScriptedEngine
 from tests.platform_api import BOT_TOKEN, TELEGRAM_SEND, PlatformApi
@@ -69,6 +71,21 @@ class Telegram(Platform):
 
 class TestTelegram(ChannelSuite):
     kind = Telegram
+
+    def test_a_text_whose_tries_have_run_out_has_failed(
+        self, api: PlatformApi, store: Store, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A broadcast would wait for its outcome for days."""
+        monkeypatch.setattr(work, "RETRIES", 1)
+        api.faults[TELEGRAM_SEND] = [(429, {"ok": False, "error_code": 429, "description": "Flood"})] * 9
+        bot, conversation = self.make(api, store, engine).extensions["plm"], Conversation("telegram", "1111")
+        store.tell(conversation, "m1", "n", "问", "答")
+        channel = bot.channels["telegram"]
+        channel.tell(conversation, "broadcast-1", "明天停诊")
+        assert channel.outcome(conversation, "broadcast-1") == ""
+        wait_until(lambda: channel.outcome(conversation, "broadcast-1") == "failed", 30, "it is given up")
+        assert len(bot.work.dead_letters()) == 1
+        bot.close(1)
 
     def test_start_greets(self, platform: Platform, user: str) -> None:
         greeting = f"{dialogue.WELCOME}\n\n{DISCLAIMER}"
