@@ -1,6 +1,6 @@
-// Muon: Nesterov's momentum of a matrix, made orthogonal by four steps of Newton-Schulz, with AdamW's decay.
+// Muon: Nesterov's momentum of a matrix, made orthogonal by five steps of Newton-Schulz, with AdamW's decay.
 // Definition: engine/src/train/ops/muon.h. In float32; a matrix of these models is a few tiles, so all
-// matrices go through each step in one launch: 13 for a model, however many it has.
+// matrices go through each step in one launch: 16 for a model, however many it has.
 #include <algorithm>
 
 #include "device_math.h"
@@ -9,16 +9,7 @@
 
 namespace {
 
-constexpr int kThreads = 1024, kMost = 48, kSteps = 4;  // parts: the arguments of a launch may have 4 KB
-
-// a, b, c of each step
-struct Polynomial {
-    float a, b, c;
-};
-constexpr Polynomial kPolynomials[kSteps] = {{8.20516f, -22.90193f, 16.46073f},
-                                             {4.06640f, -2.86115f, 0.51840f},
-                                             {3.90959f, -2.82335f, 0.52504f},
-                                             {3.31842f, -2.48849f, 0.51005f}};
+constexpr int kThreads = 1024, kMost = 48, kSteps = 5;  // parts: the arguments of a launch may have 4 KB
 
 struct Settings {
     float rate, momentum, clip;
@@ -75,17 +66,17 @@ __global__ void __launch_bounds__(kSide* kSide) gram_kernel(Parts parts, bool sw
 }
 
 // factor = a I + b gram + c gram gram
-__global__ void __launch_bounds__(kSide* kSide) polynomial_kernel(Parts parts, Polynomial q) {
+__global__ void __launch_bounds__(kSide* kSide) polynomial_kernel(Parts parts) {
     SHARED(float, tile_a, [kTileDepth][kTile + 1]);
     SHARED(float, tile_b, [kTileDepth][kTile + 1]);
     const Part p = parts.of[blockIdx.z];
     int i0 = static_cast<int>(blockIdx.x) * kTile, j0 = static_cast<int>(blockIdx.y) * kTile, side = p.side();
     if (i0 >= side || j0 >= side) return;
-    product_tile<false, false>(tile_a, tile_b, p.gram, p.gram, {side, side, side}, i0, j0,
-                               [&](int i, int j, float sum) {
-                                   int at = i * side + j;
-                                   p.factor[at] = q.b * p.gram[at] + q.c * sum + (i == j ? q.a : 0.0f);
-                               });
+    product_tile<false, false>(
+        tile_a, tile_b, p.gram, p.gram, {side, side, side}, i0, j0, [&](int i, int j, float sum) {
+            int at = i * side + j;
+            p.factor[at] = -4.7750f * p.gram[at] + 2.0315f * sum + (i == j ? 3.4445f : 0.0f);
+        });
 }
 
 // x = factor x, or x factor where x is tall; in the last step weight -= rate (scale x + decay weight) instead
@@ -132,8 +123,7 @@ cudaError_t update(const Parts& parts, int count, const Settings& s, cudaStream_
         const bool swapped = step % 2 != 0, last = step + 1 == kSteps;
         error = launch(gram_kernel, tiles(side, side, count), block, 0, stream, parts, swapped);
         if (error != cudaSuccess) break;
-        error =
-            launch(polynomial_kernel, tiles(side, side, count), block, 0, stream, parts, kPolynomials[step]);
+        error = launch(polynomial_kernel, tiles(side, side, count), block, 0, stream, parts);
         if (error != cudaSuccess) break;
         error =
             launch(multiply_kernel, tiles(rows, columns, count), block, 0, stream, parts, swapped, last, s);
