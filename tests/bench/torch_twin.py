@@ -237,20 +237,12 @@ def join(shards: list[dict[str, NDArray[np.int64]]], lanes: int, views: int) -> 
     }
 
 
-ORTHOGONAL_STEPS = (
-    (8.20516, -22.90193, 16.46073),
-    (4.06640, -2.86115, 0.51840),
-    (3.90959, -2.82335, 0.52504),
-    (3.31842, -2.48849, 0.51005),
-)
-
-
 def orthogonalized(x: Tensor) -> Tensor:
     """About U V^T of x = U S V^T, as engine/src/train/ops/muon.h."""
     x = x / (x.norm() + 1e-12)
-    for a, b, c in ORTHOGONAL_STEPS:
+    for _ in range(5):
         gram = x @ x.T if len(x) <= x.shape[1] else x.T @ x
-        factor = a * torch.eye(len(gram)) + b * gram + c * gram @ gram
+        factor = 3.4445 * torch.eye(len(gram)) - 4.7750 * gram + 2.0315 * gram @ gram
         x = factor @ x if len(x) <= x.shape[1] else x @ factor
     return x
 

@@ -255,20 +255,12 @@ def test_adamw(isa: str, rng: np.random.Generator) -> None:
     agree(isa, ops.adamw_update, weight, m, v, grad, *rest)
 
 
-ORTHOGONAL_STEPS = (
-    (8.20516, -22.90193, 16.46073),
-    (4.06640, -2.86115, 0.51840),
-    (3.90959, -2.82335, 0.52504),
-    (3.31842, -2.48849, 0.51005),
-)
-
-
 def orthogonalized(x: np.ndarray) -> np.ndarray:
     """About U V^T of x = U S V^T: the polynomial of ops/muon.h applied to the singular values."""
     u, s, vt = np.linalg.svd(x, full_matrices=False)
     s = s / np.linalg.norm(s)
-    for a, b, c in ORTHOGONAL_STEPS:
-        s = a * s + b * s**3 + c * s**5
+    for _ in range(5):
+        s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
     return (u * s) @ vt
 
 
@@ -286,10 +278,9 @@ def test_muon(isa: str, shape: tuple[int, int], rng: np.random.Generator) -> Non
     single = [a.astype(np.float32) for a in (weight, m, grad)]
     got, momentum = ops.muon_update(isa, *single, *rest)
     np.testing.assert_allclose(momentum, want_m, rtol=1e-5, atol=1e-6)
-    # bf16 keeps 8 bits of each operand, and the steps of the iteration amplify what it loses: most of all for
-    # a singular value of 1 (a single row or column), where the terms of the first step all but cancel.
+    # bf16 keeps 8 bits of each operand, and the steps of the iteration amplify what it loses.
     error = np.linalg.norm(got - want) / np.linalg.norm(want - 0.999 * weight)
-    assert error < ((0.08 if min(shape) > 1 else 0.6) if isa == "avx512bf16" else 1e-3)
+    assert error < (0.05 if isa == "avx512bf16" else 1e-3)
 
 
 def test_muon_learns_rare_directions_as_fast_as_common_ones(rng: np.random.Generator) -> None:
@@ -297,7 +288,7 @@ def test_muon_learns_rare_directions_as_fast_as_common_ones(rng: np.random.Gener
     grad, zero = (u * np.logspace(0, -1.5, 16)) @ vt, np.zeros((16, 32))
     step, _ = ops.muon_update("float64", zero, zero, grad, 1.0, 0.95, 0.0, 1.0)
     sizes = np.linalg.svd(step, compute_uv=False) / (0.2 * np.sqrt(32))
-    assert 0.43 < sizes.min() < sizes.max() < 1.57
+    assert 0.6 < sizes.min() < sizes.max() < 1.25
 
 
 SIZES = [

@@ -3,17 +3,12 @@
 // the others. Scaled by 0.2 sqrt(max(rows, columns)), the step's numbers are as large as AdamW's (Liu et al.,
 // 2025, arXiv:2502.16982), so one rate serves both.
 
-// Coefficients a, b, c of each step: those that bring all singular values from 0.001 to 1 nearest to 1 in so
-// many steps (Amsel et al., 2025, arXiv:2505.16932, "Polar Express"), kept 1 % from divergence.
-constexpr double kOrthogonalSteps[4][3] = {{8.20516, -22.90193, 16.46073},
-                                           {4.06640, -2.86115, 0.51840},
-                                           {3.90959, -2.82335, 0.52504},
-                                           {3.31842, -2.48849, 0.51005}};
-
-// x (rows, columns) = U S V^T becomes about U V^T in steps x <- (a + b G + c G^2) x, G = x x^T, or the same
-// from the right where x is tall. `space` has rows * columns + 2 min(rows, columns)^2 numbers.
+// x (rows, columns) = U S V^T becomes about U V^T in five steps x <- (a + b G + c G^2) x, G = x x^T, or the
+// same from the right where x is tall (Newton-Schulz). `space` has rows * columns + 2 min(rows, columns)^2
+// numbers.
 template <class T>
 static void orthogonalize(const Ops<T>& ops, T* x, T* space, int rows, int columns) {
+    constexpr T a = T(3.4445), b = T(-4.7750), c = T(2.0315);
     bool wide = rows <= columns;
     int side = wide ? rows : columns;
     size_t n = static_cast<size_t>(rows) * columns, square = static_cast<size_t>(side) * side;
@@ -22,8 +17,7 @@ static void orthogonalize(const Ops<T>& ops, T* x, T* space, int rows, int colum
     for (size_t i = 0; i < n; ++i) sum += x[i] * x[i];
     T scale = T(1) / (sqrt_of(sum) + T(1e-12));
     for (size_t i = 0; i < n; ++i) x[i] *= scale;
-    for (const double (&step)[3] : kOrthogonalSteps) {
-        T a = T(step[0]), b = T(step[1]), c = T(step[2]);
+    for (int step = 0; step < 5; ++step) {
         ops.matmul_gram(gram, from, rows, columns, !wide);
         ops.matmul_gram(factor, gram, side, side, false);  // G is its own transpose
         for (size_t i = 0; i < square; ++i) factor[i] = b * gram[i] + c * factor[i];
