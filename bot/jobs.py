@@ -91,8 +91,6 @@ class Jobs:
             runner = self._runners.get(conversation.id)
             if runner and not runner.answered:  # it has just begun: there is nothing to see yet
                 runner.wait(message_id, max(0.0, min(deadline - time.monotonic(), POLL)))
-            if runner and (job := runner.written.pop(message_id, None)):
-                return job  # once: whoever looks again asks the store
             left = deadline - time.monotonic()
             try:
                 job = self.store.job(conversation, message_id)
@@ -187,7 +185,6 @@ class _Runner:
         self.dropped = False
         self.enough = False  # the sender wants no more of the answer being written
         self.answered: set[str] = set()  # messages that are over, one way or the other
-        self.written: dict[str, Job] = {}  # what the store has of them, as it was when they were finished
         self._ended = False
         self._bell = threading.Condition()
 
@@ -272,10 +269,7 @@ class _Runner:
         metrics.LATENCY.observe(took)
         said = (self.conversation.id, work.id, took, logs.text(work.question), logs.text(answer))
         log.info("%s: message %s answered in %.2f s: %s → %s", *said)
-        if held in (1, 2):
-            shown = f"{answer}\n{remark}" if remark else answer
-            self.written[work.id] = Job(work.id, "ask", "done", work.question, shown)
-        return held in (1, 3)
+        return held == 1
 
     def _weigh(self, work: Work) -> tuple[str, str, Finished] | None:
         """Answer a question of choices, gaps or truth by likelihood; None if it is none. No state comes of

@@ -291,14 +291,13 @@ return 1
 """
 
 # token id answer stop prefix blob keep_ms before remark. Answers 0 (the lease is lost), 1 or, if nothing more
-# waits, 2: the lease is given back then; 3 or 4 if the job was not running any more. `before` is the prefix
-# that the answer went on from; a remark is shown behind the answer and is no part of what the model said.
+# waits, 2: the lease is given back then. `before` is the prefix that the answer went on from;
+# a remark is shown behind the answer and is no part of what the model said.
 _FINISH = """
 local token, id, answer = ARGV[1], ARGV[2], ARGV[3]
 if not holds(token) then return 0 end
-local own, over = redis.call('HMGET', job(id), 'status', 'talk'), 2
+local own = redis.call('HMGET', job(id), 'status', 'talk')
 if own[1] == 'running' then
-  over = 0
   local shown = ARGV[9] ~= '' and answer .. '\\n' .. ARGV[9] or answer
   redis.call('HSET', job(id), 'status', 'done', 'text', shown, 'stop', ARGV[4], 'ended', now)
   turn('assistant', answer, id, own[2], ARGV[9])
@@ -313,9 +312,9 @@ if own[1] == 'running' then
   redis.call('LREM', base .. 'queue', 1, id)
   keep(ARGV[7])
 end
-if redis.call('LLEN', base .. 'queue') > 0 then return 1 + over end
+if redis.call('LLEN', base .. 'queue') > 0 then return 1 end
 if redis.call('GET', base .. 'lease') == token then redis.call('DEL', base .. 'lease') end
-return 2 + over
+return 2
 """
 
 # token id error; an empty error puts the job back to wait for another process

@@ -219,8 +219,7 @@ class Store:
         remark: str = "",
     ) -> int:
         """Append the answer to the transcript and end the job, in one step: 0 if the lease is lost, 2 if
-        nothing more waits (the lease is given back then), else 1. Two more where the job was not running any
-        more: it was taken back, or this answer is in already.
+        nothing more waits (the lease is given back then), else 1.
 
         `remark` is shown behind the answer; the model will not read it.
         """

@@ -383,16 +383,3 @@ def test_a_programming_error_is_not_taken_for_an_absent_server(store: Store) -> 
     store.client.set(TALKER.base + "turns", "not a list")
     with pytest.raises(redis.ResponseError):
         store.turns(TALKER)
-
-
-def test_finishing_says_whether_the_answer_is_what_is_kept(store: Store) -> None:
-    """A process hands out its own answer unread only where that is what the store has."""
-    for name in ("m1", "m2"):
-        ask(store, name)
-    first = take(store)
-    assert store.finish(TALKER, first, "答", "end", "p", b"") == 1
-    assert store.finish(TALKER, first, "又答", "end", "p", b"") == 3
-    second = take(store)
-    store.undo(TALKER, "u1", "n", "撤回了", "没有")
-    assert store.finish(TALKER, second, "迟到", "end", "p", b"") == 4
-    assert "迟到" not in store.job(TALKER, "m2").text
