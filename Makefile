@@ -78,8 +78,8 @@ bench-peers: build $(PEERS)/.made  ## speed of inference beside PyTorch and ONNX
 
 $(PEERS)/.made: $(SETTINGS)
 	$(PYTHON) -m venv --clear $(PEERS)
-	$(PEERS)/bin/python -m pip install -q --disable-pip-version-check "setuptools>=77" "pybind11>=3"
-	$(PEERS)/bin/python -m pip install -q --disable-pip-version-check --no-build-isolation -e ".[peers]"
+	$(PEERS)/bin/python -m pip install -q --disable-pip-version-check -c $(LOCK) "setuptools>=77" "pybind11>=3"
+	$(PEERS)/bin/python -m pip install -q --disable-pip-version-check -c $(LOCK) --no-build-isolation -e ".[peers]"
 	@touch $@
 
 # Every candidate gets so much CPU time, then so many bytes; a bench cut short goes on where it was.

@@ -3,7 +3,11 @@
 One core, models of about as many int8 weights as MODEL's, in turns, so that a noisy machine is noisy for all.
 Peers predict a byte a step and draw nothing, which is in their favour: PyTorch's int8 GRU, and ONNX Runtime's
 int8 matrix products alone, as many as MODEL has weights, without norms, gates or state. Writes one CSV line
-for each engine and number of streams, and a plot with --plot.
+for each engine and number of streams, prints them as a table, and makes a plot with --plot.
+
+Not llama-cpp-python: it has no wheel on PyPI, and its source (0.3.36, 77 MB) builds llama.cpp with CMake, for
+longer than all the rest of this takes; the one attempt ended in scikit-build-core's "Could not find CMake",
+which on that busy machine did not answer in time.
 """
 
 from __future__ import annotations
@@ -12,7 +16,6 @@ import argparse
 import csv
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -140,13 +143,25 @@ def plot(rows: list[dict[str, object]], file: Path) -> None:
     figure.savefig(file, dpi=100)
 
 
+def table(rows: list[dict[str, object]]) -> str:
+    """Markdown: bytes/s, and how many times as fast this model is, by number of streams."""
+    counts = sorted({int(str(row["streams"])) for row in rows})
+    lines = ["| engine | " + " | ".join(f"streams: {count} | ours over it" for count in counts) + " |"]
+    lines.append("|---" * (1 + 2 * len(counts)) + "|")
+    for engine in dict.fromkeys(str(row["engine"]) for row in rows):
+        mine = {int(str(row["streams"])): row for row in rows if row["engine"] == engine}
+        cells = (f"{mine[count]['median']:,} | {mine[count]['ours_over_it']}" for count in counts)
+        lines.append(f"| {engine} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="tcm")
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 64])
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--csv", type=Path, help="where to write; standard output else")
+    parser.add_argument("--csv", type=Path, required=True, help="where to write")
     parser.add_argument("--plot", type=Path, help="a PNG of the medians")
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
@@ -171,10 +186,11 @@ def main() -> None:
             "lowest": round(min(values)), "highest": round(max(values)),
             "ours_over_it": round(own / median, 2),
         })  # fmt: skip
-    with options.csv.open("w", newline="") if options.csv else sys.stdout as file:
+    with options.csv.open("w", newline="") as file:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+    print(table(rows))
     if options.plot:
         plot(rows, options.plot)
 
