@@ -5,6 +5,7 @@ Each runs once per message id, and a retry gets the same reply.
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,7 +16,9 @@ from bot.engines import Engine, EngineDownError
 from bot.forgetting import Forgetting
 from bot.records import Conversation, Job
 from bot.safety import SEEK_HELP, Emergencies
-from bot.store import Store
+from bot.store import Store, StoreDownError
+
+log = logging.getLogger(__name__)
 
 FIXED = {"new": dialogue.NEW_TALK, "help": dialogue.HELP, "ask-forget": dialogue.SURE_TO_FORGET,
          "quiet": dialogue.QUIET, "listen": dialogue.LISTENING}  # fmt: skip
@@ -31,14 +34,12 @@ class Commands:
 
     def answer(self, conversation: Conversation, message_id: str, text: str) -> Job | None:
         """The finished job of a message that needs no model: its `reply`, or a long `text` to be handed out
-        in pieces; None for any other message. Raises StoreDownError."""
+        in pieces; None for any other message. Raises StoreDownError, except in an emergency."""
         name, nonce = dialogue.command(text), uuid.uuid4().hex
         if name == "more":
             return None
         if name is None:
-            if not self.emergencies.spoken_of(text):
-                return None
-            return self.store.tell(conversation, message_id, nonce, text, SEEK_HELP)
+            return self._help(conversation, message_id, nonce, text) if self.urgent(text) else None
         if name == "undo":
             replies = dialogue.UNDONE, dialogue.NOTHING_TO_UNDO
             return self.store.undo(conversation, message_id, nonce, *replies)
@@ -49,6 +50,17 @@ class Commands:
             return self.store.command(conversation, message_id, nonce, name, reply)
         reply = self._model() if name == "model" else FIXED[name]
         return self.store.command(conversation, message_id, nonce, name, reply)
+
+    def urgent(self, text: str) -> bool:
+        """It speaks of an emergency."""
+        return self.emergencies.spoken_of(text)
+
+    def _help(self, conversation: Conversation, message_id: str, nonce: str, text: str) -> Job:
+        try:
+            return self.store.tell(conversation, message_id, nonce, text, SEEK_HELP)
+        except StoreDownError as error:  # then it is in no transcript, but it is said
+            log.error("%s: an emergency: %s", conversation.channel, error)
+            return Job(message_id, kind="tell", status="done", reply=SEEK_HELP)
 
     def _forget(self, conversation: Conversation, message_id: str, nonce: str) -> Job:
         known = self.store.job(conversation, message_id)

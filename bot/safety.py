@@ -29,6 +29,11 @@ SEEK_HELP = (
     "This may be an emergency: call 120 (ambulance in China) now. If you think of harming yourself: 12356."
 )
 
+# Traditional characters of the words here, and of what is said around them, as simplified ones.
+_SIMPLIFIED = str.maketrans(
+    "劇悶過氣臟驟沒難暈腦動農藥誤喫錯婦懷觸電殺盡輕殘結學論甚麼義處條經劑組證為爲鑑鑒別選擇題斷寶媽爺現剛辦",
+    "剧闷过气脏骤没难晕脑动农药误吃错妇怀触电杀尽轻残结学论什么义处条经剂组证为为鉴鉴别选择题断宝妈爷现刚办",
+)
 # Words of the books that hold an emergency's word and mean no emergency.
 _TERMS = re.compile(r"解毒|食物中毒学|中毒性\w{1,4}学|救自杀|自杀未遂论")
 # A question about books and knowledge: what something is, is called, cures or consists of.
@@ -46,19 +51,24 @@ _HERE = re.compile(
 
 
 class Emergencies:
-    """Finds messages that speak of an emergency. `words` are plain words; case does not matter."""
+    """Finds messages that speak of an emergency. `words` are plain words; case does not matter, nor whether
+    the characters of the words above are simplified or traditional."""
 
     def __init__(self, words: Iterable[str] = EMERGENCIES) -> None:
-        known = sorted({word.strip().lower() for word in words if word.strip()}, key=len, reverse=True)
+        known = sorted({_plain(word.strip()) for word in words if word.strip()}, key=len, reverse=True)
         # A Latin word must stand alone: "stroke", not "keystrokes".
         parts = [rf"\b{re.escape(word)}\b" if word.isascii() else re.escape(word) for word in known]
         self._found = re.compile("|".join(parts)) if parts else None
 
     def spoken_of(self, text: str) -> bool:
-        bare = _TERMS.sub("", text.lower().replace("’", "'"))
+        bare = _TERMS.sub("", _plain(text))
         if not self._found or not self._found.search(bare):
             return False
         return bool(_HERE.search(bare)) or not _STUDY.search(bare)
+
+
+def _plain(text: str) -> str:
+    return text.lower().replace("’", "'").translate(_SIMPLIFIED)
 
 
 class Censor:

@@ -98,7 +98,8 @@ def _reply(channel: Adapter, incoming: Incoming, began: float) -> str:
     refusal = bot.limits.blocked(conversation, message_id)
     if refusal is not None:
         return refusal
-    messenger = channel.messenger(conversation, incoming)
+    urgent = bot.commands.urgent(incoming.text or "")  # help is said with the store away, too
+    messenger = None if urgent else channel.messenger(conversation, incoming)
     exchange = Exchange(bot, conversation, message_id, began, channel.limit, messenger)
     if incoming.greeting:
         return exchange.greet()

@@ -75,14 +75,14 @@ def _answer(message: Any, began: float) -> str:
         return refusal
     messenger = bot.channels.get("wechat")
     messenger = messenger if isinstance(messenger, Wechat) else None
-    if messenger:
+    text = _text_of(message)
+    if messenger and not bot.commands.urgent(text or ""):  # help is said with the store away, too
         messenger.allow(conversation, message_id, event)
     exchange = Exchange(bot, conversation, message_id, began, MAX_MESSAGE, messenger, REQUESTS)
     if fields["MsgType"].lower() == "event":
         if event.startswith("subscribe"):
             return exchange.greet()
         return dialogue.HELP if event.startswith(ANSWERED_EVENTS) else ""
-    text = _text_of(message)
     return dialogue.TEXT_ONLY if text is None else exchange.reply(text)
 
 

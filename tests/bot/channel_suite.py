@@ -243,6 +243,7 @@ class ChannelSuite:
             assert server.pid
             os.kill(server.pid, signal.SIGSTOP)
             response = platform.say(user, QUESTION, "7")
+            urgent = platform.say(user, "我胸痛")
             os.kill(server.pid, signal.SIGCONT)
             if platform.asks_again:
                 assert response.status_code == 503
@@ -250,5 +251,6 @@ class ChannelSuite:
                 wait_until(lambda: f"答{QUESTION}。" in "".join(platform.seen(user)), 15, "it is answered")
             else:
                 assert platform.said(response) == dialogue.BUSY
+                assert platform.said(urgent) == SEEK_HELP
         app.extensions["plm"].store.close()
         server.stop()

@@ -27,6 +27,7 @@ from bot import ConfigError, Settings, create_app, dialogue
 from bot.channels import reply, webhook, wechat_wire
 from bot.embedded import EmbeddedStore
 from bot.records import Conversation
+from bot.safety import SEEK_HELP
 from bot.store import Store
 from tests.bot.scripted import ScriptedEngine, question_of
 from tests.service import wait_until
@@ -89,7 +90,12 @@ def test_the_operator_sees_what_happens(client: FlaskClient, engine: ScriptedEng
     assert grown["plm_requests_failed_total"] == 1
     assert grown["plm_generation_tokens_total"] == 2 * len("答一。".encode())
     assert grown["plm_e2e_request_latency_seconds_count"] == 2
+    assert grown["plm_prompt_tokens_total"] > 0
+    for name in ("request_queue_time", "time_to_first_token", "inter_token_latency", "e2e_request_latency"):
+        assert grown[f"plm_{name}_seconds_count"] >= 2, name
     assert after["plm_num_requests_running"] == 0
+    assert {"plm_deadline_misses_total", "plm_pushes_left_count"} <= set(after)
+    assert grown['plm_duplicates_dropped_total{channel="webhook-forms"}'] == 1
 
 
 def test_an_unknown_address_is_one_plain_sentence(client: FlaskClient) -> None:
@@ -292,6 +298,8 @@ def test_without_the_store_everyone_is_told_within_a_second_and_it_heals(
     began = time.monotonic()
     assert say(client, platform, platform.text("o1", "一")) == dialogue.BUSY
     assert time.monotonic() - began < 1
+    assert say(client, platform, platform.text("o1", "我胸痛")) == SEEK_HELP
+    assert post(client, {"user": "u", "text": "我胸痛"}).json["reply"] == SEEK_HELP
     assert post(client, {"user": "u", "text": "一"}).status_code == 503
     response = client.get("/readyz")
     assert (response.status_code, list(response.json["faults"])) == (503, ["redis"])

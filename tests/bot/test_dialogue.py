@@ -18,6 +18,12 @@ from bot.config import Settings
     [
         ("/new", "new"), ("新对话", "new"), (" /NEW ", "new"), ("/help", "help"), ("帮助。", "help"),
         ("继续", "more"), ("“继续”", "more"), ("「继续」！", "more"), ("繼續", "more"),
+        ("/undo", "undo"), ("撤回", "undo"), ("/more", "more"), ("新對話", "new"), ("幫助", "help"),
+        ("/model", "model"), ("模型", "model"), ("/export", "export"), ("导出", "export"),
+        ("導出", "export"), ("匯出", "export"), ("/forget", "ask-forget"), ("忘记我", "ask-forget"),
+        ("忘記我", "ask-forget"), ("/forget yes", "forget"), ("确认忘记", "forget"), ("確認忘記", "forget"),
+        ("/quiet", "quiet"), ("退订", "quiet"), ("退訂", "quiet"), ("TD", "quiet"),
+        ("/listen", "listen"), ("订阅", "listen"), ("訂閱", "listen"),
         ("继续说桂枝汤", None), ("请帮助我", None), ("new", None), ("", None),
     ],
 )  # fmt: skip

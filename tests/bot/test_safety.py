@@ -13,6 +13,8 @@ from bot.safety import SEEK_HELP, Censor, Emergencies
     "text",
     ["我胸痛得厉害", "中毒", "孩子误食老鼠药中毒了", "《药典》我看不进去，我想自杀", "老婆怀孕出血怎么办",
      "大出血",
+     "自殺", "我胸口劇痛，喘不過氣", "孩子誤食農藥，沒有呼吸了", "媽媽腦出血了怎麼辦", "孕婦急症", "懷孕出血",
+     "觸電", "我爸爸剛才突然暈倒", "心臟驟停", "吃錯藥",
      "chest pain, help", "I want to DIE", "I can’t breathe", "我爸突然昏迷，什么是急救？"],
 )  # fmt: skip
 def test_emergencies_are_found(text: str) -> None:
@@ -22,7 +24,7 @@ def test_emergencies_are_found(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["清热解毒的方剂有哪些？", "甘草解毒", "《伤寒论》怎样论昏迷？", "什么是中毒？", "胸痹的辨证",
-     "keystrokes", "",
+     "keystrokes", "", "清熱解毒的方劑有哪些？", "什麼是中毒？", "哪條經典論昏迷？",
      "下列哪项主治中毒？"],
 )  # fmt: skip
 def test_books_are_no_emergency(text: str) -> None:
@@ -31,6 +33,8 @@ def test_books_are_no_emergency(text: str) -> None:
 
 def test_the_list_of_emergencies_is_the_operators() -> None:
     assert Emergencies(["狂犬"]).spoken_of("被狂犬咬了")
+    assert Emergencies(["癲癇發作"]).spoken_of("孩子癲癇發作")
+    assert Emergencies(["心臟病"]).spoken_of("我心脏病犯了")
     assert not Emergencies(["狂犬"]).spoken_of("我胸痛")
     assert not Emergencies([]).spoken_of("我胸痛")
     assert {"120", "12356"} <= set(SEEK_HELP.replace("。", " ").replace("，", " ").replace(".", " ").split())

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from bot import create_app, dialogue
-from bot.config import DISCLAIMER, load_settings
+from bot import create_app, dialogue, doctor
+from bot.config import DISCLAIMER, ConfigError, load_settings
 from bot.embedded import EmbeddedStore
 from bot.records import Conversation
+from bot.safety import SEEK_HELP
 from bot.store import Store
 from engine import Model
 from tests.bot.foretell import message_answered_in
@@ -220,6 +221,24 @@ def test_an_address_that_is_not_on_the_list_is_named_in_the_log_and_no_secret_is
     assert "IP whitelist" in log
     assert SECRET not in log
     assert "t0k3n" not in log.replace("'t0k3n-'", "")
+
+
+def test_help_in_an_emergency_needs_no_store(api: WechatApiServer) -> None:
+    away = Store("redis://127.0.0.1:1/0")
+    own = create_app(load_settings(**own_settings(api, away)), engine=ScriptedEngine(), store=away)
+    with served(own) as url:
+        platform = Platform(url + "/wechat", "AAAAA")
+        assert platform.ask("o-help", QUESTION) == dialogue.BUSY
+        assert platform.ask("o-help", "我胸痛") == SEEK_HELP
+    away.close()
+
+
+def test_the_doctor_asks_for_a_token(api: WechatApiServer, store: Store) -> None:
+    settings = load_settings(**own_settings(api, store))
+    assert doctor.check_wechat(settings) == "plain mode, answers are pushed, the platform gives a token"
+    api.faults[TOKEN] = [40164]
+    with pytest.raises(ConfigError, match=r"PLM_WECHAT_PUSH: stable_token: error 40164: .* IP whitelist"):
+        doctor.check_wechat(settings)
 
 
 def test_a_long_answer_is_five_messages_and_continue(
