@@ -180,10 +180,13 @@ def _serve(settings: Settings, make_app: Callable[[], Any]) -> None:
 def doctor(url: str | None) -> None:
     """Say what is wrong with this set-up, if anything."""
     faults = 0
-    for name, check in _checks(url.rstrip("/") if url else None):
+    checks: list[tuple[str, Callable[[], str]]] = [("settings", _check_settings)]
+    for name, check in checks:
         try:
             with one_line_errors():
                 click.echo(f"ok    {name}: {check()}")
+            if check is _check_settings:  # without them there is nothing else to check
+                checks += _checks(load_settings(), url.rstrip("/") if url else None)
         except Exception as error:
             faults += 1
             message = (
@@ -198,20 +201,19 @@ def doctor(url: str | None) -> None:
         sys.exit(1)
 
 
-def _checks(url: str | None) -> list[tuple[str, Callable[[], str]]]:
+def _checks(settings: Settings, url: str | None) -> list[tuple[str, Callable[[], str]]]:
     from bot import doctor as more
 
-    way_in = [("way in", lambda: more.check_way_in(load_settings(), url))] if url else []
+    way_in = [("way in", lambda: more.check_way_in(settings, url))] if url else []
     return [
-        ("settings", _check_settings),
-        ("model", _check_model),
-        ("store", _check_store),
-        ("WeChat", _check_wechat),
-        ("platforms", lambda: more.check_platforms(load_settings())),
-        ("API", _check_api),
-        ("webhooks", lambda: ", ".join(load_settings().webhooks) or "none"),
-        ("keys", lambda: more.check_keys(load_settings())),
-        ("clock", lambda: more.check_clock(more.store_of(load_settings()), url)),
+        ("model", lambda: _check_model(settings)),
+        ("store", lambda: _check_store(settings)),
+        ("WeChat", lambda: more.check_wechat(settings)),
+        ("platforms", lambda: more.check_platforms(settings)),
+        ("API", lambda: _check_api(settings)),
+        ("webhooks", lambda: ", ".join(settings.webhooks) or "none"),
+        ("keys", lambda: more.check_keys(settings)),
+        ("clock", lambda: more.check_clock(more.store_of(settings), url)),
         *way_in,
     ]
 
@@ -222,10 +224,9 @@ def _check_settings() -> str:
     return f"{len(read)} from the environment, data in {settings.data_dir}"
 
 
-def _check_model() -> str:
+def _check_model(settings: Settings) -> str:
     from bot.engines import LocalEngine, RemoteEngine
 
-    settings = load_settings()
     if settings.engine_urls:
         if fault := RemoteEngine(settings.engine_urls).ready():
             raise ConfigError(f"PLM_ENGINE_URLS: {fault}")
@@ -234,28 +235,19 @@ def _check_model() -> str:
     return f"{model.name} ({model.parameters:,} parameters)"
 
 
-def _check_store() -> str:
+def _check_store(settings: Settings) -> str:
     from bot.doctor import check_store, store_of
     from bot.embedded import EmbeddedStore
 
-    settings = load_settings()
     store = store_of(settings)
-    if store is None:
-        return f"brought along: {EmbeddedStore(settings.data_dir).find_server()[1]}"
-    return check_store(store)
+    if store is not None:
+        return check_store(store)
+    own = EmbeddedStore(settings.data_dir)
+    own.make_directory()
+    return f"brought along: {own.find_server()[1]}"
 
 
-def _check_wechat() -> str:
-    settings = load_settings()
-    return (
-        f"{settings.wechat_mode_in_force} mode"
-        if settings.wechat_token
-        else "off: PLM_WECHAT_TOKEN is not set"
-    )
-
-
-def _check_api() -> str:
-    settings = load_settings()
+def _check_api(settings: Settings) -> str:
     if settings.api_keys:
         keys = (f"{key.name} ({'+'.join(sorted(key.scopes))})" for key in settings.api_keys)
         return "keys for " + ", ".join(keys)

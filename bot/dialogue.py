@@ -239,7 +239,8 @@ def describe_model(name: str, card: Mapping[str, Any]) -> str:
     if card.get("parameters"):
         about += f"，{card['parameters'] / 1e6:.1f} 百万个参数"
     for file, bits in (card.get("valid_bits_per_byte") or {}).items():
-        about += f"；{file.split('.')[0]} {bits:.2f} 比特/字节"
+        part = "的回答" if "(answers)" in file else ""
+        about += f"；{file.split('.')[0]}{part} {bits:.2f} 比特/字节"
     return about + "\n它是自己训练的小模型，会出错，也会编造；请核对后再用，身体不适请就医。"
 
 

@@ -13,6 +13,7 @@ import requests
 from bot.channels.channel import SendError
 from bot.channels.feishu import FeishuApi
 from bot.channels.telegram import TelegramApi
+from bot.channels.wechat_api import WechatApi
 from bot.channels.wecom import WecomApi
 from bot.config import ConfigError, Settings
 from bot.outbound_store import OutboundStore
@@ -54,10 +55,27 @@ def check_keys(settings: Settings) -> str:
     return "PLM_ADMIN_KEY is set" if key else "/admin is off: PLM_ADMIN_KEY is not set"
 
 
+def check_wechat(settings: Settings) -> str:
+    """The mode; where answers are pushed also a token, for which secret and IP whitelist must be right."""
+    if not settings.wechat_token:
+        return "off: PLM_WECHAT_TOKEN is not set"
+    mode = f"{settings.wechat_mode_in_force} mode"
+    if not settings.wechat_push:
+        return mode
+    try:
+        WechatApi(settings, _no_store()).fetch("")
+    except SendError as error:
+        raise ConfigError(f"PLM_WECHAT_PUSH: {error}") from None
+    return f"{mode}, answers are pushed, the platform gives a token"
+
+
+def _no_store() -> OutboundStore:
+    return OutboundStore(Store("redis://127.0.0.1"))  # not asked for anything
+
+
 def check_platforms(settings: Settings) -> str:
     """Those beside WeChat, as far as they can be asked: a token for the secret, where Telegram calls."""
-    store = OutboundStore(Store(settings.redis_url or "redis://127.0.0.1"))  # not asked for anything
-    found = []
+    store, found = _no_store(), []
     for name in settings.adapters:
         try:
             if name == "wecom":

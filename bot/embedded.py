@@ -94,12 +94,19 @@ class EmbeddedStore:
         kind = self._written_by if self._written_by in servers else next(iter(servers))
         return kind, servers[kind]
 
-    def start(self) -> None:
-        """Raises EmbeddedStoreError, also when another process uses this data directory."""
-        self.kind, self.server = self.find_server()
+    def make_directory(self) -> None:
+        """For this user alone; raises EmbeddedStoreError where that cannot be."""
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.directory.chmod(0o700)
+        except OSError as error:
+            raise EmbeddedStoreError(f"PLM_DATA_DIR: {error}") from None
+
+    def start(self) -> None:
+        """Raises EmbeddedStoreError, also when another process uses this data directory."""
+        self.kind, self.server = self.find_server()
+        self.make_directory()
+        try:
             self.socket = _socket_path(self.directory)
             self._take_lock()
         except OSError as error:

@@ -239,6 +239,7 @@ class _Runner:
         """False if nothing more waits to be answered; the lease is given back then."""
         began = time.monotonic()
         end = began + ENGINE_PATIENCE
+        metrics.QUEUE.observe(work.waited)
         told = False
         while True:
             try:
@@ -302,7 +303,6 @@ class _Runner:
             seed=dialogue.seed(self.conversation.id, work.id),
         )
         metrics.PROMPT.inc(len(prompt.tail))
-        metrics.QUEUE.observe(work.waited)
         raw = text = ""
         censor = Censor(self.jobs.forbidden)
         published, first = began, 0.0  # a short answer is published once, finished
