@@ -13,8 +13,8 @@ MODEL ?= tcm
 
 # An environment knows its own path, so a copied or moved checkout gets a new one.
 MADE := $(VENV)/.made-$(shell pwd | cksum | cut -d' ' -f1)
-# Folders are listed too: their times change when a file comes or goes.
-NATIVE := $(shell find engine/src cpu_vnni cuda -not -name "*.md" 2>/dev/null)
+# Folders are listed too: their times change when a file comes or goes. With a slash, since `cuda` alone is a goal here.
+NATIVE := $(shell find engine/src/ cpu_vnni/ cuda/ -not -name "*.md" 2>/dev/null)
 SETTINGS := pyproject.toml setup.py $(LOCK)
 
 .DEFAULT_GOAL := help

@@ -49,13 +49,17 @@ def nvcc() -> Path:
     return found
 
 
-def libraries() -> Path:
-    """Where the runtime library lies. nvcc may be a wrapper on PATH, so it is asked and not guessed from."""
-    own = nvcc().parent.parent / "lib"
-    if own.is_dir():
-        return own
+def runtime() -> Path:
+    """The runtime library as a file: PyPI's toolkit has none without a version, which -lcudart would want.
+
+    nvcc may be a wrapper on PATH, so it is asked where it lies, and not guessed from.
+    """
     top = re.search(r"^#\$ TOP=(.*)$", run(nvcc(), "--dryrun", "-x", "cu", os.devnull), re.MULTILINE)
-    return Path(top[1] if top else "/usr/local/cuda", "lib64")
+    places = [nvcc().parent.parent / "lib", *(Path(top[1], end) for end in ("lib64", "lib") if top)]
+    found = [file for place in places for file in sorted(place.glob("libcudart.so*"))]
+    if not found:
+        raise RuntimeError(f"no libcudart.so beside nvcc in {places[-1]}: `make cuda` brings it")
+    return found[0].resolve()
 
 
 @cache
@@ -80,8 +84,8 @@ def compiled(source: Path, flags: Sequence[str] = FLAGS, headers: Sequence[Path]
 
 def linked(objects: Sequence[Path], module: Path) -> Path:
     """A shared object that finds the runtime library where it is now."""
-    place, scratch = libraries(), module.with_suffix(f".{os.getpid()}.so")
-    words = ["-shared", "-cudart", "shared", f"-L{place}", "-Xlinker", f"-rpath={place}"]
-    run(nvcc(), *words, *objects, "-o", scratch)
+    library, scratch = runtime(), module.with_suffix(f".{os.getpid()}.so")
+    words = ["-shared", "-cudart", "none", "-Xlinker", f"-rpath={library.parent}", f"-L{library.parent}"]
+    run(nvcc(), *words, *objects, f"-l:{library.name}", "-o", scratch)
     scratch.replace(module)
     return module

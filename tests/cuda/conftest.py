@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cuda import toolkit
+
 from . import build, nvcc
 from .device import SCHEDULES, Device, Policy
 
@@ -24,7 +26,7 @@ VARIANT = os.environ.get("PLM_CUDA_BUILD", "checked")
 
 
 def opened(path: Path) -> Device:
-    return Device(path, nvcc.runtime() if VARIANT == "device" else None)
+    return Device(path, toolkit.runtime() if VARIANT == "device" else None)
 
 
 @pytest.fixture(scope="session")

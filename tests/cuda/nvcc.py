@@ -57,11 +57,6 @@ def library(sources: Sequence[Path] | None = None) -> Path:
     return module if module.exists() else toolkit.linked(objects, module)
 
 
-def runtime() -> Path:
-    """CUDA's own functions, which that object finds there."""
-    return next(iter(sorted(toolkit.libraries().glob("libcudart.so*"))))
-
-
 if __name__ == "__main__":
     if toolkit.find() is None:
         raise SystemExit("no nvcc: `make cuda` brings it")

@@ -182,7 +182,7 @@ def main() -> int:
     from . import nvcc
 
     plan = load_plan("tcm")
-    device = Device(nvcc.library(), nvcc.runtime())
+    device = Device(nvcc.library(), toolkit.runtime())
     os.environ["PLM_DEVICE"] = "cuda"
     rows = [("device", _cuda.device_name()), *checks()]
     rows += operator_times(device, plan.model, plan.recipe.lanes, plan.recipe.length, REPEATS)
