@@ -19,7 +19,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -133,15 +133,19 @@ class Work:
 
     def dead_letters(self) -> list[DeadLetter]:
         """Newest first."""
-        found = []
-        for name, lane in self._lanes.items():
-            for letter_id, died, data in self.store.dead_letters(lane.queue):
-                message = dramatiq.Message.decode(data)
-                when = datetime.fromtimestamp(died / 1000, UTC).isoformat(timespec="seconds")
-                about, error = (str(message.options.get(key, "")) for key in ("about", "error"))
-                args = tuple(message.args)
-                found.append(DeadLetter(letter_id, name, message.actor_name, about, args, error, when))
+        found = [letter for name in self._lanes for letter in self._dead(name)]
         return sorted(found, key=lambda letter: letter.died, reverse=True)
+
+    def gave_up(self, lane: str, *args: Any) -> bool:
+        """Whether a task of the lane whose arguments begin so is a dead letter."""
+        return any(letter.args[: len(args)] == args for letter in self._dead(lane))
+
+    def _dead(self, lane: str) -> Iterator[DeadLetter]:
+        for letter_id, died, data in self.store.dead_letters(self._lanes[lane].queue):
+            message = dramatiq.Message.decode(data)
+            when = datetime.fromtimestamp(died / 1000, UTC).isoformat(timespec="seconds")
+            about, error = (str(message.options.get(key, "")) for key in ("about", "error"))
+            yield DeadLetter(letter_id, lane, message.actor_name, about, tuple(message.args), error, when)
 
     def resend(self, letter: DeadLetter) -> None:
         """Begin again from the first try. Written down before it is dropped: at worst it is done twice."""

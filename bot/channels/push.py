@@ -64,9 +64,7 @@ class Messenger(Channel):
         state = self.bot.outbound.push_state(conversation, message_id)
         if state != "due" and not state.startswith("sending:"):
             return "sent" if state == "told" else "failed"
-        dead = (letter.about == conversation.id and letter.args[1] == message_id
-                for letter in self.bot.work.dead_letters() if letter.lane == self.name)  # fmt: skip
-        return "failed" if any(dead) else ""
+        return "failed" if self.bot.work.gave_up(self.name, conversation.user, message_id) else ""
 
     def push_later(self, conversation: Conversation, message_id: str, before: str = "") -> None:
         """Every attempt of the platform comes here: a task too many finds nothing to do."""

@@ -145,9 +145,8 @@ class Callback(Channel):
         answer = {"conversation": conversation.id, "user": conversation.user, "id": message_id}
         if self.bot.outbound.done(_delivery_id(answer)):
             return "sent"
-        dead = (letter.about == conversation.id and letter.args[2] == message_id
-                for letter in self.bot.work.dead_letters() if letter.lane == LANE)  # fmt: skip
-        return "failed" if any(dead) else ""
+        dead = self.bot.work.gave_up(LANE, self.webhook, conversation.user, message_id)
+        return "failed" if dead else ""
 
 
 def add_task(bot: Bot) -> None:
