@@ -12,15 +12,19 @@ class DeviceError(ValueError):
     """PLM_DEVICE is wrong, or names a device that does not answer: one line."""
 
 
+def _wanted(device: str | None) -> str:
+    wanted = device or os.environ.get("PLM_DEVICE") or "auto"
+    if wanted not in CHOICES:
+        raise DeviceError(f"PLM_DEVICE: {wanted!r} is none of {', '.join(CHOICES)}")
+    return wanted
+
+
 def cuda_back_end(device: str | None = None) -> Any | None:
     """engine._cuda where `device` (PLM_DEVICE by default) wants it and one answers; None for the CPU.
 
     Raises DeviceError for another PLM_DEVICE, and for `cuda` where no device can be used.
     """
-    wanted = device or os.environ.get("PLM_DEVICE") or "auto"
-    if wanted not in CHOICES:
-        raise DeviceError(f"PLM_DEVICE: {wanted!r} is none of {', '.join(CHOICES)}")
-    if wanted == "cpu":
+    if (wanted := _wanted(device)) == "cpu":
         return None
     try:
         from engine import _cuda
@@ -45,6 +49,6 @@ def device_network(config: dict[str, Any], tensors: dict[str, Any], device: str 
     try:
         return cuda.Network(config=config, tensors=tensors)
     except RuntimeError as error:
-        if (device or os.environ.get("PLM_DEVICE")) == "cuda":
+        if _wanted(device) == "cuda":
             raise DeviceError(f"PLM_DEVICE: cuda cannot be used: {error}") from None
         return None

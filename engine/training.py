@@ -75,8 +75,8 @@ class Run:
         wanted = os.environ.get("PLM_ISA", "")
         if wanted not in ISA_FOR_TRAINING:
             raise TrainingError(f"PLM_ISA: unknown instruction set {wanted!r}")
-        cuda = cuda_back_end()
-        where = cuda.training_ops() if cuda else ISA_FOR_TRAINING[wanted]
+        self.cuda = cuda_back_end()
+        where = self.cuda.training_ops() if self.cuda else ISA_FOR_TRAINING[wanted]
         self.trainer = _train.Trainer(self.config.to_dict(), settings, where)
         for text, weight in zip(self.texts, self.weights, strict=True):
             self.trainer.add_source(text.bytes, weight)
@@ -125,9 +125,8 @@ class Run:
         """
         with self._writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        cuda = cuda_back_end()
         self.record.peak_flops = (
-            cuda.peak_flops() if cuda else _train.peak_flops(self.trainer.isa, self.threads)
+            self.cuda.peak_flops() if self.cuda else _train.peak_flops(self.trainer.isa, self.threads)
         )
         meter = Meter(self)
         while (used := self.budget.used(self.record)) < 1.0:
