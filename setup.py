@@ -73,7 +73,7 @@ def found(*patterns: str) -> list[str]:
 
 def headers() -> list[str]:
     roots = (f"{root}/**/*.{ending}" for root in HEADER_ROOTS for ending in ("h", "inc", "inl"))
-    return found(*roots, "cuda/text_rules.h")  # the one of cuda/ that the CPU's code includes too
+    return found(*roots, "cuda/exp.h", "cuda/text_rules.h")  # those of cuda/ that the CPU's code includes too
 
 
 class BuildNative(build_ext):

@@ -2,37 +2,16 @@
 // draws from the same logits, options and seed. All is double, and sums go in that file's order.
 #pragma once
 #include "device_math.h"
+#include "exp.h"
 #include "infer_model.h"
 #include "text_rules.h"
 
 constexpr int kBytes = 256, kEach = kBytes / kWarp;  // byte `lane + 32 i` is the lane's number i
 constexpr double kRounding = 1e-12;
 
-// Nothing but the constants of sampling.cpp's portable_exp: e^x for x <= 0, 0 where it would be subnormal.
+// sampling.cpp's: e^x for x <= 0, 0 where it would be subnormal.
 __device__ __forceinline__ double portable_exp(double x) {
-    constexpr double kInverseFactorial[] = {1.0,
-                                            1.0,
-                                            1.0 / 2,
-                                            1.0 / 6,
-                                            1.0 / 24,
-                                            1.0 / 120,
-                                            1.0 / 720,
-                                            1.0 / 5040,
-                                            1.0 / 40320,
-                                            1.0 / 362880,
-                                            1.0 / 3628800,
-                                            1.0 / 39916800,
-                                            1.0 / 479001600,
-                                            1.0 / 6227020800};
-    constexpr double kRound = 6755399441055744.0;
-    if (x < -708.0) return 0.0;
-    const double rounded = x * 1.4426950408889634 + kRound, k = rounded - kRound;
-    const double r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10;
-    double sum = kInverseFactorial[13];
-#pragma unroll
-    for (int j = 12; j >= 0; --j) sum = sum * r + kInverseFactorial[j];
-    const auto bits = static_cast<unsigned long long>(__double_as_longlong(rounded));
-    return sum * __longlong_as_double(static_cast<long long>((bits << 52) + 0x3FF0000000000000u));
+    return x < plm::kLowestExp ? 0.0 : plm::exp_in_range(x);
 }
 
 // e^x as elementwise.inc has it for the cost of a byte

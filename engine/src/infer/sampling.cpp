@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "cuda/exp.h"
+
 namespace plm {
 namespace {
 
@@ -13,42 +15,12 @@ namespace {
 // and the exp(H) of k equally likely bytes is k, not k + 1 by the last bit.
 constexpr double kRounding = 1e-12;
 
-constexpr double kLn2High = 6.93147180369123816490e-01, kLn2Low = 1.90821492927058770002e-10;
-
-// out = e^x for each x <= 0, good to about one unit in the last place; 0 where it would be subnormal. Without
-// branches, so that the compiler makes vectors of it: the sampler would spend most of its time here.
+// out = e^x for each x <= 0; 0 where it would be subnormal. In loops that become vector code: the sampler
+// would spend most of its time here.
 void portable_exp(double* out, const double* x, int n) {
-    constexpr double kInverseFactorial[] = {1.0,
-                                            1.0,
-                                            1.0 / 2,
-                                            1.0 / 6,
-                                            1.0 / 24,
-                                            1.0 / 120,
-                                            1.0 / 720,
-                                            1.0 / 5040,
-                                            1.0 / 40320,
-                                            1.0 / 362880,
-                                            1.0 / 3628800,
-                                            1.0 / 39916800,
-                                            1.0 / 479001600,
-                                            1.0 / 6227020800};
-    constexpr double kRound = 0x1.8p52;  // adding it leaves the nearest whole number in the lowest bits
-    for (int i = 0; i < n; ++i) out[i] = std::max(x[i], -708.0);
-    for (int i = 0; i < n; ++i) {
-        const double rounded = out[i] * 1.4426950408889634 + kRound;
-        const double k = rounded - kRound;
-        const double r = (out[i] - k * kLn2High) - k * kLn2Low;
-        double sum = kInverseFactorial[13];  // |r| <= ln(2) / 2, so r^14 / 14! is below the last bit
-#pragma GCC unroll 13
-        for (int j = 12; j >= 0; --j) sum = sum * r + kInverseFactorial[j];
-        uint64_t bits;
-        std::memcpy(&bits, &rounded, sizeof bits);
-        bits = (bits << 52) + 0x3FF0000000000000u;
-        double power;
-        std::memcpy(&power, &bits, sizeof power);
-        out[i] = sum * power;
-    }
-    for (int i = 0; i < n; ++i) out[i] = x[i] < -708.0 ? 0.0 : out[i];
+    for (int i = 0; i < n; ++i) out[i] = std::max(x[i], kLowestExp);
+    for (int i = 0; i < n; ++i) out[i] = exp_in_range(out[i]);
+    for (int i = 0; i < n; ++i) out[i] = x[i] < kLowestExp ? 0.0 : out[i];
 }
 
 // ln(x) for finite x >= 1, by the series of atanh.
