@@ -6,6 +6,7 @@ Pure functions on text: no Flask, no Redis, no clock.
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -59,6 +60,8 @@ _COMMANDS = {
     "/listen": "listen", "订阅": "listen", "訂閱": "listen",
     "/forget yes": "forget", "确认忘记": "forget", "確認忘記": "forget",
 }  # fmt: skip
+# Controls (Cc) but for line end and tab, lone surrogates (Cs), and two that are no characters.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _SENTENCE_ENDS = "。！？!?；;\n…"
 _CLAUSE_ENDS = "，,、：: ）)"
 _CLOSERS = "”’」』）)》\"'"
@@ -80,9 +83,7 @@ def clean_question(text: str) -> Question:
 
 def printable(text: str) -> str:
     """Without the characters that XML 1.0 forbids and terminals obey; line ends and tabs stay."""
-    return "".join(
-        c for c in text if c in "\n\t" or not (unicodedata.category(c) in ("Cc", "Cs") or c in "\ufffe\uffff")
-    )
+    return _UNPRINTABLE.sub("", text)
 
 
 def command(text: str) -> str | None:

@@ -90,7 +90,9 @@ class Jobs:
         while True:
             runner = self._runners.get(conversation.id)
             if runner and not runner.answered:  # it has just begun: there is nothing to see yet
-                runner.wait(message_id, max(0.0, min(deadline - time.monotonic(), POLL)))
+                job = runner.wait(message_id, max(0.0, min(deadline - time.monotonic(), POLL)))
+                if job:
+                    return job
             left = deadline - time.monotonic()
             try:
                 job = self.store.job(conversation, message_id)
@@ -102,7 +104,8 @@ class Jobs:
                 if left <= 0:
                     raise
             if runner:
-                runner.wait(message_id, max(0.0, min(left, LOOK)))
+                if ended := runner.wait(message_id, max(0.0, min(left, LOOK))):
+                    return ended
             else:
                 time.sleep(max(0.0, min(left, POLL)))
 
@@ -185,6 +188,7 @@ class _Runner:
         self.dropped = False
         self.enough = False  # the sender wants no more of the answer being written
         self.answered: set[str] = set()  # messages that are over, one way or the other
+        self.records: dict[str, Job] = {}  # as `finish` gave them
         self._ended = False
         self._bell = threading.Condition()
 
@@ -198,10 +202,12 @@ class _Runner:
             self._ended = True
             self._bell.notify_all()
 
-    def wait(self, message_id: str, timeout: float) -> None:
-        """Until the message is over here, at most so many seconds."""
+    def wait(self, message_id: str, timeout: float) -> Job | None:
+        """Until the message is over here, at most so many seconds. Its record then, for the first who asks:
+        the next must see what was handed out since."""
         with self._bell:
             self._bell.wait_for(lambda: self._ended or message_id in self.answered, timeout)
+            return self.records.pop(message_id, None)
 
     def run(self) -> None:
         token, more = "", True
@@ -262,15 +268,16 @@ class _Runner:
         prefix = dialogue.chain(work.prefix, work.question, answer)
         unsure = text.strip() and 0 < self.jobs.unsure < last.bits
         remark = dialogue.UNSURE if unsure else ""
-        held = self._insist(work, answer, last.stop, prefix, state, remark)
-        if not held:
+        ended = self._insist(work, answer, last.stop, prefix, state, remark)
+        if not ended:
             raise LeaseLostError
+        self.records[work.id], more = ended
         metrics.GENERATED.inc(len(answer.encode()))
         took = time.monotonic() - began
         metrics.LATENCY.observe(took)
         said = (self.conversation.id, work.id, took, logs.text(work.question), logs.text(answer))
         log.info("%s: message %s answered in %.2f s: %s → %s", *said)
-        return held == 1
+        return more
 
     def _weigh(self, work: Work) -> tuple[str, str, Finished] | None:
         """Answer a question of choices, gaps or truth by likelihood; None if it is none. No state comes of
@@ -333,7 +340,9 @@ class _Runner:
         except StoreDownError as error:  # the answer is worth finishing: the store may be back by then
             log.warning("%s: %s", self.conversation.id, error)
 
-    def _insist(self, work: Work, answer: str, stop: str, prefix: str, state: bytes, remark: str) -> int:
+    def _insist(
+        self, work: Work, answer: str, stop: str, prefix: str, state: bytes, remark: str
+    ) -> tuple[Job, bool] | None:
         end = time.monotonic() + STORE_PATIENCE
         while True:
             try:

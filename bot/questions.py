@@ -6,7 +6,6 @@ Pure functions on text: what they find goes to Engine.likelihood, what that says
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,8 @@ LONGEST = 1000  # characters of a text with gaps, or of a statement: a person wa
 _OPTION = re.compile(
     r"\(([A-H])\)\s*|(?:^|(?<=[\s?？。;；,，)]))([A-H])\s*[.、:)。]\s*", re.IGNORECASE | re.MULTILINE
 )
+# Full-width letters, brackets and points as plain ones; as many characters as before.
+_PLAIN = {code: code - 0xFEE0 for code in range(ord("！"), ord("～") + 1)}
 _JUDGE = re.compile(r"^\s*判[断斷]题?\s*[:：]\s*(.+)$", re.DOTALL)
 _GAP = re.compile(r"_{4,}|＿{2,}")
 
@@ -75,7 +76,7 @@ def read(text: str) -> Weighing | None:
 
 def _choices(text: str) -> Weighing | None:
     """A question with options A, B, C …, in a line or one a line, in order from A."""
-    plain = "".join(_plain(c) for c in text)
+    plain = text.translate(_PLAIN)
     marks = list(_OPTION.finditer(plain))
     letters = [(mark[1] or mark[2]).upper() for mark in marks]
     if len(marks) < 2 or letters != [chr(ord("A") + i) for i in range(len(letters))]:
@@ -86,9 +87,3 @@ def _choices(text: str) -> Weighing | None:
     if not question or not all(choices):
         return None
     return Weighing("choose", {"question": question, "choices": choices, "letters": letters})
-
-
-def _plain(character: str) -> str:
-    """Full-width letters, brackets and points as plain ones; as many characters as before."""
-    plain = unicodedata.normalize("NFKC", character) if "！" <= character <= "～" else character
-    return plain if len(plain) == 1 else character

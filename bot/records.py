@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import quote
 
 
@@ -12,11 +13,11 @@ class Conversation:
     channel: str  # "wechat", "page", or a webhook's name with "webhook-" before it
     user: str
 
-    @property
+    @cached_property
     def id(self) -> str:
         return f"{self.channel}:{quote(self.user, safe='@._-')}"
 
-    @property
+    @cached_property
     def base(self) -> str:
         return f"plm:{{{self.id}}}:"
 

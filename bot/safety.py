@@ -94,9 +94,9 @@ class Censor:
         return Censor(self._words)._read(text, over=True)
 
     def _read(self, text: str, over: bool) -> str:
-        self._held += text
         if not self._words:
-            over = True
+            return text
+        self._held += text
         folded, place, out = _folded(self._held), 0, []
         while place < len(folded):
             # A longer word that is not finished yet may still come to count in place of a shorter one.

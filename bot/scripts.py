@@ -13,7 +13,7 @@ One conversation lives under one hash tag, so that it is one slot of a cluster:
     plm:{channel:user}:sends   hash  what a platform takes unasked: `left` messages since `mark`, at `address`
     plm:{channel:user}:pushes  list  message ids whose answer is still to be pushed, in order
     plm:{channel:user}:pusher  text  who pushes now
-    plm:index                  zset  the conversations by their last turn, to be listed; it mends itself
+    plm:index                  zset  the conversations by their last question, to be listed; it mends itself
     plm:{admin}:…              what administrators have set: see admin_store.py
     plm:{broadcast}:…          what is sent to everybody: see broadcast_store.py
     plm:token:…, plm:lock:…    text  a token that all processes share, and who is fetching it
@@ -290,12 +290,12 @@ if ARGV[2] ~= '' and redis.call('HEXISTS', job(ARGV[2]), 'enough') == 1 then ret
 return 1
 """
 
-# token id answer stop prefix blob keep_ms before remark. Answers 0 (the lease is lost), 1 or, if nothing more
-# waits, 2: the lease is given back then. `before` is the prefix that the answer went on from;
-# a remark is shown behind the answer and is no part of what the model said.
+# token id answer stop prefix blob keep_ms before remark. Answers {0} (the lease is lost), {1, record of the
+# message} or, if nothing more waits, {2, record}: the lease is given back then. `before` is the prefix that
+# the answer went on from; a remark is shown behind the answer and is no part of what the model said.
 _FINISH = """
 local token, id, answer = ARGV[1], ARGV[2], ARGV[3]
-if not holds(token) then return 0 end
+if not holds(token) then return {0} end
 local own = redis.call('HMGET', job(id), 'status', 'talk')
 if own[1] == 'running' then
   local shown = ARGV[9] ~= '' and answer .. '\\n' .. ARGV[9] or answer
@@ -312,9 +312,10 @@ if own[1] == 'running' then
   redis.call('LREM', base .. 'queue', 1, id)
   keep(ARGV[7])
 end
-if redis.call('LLEN', base .. 'queue') > 0 then return 1 end
+local record = redis.call('HGETALL', job(id))
+if redis.call('LLEN', base .. 'queue') > 0 then return {1, record} end
 if redis.call('GET', base .. 'lease') == token then redis.call('DEL', base .. 'lease') end
-return 2
+return {2, record}
 """
 
 # token id error; an empty error puts the job back to wait for another process
@@ -360,3 +361,12 @@ _BODIES = {
     **PUSH_BODIES,
 }  # fmt: skip
 SCRIPTS = {name: _COMMON + body for name, body in _BODIES.items()}
+
+# Not of one conversation: its key is plm:index. id keep_ms
+SCRIPTS["list"] = """
+local time, index = redis.call('TIME'), KEYS[1]
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+redis.call('ZADD', index, now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', index, '-inf', now - ARGV[2] / 1000)
+redis.call('PEXPIRE', index, ARGV[2])
+"""

@@ -5,7 +5,6 @@ What happens at once is a script of scripts.py, whose head lists the keys. No ot
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
@@ -47,6 +46,7 @@ T = TypeVar("T")
 
 SENTINEL = "redis+sentinel://"
 COPY_MS = 100  # how long a write waits for its copy
+LISTED = ("ask", "tell")  # the newest turn of a conversation: it goes first in the list
 NOT_COPIED = ("progress", "enough", "release")  # worth nothing after a failover
 
 
@@ -133,9 +133,7 @@ class Store:
             message_id, nonce, question, answer, self.keep_ms, self.job_ms, MAX_TURNS, conversation.channel,
             conversation.user,
         )  # fmt: skip
-        job = self._aged(message_id, self._run("tell", conversation, *args))
-        self._list(conversation)
-        return job
+        return self._aged(message_id, self._run("tell", conversation, *args))
 
     def undo(self, conversation: Conversation, message_id: str, nonce: str, undone: str, nothing: str) -> Job:
         """Take back the talk's last question with its answer, also one that is not finished; the reply is
@@ -217,25 +215,20 @@ class Store:
         prefix: str,
         state: bytes,
         remark: str = "",
-    ) -> int:
-        """Append the answer to the transcript and end the job, in one step: 0 if the lease is lost, 2 if
-        nothing more waits (the lease is given back then), else 1.
+    ) -> tuple[Job, bool] | None:
+        """Append the answer to the transcript and end the job, in one step: the job as it is then, and
+        whether more waits (if not, the lease is given back); None if the lease is lost.
 
         `remark` is shown behind the answer; the model will not read it.
         """
         blob = state if len(state) <= MAX_STATE else b""
         args = (work.token, work.id, answer, stop, prefix, blob, self.keep_ms, work.prefix, remark)
-        held = int(self._run("finish", conversation, *args))
-        if held:
-            self._list(conversation)
-        return held
+        held, *record = self._run("finish", conversation, *args)
+        return (self._aged(work.id, record[0]), held == 1) if held else None
 
     def give_up(self, conversation: Conversation, work: Work, error: str) -> bool:
         """End the job as failed; with an empty error, hand it back for another process to take."""
-        held = bool(self._run("give_up", conversation, work.token, work.id, error))
-        if held and error:
-            self._list(conversation)
-        return held
+        return bool(self._run("give_up", conversation, work.token, work.id, error))
 
     def release(self, conversation: Conversation, token: str) -> None:
         """Give the lease back before its time, with the queue as it is."""
@@ -298,41 +291,37 @@ class Store:
         """A script of scripts.py, for outbound_store.py."""
         return self._run(name, conversation, *args)
 
-    def _list(self, conversation: Conversation) -> None:
-        """Put it first in the list of conversations. That lies in another slot, so no script does it with the
-        turn: what is missed here is found again by admin_store.py."""
-
-        def write() -> None:
-            now = time.time()
-            pipe = self.client.pipeline(transaction=False)
-            pipe.zadd(INDEX, {conversation.id: now})
-            pipe.zremrangebyscore(INDEX, "-inf", now - self.keep_ms / 1000)
-            pipe.pexpire(INDEX, self.keep_ms)
-            pipe.exists(conversation.base + "meta")
-            if not pipe.execute()[-1]:  # forgotten at this moment
-                self.client.zrem(INDEX, conversation.id)
-
-        with contextlib.suppress(StoreDownError):
-            self._try(write)
-
     def _aged(self, message_id: str, fields: list[bytes]) -> Job:
         pairs = dict(zip(fields[::2], fields[1::2], strict=True))
         return Job.read(message_id, pairs)
 
     def _run(self, name: str, conversation: Conversation, *args: str | bytes | int) -> Any:
-        script = self._scripts[name]
-        if not self.url.startswith(SENTINEL) or name in NOT_COPIED:
-            return self._try(lambda: script(keys=[conversation.base], args=list(args)))
+        calls = [(self._scripts[name], conversation.base, args)]
+        if name in LISTED:  # the list lies in another slot: what is missed is found again by admin_store.py
+            calls.append((self._scripts["list"], INDEX, (conversation.id, self.keep_ms)))
+        copied = self.url.startswith(SENTINEL) and name not in NOT_COPIED
+        return self._try(lambda: self._call(calls, copied))
 
-        def run_and_copy() -> Any:
-            """A master that dies must have handed on what it said was done. With no replica there, it goes
-            on without (min-replicas-to-write forbids that)."""
-            pipe = self.client.pipeline(transaction=False)
-            script(keys=[conversation.base], args=list(args), client=pipe)
+    def _call(self, calls: list[tuple[Any, str, tuple[str | bytes | int, ...]]], copied: bool) -> Any:
+        """Scripts with their key and arguments, in one round trip; what the first one says.
+
+        A master that dies must have handed on (`copied`) what it said was done. With no replica there, it
+        goes on without (min-replicas-to-write forbids that).
+        """
+        script, key, args = calls[0]
+        if len(calls) == 1 and not copied:
+            return script(keys=[key], args=args)
+        pipe = self.client.pipeline(transaction=False)
+        for script, key, args in calls:
+            pipe.evalsha(script.sha, 1, key, *args)
+        if copied:
             pipe.wait(1, COPY_MS)
+        try:
             return pipe.execute()[0]
-
-        return self._try(run_and_copy)
+        except redis.exceptions.NoScriptError:  # a server that has just started
+            for script, _, _ in calls:
+                self.client.script_load(script.script)
+            return self._call(calls, copied)
 
     def _try(self, call: Callable[[], T]) -> T:
         try:

@@ -61,6 +61,27 @@ def test_an_answer_comes_and_is_in_the_transcript(start: Starter, store: Store) 
     assert answers(store) == ["答一。"]
 
 
+def test_an_answer_costs_three_round_trips_and_is_read_again_by_the_next_who_asks(
+    start: Starter, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = start(ScriptedEngine(echo))
+    some.ask(TALKER, "m1", "一")
+    first = wait(some, "m1")
+    assert (first.notice, first.question, first.kind, first.reply) == (True, "一", "ask", None)
+    assert store.reply(TALKER, "m1", "m1", 0, 3, "答", True) == "答"
+    again = wait(some, "m1")
+    assert (again.reply, again.delivered, again.notice) == ("答", 3, True)
+    wait_until(lambda: not some._runners)
+    monkeypatch.setattr(jobs, "POLL", 5.0)
+    pool, trips = some.store.client.connection_pool, []
+    connect = pool.get_connection
+    monkeypatch.setattr(pool, "get_connection", lambda *args: trips.append(args) or connect(*args))
+    some.ask(TALKER, "m2", "二")
+    assert wait(some, "m2").text == "答二。"
+    assert len(trips) == 3  # ask, take, finish; with the state, no history is read
+    assert store.client.zscore("plm:index", TALKER.id) == pytest.approx(time.time(), abs=20)
+
+
 def test_processes_with_the_same_message_share_one_answer(start: Starter, store: Store) -> None:
     engine = ScriptedEngine(echo)
     engine.gate.clear()
