@@ -15,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.service import run_in_background
+
 HANG_UP = "hang up"  # take the message, and close the connection without a word
 
 CORPID, CORP_SECRET, AGENTID = "wx5823bf96d3bd56c7", "c0rp-5ecret", 218
@@ -77,7 +79,7 @@ class PlatformApi:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        run_in_background(self._server)
 
     def close(self) -> None:
         self._server.shutdown()

@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.service import run_in_background
+
 APPID, SECRET = "wxba5fad812f8e6fb9", "5ecre7-0f-the-acc0unt"
 MESSAGE_BYTES = 2048
 HANG_UP = "hang up"  # take the message, and close the connection without a word
@@ -65,7 +67,7 @@ class WechatApiServer:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a killed caller
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        run_in_background(self._server)
 
     def close(self) -> None:
         self._server.shutdown()

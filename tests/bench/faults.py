@@ -106,8 +106,8 @@ def suffer(
                 trouble.end()
                 ended = time.monotonic()
                 write(crowd, pool, calm, rate)
-            for number in range(USERS):
-                last = crowd.write(user(number))
+                lasts = list(pool.map(crowd.write, map(user, range(USERS))))
+            for last in lasts:
                 if last.outcome not in ("answered", "in part"):
                     crowd.faults.append(f"{last.id}: {last.outcome}, with all well again")
             breaches = count(crowd, trouble.truth(), Model.load(str(model)), MAX_BYTES)

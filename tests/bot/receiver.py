@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.service import run_in_background
 
 
 class Receiver:
@@ -37,7 +38,7 @@ class Receiver:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a killed caller
         self.url = f"http://127.0.0.1:{self.server.server_port}/answers?key=hush-hush"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        run_in_background(self.server)
 
     def close(self) -> None:
         self.server.shutdown()

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -30,7 +29,7 @@ from bot.records import Conversation
 from bot.safety import SEEK_HELP
 from bot.store import Store
 from tests.bot.scripted import ScriptedEngine, question_of
-from tests.service import wait_until
+from tests.service import run_in_background, wait_until
 from tests.wechat_platform import Message, Platform
 
 OLD, NEW = ("whsec_" + base64.b64encode(os.urandom(24)).decode() for _ in range(2))
@@ -233,7 +232,7 @@ def receiver() -> Iterator[Receiver]:
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    run_in_background(server)
     yield Receiver(f"http://127.0.0.1:{server.server_port}/answers", got)
     server.shutdown()
     server.server_close()

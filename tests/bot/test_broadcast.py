@@ -21,7 +21,7 @@ from bot.records import Conversation
 from bot.store import Store
 from tests.bot.administration import KEY, SECRET, Desk
 from tests.bot.receiver import Receiver
-from tests.service import Service, environment, wait_until
+from tests.service import SOON_MISSED, Service, environment, wait_until
 from tests.tiny_model import write_tiny_model
 
 TEXT = "明天停诊一天，后天照常。"
@@ -176,7 +176,7 @@ def test_killed_it_goes_on_and_nobody_gets_it_twice(
     store = Store(redis_url)
     for n in range(60):
         store.tell(Conversation("webhook-shop", f"u{n}"), "m1", "n", "问", "答")
-    service = Service(tmp_path, "web", **settings)
+    service = Service(tmp_path, "web", patience=SOON_MISSED, **settings)
     service.start()
     try:
         said = admin(service, "broadcast", "plan", "-", "--rate", "10", given=TEXT)

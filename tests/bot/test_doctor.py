@@ -13,7 +13,7 @@ from bot.config import ConfigError, load_settings
 from bot.embedded import EmbeddedStore
 from bot.store import Store
 from tests.bot.scripted import ScriptedEngine
-from tests.service import served
+from tests.service import served, wait_until
 
 
 @pytest.fixture
@@ -22,6 +22,8 @@ def own(tmp_path: Path) -> Iterator[Store]:
     server.start()
     store = Store(server.url)
     yield store
+    writing = "aof_rewrite_in_progress"  # it does not end before that
+    wait_until(lambda: not store.client.info("persistence")[writing])
     store.close()
     server.stop()
 

@@ -24,6 +24,7 @@ from bot.events import Event, Finished, Prompt
 from engine.checkpoint import write_model
 from engine.wygpt import read_published
 from tests.bot.scripted import ScriptedEngine
+from tests.service import run_in_background
 from tests.tiny_model import write_tiny_model
 
 PUBLISHED = Path(__file__).parents[1] / "engine/wygpt/tiny.model"
@@ -47,7 +48,7 @@ def serve() -> Iterator[Serve]:
 
     def start(app: Flask) -> str:
         server = make_server("127.0.0.1", 0, app, threaded=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        run_in_background(server)
         servers.append(server)
         return f"http://127.0.0.1:{server.server_port}"
 

@@ -29,7 +29,7 @@ from tests.wechat_platform import Message, Platform
 
 FIRST, QUESTION = "什么是气虚？", "那血虚呢？"
 PACE_MS, MAX_BYTES = 40, 180
-SHORT, LENGTH = range(1, 80), range(50, 95)  # the long ones take 2 to 3.8 seconds
+SHORT, LENGTH = range(1, 25), range(50, 95)  # the long ones take 2 to 3.8 seconds
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from bot import Settings, create_app
 from bot.engine_host import create_engine_app
 from bot.engines import LocalEngine, RemoteEngine
 from bot.store import Store
+from tests.service import run_in_background
 from tests.tiny_model import write_tiny_model
 
 CHOOSE = {"question": "甘草的药性是", "choices": ["甘平", "苦寒"]}
@@ -35,7 +35,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> LocalEngine:
 def remote(local: LocalEngine) -> Iterator[RemoteEngine]:
     """The first of two hosts is away."""
     server = make_server("127.0.0.1", 0, create_engine_app(Settings(), local), threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    run_in_background(server)
     engine = RemoteEngine(("http://127.0.0.1:1", f"http://127.0.0.1:{server.server_port}"))
     yield engine
     engine.close()

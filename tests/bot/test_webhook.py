@@ -23,7 +23,7 @@ from bot.records import Conversation
 from bot.store import Store
 from bot.work import Work
 from tests.bot.receiver import Receiver
-from tests.service import Plm, Service, wait_until
+from tests.service import SOON_MISSED, Plm, Service, wait_until
 
 OLD, NEW = ("whsec_" + base64.b64encode(seed * 24).decode() for seed in (b"o", b"n"))
 
@@ -231,14 +231,16 @@ def test_a_killed_process_loses_no_answer_that_was_to_be_sent_on(receiver: Recei
     }
     server = EmbeddedStore(tmp_path / "own")
     server.start()
-    service = Service(tmp_path, "web", PLM_REDIS_URL=server.url, **settings)
+    patience = (*SOON_MISSED, "bot.channels.webhook.SEND_TIMEOUT=3")
+    service = Service(tmp_path, "web", patience=patience, PLM_REDIS_URL=server.url, **settings)
     service.start()
     receiver.delay = 5.0
     assert post(service, {"user": "u10", "text": "什么是气虚？"}).status_code == 200
     wait_until(lambda: sent_to(receiver, "u10"), 10, "it is being sent")
     service.kill()
     receiver.delay = 0.0
-    worker = Plm(["worker"], tmp_path / "worker.log", {"PLM_REDIS_URL": server.url, **settings})
+    own = {"PLM_REDIS_URL": server.url, **settings}
+    worker = Plm(["worker"], tmp_path / "worker.log", own, patience=patience)
     try:
         wait_until(lambda: len(sent_to(receiver, "u10")) == 2, 60, "a worker sends it")
         assert len({sent["webhook-id"] for sent in sent_to(receiver, "u10")}) == 1

@@ -20,7 +20,7 @@ from bot.store import Store
 from engine import Model
 from tests.bot.foretell import message_answered_in
 from tests.bot.scripted import ScriptedEngine
-from tests.service import Service, served, wait_until
+from tests.service import SOON_MISSED, Service, served, wait_until
 from tests.tiny_model import write_tiny_model
 from tests.wechat_api import APPID, HANG_UP, SECRET, WechatApiServer
 from tests.wechat_platform import Attempt, Message, Platform
@@ -314,7 +314,8 @@ def test_a_killed_process_neither_loses_nor_repeats_an_answer(
     api: WechatApiServer, own_redis: str, tmp_path: Path
 ) -> None:
     """Killed while one answer is being written, and another is being taken by the platform."""
-    service = Service(tmp_path, "web", **settings(api, own_redis, PLM_ENGINE_DELAY_MS=30))
+    own = settings(api, own_redis, PLM_ENGINE_DELAY_MS=30)
+    service = Service(tmp_path, "web", patience=SOON_MISSED, **own)
     service.start()
     front = Front(service, Platform(service.url + "/wechat", "AAAAA"), api, Store(own_redis))
     sent, written = "o-kill-sent", "o-kill-written"
