@@ -164,14 +164,17 @@ class Broadcasts:
 
     def _look(self, broadcast_id: str) -> None:
         """What has become of those that were handed out."""
+        opened: dict[str, list[Conversation]] = {}
         for name in self.store.some(broadcast_id, "open", 1000):
-            conversation = conversation_of(name)
-            channel = self.bot.channels.get(conversation.channel) if conversation else None
-            outcome = "failed"  # its channel is not set up any more
-            if conversation and channel:
-                outcome = channel.outcome(conversation, _message_id(broadcast_id))
-            if outcome and self.store.move(broadcast_id, name, "open", outcome):
-                metrics.BROADCAST.labels(outcome).inc()
+            if conversation := conversation_of(name):
+                opened.setdefault(conversation.channel, []).append(conversation)
+        for channel_name, conversations in opened.items():
+            outcomes = ["failed"] * len(conversations)  # where the channel is not set up any more
+            if channel := self.bot.channels.get(channel_name):
+                outcomes = channel.outcomes(conversations, _message_id(broadcast_id))
+            for conversation, outcome in zip(conversations, outcomes, strict=True):
+                if outcome and self.store.move(broadcast_id, conversation.id, "open", outcome):
+                    metrics.BROADCAST.labels(outcome).inc()
 
     def _may_be_told(self, conversation: Conversation) -> bool:
         channel, admin = self.bot.channels.get(conversation.channel), self.bot.admin

@@ -136,9 +136,9 @@ class Work:
         found = [letter for name in self._lanes for letter in self._dead(name)]
         return sorted(found, key=lambda letter: letter.died, reverse=True)
 
-    def gave_up(self, lane: str, *args: Any) -> bool:
-        """Whether a task of the lane whose arguments begin so is a dead letter."""
-        return any(letter.args[: len(args)] == args for letter in self._dead(lane))
+    def given_up(self, lane: str, count: int) -> set[tuple[Any, ...]]:
+        """The first `count` arguments of each dead letter of the lane."""
+        return {letter.args[:count] for letter in self._dead(lane)}
 
     def _dead(self, lane: str) -> Iterator[DeadLetter]:
         for letter_id, died, data in self.store.dead_letters(self._lanes[lane].queue):

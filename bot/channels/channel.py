@@ -7,6 +7,7 @@ through all of them alike: `reaches` says whom the platform lets be told somethi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from bot.records import Conversation
 
@@ -27,10 +28,9 @@ class Channel(ABC):
         """
 
     @abstractmethod
-    def outcome(self, conversation: Conversation, message_id: str) -> str:
-        """What became of a text that was to be told: "sent", "failed", or "" as long as it is on its way.
-
-        Raises StoreDownError.
+    def outcomes(self, conversations: Sequence[Conversation], message_id: str) -> list[str]:
+        """What became of a text that each was to be told: "sent", "failed", or "" as long as it is on its
+        way. Raises StoreDownError.
         """
 
 

@@ -19,6 +19,7 @@ import logging
 import time
 import uuid
 from abc import abstractmethod
+from collections.abc import Sequence
 
 from bot import Bot, dialogue, metrics
 from bot.channels.channel import Channel, SendError
@@ -60,11 +61,16 @@ class Messenger(Channel):
         if self.bot.outbound.notice(conversation, message_id, text) == "due":
             self.bot.work.send(self.name, TASK, conversation, conversation.user, message_id)
 
-    def outcome(self, conversation: Conversation, message_id: str) -> str:
-        state = self.bot.outbound.push_state(conversation, message_id)
-        if state != "due" and not state.startswith("sending:"):
-            return "sent" if state == "told" else "failed"
-        return "failed" if self.bot.work.gave_up(self.name, conversation.user, message_id) else ""
+    def outcomes(self, conversations: Sequence[Conversation], message_id: str) -> list[str]:
+        given_up = self.bot.work.given_up(self.name, 2)
+
+        def outcome(conversation: Conversation) -> str:
+            state = self.bot.outbound.push_state(conversation, message_id)
+            if state != "due" and not state.startswith("sending:"):
+                return "sent" if state == "told" else "failed"
+            return "failed" if (conversation.user, message_id) in given_up else ""
+
+        return [outcome(conversation) for conversation in conversations]
 
     def push_later(self, conversation: Conversation, message_id: str, before: str = "") -> None:
         """Every attempt of the platform comes here: a task too many finds nothing to do."""

@@ -12,6 +12,7 @@ import datetime
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,12 +142,16 @@ class Callback(Channel):
     def tell(self, conversation: Conversation, message_id: str, text: str) -> None:
         self.bot.work.send(LANE, TASK, conversation, self.webhook, conversation.user, message_id, text, False)
 
-    def outcome(self, conversation: Conversation, message_id: str) -> str:
-        answer = {"conversation": conversation.id, "user": conversation.user, "id": message_id}
-        if self.bot.outbound.done(_delivery_id(answer)):
-            return "sent"
-        dead = self.bot.work.gave_up(LANE, self.webhook, conversation.user, message_id)
-        return "failed" if dead else ""
+    def outcomes(self, conversations: Sequence[Conversation], message_id: str) -> list[str]:
+        given_up = self.bot.work.given_up(LANE, 3)
+
+        def outcome(conversation: Conversation) -> str:
+            answer = {"conversation": conversation.id, "user": conversation.user, "id": message_id}
+            if self.bot.outbound.done(_delivery_id(answer)):
+                return "sent"
+            return "failed" if (self.webhook, conversation.user, message_id) in given_up else ""
+
+        return [outcome(conversation) for conversation in conversations]
 
 
 def add_task(bot: Bot) -> None:

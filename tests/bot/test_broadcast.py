@@ -17,6 +17,7 @@ import requests
 
 from bot import dialogue
 from bot.broadcast import MAX_BYTES
+from bot.broadcast_store import BroadcastStore
 from bot.records import Conversation
 from bot.store import Store
 from tests.bot.administration import KEY, SECRET, Desk
@@ -125,17 +126,35 @@ def test_the_rate_holds_and_a_cancelled_one_stops(desk: Desk, receiver: Receiver
     assert desk.post(f"broadcasts/{plan['id']}/start").status_code == 404
 
 
-def test_a_receiver_that_is_slow_is_not_run_ahead_of(desk: Desk, receiver: Receiver) -> None:
+def test_a_receiver_that_is_slow_is_not_run_ahead_of(
+    desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     greet(desk, *(f"u{n}" for n in range(40)))
     wait_until(lambda: len(receiver.received) == 40, 20, "the answers are sent on")
     receiver.delay = 2.0
     plan = desk.post("broadcasts", text=TEXT, rate=10).json
     desk.post(f"broadcasts/{plan['id']}/start")
+    reads, looks = 0, 0
+    read, look = desk.bot.work.store.dead_letters, BroadcastStore.some
+
+    def count_reads(queue: str) -> Any:
+        nonlocal reads
+        reads += 1
+        return read(queue)
+
+    def count_looks(store: BroadcastStore, broadcast_id: str, place: str, count: int) -> list[str]:
+        nonlocal looks
+        looks += place == "open"
+        return look(store, broadcast_id, place, count)
+
+    monkeypatch.setattr(desk.bot.work.store, "dead_letters", count_reads)
+    monkeypatch.setattr(BroadcastStore, "some", count_looks)
     end, most = time.monotonic() + 4, 0
     while time.monotonic() < end:
         most = max(most, desk.get(f"broadcasts/{plan['id']}").json["on_the_way"])
         time.sleep(0.1)
     assert 5 < most <= 21
+    assert 0 < reads <= looks  # not one for each of those on their way
     receiver.delay = 0
     assert ended(desk, plan["id"])["sent"] == 40
 

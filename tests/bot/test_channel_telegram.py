@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -82,8 +83,9 @@ class TestTelegram(ChannelSuite):
         store.tell(conversation, "m1", "n", "问", "答")
         channel = bot.channels["telegram"]
         channel.tell(conversation, "broadcast-1", "明天停诊")
-        assert channel.outcome(conversation, "broadcast-1") == ""
-        wait_until(lambda: channel.outcome(conversation, "broadcast-1") == "failed", 30, "it is given up")
+        outcomes = partial(channel.outcomes, [conversation], "broadcast-1")
+        assert outcomes() == [""]
+        wait_until(lambda: outcomes() == ["failed"], 30, "it is given up")
         assert len(bot.work.dead_letters()) == 1
         bot.close(1)
 
