@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from bot import logs
-from bot.config import ELSEWHERE, NOT_YET, ConfigError, Settings, load_settings, unknown_variables
+from bot.config import ELSEWHERE, ConfigError, Settings, load_settings, unknown_variables
 
 log = logging.getLogger("bot")
 
@@ -72,8 +72,7 @@ def _prepare() -> Settings:
 
 
 def _variables_without_effect() -> list[str]:
-    not_yet, unknown = "is not built yet and has no effect", "is not a setting; a typing mistake?"
-    return [f"{name} {not_yet if name in NOT_YET else unknown}" for name in unknown_variables()]
+    return [f"{name} is not a setting; a typing mistake?" for name in unknown_variables()]
 
 
 def _warn_about_variables() -> None:

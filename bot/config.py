@@ -41,8 +41,6 @@ DISCLAIMER = (
     "提示：我是一个自己训练的小语言模型，所答可能有误，仅供学习参考，"
     "不能代替医师的诊断和处方；身体不适请及时就医。"
 )
-# Named in the contract, built by later versions: better a warning than a false sense of being protected.
-NOT_YET: set[str] = set()
 # Read by other parts: `plm admin`, the engine, the build, the tests, and this module itself.
 ELSEWHERE = {"PLM_CONFIG", "PLM_ADMIN_URL", "PLM_ISA", "PLM_CUDA", "PLM_REQUIRE"}
 WEBHOOK_VARIABLE = re.compile(r"PLM_WEBHOOK_([A-Z0-9_]+)_(SECRET|URL)")

@@ -60,11 +60,11 @@ def show() -> Response:
     except StoreDownError as fault:
         log.error("page: %s", fault)
         error = words["busy"]
-    model = bot.model_name
+    model, said = bot.model_name, bot.settings.disclaimer
     page = render_template(
         "page.html", turns=turns, error=error, model=model, examples=EXAMPLES.get(model, ()),
-        disclaimer=bot.settings.disclaimer, longest=dialogue.MAX_QUESTION, language=language, words=words,
-        disclaimer_language="zh-CN" if bot.settings.disclaimer == DISCLAIMER else "",
+        disclaimer=words["disclaimer"] if said == DISCLAIMER else said, longest=dialogue.MAX_QUESTION,
+        language=language, words=words,
     )  # fmt: skip
     response = make_response(page, 503 if error else 200)
     response.headers["Cache-Control"] = "no-store"

@@ -1,6 +1,9 @@
-"""What the chat page itself says, by language; the bot's own answers stay as they are."""
+"""What the chat page itself says, by language; the bot's own answers stay as they are, and so does a
+PLM_DISCLAIMER of the operator's own."""
 
 from __future__ import annotations
+
+from bot.config import DISCLAIMER
 
 WORDS = {
     "zh-CN": {
@@ -12,7 +15,7 @@ WORDS = {
         "script": "本页需要浏览器启用 JavaScript 才能发送问题。", "busy": "服务繁忙，请稍后再试。",
         "failed": "这个回答没有写成，请重试。", "cookie": "浏览器没有送回本站的 Cookie，请允许后刷新页面。",
         "lost": "连接中断，没有收到完整的回答。", "offline": "网络不通，请稍后再试。", "wrong": "出错了",
-        "retry": "重试", "stopped": "已停止显示。",
+        "retry": "重试", "stopped": "已停止显示。", "disclaimer": DISCLAIMER,
     },
     "en": {
         "tagline": "A small model", "fresh": "New chat",
@@ -29,5 +32,7 @@ WORDS = {
         "lost": "The connection broke before the answer was complete.",
         "offline": "The network cannot be reached, please try again later.", "wrong": "Something went wrong",
         "retry": "Try again", "stopped": "No longer shown.",
+        "disclaimer": "I am a small home-made language model and can be wrong: for reference only, no substitute "
+        "for a doctor's diagnosis or prescription. If you are unwell, please see a doctor.",
     },
 }  # fmt: skip
