@@ -32,7 +32,7 @@ WORDS = {
         "lost": "The connection broke before the answer was complete.",
         "offline": "The network cannot be reached, please try again later.", "wrong": "Something went wrong",
         "retry": "Try again", "stopped": "No longer shown.",
-        "disclaimer": "I am a small home-made language model and can be wrong: for reference only, no substitute "
-        "for a doctor's diagnosis or prescription. If you are unwell, please see a doctor.",
+        "disclaimer": "I am a small home-made language model and can be wrong: for reference only, no "
+        "substitute for a doctor's diagnosis or prescription. If you are unwell, please see a doctor.",
     },
 }  # fmt: skip
