@@ -45,6 +45,14 @@ class Recipe:
         if self.blank_lines < 1:
             raise ValueError(f"blank_lines must be 1 or more, not {self.blank_lines}")
 
+    def rate_at(self, used: float, steps: int) -> float:
+        """The rate after so many steps and that share of the budget.
+
+        Linear warm-up, times a linear fall over the whole run (Bergsma et al., 2025, arXiv:2502.15938).
+        """
+        fall = self.final + (1 - self.final) * (1 - min(used, 1.0))
+        return self.rate * fall * min(1.0, (steps + 1) / self.warmup)
+
     def tuned(self) -> Recipe:
         """The recipe for going on from a trained model: smaller steps, soon at full size, falling to none."""
         rate, warmup = self.rate * TUNING_SHARE, min(self.warmup, TUNING_WARMUP)

@@ -131,7 +131,7 @@ class Run:
         meter = Meter(self)
         while (used := self.budget.used(self.record)) < 1.0:
             started = time.monotonic()
-            nats, count, norm = self.trainer.step(self.rate(used))
+            nats, count, norm = self.trainer.step(self.recipe.rate_at(used, self.trainer.steps))
             self.record.add_step(nats, count, time.monotonic() - started)
             if self.stop():
                 self.save_checkpoint()
@@ -169,13 +169,6 @@ class Run:
             cost(low)
         self.record.blend = low
         self.report(f"took {low:.0%} of the change, so that {self.initial.name} keeps what it knew")
-
-    def rate(self, used: float) -> float:
-        """Linear warm-up, times a linear fall over the whole run (Bergsma et al., 2025, arXiv:2502.15938)."""
-        r = self.recipe
-        fall = r.final + (1 - r.final) * (1 - min(used, 1.0))
-        warm = min(1.0, (self.trainer.steps + 1) / r.warmup)
-        return float(r.rate * fall * warm)
 
     def evaluate(self, limit: int | None = None) -> None:
         """Bits per byte of each valid text (its first `limit` bytes), into the record and the report.

@@ -88,7 +88,7 @@ def train(run: Run, by: str, budget: int) -> tuple[float, int]:
     seconds, count = 0.0, 0
     while (used := (seconds if by == "seconds" else count) / budget) < 1.0:
         began = time.process_time()
-        count += run.trainer.step(run.rate(used))[1]
+        count += run.trainer.step(run.recipe.rate_at(used, run.trainer.steps))[1]
         seconds += time.process_time() - began
     return seconds, count
 

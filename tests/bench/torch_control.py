@@ -1,7 +1,7 @@
-"""The control: a plain byte transformer of equal size, trained in PyTorch for some minutes of wall time.
+"""The control, a plain byte transformer of equal size in PyTorch, and our model: what each learns in a time.
 
-`python -m tests.bench.torch_control --data TRAIN --valid VALID --minutes N [--cores N]` prints one JSON line.
-What our trainer reaches in the same time on the same cores is to be held against it.
+`python -m tests.bench.torch_control --data TRAIN --valid VALID --minutes N [--cores N]` trains one after the
+other on the same cores, each from its first weights to the end of its schedule, and prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
+import tempfile
 import time
-from math import cos, log, pi
+from dataclasses import replace
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from torch import nn
 
 from engine.data import load_text
 from engine.recipe import Recipe, load_plan
+from engine.training import Budget, Run
 from tests.bench import torch_peers, torch_twin
 
 SEQUENCES, LENGTH = 16, 256
@@ -50,16 +54,13 @@ def bits_per_byte(model: nn.Module, text: NDArray[np.uint8]) -> float:
     return nats / total / log(2)
 
 
-def rate(used: float, step: int, recipe: Recipe) -> float:
-    """As in engine/training.py: linear warm-up, then half a cosine over the time."""
-    fall = recipe.final + (1 - recipe.final) * 0.5 * (1 + cos(pi * min(used, 1.0)))
-    return recipe.rate * fall * min(1.0, (step + 1) / recipe.warmup)
-
-
 def train_control(
     data: Path, valid: Path, minutes: float, config: str, recipe: Recipe = RECIPE, seed: int = 1
 ) -> dict[str, Any]:
-    """Train on the cores that this process has; the seconds for compiling are not counted."""
+    """Trained on the cores that this process has, at a rate that warms up and falls as our trainer's does.
+
+    The seconds for compiling are not counted.
+    """
     torch.manual_seed(seed)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     text, random = np.asarray(load_text(data).bytes), np.random.default_rng(seed)
@@ -76,18 +77,48 @@ def train_control(
     step(0.0)
     began, steps, budget = time.perf_counter(), 0, minutes * 60
     while (spent := time.perf_counter() - began) < budget:
-        step(rate(spent / budget, steps, recipe))
+        step(recipe.rate_at(spent / budget, steps))
         steps += 1
     read = steps * SEQUENCES * LENGTH
     return {
-        "model": "byte transformer in PyTorch, bf16",
         "parameters": torch_peers.count(plain),
-        "cores": torch.get_num_threads(),
-        "minutes": minutes,
         "bytes_read": read,
         "bytes_per_second": round(read / spent),
-        "valid": valid.name,
         "bits_per_byte": round(bits_per_byte(plain, np.asarray(load_text(valid).bytes)), 4),
+    }
+
+
+def train_ours(data: Path, valid: Path, minutes: float, config: str) -> dict[str, Any]:
+    """The same of a bundled config by our trainer, as `plm train --minutes` would."""
+    plan, held_out = load_plan(config), load_text(valid)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(
+            *(Path(folder, "ours.safetensors"), config, plan.model, plan.recipe, Budget(minutes=minutes)),
+            *([load_text(data)], [1.0]),
+            valid=[held_out],
+            threads=len(os.sched_getaffinity(0)),
+            report=lambda line: print(f"# {line}", file=sys.stderr),
+        )
+        run.train()
+    return {
+        "parameters": plan.model.parameters,
+        "bytes_read": run.record.bytes_read,
+        "bytes_per_second": round(run.record.bytes_read / run.record.minutes / 60),
+        "bits_per_byte": run.record.valid[held_out.name],
+    }
+
+
+def compare(data: Path, valid: Path, minutes: float, config: str, recipe: Recipe = RECIPE) -> dict[str, Any]:
+    """Both, and how much lower our bits per byte are, as a share of the control's."""
+    control = train_control(data, valid, minutes, config, recipe)
+    ours = train_ours(data, valid, minutes, config)
+    return {
+        "valid": valid.name,
+        "minutes": minutes,
+        "cores": len(os.sched_getaffinity(0)),
+        "byte transformer in PyTorch, bf16": control,
+        f"{config}, our trainer": ours,
+        "lower_by": round(1 - ours["bits_per_byte"] / control["bits_per_byte"], 3),
     }
 
 
@@ -97,12 +128,12 @@ def main() -> None:
     parser.add_argument("--valid", type=Path, required=True)
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--cores", type=int, default=1)
-    parser.add_argument("--config", default="tcm", help="whose number of parameters the control has")
+    parser.add_argument("--config", default="tcm", help="ours, whose number of parameters the control has")
     parser.add_argument("--rate", type=float, default=RECIPE.rate)
     options = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
-    recipe = Recipe(rate=options.rate, warmup=RECIPE.warmup, final=RECIPE.final)
-    print(json.dumps(train_control(options.data, options.valid, options.minutes, options.config, recipe)))
+    recipe = replace(RECIPE, rate=options.rate)
+    print(json.dumps(compare(options.data, options.valid, options.minutes, options.config, recipe)))
 
 
 if __name__ == "__main__":

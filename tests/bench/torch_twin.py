@@ -304,10 +304,6 @@ def bf16(enabled: bool = True) -> AbstractContextManager[None]:
     return torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled)
 
 
-def warm(recipe: Recipe, step: int) -> float:
-    return recipe.rate * min(1.0, (step + 1) / recipe.warmup)
-
-
 def losses(
     config: ModelConfig,
     recipe: Recipe,
@@ -326,9 +322,9 @@ def losses(
     optimiser = Optimiser(twin, recipe, decaying, stacked)
     carried: Carried = []
     for step in range(steps):
-        nats, count, _ = trainer.step(warm(recipe, step))
+        nats, count, _ = trainer.step(recipe.rate_at(0.0, step))
         with bf16(autocast):
             loss, carried = twin(join(trainer.batches(), recipe.lanes, config.views), carried)
         loss.backward()
-        optimiser.step(warm(recipe, step))
+        optimiser.step(recipe.rate_at(0.0, step))
         yield nats / count / np.log(2), loss.item() / np.log(2)
