@@ -135,8 +135,8 @@ cudaError_t update(const Parts& parts, int count, const Settings& s, cudaStream_
 
 // Updates `count` matrices, whose descriptions lie on the host. space: 2 (rows columns + min(rows,
 // columns)^2) floats for each, one after the other.
-PLM_API muon_update_all(const MuonMatrix* matrices, int count, float* space, float rate, float momentum,
-                        float clip, cudaStream_t stream) {
+PLM_API muon_update(const MuonMatrix* matrices, int count, float* space, float rate, float momentum,
+                    float clip, cudaStream_t stream) {
     for (int first = 0; first < count; first += kMost) {
         const int some = std::min(kMost, count - first);
         Parts parts{};
@@ -150,11 +150,4 @@ PLM_API muon_update_all(const MuonMatrix* matrices, int count, float* space, flo
         if (error != cudaSuccess) return error;
     }
     return cudaSuccess;
-}
-
-// One matrix: weight, m, grad (rows, columns).
-PLM_API muon_update(float* weight, float* m, const float* grad, float* space, int rows, int columns,
-                    float rate, float momentum, float decay, float clip, cudaStream_t stream) {
-    const MuonMatrix only{weight, m, grad, rows, columns, decay};
-    return muon_update_all(&only, 1, space, rate, momentum, clip, stream);
 }

@@ -46,10 +46,8 @@ PLM_API sum_of_squares(double* out, double* space, const float* x, int n, cudaSt
 PLM_API adamw_update(float* weight, float* m, float* v, const float* grad, int n, float rate, float beta1,
                      float beta2, float epsilon, float decay, float clip, float correction1,
                      float correction2, cudaStream_t stream);
-PLM_API muon_update(float* weight, float* m, const float* grad, float* space, int rows, int columns,
-                    float rate, float momentum, float decay, float clip, cudaStream_t stream);
-PLM_API muon_update_all(const MuonMatrix* matrices, int count, float* space, float rate, float momentum,
-                        float clip, cudaStream_t stream);
+PLM_API muon_update(const MuonMatrix* matrices, int count, float* space, float rate, float momentum,
+                    float clip, cudaStream_t stream);
 PLM_API matmul_f32_forward(float* out, const float* inp, const float* weight, int M, int N, int K,
                            bool accumulate, cudaStream_t stream);
 PLM_API matmul_f32_backward_input(float* dinp, const float* dout, const float* weight, int M, int N, int K,

@@ -48,6 +48,16 @@ class Array:
         self.device.free(self.address)
 
 
+class MuonMatrix(ctypes.Structure):
+    """cuda/muon.h"""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("weight", "m", "grad")),
+        *((name, ctypes.c_int) for name in ("rows", "columns")),
+        ("decay", ctypes.c_float),
+    ]
+
+
 class Device:
     """The operators of one shared object, and memory for them."""
 

@@ -26,7 +26,7 @@ from engine import Batcher, Model, TopE, _train
 from engine.config import ModelConfig
 from engine.recipe import Plan, load_plan
 
-from .device import Device
+from .device import Device, MuonMatrix
 
 HERE = Path(__file__).parent
 NOT_FOR_A_DEVICE = {"test_checker", "test_estimate", "test_nvcc", "test_run_on_gpu", "test_sanitizers"}
@@ -134,7 +134,8 @@ def calls(
     yield call("cross_entropy_forward", x(M), logits, targets, M, 256)
     yield call("cross_entropy_backward", x(M, 256), logits, targets, 1e-3, M, 256)
     matrix, space = (x(D, R), x(D, R), x(D, R)), x(2 * (D * R + min(D, R) ** 2))
-    yield call("muon_update", *matrix, space, D, R, 0.0, 0.9, 0.0, 1.0)
+    update = MuonMatrix(*(a.address for a in matrix), D, R, 0.0)
+    yield call("muon_update", (MuonMatrix * 1)(update), 1, space, 0.0, 0.9, 1.0)
 
 
 def operator_times(device: Device, c: ModelConfig, lanes: int, length: int, repeats: int) -> Iterator[Row]:

@@ -1,21 +1,11 @@
 from __future__ import annotations
 
-import ctypes
-
 import numpy as np
 
 from .against import arrays, close, normal, reference
-from .device import Device
+from .device import Device, MuonMatrix
 
 SHAPES = [(1, 1), (9, 33), (70, 17), (20, 20)]
-
-
-class MuonMatrix(ctypes.Structure):
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("weight", "m", "grad")),
-        *((name, ctypes.c_int) for name in ("rows", "columns")),
-        ("decay", ctypes.c_float),
-    ]
 
 
 def test_muon(device: Device, rng: np.random.Generator) -> None:
@@ -31,7 +21,7 @@ def test_muon(device: Device, rng: np.random.Generator) -> None:
         )
     )
     space = device.empty(sum(2 * (r * c + min(r, c) ** 2) for r, c in SHAPES))
-    device.muon_update_all(matrices, len(SHAPES), space, rate, momentum, clip)
+    device.muon_update(matrices, len(SHAPES), space, rate, momentum, clip)
     for one, got, decay in zip(given, kept, decays, strict=True):
         want = reference("muon_update", *one, rate, momentum, decay, clip)
         for a, b in zip(got, want, strict=False):

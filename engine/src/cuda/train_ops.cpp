@@ -3,8 +3,10 @@
 #include <cuda_bf16.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "cuda/device.h"
+#include "cuda/muon.h"
 
 namespace plm {
 namespace {
@@ -136,9 +138,12 @@ void adamw_update(float* weight, float* m, float* v, const float* grad, size_t n
         correction1, correction2);
 }
 
-void muon_update(const Ops<float>&, float* weight, float* m, const float* grad, float* space, int rows,
-                 int columns, float rate, float momentum, float decay, float clip) {
-    RUN(muon_update, weight, m, grad, space, rows, columns, rate, momentum, decay, clip);
+void muon_update(const Ops<float>&, const MuonMatrix<float>* matrices, int count, float* space, float rate,
+                 float momentum, float clip) {
+    std::vector<::MuonMatrix> all;
+    for (const MuonMatrix<float>* x = matrices; x < matrices + count; ++x)
+        all.push_back({x->weight, x->m, x->grad, x->rows, x->columns, x->decay});
+    RUN(muon_update, all.data(), count, space, rate, momentum, clip);
 }
 
 void matmul_forward(float* out, const float* inp, const float* weight, int M, int N, int K, bool accumulate) {

@@ -178,10 +178,9 @@ void bind_muon(py::module_& m) {
               auto w = zeros<T>({rows, columns}), a = zeros<T>({rows, columns});
               std::copy_n(weight.data(), weight.size(), w.mutable_data());
               std::copy_n(m1.data(), m1.size(), a.mutable_data());
-              size_t side = static_cast<size_t>(std::min(rows, columns));
-              std::vector<T> space(2 * (static_cast<size_t>(weight.size()) + side * side));
-              table<T>(isa).muon_update(table<T>(isa), w.mutable_data(), a.mutable_data(), grad.data(),
-                                        space.data(), rows, columns, rate, momentum, decay, clip);
+              const MuonMatrix<T> x{w.mutable_data(), a.mutable_data(), grad.data(), rows, columns, decay};
+              std::vector<T> space(x.space());
+              table<T>(isa).muon_update(table<T>(isa), &x, 1, space.data(), rate, momentum, clip);
               return py::make_tuple(w, a);
           });
 }

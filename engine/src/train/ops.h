@@ -8,6 +8,21 @@
 
 namespace plm {
 
+// What Muon updates: weight, momentum and gradient (rows, columns).
+template <class T>
+struct MuonMatrix {
+    T *weight, *m;
+    const T* grad;
+    int rows, columns;
+    T decay;
+
+    // Numbers that an update needs to work with.
+    size_t space() const {
+        size_t size = static_cast<size_t>(rows) * columns, side = rows < columns ? rows : columns;
+        return 2 * (size + side * side);
+    }
+};
+
 template <class T>
 struct Ops {
     const char* name;
@@ -41,8 +56,9 @@ struct Ops {
                                    int V);
     void (*adamw_update)(T* weight, T* m, T* v, const T* grad, size_t n, T rate, T beta1, T beta2, T epsilon,
                          T decay, T clip, T correction1, T correction2);
-    void (*muon_update)(const Ops& ops, T* weight, T* m, const T* grad, T* space, int rows, int columns,
-                        T rate, T momentum, T decay, T clip);
+    // `space` is that of all matrices: a device takes them together.
+    void (*muon_update)(const Ops& ops, const MuonMatrix<T>* matrices, int count, T* space, T rate,
+                        T momentum, T clip);
     void (*matmul_forward)(T* out, const T* inp, const T* weight, int M, int N, int K, bool accumulate);
     void (*matmul_backward_input)(T* dinp, const T* dout, const T* weight, int M, int N, int K,
                                   bool accumulate);

@@ -22,17 +22,17 @@ Trainer::Trainer(const Config& config, const Settings& settings, const Ops<float
     if (settings.shards < 1 || settings.lanes % settings.shards != 0) {
         throw std::invalid_argument("lanes must be a multiple of shards");
     }
-    size_t n = parameters_.size(), space = 0;
+    size_t n = parameters_.size();
     std::vector<float> start(n);
     parameters_.initialize(start.data(), settings.seed);
     weights.write(start.data(), n), moment1.zero(n), moment2.zero(n);
     for (const Tensor& t : parameters_.tensors()) {
         int count = std::max(t.stacked, 1), rows = t.stacked ? t.shape[0] / count : 0;
-        size_t size = t.size / count, side = rows ? static_cast<size_t>(std::min(rows, t.shape[1])) : 0;
-        if (rows) space = std::max(space, 2 * (size + side * side));
+        size_t size = t.size / count;
         for (int i = 0; i < count; ++i) {
-            pieces_.push_back(
-                {t.offset + i * size, size, rows, rows ? t.shape[1] : 0, t.decays ? settings.decay : 0.0f});
+            (rows ? matrices_ : others_)
+                .push_back({t.offset + i * size, size, rows, rows ? t.shape[1] : 0,
+                            t.decays ? settings.decay : 0.0f});
         }
     }
     batches_.resize(ops.memory->device ? 1 : settings.shards);
@@ -40,7 +40,15 @@ Trainer::Trainer(const Config& config, const Settings& settings, const Ops<float
         networks_.push_back(std::make_unique<Network<float>>(ops_, config_, parameters_));
         gradients_.emplace_back(ops, n);
     }
-    for (int t = 0; t < (ops.memory->device ? 1 : settings.threads); ++t) spaces_.emplace_back(ops, space);
+    size_t largest = 0, all = 0;
+    for (const Piece& p : matrices_) {
+        size_t space = matrix(p).space();
+        largest = std::max(largest, space), all += space;
+    }
+    if (ops.memory->device)
+        spaces_.emplace_back(ops, all);
+    else
+        for (int t = 0; t < settings.threads; ++t) spaces_.emplace_back(ops, largest);
     lanes_.resize(settings.lanes, Lane(config));
     for (int i = 0; i < settings.lanes; ++i) {
         lanes_[i].random =
@@ -116,18 +124,30 @@ void Trainer::update(float rate, float clip) {
         static_cast<float>(1.0 - std::pow(static_cast<double>(settings_.beta1), static_cast<double>(steps)));
     float c2 =
         static_cast<float>(1.0 - std::pow(static_cast<double>(settings_.beta2), static_cast<double>(steps)));
-    parallel(static_cast<int>(pieces_.size()), [&](int i, int thread) {
-        const Piece& p = pieces_[i];
-        float *weight = weights.data() + p.offset, *m = moment1.data() + p.offset;
-        const float* grad = gradients_[0].data() + p.offset;
-        if (p.rows == 0) {
-            ops_.adamw_update(weight, m, moment2.data() + p.offset, grad, p.size, rate, settings_.beta1,
-                              settings_.beta2, settings_.epsilon, p.decay, clip, c1, c2);
-        } else {
-            ops_.muon_update(ops_, weight, m, grad, spaces_[thread].data(), p.rows, p.columns, rate,
-                             settings_.momentum, p.decay, clip);
+    std::vector<MuonMatrix<float>> matrices;
+    for (const Piece& p : matrices_) matrices.push_back(matrix(p));
+    const int count = static_cast<int>(matrices.size()), each = ops_.memory->device ? count : 1;
+    const int tasks = count ? count / each : 0;
+    parallel(tasks + static_cast<int>(others_.size()), [&](int i, int thread) {
+        if (i < tasks) {
+            ops_.muon_update(ops_, &matrices[i * each], each, spaces_[thread].data(), rate,
+                             settings_.momentum, clip);
+            return;
         }
+        const Piece& p = others_[i - tasks];
+        ops_.adamw_update(weights.data() + p.offset, moment1.data() + p.offset, moment2.data() + p.offset,
+                          gradients_[0].data() + p.offset, p.size, rate, settings_.beta1, settings_.beta2,
+                          settings_.epsilon, p.decay, clip, c1, c2);
     });
+}
+
+MuonMatrix<float> Trainer::matrix(const Piece& p) {
+    return {weights.data() + p.offset,
+            moment1.data() + p.offset,
+            gradients_[0].data() + p.offset,
+            p.rows,
+            p.columns,
+            p.decay};
 }
 
 std::pair<double, double> Trainer::evaluate(const Source& text, const uint8_t* counted) {

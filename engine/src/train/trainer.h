@@ -62,12 +62,13 @@ class Trainer {
         int rows, columns;
         float decay;
     };
+    MuonMatrix<float> matrix(const Piece& piece);
 
     Config config_;
     Settings settings_;
     const Ops<float>& ops_;
     Parameters parameters_;
-    std::vector<Piece> pieces_;
+    std::vector<Piece> matrices_, others_;
     std::vector<Source> sources_;
     std::vector<Lane> lanes_;
     // What runs by itself: a shard, or all of them on a device.

@@ -33,18 +33,19 @@ static void orthogonalize(const Ops<T>& ops, T* x, T* space, int rows, int colum
     for (size_t i = 0; i < n; ++i) x[i] = from[i];
 }
 
-// One matrix: Nesterov's momentum m, and AdamW's weight decay and clipping. `space` has
-// 2 (rows * columns + min(rows, columns)^2) numbers.
+// Nesterov's momentum m of each matrix, and AdamW's weight decay and clipping.
 template <class T>
-static void muon_update(const Ops<T>& ops, T* weight, T* m, const T* grad, T* space, int rows, int columns,
-                        T rate, T momentum, T decay, T clip) {
-    size_t n = static_cast<size_t>(rows) * columns;
-    for (size_t i = 0; i < n; ++i) {
-        T g = (T(1) - momentum) * clip * grad[i];
-        m[i] = momentum * m[i] + g;
-        space[i] = momentum * m[i] + g;
+static void muon_update(const Ops<T>& ops, const MuonMatrix<T>* matrices, int count, T* space, T rate,
+                        T momentum, T clip) {
+    for (const MuonMatrix<T>* x = matrices; x < matrices + count; space += x++->space()) {
+        size_t n = static_cast<size_t>(x->rows) * x->columns;
+        for (size_t i = 0; i < n; ++i) {
+            T g = (T(1) - momentum) * clip * x->grad[i];
+            x->m[i] = momentum * x->m[i] + g;
+            space[i] = momentum * x->m[i] + g;
+        }
+        orthogonalize(ops, space, space + n, x->rows, x->columns);
+        T scale = T(0.2) * sqrt_of(static_cast<T>(x->rows > x->columns ? x->rows : x->columns));
+        for (size_t i = 0; i < n; ++i) x->weight[i] -= rate * (scale * space[i] + x->decay * x->weight[i]);
     }
-    orthogonalize(ops, space, space + n, rows, columns);
-    T scale = T(0.2) * sqrt_of(static_cast<T>(rows > columns ? rows : columns));
-    for (size_t i = 0; i < n; ++i) weight[i] -= rate * (scale * space[i] + decay * weight[i]);
 }
