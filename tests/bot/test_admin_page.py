@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,14 +12,16 @@ from typing import Any
 
 import pytest
 import requests
+from click.testing import CliRunner, Result
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from bot.cli import main
 from tests.bot.receiver import Receiver
 from tests.bot.test_page import DESKTOP, PHONE, Visitor, driver
 from tests.bot.test_webhook import NEW, post, receiver
-from tests.service import Service, environment, wait_until
+from tests.service import Service, wait_until
 from tests.tiny_model import write_tiny_model
 
 __all__ = ["driver", "receiver"]
@@ -44,10 +45,10 @@ def service(
         yield service
 
 
-def admin(service: Service, *arguments: str, key: str = KEY) -> subprocess.CompletedProcess[str]:
-    env = environment({"PLM_ADMIN_KEY": key, "PLM_ADMIN_URL": service.url})
-    command = [sys.executable, "-m", "bot.cli", "admin", *arguments]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+def admin(service: Service, *arguments: str, key: str = KEY) -> Result:
+    """`plm admin` in this process."""
+    env = {"PLM_ADMIN_KEY": key, "PLM_ADMIN_URL": service.url}
+    return CliRunner().invoke(main, ["admin", *arguments], env=env)
 
 
 def test_plm_admin_asks_the_service(service: Service) -> None:
@@ -57,15 +58,24 @@ def test_plm_admin_asks_the_service(service: Service) -> None:
         name = visitor.conversation.id
     assert name in admin(service, "conversations", "--user", user).stdout
     assert f"user: {QUESTION}" in admin(service, "show", name).stdout
-    assert QUESTION in admin(service, "export", "--user", user).stdout
+    exported = json.loads(admin(service, "export", "--user", user).stdout)
+    assert (exported["id"], exported["channel"], exported["user"]) == (name, "page", user)
+    assert exported["turns"][0]["content"] == QUESTION
     assert admin(service, "quota", user, "5/minute").stdout.strip() == f"{user}: 5/minute"
     assert "messages" in admin(service, "stats").stdout
+    assert admin(service, "block", user).stdout == f"blocked: {user}\n"
+    assert f"{user}  every channel  blocked 5/minute" in admin(service, "quota").stdout
+    assert admin(service, "unblock", user).stdout == f"not blocked: {user}\n"
+    assert admin(service, "quota", user, "--none").stdout == f"{user}: as everybody\n"
+    assert {"* first", "  second"} <= set(admin(service, "model", "list").stdout.splitlines())
+    done = [line.split()[3] for line in admin(service, "audit", "--user", user).stdout.splitlines()]
+    assert done[:4] == ["quota", "unblock", "block", "quota"]
     assert admin(service, "forget", user, "--yes").stdout.strip() == f"forgotten: {name}"
     assert admin(service, "conversations", "--user", user).stdout == ""
     wrong = admin(service, "stats", key="x" * 20)
-    assert (wrong.returncode, wrong.stderr) == (1, "Error: that is not the administrator's key\n")
+    assert (wrong.exit_code, wrong.stderr) == (1, "Error: that is not the administrator's key\n")
     missing = admin(service, "show", "page:nobody")
-    assert (missing.returncode, missing.stderr) == (1, "Error: there is no such conversation\n")
+    assert (missing.exit_code, missing.stderr) == (1, "Error: there is no such conversation\n")
 
 
 def test_models_are_swapped_in_every_process_and_no_message_is_lost(service: Service) -> None:
@@ -90,7 +100,7 @@ def test_models_are_swapped_in_every_process_and_no_message_is_lost(service: Ser
         thread.join()
     assert [parts for parts in statuses if parts[-1] != {"done": True}] == []
     assert "* second" in admin(service, "model", "list").stdout
-    assert admin(service, "model", "load", "nothing").returncode == 1
+    assert admin(service, "model", "load", "nothing").exit_code == 1
 
 
 @pytest.fixture

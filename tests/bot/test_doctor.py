@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from flask import Flask
 
 from bot import create_app, doctor
+from bot.cli import main
 from bot.config import ConfigError, load_settings
 from bot.embedded import EmbeddedStore
 from bot.store import Store
@@ -47,10 +49,13 @@ def test_a_store_that_may_lose_conversations_is_named(own: Store) -> None:
         doctor.check_store(own)
 
 
-def test_the_way_in_is_tried_as_the_platform_does(store: Store) -> None:
+def test_the_way_in_is_tried_as_the_platform_does(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings(redis_url="redis://unused", wechat_token="AAAAA")
     with served(create_app(settings, engine=ScriptedEngine(), store=store)) as url:
         assert "passes" in doctor.check_way_in(settings, url)
+        monkeypatch.setenv("PLM_WECHAT_TOKEN", "AAAAA")
+        asked = CliRunner().invoke(main, ["doctor", "--url", url])
+        assert f"ok    way in: {url}/wechat passes the platform's check" in asked.output
         other = load_settings(redis_url="redis://unused", wechat_token="BBBBB")
         with pytest.raises(ConfigError, match="answers the platform's check with 403"):
             doctor.check_way_in(other, url)
