@@ -130,7 +130,7 @@ tcm: build $(VENV)/.test  ## train tcm again (CORPORA=folder, MINUTES, DIALOGUE_
 	@echo "done: copy $(WORK)/tcm.safetensors and tcm-bf16.safetensors to engine/models to ship them"
 
 # The other two read one text each.
-ZH_MINUTES ?= 58
+ZH_MINUTES ?= 105
 PUBMED_MINUTES ?= 120
 zh: LENGTH := $(ZH_MINUTES)
 pubmed: LENGTH := $(PUBMED_MINUTES)
