@@ -1,7 +1,6 @@
 // The float work between the int8 products of inference, one row by one warp (lane = threadIdx.x), each
 // ending in an int8 row and its scale. Definition, to the last bit: engine/src/infer/elementwise.inc.
-// infer.cu launches them one by one, trunk_step.cu calls them one after the other. Rows may lie in global or
-// shared memory.
+// trunk_step.cu and head_step.cu call them one after the other. Rows may lie in global or shared memory.
 #pragma once
 #include "infer_math.h"
 

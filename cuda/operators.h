@@ -9,7 +9,6 @@ struct HeadRow;
 struct InferModel;
 struct MuonMatrix;
 struct Repeat;
-struct Sampling;
 struct Writer;
 
 PLM_API embedding_forward(float* out, const float* table, const int* ids, int M, int D, bool accumulate,
@@ -65,14 +64,9 @@ PLM_API matmul_bf16_backward_weight(float* dweight, const __nv_bfloat16* dout, c
 // Inference
 PLM_API trunk_step(char* states, float* bases, const InferModel* model, const int* ids, const int* slots,
                    const int* starts, int blocks, cudaStream_t stream);
+PLM_API trunk_base(char* states, const InferModel* model, const int* slot, cudaStream_t stream);
 PLM_API head_logits(float* logits, Cost* costs, const char* states, const float* bases,
                     const InferModel* model, const HeadRow* prefixes, const int* bytes, int M,
                     cudaStream_t stream);
 PLM_API head_step(Writer* writers, const char* states, const InferModel* model, const Repeat* repeats,
                   const double* penalties, int M, int R, cudaStream_t stream);
-PLM_API sample(int* bytes, Sampling* samplings, const float* logits, const Repeat* repeats,
-               const double* penalties, int M, int R, cudaStream_t stream);
-PLM_API matmul_i8(int32_t* out, const int8_t* inp, const int8_t* weight, int M, int N, int K,
-                  cudaStream_t stream);
-PLM_API dequantize(float* out, const int* sums, const float* inp_scales, const float* weight_scales, int M,
-                   int n, bool accumulate, cudaStream_t stream);

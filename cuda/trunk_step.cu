@@ -149,13 +149,29 @@ struct Trunk {
             to.scales()[0] = work.scale[m], to.scales()[1] = kept ? kept_scale[m] : 0.0f;
             *to.position() = (*to.position() + rows.ahead(m) + 1) % static_cast<unsigned>(model.window);
         });
-        base_part(bases, model.base, D, false);
-        if (!kept) return;
+        multiply(bases, kept, kept_scale);
+    }
+
+    // The same from the rows that a state keeps; there is one.
+    __device__ void base_again() const {
+        State from = state(0);
+        take(from.top(), from.scales(), model.width);
+        multiply(nullptr, model.skip.rows ? from.top() + model.width : nullptr, from.scales() + 1);
+    }
+
+    __device__ void take(const int8_t* quantized, const float* scale, int n) const {
+        const int lane = static_cast<int>(threadIdx.x);
         each_row(rows.count, [&](int m) {
-            for (int i = lane; i < E; i += kWarp) work.quantized_row(m)[i] = kept[m * E + i];
-            if (lane == 0) work.scale[m] = kept_scale[m];
+            for (int i = lane; i < n; i += kWarp) work.quantized_row(m)[i] = quantized[m * n + i];
+            if (lane == 0) work.scale[m] = scale[m];
         });
-        base_part(bases, model.skip, E, true);
+    }
+
+    __device__ void multiply(float* bases, const int8_t* kept, const float* kept_scale) const {
+        base_part(bases, model.base, model.width, false);
+        if (!kept) return;
+        take(kept, kept_scale, model.embedding);
+        base_part(bases, model.skip, model.embedding, true);
     }
 
     __device__ void base_part(float* bases, const Int8Rows& matrix, int K, bool more) const {
@@ -199,13 +215,21 @@ __global__ void __launch_bounds__(kWarp* kWarps)
     }
 }
 
+__global__ void __launch_bounds__(kWarp* kWarps)
+    trunk_base_kernel(char* states, InferModel model, const int* slot, BlockSizes sizes) {
+    DYN_SHARED(float, memory);
+    const Work work(memory, sizes);
+    const StateLayout layout(model);
+    clear(work);
+    Trunk{model, layout, work, states, {0, 1, slot}}.base_again();
+}
+
 }  // namespace
 
 // states (slots, StateLayout::size bytes) move on; bases (M, views head_width), or nullptr, is what the head
 // starts from after each row; ids (M, kPatchIds); slots (M) of the rows. Block i of `blocks` takes rows
 // starts[i] to starts[i + 1], and rows of one text are side by side in one block. Every width is a multiple
-// of
-// 16. `model` lies on the host. cudaErrorInvalidValue for a model whose rows do not fit shared memory.
+// of 16. `model` lies on the host. cudaErrorInvalidValue for a model whose rows do not fit shared memory.
 PLM_API trunk_step(char* states, float* bases, const InferModel* model, const int* ids, const int* slots,
                    const int* starts, int blocks, cudaStream_t stream) {
     BlockSizes sizes = sizes_of(*model);
@@ -214,4 +238,11 @@ PLM_API trunk_step(char* states, float* bases, const InferModel* model, const in
     if (shared > kMostShared) return cudaErrorInvalidValue;
     return launch(trunk_step_kernel, blocks, dim3(kWarp, kWarps), shared, stream, states, bases, *model, ids,
                   slots, starts, sizes);
+}
+
+// The base of the state at `slot` (1), which a snapshot does not hold, from the rows that it is made of.
+PLM_API trunk_base(char* states, const InferModel* model, const int* slot, cudaStream_t stream) {
+    BlockSizes sizes = sizes_of(*model);
+    return launch(trunk_base_kernel, 1, dim3(kWarp, kWarps), sizes.shared(), stream, states, *model, slot,
+                  sizes);
 }

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KERNELS = ROOT / "cuda"
 SHIM = ROOT / "tests/cuda/shim"
 PLANTED = ROOT / "tests/cuda/planted"
+PARTS = ROOT / "tests/cuda/parts"
 KEPT = ROOT / "build/cuda"
 
 SUPPORTED = platform.machine() in ("x86_64", "AMD64") and platform.system() == "Linux"

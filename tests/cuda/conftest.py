@@ -29,17 +29,27 @@ def opened(path: Path) -> Device:
     return Device(path, toolkit.runtime() if VARIANT == "device" else None)
 
 
+def module(folder: Path) -> Path:
+    """The kernels of a folder as a shared object, for what the tests run on."""
+    if VARIANT == "device":
+        return nvcc.library(sorted(folder.glob("*.cu")))
+    if not build.SUPPORTED:
+        pytest.skip("the executor of CUDA kernels is written for Linux on x86-64")
+    return build.library(VARIANT, folder)
+
+
 @pytest.fixture(scope="session")
 def kernels() -> Path:
-    if VARIANT != "device" and not build.SUPPORTED:
-        pytest.skip("the executor of CUDA kernels is written for Linux on x86-64")
-    return nvcc.library() if VARIANT == "device" else build.library(VARIANT)
+    return module(build.KERNELS)
 
 
-@pytest.fixture(
+EVERY_SCHEDULE = pytest.fixture(
     params=SCHEDULES if VARIANT == "checked" else SCHEDULES[2:3],
     ids=lambda schedule: schedule[0].name.lower(),
 )
+
+
+@EVERY_SCHEDULE
 def device(request: pytest.FixtureRequest, kernels: Path) -> Device:
     """Every test that takes it runs once a schedule, with the checker watching."""
     made = opened(kernels)
@@ -51,6 +61,26 @@ def device(request: pytest.FixtureRequest, kernels: Path) -> Device:
 def forward(kernels: Path) -> Device:
     """One schedule, for what does not depend on it."""
     made = opened(kernels)
+    made.schedule(Policy.FORWARD)
+    return made
+
+
+@pytest.fixture(scope="session")
+def part_kernels() -> Path:
+    return module(build.PARTS)
+
+
+@EVERY_SCHEDULE
+def parts(request: pytest.FixtureRequest, part_kernels: Path) -> Device:
+    """As `device`, with the kernels of parts/."""
+    made = opened(part_kernels)
+    made.schedule(*request.param)
+    return made
+
+
+@pytest.fixture
+def forward_parts(part_kernels: Path) -> Device:
+    made = opened(part_kernels)
     made.schedule(Policy.FORWARD)
     return made
 
@@ -105,10 +135,7 @@ def loaded_back_end() -> BackEnd:
     return BackEnd(build.back_end(VARIANT))
 
 
-@pytest.fixture(
-    params=SCHEDULES if VARIANT == "checked" else SCHEDULES[2:3],
-    ids=lambda schedule: schedule[0].name.lower(),
-)
+@EVERY_SCHEDULE
 def back_end(request: pytest.FixtureRequest, loaded_back_end: BackEnd) -> BackEnd:
     """Every test that takes it runs once a schedule."""
     loaded_back_end.schedule(*request.param)

@@ -1,5 +1,5 @@
-// The float work of inference as the CPU does it, row by row, with C names: what cuda/infer.cu must equal to
-// the last bit.
+// The float work of inference as the CPU does it, row by row, with C names: what cuda/infer_rows.h must equal
+// to the last bit.
 #include "engine/src/infer/elementwise.h"
 
 #define API extern "C" __attribute__((visibility("default")))
@@ -27,9 +27,4 @@ API float ref_swiglu_quantize(int8_t* q, float* space, const int32_t* sums, cons
                               int n) {
     plm::Sums s{sums, weights, inp};
     return ops.swiglu_quantize(q, space, &s, n);
-}
-API void ref_dequantize(float* x, const int32_t* sums, const float* weights, float inp, int n,
-                        bool accumulate) {
-    plm::Sums s{sums, weights, inp};
-    (accumulate ? ops.residual : ops.dequantize)(x, &s, n);
 }

@@ -54,11 +54,11 @@ def samplings(method: str, temperature: float, pendings: Sequence[bytes], ends: 
 
 
 def draw(
-    device: Device, rows: Array, logits: np.ndarray, repeats: np.ndarray, penalties: Array | None = None
+    parts: Device, rows: Array, logits: np.ndarray, repeats: np.ndarray, penalties: Array | None = None
 ) -> list[int]:
-    M, out = len(logits), device.empty(len(logits), dtype=np.int32)
+    M, out = len(logits), parts.empty(len(logits), dtype=np.int32)
     R = repeats.shape[1]
-    device.sample(out, rows, device.array(logits), device.array(repeats), penalties, M, R)
+    parts.sample(out, rows, parts.array(logits), parts.array(repeats), penalties, M, R)
     drawn: list[int] = out.numpy().tolist()
     return drawn
 
@@ -66,12 +66,12 @@ def draw(
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
 @pytest.mark.parametrize("method", METHODS)
 def test_draws_are_those_of_the_cpu(
-    device: Device, method: str, temperature: float, rng: np.random.Generator
+    parts: Device, method: str, temperature: float, rng: np.random.Generator
 ) -> None:
     M = len(PENDINGS)
     ends = rng.integers(0, 2, M).astype(bool)
     samplers = [Sampler(method, AMOUNTS[method], temperature, 1.0, 64, m) for m in range(M)]
-    rows = device.array(samplings(method, temperature, PENDINGS, list(ends)))
+    rows = parts.array(samplings(method, temperature, PENDINGS, list(ends)))
     for steepness in (0.0, 0.3, 1.0, 3.0, 30.0):
         logits = (rng.normal(size=(M, 256)) * steepness).astype(np.float32)
         logits[-1] = np.round(logits[-1])  # ties
@@ -80,16 +80,16 @@ def test_draws_are_those_of_the_cpu(
             for sampler, row, pending, end in zip(samplers, logits, PENDINGS, ends, strict=True)
         ]
         penalties = np.zeros((M, 256))  # of a text of one byte
-        got = draw(device, rows, logits, np.zeros((M, 1), REPEAT), device.array(penalties))
+        got = draw(parts, rows, logits, np.zeros((M, 1), REPEAT), parts.array(penalties))
         assert got == want
         if method == "wygpt":  # which has a penalty of its own: another test's
             samplers = [Sampler(method, 1.0, temperature, 1.0, 64, m) for m in range(M)]
-            rows = device.array(samplings(method, temperature, PENDINGS, list(ends)))
+            rows = parts.array(samplings(method, temperature, PENDINGS, list(ends)))
 
 
 @pytest.mark.parametrize("pending", ["", "\u4e00", "\u4e8c"])
 def test_the_repetition_penalty_is_that_of_the_cpu(
-    device: Device, pending: str, rng: np.random.Generator
+    parts: Device, pending: str, rng: np.random.Generator
 ) -> None:
     """After 一二三一二一 a 三 is worse by two characters than without a penalty, a 二 by one."""
     text, penalty = "一二三一二一", 1.7
@@ -104,36 +104,36 @@ def test_the_repetition_penalty_is_that_of_the_cpu(
         row["bytes"][:3], row["size"], row["match"] = list(character.encode()), 3, match
     made = samplings("top-p", 0.8, [open_bytes], [False])
     made["amount"], made["log_penalty"], made["repeats"] = 0.9, log(penalty), 6
-    rows = device.array(made)
+    rows = parts.array(made)
     for _ in range(12):
         logits = rng.normal(size=(1, 256)).astype(np.float32)
-        assert draw(device, rows, logits, repeats) == [sampler.draw(logits[0], open_bytes, False)]
+        assert draw(parts, rows, logits, repeats) == [sampler.draw(logits[0], open_bytes, False)]
 
 
-def test_the_penalty_of_wygpt_is_taken_away(device: Device, rng: np.random.Generator) -> None:
+def test_the_penalty_of_wygpt_is_taken_away(parts: Device, rng: np.random.Generator) -> None:
     logits, penalties = rng.normal(size=(2, 1, 256))
-    rows = [device.array(samplings("wygpt", 0.9, [b""], [False])) for _ in range(2)]
+    rows = [parts.array(samplings("wygpt", 0.9, [b""], [False])) for _ in range(2)]
     logits = logits.astype(np.float32)
-    got = draw(device, rows[0], logits, np.zeros((1, 1), REPEAT), device.array(penalties))
+    got = draw(parts, rows[0], logits, np.zeros((1, 1), REPEAT), parts.array(penalties))
     less = (logits - penalties).astype(np.float32)
-    assert got == draw(device, rows[1], less, np.zeros((1, 1), REPEAT))
+    assert got == draw(parts, rows[1], less, np.zeros((1, 1), REPEAT))
 
 
-def test_logits_that_are_not_finite_are_told(forward: Device) -> None:
+def test_logits_that_are_not_finite_are_told(forward_parts: Device) -> None:
     logits = np.zeros((3, 256), np.float32)
     logits[0, 7], logits[2, 255] = np.inf, np.nan
-    rows = forward.array(samplings("greedy", 1.0, [b""] * 3, [False] * 3))
-    assert draw(forward, rows, logits, np.zeros((3, 1), REPEAT)) == [-1, 0x09, -1]
+    rows = forward_parts.array(samplings("greedy", 1.0, [b""] * 3, [False] * 3))
+    assert draw(forward_parts, rows, logits, np.zeros((3, 1), REPEAT)) == [-1, 0x09, -1]
 
 
 @pytest.mark.parametrize("pending", sorted(set(PENDINGS)))
 @pytest.mark.parametrize("end", [False, True])
-def test_the_mask_is_that_of_the_cpu(forward: Device, pending: bytes, end: bool) -> None:
+def test_the_mask_is_that_of_the_cpu(forward_parts: Device, pending: bytes, end: bool) -> None:
     """The likeliest byte, one after the other made so, is drawn exactly if the CPU allows it."""
     M = len(EDGES)
     logits = np.zeros((M, 256), np.float32)
     logits[np.arange(M), EDGES] = 1
-    rows = forward.array(samplings("greedy", 1.0, [pending] * M, [end] * M))
+    rows = forward_parts.array(samplings("greedy", 1.0, [pending] * M, [end] * M))
     lowest = min(allowed_bytes(pending, end))  # what wins where the favourite is masked and all others tie
     want = [b if b in allowed_bytes(pending, end) else lowest for b in EDGES]
-    assert draw(forward, rows, logits, np.zeros((M, 1), REPEAT)) == want
+    assert draw(forward_parts, rows, logits, np.zeros((M, 1), REPEAT)) == want

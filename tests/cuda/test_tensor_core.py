@@ -9,21 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from . import build, nvcc
 from .against import bf16_bits
-from .conftest import VARIANT, opened
-from .device import Device, Policy
-
-
-@pytest.fixture(scope="module")
-def primitives() -> Device:
-    if VARIANT == "device":
-        return opened(nvcc.library([build.PLANTED / "primitives.cu"]))
-    if not build.SUPPORTED:
-        pytest.skip("the executor of CUDA kernels is written for Linux on x86-64")
-    device = Device(build.library("checked", build.PLANTED))
-    device.schedule(Policy.RANDOM, 3)
-    return device
+from .device import Device
 
 
 def a_place(lane: int, i: int, per: int) -> tuple[int, int]:
@@ -45,7 +32,7 @@ def d_place(lane: int, i: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("kind", ["bf16", "s8"])
-def test_mma(primitives: Device, kind: str, rng: np.random.Generator) -> None:
+def test_mma(parts: Device, kind: str, rng: np.random.Generator) -> None:
     per, k = (2, 16) if kind == "bf16" else (4, 32)
     low, high = (-8, 9) if kind == "bf16" else (-128, 128)
     a, b = rng.integers(low, high, (16, k)), rng.integers(low, high, (k, 8))
@@ -55,9 +42,9 @@ def test_mma(primitives: Device, kind: str, rng: np.random.Generator) -> None:
     a_numbers = np.array([[a[a_place(lane, i, per)] for i in range(4 * per)] for lane in lanes])
     b_numbers = np.array([[b[b_place(lane, i, per)] for i in range(2 * per)] for lane in lanes])
     d_numbers = np.array([[start[d_place(lane, i)] for i in range(4)] for lane in lanes])
-    d = primitives.array(d_numbers.astype(np.float32 if kind == "bf16" else np.int32))
-    operands = [primitives.array(number(x).view(np.uint32)) for x in (a_numbers, b_numbers)]
-    getattr(primitives, f"primitive_mma_{kind}")(d, *operands)
+    d = parts.array(d_numbers.astype(np.float32 if kind == "bf16" else np.int32))
+    operands = [parts.array(number(x).view(np.uint32)) for x in (a_numbers, b_numbers)]
+    getattr(parts, f"primitive_mma_{kind}")(d, *operands)
     want = start + a @ b
     got = d.numpy()
     for lane in lanes:
@@ -65,11 +52,11 @@ def test_mma(primitives: Device, kind: str, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-def test_ldmatrix_and_zeros_from_cp_async(primitives: Device, transposed: bool) -> None:
+def test_ldmatrix_and_zeros_from_cp_async(parts: Device, transposed: bool) -> None:
     rows = np.arange(1, 257, dtype=np.uint16).reshape(32, 8)
-    out = primitives.empty(32, 4, dtype=np.uint32)
-    words = primitives.array(rows.view(np.uint32))
-    (primitives.primitive_ldmatrix_trans if transposed else primitives.primitive_ldmatrix)(out, words)
+    out = parts.empty(32, 4, dtype=np.uint32)
+    words = parts.array(rows.view(np.uint32))
+    (parts.primitive_ldmatrix_trans if transposed else parts.primitive_ldmatrix)(out, words)
     rows[31] = 0
     got = out.numpy().view(np.uint16).reshape(32, 4, 2)
     for lane in range(32):

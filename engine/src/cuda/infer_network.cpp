@@ -154,17 +154,8 @@ void CudaNetwork::step(const Rows& rows, float* bases) {
 
 // A snapshot does not hold it.
 void CudaNetwork::restore_base(int slot) {
-    const InferModel& m = weights_.model;
-    char* state = memory(slot);
-    auto* base = reinterpret_cast<float*>(state + layout_.base);
-    const auto* top = reinterpret_cast<const int8_t*>(state + layout_.tops);
-    const auto* scales = reinterpret_cast<const float*>(state + layout_.tail);
-    const Scratch<int> sums(stream_, size_t(m.bases()));
-    RUN(matmul_i8, sums, top, m.base.rows, 1, m.bases(), m.width);
-    RUN(dequantize, base, sums, scales, m.base.scale, 1, m.bases(), false);
-    if (!m.skip.rows) return;
-    RUN(matmul_i8, sums, top + m.width, m.skip.rows, 1, m.bases(), m.embedding);
-    RUN(dequantize, base, sums, scales + 1, m.skip.scale, 1, m.bases(), true);
+    const Scratch<int> one(stream_, &slot, 1);
+    RUN(trunk_base, states_, &weights_.model, one);
 }
 
 void CudaNetwork::read(State& given, const uint8_t* bytes, size_t size, double* bits) {

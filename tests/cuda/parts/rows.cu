@@ -1,4 +1,4 @@
-// The rows of infer_rows.h for a batch, an operator a launch. A warp takes a row.
+// The rows of infer_rows.h for a batch, one kind a launch, a warp for a row: tests/cuda/test_infer_rows.py.
 #include "infer_rows.h"
 
 namespace {
@@ -52,16 +52,6 @@ __global__ void swiglu_quantize_kernel(int8_t* quantized, float* scales, float* 
     swiglu_quantize_row(quantized + row, scales + m, rows + row, s, n);
 }
 
-constexpr int kThreads = 256;
-
-__global__ void dequantize_kernel(float* out, const int* sums, const float* inp_scales,
-                                  const float* weight_scales, int M, int n, bool accumulate) {
-    int at = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
-    if (at >= M * n) return;
-    const float x = dequantized(sums[at], inp_scales[at / n], weight_scales[at % n]);
-    out[at] = accumulate ? out[at] + x : x;
-}
-
 dim3 warps_block() {
     return dim3(kWarp, kWarps);
 }
@@ -104,11 +94,4 @@ PLM_API swiglu_quantize(int8_t* quantized, float* scales, float* rows, const int
                         cudaStream_t stream) {
     return launch(swiglu_quantize_kernel, ceil_div(M, kWarps), warps_block(), 0, stream, quantized, scales,
                   rows, sums, inp_scales, weight_scales, M, n);
-}
-
-// out (M, n) = or += sums as floats
-PLM_API dequantize(float* out, const int* sums, const float* inp_scales, const float* weight_scales, int M,
-                   int n, bool accumulate, cudaStream_t stream) {
-    return launch(dequantize_kernel, ceil_div(M * n, kThreads), kThreads, 0, stream, out, sums, inp_scales,
-                  weight_scales, M, n, accumulate);
 }

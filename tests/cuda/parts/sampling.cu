@@ -1,4 +1,4 @@
-// A byte for each row of logits: sampling.h by itself.
+// A byte for each row of logits, by sampling.h: tests/cuda/test_sampling.py.
 #include "sampling.h"
 
 namespace {
