@@ -12,8 +12,12 @@ from pathlib import Path
 import pytest
 
 from bot import create_app, dialogue, doctor
+from bot.channels import platform_api
+from bot.channels.channel import SendError
+from bot.channels.wechat_api import WechatApi
 from bot.config import DISCLAIMER, ConfigError, load_settings
 from bot.embedded import EmbeddedStore
+from bot.outbound_store import OutboundStore
 from bot.records import Conversation
 from bot.safety import SEEK_HELP
 from bot.store import Store
@@ -143,7 +147,7 @@ def test_commands_are_replied_to_at_once_and_cost_no_send(front: Front, user: st
     assert front.api.texts(user) == []
 
 
-@pytest.mark.parametrize("code", [45015, 45047, 48001])
+@pytest.mark.parametrize("code", [45002, 45015, 45047, 48001])
 def test_what_the_platform_does_not_take_is_kept_for_continue(front: Front, user: str, code: int) -> None:
     front.api.faults[SEND] = [code]
     message = front.platform.text(user, QUESTION)
@@ -210,6 +214,38 @@ def test_a_lasting_40001_is_not_asked_again_without_end(front: Front, user: str)
     front.api.faults[SEND] = []
     wait_until(lambda: front.push_state(message) == "told", 30, "the task is over")
     assert front.api.texts(user) == []  # 继续 had brought it
+
+
+@pytest.mark.parametrize("code", [40001, 40014, 42001])
+def test_a_refused_token_leads_to_one_other_and_one_more_try(
+    api: WechatApiServer, store: Store, code: int
+) -> None:
+    own, api.left["o1"] = client(api, store), 5
+    api.faults[SEND] = [code]
+    own.send_text("o1", "好")
+    assert (api.texts("o1"), api.count(SEND)) == (["好"], 2)
+    api.faults[SEND] = [code] * 9
+    with pytest.raises(SendError, match=f"error {code}"):
+        own.send_text("o1", "坏")
+    assert api.count(SEND) == 4
+
+
+def test_a_token_that_does_not_come_is_not_waited_for(
+    api: WechatApiServer, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform_api, "TIMEOUT", (1.0, 0.2))
+    own, api.left["o1"], api.delay[TOKEN] = client(api, store), 5, 1.0
+    with pytest.raises(SendError, match=r"^stable_token: ReadTimeout$") as refused:
+        own.send_text("o1", "好")
+    assert refused.value.passing
+    assert not refused.value.unsure  # it is tried again: nothing was sent yet
+    api.delay[TOKEN] = 0
+    own.send_text("o1", "好")
+    assert api.texts("o1") == ["好"]
+
+
+def client(api: WechatApiServer, store: Store) -> WechatApi:
+    return WechatApi(load_settings(**own_settings(api, store)), OutboundStore(store))
 
 
 def test_an_address_that_is_not_on_the_list_is_named_in_the_log_and_no_secret_is(front: Front) -> None:
