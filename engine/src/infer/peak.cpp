@@ -1,7 +1,6 @@
 #include "peak.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -9,35 +8,10 @@
 #include <string>
 
 #include "cpu_vnni/kernels.h"
+#include "slices.h"
 
 namespace plm {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double since(Clock::time_point start) {
-    return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-// Slices of a millisecond are short enough to lie between two interruptions by the system; an interrupted one
-// is not taken for long. `work(repeats)` returns how much was done.
-template <typename Work>
-double best_rate(double seconds, Work work) {
-    constexpr int kSlices = 5;
-    const auto start = Clock::now();
-    double best = 0;
-    size_t repeats = 1;
-    for (int slices = 0; slices < kSlices || since(start) < seconds;) {
-        const auto slice = Clock::now();
-        const double done = work(repeats), took = since(slice);
-        if (took < 5e-4) {
-            repeats *= 2, slices = 0;
-        } else {
-            best = std::max(best, done / took), ++slices;
-        }
-    }
-    return best;
-}
 
 const Peak& peak_named(const std::string& isa) {
     for (const Peak* peak : {

@@ -1,32 +1,16 @@
 // The ceiling of training speed, as measured here and now.
 #include <algorithm>
-#include <chrono>
 #include <thread>
 #include <vector>
 
 #include "ops.h"
+#include "slices.h"
 
 namespace plm {
 namespace {
 
-double seconds_since(std::chrono::steady_clock::time_point start) {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-// Slices of a millisecond are short enough to lie between two interruptions by the system.
 double fastest_slice(const Ops<float>& ops, double seconds) {
-    const auto start = std::chrono::steady_clock::now();
-    int repeats = 1;
-    for (double best = 0;;) {
-        const auto slice = std::chrono::steady_clock::now();
-        double done = ops.matmul_burst(repeats), took = seconds_since(slice);
-        if (took < 5e-4) {
-            repeats *= 2;
-        } else {
-            best = std::max(best, done / took);
-            if (seconds_since(start) >= seconds) return best;
-        }
-    }
+    return best_rate(seconds, [&](size_t repeats) { return ops.matmul_burst(int(repeats)); });
 }
 
 }  // namespace
