@@ -3,6 +3,7 @@
 #include <pybind11/numpy.h>
 
 #include <string>
+#include <vector>
 
 #include "weights.h"
 
@@ -34,13 +35,16 @@ inline TensorView view_of(const pybind11::dict& tensors, const std::string& name
 
 // engine/config.py has checked more; what would be a memory error is checked again.
 inline Config checked(const Config& c) {
-    for (const int size : {c.width, c.state, c.hidden, c.head_width, c.head_hidden, c.head_size, c.window})
+    if (c.mixers.find_first_not_of("ra") != std::string::npos || c.mixers.empty() || c.layers < 0)
+        throw std::invalid_argument("impossible config");
+    std::vector<int> sizes{c.width, c.state, c.hidden, c.head_width, c.head_hidden};
+    if (c.attention_layers() > 0) sizes.insert(sizes.end(), {c.head_size, c.window});
+    for (const int size : sizes)
         if (size < 16 || size % 16 != 0) throw std::invalid_argument("every width must be a multiple of 16");
-    for (const int count :
-         {c.layers, c.head_layers, c.bigrams, c.trigrams, c.pieces, c.embedding, c.prefixes, c.skip})
+    for (const int count : {c.head_layers, c.bigrams, c.trigrams, c.pieces, c.embedding, c.prefixes, c.skip})
         if (count < 0) throw std::invalid_argument("impossible config");
-    if (c.embedding % 16 != 0 || c.views < 1 || c.heads < 1 || c.characters < 256 || c.longest < 1 ||
-        c.longest > kLongestRun || c.mixers.find_first_not_of("ra") != std::string::npos || c.mixers.empty())
+    if (c.embedding % 16 != 0 || c.views < 1 || c.window < 1 || c.heads < 1 || c.characters < 256 ||
+        c.longest < 1 || c.longest > kLongestRun)
         throw std::invalid_argument("impossible config");
     return c;
 }
