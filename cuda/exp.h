@@ -11,8 +11,9 @@ constexpr double kLn2High = 6.93147180369123816490e-01, kLn2Low = 1.908214929270
 constexpr double kLowestExp = -708.0;  // below it e^x would be subnormal, and is taken for 0
 
 // e^x for kLowestExp <= x <= 0, good to about one unit in the last place. Without branches or calls, so that
-// a compiler makes vectors of a loop over it.
-PLM_BOTH inline double exp_in_range(double x) {
+// a compiler makes vectors of a loop over it. Static: a copy made for one instruction set must not be the one
+// that others call.
+PLM_BOTH static inline double exp_in_range(double x) {
     constexpr double kRound = 6755399441055744.0;  // adding 1.5 * 2^52 leaves the nearest whole number below
     const double rounded = x * 1.4426950408889634 + kRound, k = rounded - kRound;
     const double r = (x - k * kLn2High) - k * kLn2Low;

@@ -19,17 +19,30 @@ PLM_BOTH inline int sequence_length(uint8_t lead) {
     return 1;
 }
 
-// Whether `byte` may be the byte number `position` (1..3) of a sequence that starts with `lead`. The second
-// byte is where overlong forms (E0, F0), surrogates (ED) and code points above U+10FFFF (F4) are shut out.
-PLM_BOTH inline bool continues(uint8_t lead, int position, uint8_t byte) {
-    uint8_t first = 0x80, last = 0xBF;
+struct ByteRange {
+    uint8_t first, last;
+
+    PLM_BOTH bool has(uint8_t byte) const { return byte >= first && byte <= last; }
+};
+
+// What the byte number `position` (1..3) of a sequence that starts with `lead` may be. The second byte is
+// where overlong forms (E0, F0), surrogates (ED) and code points above U+10FFFF (F4) are shut out.
+PLM_BOTH inline ByteRange continuations(uint8_t lead, int position) {
+    ByteRange range{0x80, 0xBF};
     if (position == 1) {
-        if (lead == 0xE0) first = 0xA0;
-        if (lead == 0xED) last = 0x9F;
-        if (lead == 0xF0) first = 0x90;
-        if (lead == 0xF4) last = 0x8F;
+        if (lead == 0xE0) range.first = 0xA0;
+        if (lead == 0xED) range.last = 0x9F;
+        if (lead == 0xF0) range.first = 0x90;
+        if (lead == 0xF4) range.last = 0x8F;
     }
-    return byte >= first && byte <= last;
+    return range;
+}
+
+// The same for generation, of which is_allowed says more: without U+FFFE and U+FFFF.
+PLM_BOTH inline ByteRange allowed_continuations(const uint8_t* pending, int size) {
+    ByteRange range = continuations(pending[0], size);
+    if (size == 2 && pending[0] == 0xEF && pending[1] == 0xBF) range.last = 0xBD;
+    return range;
 }
 
 // Whether generation may draw `byte` after the pending ones, so that all that is drawn is strict UTF-8 which
@@ -43,8 +56,7 @@ PLM_BOTH inline bool is_allowed(const uint8_t* pending, int size, bool end_allow
         if (byte == '\n' || byte == '\t') return true;
         return byte >= 0x20 && byte <= 0xF4 && (byte < 0x7F || sequence_length(byte) > 1);
     }
-    const bool noncharacter = size == 2 && pending[0] == 0xEF && pending[1] == 0xBF && byte >= 0xBE;
-    return continues(pending[0], size, byte) && !noncharacter;
+    return allowed_continuations(pending, size).has(byte);
 }
 
 // The low six bits of each byte, most significant first: a code point without its length bits.

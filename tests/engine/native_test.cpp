@@ -82,9 +82,9 @@ void cut_anything() {
     }
 }
 
-void sample_anything() {
+void sample_anything(const Elementwise& ops) {
     SplitMix64 random{2};
-    for (int round = 0; round < 600; ++round) {
+    for (int round = 0; round < 200; ++round) {
         const auto keep = Keep(round % 7);
         const double p = 0.01 + 0.99 * random.uniform();
         const double amount = keep == Keep::kTopK ? double(1 + random.next() % 300) : p;
@@ -96,14 +96,15 @@ void sample_anything() {
         for (int i = 0; i < 120; ++i) {
             const std::vector<float> logits = random_floats(random, 256, scales[random.next() % 6]);
             const ByteMask mask = allowed_bytes(cutter.pending, cutter.size, i % 2 == 0);
-            const uint8_t byte = sampler.draw(logits.data(), cutter, i % 2 == 0);
+            const uint8_t byte = sampler.draw(ops, logits.data(), cutter, i % 2 == 0);
             check(mask[byte], "a byte was drawn that is not allowed");
             Character closed[2];
             if (cutter.push(byte, closed) > 0) sampler.see(closed[0]);
         }
         std::vector<float> broken(256);
         broken[size_t(round % 256)] = round % 2 ? NAN : INFINITY;
-        check_throws<std::domain_error>([&] { sampler.draw(broken.data(), cutter, true); }, "a broken logit");
+        check_throws<std::domain_error>([&] { sampler.draw(ops, broken.data(), cutter, true); },
+                                        "a broken logit");
     }
 }
 
@@ -514,7 +515,8 @@ int main(int argc, char** argv) {
         return 0;
     }
     cut_anything();
-    sample_anything();
+    for (const cpu_vnni_kernels* const* k = cpu_vnni_compiled; *k != nullptr; ++k)
+        if (cpu_vnni_supported((*k)->name)) sample_anything(*select_elementwise(*k));
     run_models();
     run_wygpt();
     return 0;

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from engine import _core
 from engine._core import Utf8Cutter, allowed_bytes, splitmix64
 from engine.sampling import (
     CHAT,
@@ -358,3 +359,12 @@ def test_the_chat_sampler_changes_only_what_is_asked(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("engine.sampling.CHAT", ours)
     assert chat_sampler("top-e", 0.9) == TopE(factor=0.5, temperature=0.9, repetition_penalty=1.2)
     assert chat_sampler("top-k", 0.9) == TopK(temperature=0.9)
+
+
+@given(any_logits(), samplers, pendings)
+def test_every_instruction_set_gives_the_same_probabilities(
+    logits: Logits, sampler: Sampler, pending: bytes
+) -> None:
+    start = sampler.start(0)
+    found = [start.probabilities(logits, pending, True, "utf-8", isa) for isa in _core.kernels_supported()]
+    assert all(np.array_equal(found[0], other) for other in found[1:])

@@ -327,6 +327,7 @@ def test_sessions_that_read_a_byte_each_in_one_batch_read_what_they_read_alone(m
     start.feed(TEXT.encode())
     sessions = [start.fork() for _ in range(70)]
     rows = [bytes([(i * 7 + place * 31) % 256 for i in range(70)]) for place in range(5)]
+    rows += [b"a" + b"\xe4" * 69, b"\xff" * 70]  # the last closes 1 + 2 + 2 + … characters
     for row in rows:
         _core.feed_bytes(sessions, row)
     logits = _core.logits_of(sessions)

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "sampling.h"
+#include "weights.h"
 
 namespace py = pybind11;
 using namespace plm;
@@ -45,6 +46,10 @@ const float* checked_logits(const Logits& logits) {
     if (logits.ndim() != 1 || logits.shape(0) != 256)
         throw std::invalid_argument("logits must have shape (256,)");
     return logits.data();
+}
+
+const Elementwise& widest(const std::string& isa = "") {
+    return *select_elementwise(select_kernels(isa));
 }
 
 Keep keep_by_name(const std::string& name) {
@@ -95,7 +100,7 @@ void bind_cutter(py::module_& m) {
             const ByteMask mask = allowed_bytes(cutter.pending, cutter.size, end_allowed);
             std::string out;
             for (int b = 0; b < 256; ++b)
-                if (mask[size_t(b)]) out.push_back(char(b));
+                if (mask[b]) out.push_back(char(b));
             return py::bytes(out);
         },
         "The bytes that generation may draw after the pending ones, in order.", py::arg("pending"),
@@ -114,20 +119,20 @@ void bind_sampler(py::module_& m) {
         .def(
             "draw",
             [](Sampler& self, const Logits& logits, const std::string& pending, bool end_allowed) {
-                return self.draw(checked_logits(logits), text_with(pending), end_allowed);
+                return self.draw(widest(), checked_logits(logits), text_with(pending), end_allowed);
             },
             py::arg("logits"), py::arg("pending") = py::bytes(""), py::arg("end_allowed") = true)
         .def(
             "probabilities",
             [](const Sampler& self, const Logits& logits, const std::string& pending, bool end_allowed,
-               const std::string& encoding) {
+               const std::string& encoding, const std::string& isa) {
                 py::array_t<double> out(256);
-                self.probabilities(out.mutable_data(), checked_logits(logits), text_with(pending, encoding),
-                                   end_allowed);
+                self.probabilities(out.mutable_data(), widest(isa), checked_logits(logits),
+                                   text_with(pending, encoding), end_allowed);
                 return out;
             },
             py::arg("logits"), py::arg("pending") = py::bytes(""), py::arg("end_allowed") = true,
-            py::arg("encoding") = "utf-8")
+            py::arg("encoding") = "utf-8", py::arg("isa") = "")
         .def(
             "read",
             [](Sampler& self, const py::bytes& bytes) {

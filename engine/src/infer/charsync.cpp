@@ -134,18 +134,20 @@ void CharsyncNetwork::predict(float* logits, State* const states[], size_t count
 
 void CharsyncNetwork::advance(State* const states[], const uint8_t bytes[], size_t count) {
     Lease scratch = lease();
-    Patch patches[kMaxRows];
-    TrunkState* trunks[kMaxRows];
+    Patch patches[kMaxRows + 1];  // one byte may close two
+    TrunkState* trunks[kMaxRows + 1];
     int closed = 0;
     for (size_t i = 0; i < count; ++i) {
         auto* state = static_cast<CharsyncState*>(states[i]);
         const int more = state->push(bytes[i], patches + closed);
         std::fill_n(trunks + closed, more, &state->trunk);
         closed += more;
-        if (closed == 0 || (closed + 2 <= kMaxRows && i + 1 < count)) continue;
-        step(weights_, *scratch, trunks, patches, closed, 0);
-        closed = 0;
+        if (closed < kMaxRows) continue;
+        step(weights_, *scratch, trunks, patches, kMaxRows, 0);
+        closed -= kMaxRows;
+        patches[0] = patches[kMaxRows], trunks[0] = trunks[kMaxRows];
     }
+    if (closed > 0) step(weights_, *scratch, trunks, patches, closed, 0);
 }
 
 // The rows of a batch are patches of as many texts as fit, text after text. Only the texts of one batch

@@ -65,8 +65,19 @@ struct Elementwise {
     // out = sums, as floats.
     void (*dequantize)(float* out, const Sums* sums, int n);
 
-    // ln(sum of exp(logits)) as highest + ln(sum): returns the sum, at least 1, and stores the highest logit.
+    // ln(sum of exp(logits)) as highest + ln(sum): returns the sum, at least 1, and stores the highest
+    // logit. Not a number if a logit is not finite. n is at most 256.
     double (*sum_exp)(float* highest, const float* logits, int n);
+
+    // For drawing (sampling.h), in double precision. Arrays have room for n rounded up to a multiple of 8.
+    // out = logits; returns whether all are finite.
+    bool (*widen_row)(double* out, const float* logits, int n);
+    // out = e^x for x <= 0, good to about one unit in the last place; 0 where it would be subnormal.
+    void (*exp_row)(double* out, const double* x, int n);
+    // x -= max(x); weights = e^x; totals = the sums of weights and of weights * x. n is at least 1.
+    void (*weigh)(double* x, double* weights, double totals[2], int n);
+    // places <- every i with x[i] >= bound, rising; returns how many.
+    int (*at_least)(uint8_t* places, const double* x, double bound, int n);
 
     // out = exp(-x), relative error below 2e-6 for |x| <= 40 and clamped beyond. For tests.
     void (*exp_minus)(float* out, const float* x, int n);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <stdexcept>
 #include <string>
 
@@ -15,14 +14,6 @@ namespace {
 // and the exp(H) of k equally likely bytes is k, not k + 1 by the last bit.
 constexpr double kRounding = 1e-12;
 
-// out = e^x for each x <= 0; 0 where it would be subnormal. In loops that become vector code: the sampler
-// would spend most of its time here.
-void portable_exp(double* out, const double* x, int n) {
-    for (int i = 0; i < n; ++i) out[i] = std::max(x[i], kLowestExp);
-    for (int i = 0; i < n; ++i) out[i] = exp_in_range(out[i]);
-    for (int i = 0; i < n; ++i) out[i] = x[i] < kLowestExp ? 0.0 : out[i];
-}
-
 // ln(x) for finite x >= 1, by the series of atanh.
 double portable_log(double x) {
     int exponent;
@@ -33,181 +24,165 @@ double portable_log(double x) {
     return 2.0 * s * sum + exponent * kLn2Low + exponent * kLn2High;
 }
 
-struct Candidate {
-    double logit;   // relative to the likeliest: 0 for it, negative for the others
-    double weight;  // exp(logit), so that the probability is weight / total
-    int byte;
-};
+constexpr int kRoom = 256 + 8;  // at_least may write as much beyond what it finds
 
 }  // namespace
 
-// The allowed bytes with what all the methods need to know of their distribution; then the kept alone.
+// The allowed bytes, rising, with what all the methods need to know of their distribution, and places in
+// these arrays: of the kept ones.
 struct Candidates {
-    Candidate items[256];
+    alignas(64) double logit[kRoom];   // relative to the likeliest: 0 for it, negative for the others
+    alignas(64) double weight[kRoom];  // exp(logit), so that the probability is weight / total
+    uint8_t byte[kRoom];
     int count = 0;
     double total = 0.0;       // sum of the weights
     double mean_logit = 0.0;  // expectation of the logit; H = ln(total) - mean_logit
+
+    uint8_t kept[kRoom];
+    int kept_count = 0;
+
+    bool likelier(int a, int b) const { return logit[a] != logit[b] ? logit[a] > logit[b] : a < b; }
+    void keep_all() {
+        kept_count = count;
+        for (int i = 0; i < count; ++i) kept[i] = uint8_t(i);
+    }
+};
+
+// What is drawn from: bytes, rising, and their weights.
+struct Drawable {
+    alignas(64) double weight[kRoom];
+    uint8_t byte[256];
+    int count = 0;
+    double total = 0.0;
 };
 
 namespace {
 
-void weigh(Candidates& all, const double logits[256], const ByteMask& mask) {
-    // In four lanes: one sum or maximum after the other would wait for each addition or comparison.
-    constexpr int kLanes = 4;
-    double relative[256 + kLanes], weights[256 + kLanes];
-    uint8_t bytes[256];
+void weigh(Candidates& all, const Elementwise& ops, const double logits[256], const ByteMask& mask) {
     int n = 0;
-    for (int b = 0; b < 256; ++b)
-        if (mask[size_t(b)]) bytes[n] = uint8_t(b), relative[n++] = logits[b];
-    std::fill_n(relative + n, kLanes, -HUGE_VAL);
-    double high[kLanes], total[kLanes] = {}, mean[kLanes] = {};
-    std::copy_n(relative, kLanes, high);
-    for (int i = 0; i < n; i += kLanes)
-        for (int j = 0; j < kLanes; ++j) high[j] = std::max(high[j], relative[i + j]);
-    const double highest = std::max(std::max(high[0], high[1]), std::max(high[2], high[3]));
-    for (int i = 0; i < n; ++i) relative[i] -= highest;
-    portable_exp(weights, relative, n);
-    std::fill_n(relative + n, kLanes, 0.0);
-    std::fill_n(weights + n, kLanes, 0.0);
-    for (int i = 0; i < n; i += kLanes)
-        for (int j = 0; j < kLanes; ++j) {
-            total[j] += weights[i + j];
-            mean[j] += weights[i + j] * relative[i + j];
+    for (int word = 0; word < 4; ++word)
+        for (uint64_t left = mask.words[word]; left != 0;) {  // run by run
+            const int first = __builtin_ctzll(left);
+            const uint64_t gaps = ~(left >> first);
+            const int size = gaps != 0 ? __builtin_ctzll(gaps) : 64;
+            std::copy_n(logits + 64 * word + first, size, all.logit + n);
+            for (int i = 0; i < size; ++i) all.byte[n + i] = uint8_t(64 * word + first + i);
+            n += size;
+            if (first + size >= 64) break;
+            left = left >> (first + size) << (first + size);
         }
-    for (int i = 0; i < n; ++i) all.items[i] = {relative[i], weights[i], bytes[i]};
+    double totals[2];
+    ops.weigh(all.logit, all.weight, totals, n);
     all.count = n;
-    all.total = (total[0] + total[1]) + (total[2] + total[3]);
-    all.mean_logit = ((mean[0] + mean[1]) + (mean[2] + mean[3])) / all.total;
+    all.total = totals[0];
+    all.mean_logit = totals[1] / totals[0];
 }
 
-// Sorts the `sorted` best of items[0..count) to the front. By insertion, as few are ever wanted and most are
-// refused by one comparison with the last of them.
+// Keeps the best candidates that reach `mass`. Sorted a few at a time, as few of the bytes are ever wanted.
+// `better` must be a strict total order.
 template <typename Better>
-void sort_best(Candidate* items, int sorted, int count, Better better) {
-    for (int i = 1; i < count; ++i) {
-        const Candidate candidate = items[i];
-        int place = i;
-        if (i >= sorted) {
-            if (!better(candidate, items[sorted - 1])) continue;
-            place = sorted - 1;
-            items[i] = items[place];
-        }
-        for (; place > 0 && better(candidate, items[place - 1]); --place) items[place] = items[place - 1];
-        items[place] = candidate;
-    }
-}
-
-// Moves the best candidates that reach `mass` to the front; returns how many. Sorted a few at a time, as few
-// of the bytes are ever wanted. `better` must be a strict total order.
-template <typename Better>
-int take_best(Candidates& all, double mass, Better better) {
+void keep_best(Candidates& all, double mass, Better better) {
+    all.keep_all();
     double sum = 0.0;
-    for (int taken = 0, sorted = 8;; sorted *= 4) {
+    int taken = 0;
+    for (int sorted = 8; taken < all.count && sum < mass; sorted *= 4) {
         sorted = std::min(sorted, all.count);
-        sort_best(all.items + taken, sorted - taken, all.count - taken, better);
-        while (taken < sorted && sum < mass) sum += all.items[taken++].weight;
-        if (taken == all.count || sum >= mass) return taken;
+        std::partial_sort(all.kept + taken, all.kept + sorted, all.kept + all.count, better);
+        while (taken < sorted && sum < mass) sum += all.weight[all.kept[taken++]];
     }
+    all.kept_count = taken;
+    std::sort(all.kept, all.kept + taken);
 }
 
-// A lambda and no function, so that the sort's code contains it.
-constexpr auto likelier = [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.byte < b.byte;
-};
-
-// Moves the `count` likeliest candidates, or all if they are fewer, to the front in any order; returns how
-// many. No sorting: only those between whom and the last to be taken is less than a quarter of a nat compete.
-int take_likeliest(Candidates& all, int count) {
-    constexpr int kSteps = 64;
-    if (count >= all.count) return all.count;
-    uint8_t step[256];
-    int sizes[kSteps] = {}, last = 0, before = 0, edges = 0;
-    for (int i = 0; i < all.count; ++i) step[i] = uint8_t(std::min(-4.0 * all.items[i].logit, kSteps - 1.0));
-    for (int i = 0; i < all.count; ++i) ++sizes[step[i]];
-    while (before + sizes[last] < count) before += sizes[last++];
-    Candidate edge[256];
-    int kept = 0;
-    for (int i = 0; i < all.count; ++i) {  // without branches, which nothing could foretell
-        const Candidate candidate = all.items[i];
-        edge[edges] = candidate, edges += step[i] == last;
-        all.items[kept] = candidate, kept += step[i] < last;
+// Keeps the `count` likeliest candidates, or all if they are fewer. A bound is lowered until enough are above
+// it; only those are sorted.
+void keep_likeliest(Candidates& all, const Elementwise& ops, int count) {
+    if (count >= all.count) return all.keep_all();
+    int found = 0;
+    for (double bound = 0.0; found < count; bound = 4 * bound - 0.5)
+        found = ops.at_least(all.kept, all.logit, bound, all.count);
+    if (found > count) {
+        uint8_t order[256];
+        const auto likelier = [&](int a, int b) { return all.likelier(a, b); };
+        std::copy_n(all.kept, found, order);
+        std::nth_element(order, order + count - 1, order + found, likelier);
+        const int last = order[count - 1];
+        std::remove_if(all.kept, all.kept + found, [&](int place) { return all.likelier(last, place); });
     }
-    sort_best(edge, count - kept, edges, likelier);
-    std::copy_n(edge, count - kept, all.items + kept);
-    return count;
+    all.kept_count = count;
 }
 
-// Puts the candidates that `options` keeps first; returns how many they are (at least one).
-int keep(Candidates& all, const SamplerOptions& options) {
+// The candidates that `options` keeps (at least one), in the order of their bytes.
+void keep(Candidates& all, const Elementwise& ops, const SamplerOptions& options) {
     const double amount = options.amount;
     const double mass = amount * all.total * (1.0 - kRounding);
     switch (options.keep) {
         case Keep::kGreedy:
-            return take_likeliest(all, 1);
+            return keep_likeliest(all, ops, 1);
         case Keep::kTopE: {
-            double likely;  // exp(mean_logit), so that exp(H) = total / likely: no logarithm is needed
-            portable_exp(&likely, &all.mean_logit, 1);
-            const double wanted = std::ceil(amount * all.total / likely * (1.0 - kRounding));
-            return take_likeliest(all, int(std::clamp(wanted, 1.0, 256.0)));
+            // exp(H) = total / exp(mean_logit): no logarithm is needed
+            alignas(64) double likely[8];
+            alignas(64) const double mean[8] = {all.mean_logit};
+            ops.exp_row(likely, mean, 1);
+            const double wanted = std::ceil(amount * all.total / likely[0] * (1.0 - kRounding));
+            return keep_likeliest(all, ops, int(std::clamp(wanted, 1.0, 256.0)));
         }
         case Keep::kTopP:
-            return take_best(all, mass, likelier);
+            return keep_best(all, mass, [&](int a, int b) { return all.likelier(a, b); });
         case Keep::kTopK:
-            return take_likeliest(all, int(std::min(amount, 256.0)));
+            return keep_likeliest(all, ops, int(std::min(amount, 256.0)));
         case Keep::kMinP:
-            return int(
-                std::partition(all.items, all.items + all.count,
-                               [&](const Candidate& c) { return c.weight >= amount * (1.0 - kRounding); }) -
-                all.items);
-        case Keep::kTypical: {
+            all.kept_count = ops.at_least(all.kept, all.weight, amount * (1.0 - kRounding), all.count);
+            return;
+        case Keep::kTypical:
             // The surprise is ln(total) - logit, so its distance to H needs no logarithm either.
-            const auto typical = [&](const Candidate& a, const Candidate& b) {
-                const double da = std::fabs(a.logit - all.mean_logit),
-                             db = std::fabs(b.logit - all.mean_logit);
-                return da != db ? da < db : a.byte < b.byte;
-            };
-            return take_best(all, mass, typical);
-        }
+            return keep_best(all, mass, [&](int a, int b) {
+                const double da = std::fabs(all.logit[a] - all.mean_logit),
+                             db = std::fabs(all.logit[b] - all.mean_logit);
+                return da != db ? da < db : a < b;
+            });
         case Keep::kWygpt:
             break;
     }
     throw std::invalid_argument("unknown sampling method");
 }
 
-// The kept alone, in the order of their bytes, weighed at the temperature.
-void temper(Candidates& all, double temperature) {
+// The kept bytes, weighed at the temperature.
+void temper(Drawable& out, const Candidates& all, const Elementwise& ops, double temperature) {
     // With "typical" the likeliest candidate may not be among the kept: measure from the best that is.
-    const Candidate best = *std::min_element(all.items, all.items + all.count, likelier);
-    sort_best(all.items, all.count, all.count,
-              [](const Candidate& a, const Candidate& b) { return a.byte < b.byte; });
-    double relative[256], weights[256];
-    if (all.count < 1) throw std::logic_error("no candidate is left");
-    for (int i = 0; i < all.count; ++i) {
-        const Candidate& c = all.items[i];
-        const double cold = c.byte == best.byte ? 0.0 : -HUGE_VAL;
-        relative[i] = temperature == 0.0 ? cold : (c.logit - best.logit) / temperature;
+    out.count = all.kept_count;
+    if (out.count < 1) throw std::logic_error("no candidate is left");
+    const auto likelier = [&](int a, int b) { return all.likelier(a, b); };
+    const int best = *std::min_element(all.kept, all.kept + out.count, likelier);
+    alignas(64) double relative[kRoom];
+    std::fill_n(relative + out.count, 8, 0.0);
+    for (int i = 0; i < out.count; ++i) {
+        const int place = all.kept[i];
+        const double cold = place == best ? 0.0 : -HUGE_VAL;
+        relative[i] = temperature == 0.0 ? cold : (all.logit[place] - all.logit[best]) / temperature;
+        out.byte[i] = all.byte[place];
     }
-    portable_exp(weights, relative, all.count);
-    all.total = 0.0;
-    for (int i = 0; i < all.count; ++i) all.total += all.items[i].weight = weights[i];
+    ops.exp_row(out.weight, relative, out.count);
+    out.total = 0.0;
+    for (int i = 0; i < out.count; ++i) out.total += out.weight[i];
 }
 
 // What is left of each candidate's probability above that of the uniform distribution. Where nothing is,
 // because all are equally likely, all stay.
-void subtract_uniform(Candidates& all) {
+void subtract_uniform(Drawable& out, Candidates& all) {
     const double uniform = all.total / 256;
-    int kept = 0;
-    double total = 0.0;
-    for (int i = 0; i < all.count; ++i) {
-        Candidate candidate = all.items[i];
-        candidate.weight -= uniform;
-        if (candidate.weight <= kRounding * all.total) continue;
-        total += candidate.weight;
-        all.items[kept++] = candidate;
+    const auto rest = [&](int i) { return all.weight[i] - uniform; };
+    all.keep_all();
+    const auto end = std::remove_if(all.kept, all.kept + all.count,
+                                    [&](int i) { return rest(i) <= kRounding * all.total; });
+    out.count = int(end - all.kept);
+    const bool none = out.count == 0;
+    if (none) out.count = all.count;
+    for (int i = 0; i < out.count; ++i) {
+        const int place = none ? i : all.kept[i];
+        out.byte[i] = all.byte[place];
+        out.total += out.weight[i] = none ? all.weight[place] : rest(place);
     }
-    if (kept == 0) return;
-    all.count = kept;
-    all.total = total;
 }
 
 // Whether `character` begins with the pending bytes and goes on after them.
@@ -277,56 +252,51 @@ Sampler::Sampler(const SamplerOptions& options, uint64_t seed)
       generator_{seed},
       repetition_(options.repetition_penalty, options.repetition_window) {}
 
-void Sampler::choose(Candidates& all, const float logits[256], const TextCutter& text,
+void Sampler::choose(Drawable& out, const Elementwise& ops, const float logits[256], const TextCutter& text,
                      bool end_allowed) const {
-    double adjusted[256];
-    uint32_t bits[256], carry = 0;  // into the sign, from an exponent of ones: infinite or not a number
-    std::memcpy(bits, logits, sizeof bits);
-    for (int b = 0; b < 256; ++b) carry |= (bits[b] & 0x7F800000u) + 0x00800000u;
-    std::copy_n(logits, 256, adjusted);
-    if (carry >> 31 != 0) {
+    alignas(64) double adjusted[256];
+    if (!ops.widen_row(adjusted, logits, 256)) {
         const auto finite_one = [](float x) { return std::isfinite(x); };
         const auto place = std::find_if_not(logits, logits + 256, finite_one) - logits;
         throw std::domain_error("logit " + std::to_string(place) + " is not finite");
     }
     repetition_.apply(adjusted, text.pending(), text.size());
-    if (options_.keep == Keep::kWygpt) {
+    const double temperature = options_.temperature;
+    const bool wygpt = options_.keep == Keep::kWygpt;
+    if (wygpt) {
         wygpt_.apply(adjusted);
-        const double temperature = options_.temperature;
         if (temperature > 0)
             for (double& logit : adjusted) logit /= temperature;
-        weigh(all, adjusted, text.allowed(end_allowed));
-        if (temperature > 0) {
-            subtract_uniform(all);
-        } else {
-            all.count = take_likeliest(all, 1);
-            all.total = all.items[0].weight;
-        }
-        return;
     }
-    weigh(all, adjusted, text.allowed(end_allowed));
-    all.count = keep(all, options_);
-    temper(all, options_.temperature);
+    Candidates all;
+    weigh(all, ops, adjusted, text.allowed(end_allowed));
+    if (wygpt && temperature > 0) return subtract_uniform(out, all);
+    if (wygpt)
+        keep_likeliest(all, ops, 1);
+    else
+        keep(all, ops, options_);
+    temper(out, all, ops, temperature);
 }
 
-void Sampler::probabilities(double out[256], const float logits[256], const TextCutter& text,
-                            bool end_allowed) const {
-    Candidates kept;
-    choose(kept, logits, text, end_allowed);
+void Sampler::probabilities(double out[256], const Elementwise& ops, const float logits[256],
+                            const TextCutter& text, bool end_allowed) const {
+    Drawable kept;
+    choose(kept, ops, logits, text, end_allowed);
     std::fill(out, out + 256, 0.0);
-    for (int i = 0; i < kept.count; ++i) out[kept.items[i].byte] = kept.items[i].weight / kept.total;
+    for (int i = 0; i < kept.count; ++i) out[kept.byte[i]] = kept.weight[i] / kept.total;
 }
 
-uint8_t Sampler::draw(const float logits[256], const TextCutter& text, bool end_allowed) {
-    Candidates kept;
-    choose(kept, logits, text, end_allowed);
+uint8_t Sampler::draw(const Elementwise& ops, const float logits[256], const TextCutter& text,
+                      bool end_allowed) {
+    Drawable kept;
+    choose(kept, ops, logits, text, end_allowed);
     const double point = options_.keep == Keep::kGreedy ? 0.0 : generator_.uniform() * kept.total;
     double sum = 0.0;
     int chosen = -1;
     for (int i = 0; i < kept.count; ++i) {
-        if (kept.items[i].weight == 0.0) continue;
-        chosen = kept.items[i].byte;  // also the answer if rounding leaves the sum below the point
-        sum += kept.items[i].weight;
+        if (kept.weight[i] == 0.0) continue;
+        chosen = kept.byte[i];  // also the answer if rounding leaves the sum below the point
+        sum += kept.weight[i];
         if (point < sum) break;
     }
     if (options_.keep == Keep::kWygpt) wygpt_.read(uint8_t(chosen));

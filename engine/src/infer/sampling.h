@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "../splitmix.h"
+#include "elementwise.h"
 #include "text.h"
 #include "wygpt_penalty.h"
 
@@ -68,7 +69,7 @@ class RepetitionPenalty {
     std::vector<Seen> seen_;  // oldest first; empty for ever while the penalty is off
 };
 
-struct Candidates;
+struct Drawable;
 
 // One answer's sampler: options, generator and what the repetition penalty remembers.
 class Sampler {
@@ -78,11 +79,11 @@ class Sampler {
 
     // The next byte after those pending in `text`. Takes one number from the generator, none when greedy.
     // Throws std::domain_error for a logit that is not finite.
-    uint8_t draw(const float logits[256], const TextCutter& text, bool end_allowed);
+    uint8_t draw(const Elementwise& ops, const float logits[256], const TextCutter& text, bool end_allowed);
 
     // The probabilities from which `draw` draws; exactly 0 for what is masked or not kept.
-    void probabilities(double out[256], const float logits[256], const TextCutter& text,
-                       bool end_allowed) const;
+    void probabilities(double out[256], const Elementwise& ops, const float logits[256],
+                       const TextCutter& text, bool end_allowed) const;
 
     // Text that was there before the first draw; of use to kWygpt alone, which looks back on all of it.
     void read(const uint8_t* bytes, size_t size);
@@ -91,8 +92,8 @@ class Sampler {
     void see(const Character& character) { repetition_.see(character); }
 
   private:
-    // Fills `all` with the candidates that are kept, in the order of their bytes.
-    void choose(Candidates& all, const float logits[256], const TextCutter& text, bool end_allowed) const;
+    void choose(Drawable& out, const Elementwise& ops, const float logits[256], const TextCutter& text,
+                bool end_allowed) const;
 
     SamplerOptions options_;
     SplitMix64 generator_;

@@ -69,10 +69,10 @@ struct Pass {
 
     // norm -> convolution -> in, the same for both mixers
     template <typename Mixer>
-    void read_mixer(const Mixer& mixer, int index, int slot, TrunkState* const states[]) const {
+    void read_mixer(const Mixer& mixer, int index, TrunkState* const states[]) const {
         const int width = weights.config.width;
         for (int m = 0; m < M; ++m) {
-            if (m + 1 < M) states[m + 1]->prefetch(index, slot);
+            if (m + 1 < M) states[m + 1]->prefetch_history(index);
             scratch.scale[size_t(m)] =
                 ops.norm_conv_quantize(quantized(m, width), scratch.row.data(), states[m]->history(index),
                                        x(m, width), mixer.norm.data(), mixer.taps.data(), width);
@@ -82,8 +82,9 @@ struct Pass {
 
     void recurrence(const Recurrence& layer, int index, int slot, TrunkState* const states[]) const {
         const int state = weights.config.state;
-        read_mixer(layer, index, slot, states);
+        read_mixer(layer, index, states);
         for (int m = 0; m < M; ++m) {
+            if (m + 1 < M) states[m + 1]->prefetch_recurrent(slot);
             const Sums s = sums(layer.in, m);
             scratch.scale[size_t(m)] =
                 ops.recurrence_quantize(quantized(m, state), scratch.row.data(), states[m]->recurrent(slot),
@@ -96,8 +97,9 @@ struct Pass {
     // place is that of its state plus the rows of the same state before it.
     void attention(const Attention& layer, int index, int slot, TrunkState* const states[]) const {
         const Config& c = weights.config;
-        read_mixer(layer, index, slot, states);
+        read_mixer(layer, index, states);
         for (int m = 0; m < M; ++m) {
+            if (m + 1 < M && states[m + 1] != states[m]) states[m + 1]->prefetch_ring(slot);
             const Sums s = sums(layer.in, m);
             Ring ring = states[m]->ring(slot);
             ring.position = (ring.position + scratch.ahead[m]) % ring.size;

@@ -14,7 +14,7 @@ bool is_low_surrogate(uint8_t high) {
     return high >= 0xDC && high <= 0xDF;
 }
 
-// The same restrictions on what is written as in utf8.h, for one code unit that is no surrogate.
+// The same restrictions on what is written as in cuda/text_rules.h, for one code unit that is no surrogate.
 bool is_writable(uint8_t high, uint8_t low) {
     if (high == 0x00) return low == '\n' || low == '\t' || (low >= 0x20 && low != 0x7F);
     return high != 0xFF || low < 0xFE;
@@ -75,15 +75,17 @@ ByteMask TextCutter::allowed_utf16() const {
     ByteMask mask{};
     for (int b = 0; b < 256; ++b) {
         const uint8_t byte = uint8_t(b);
+        bool allowed;
         if (half != high_first) {  // this byte is a unit's more significant one
             if (after_surrogate)
-                mask[b] = is_low_surrogate(byte);
+                allowed = is_low_surrogate(byte);
             else
-                mask[b] =
+                allowed =
                     !is_low_surrogate(byte) && (!half || is_high_surrogate(byte) || is_writable(byte, other));
         } else {
-            mask[b] = !half || after_surrogate || is_high_surrogate(other) || is_writable(other, byte);
+            allowed = !half || after_surrogate || is_high_surrogate(other) || is_writable(other, byte);
         }
+        mask.set(b, allowed);
     }
     return mask;
 }

@@ -33,10 +33,12 @@ class TrunkState {
     float* base() { return at<float>(base_); }
 
     // The states of a large batch lie in a slower cache: fetched one row ahead.
-    void prefetch(int layer, int slot) {
-        if (!config_.attends(layer))
-            for (int i = 0; i < config_.state; i += 16) __builtin_prefetch(recurrent(slot) + i, 1);
-        for (int i = 0; i < 2 * config_.width; i += 32) __builtin_prefetch(history(layer) + i, 1);
+    void prefetch_history(int layer) { fetch(history(layer), size_t(2 * config_.width)); }
+    void prefetch_recurrent(int slot) { fetch(recurrent(slot), size_t(config_.state)); }
+    void prefetch_ring(int slot) {
+        const Ring here = ring(slot);
+        fetch(here.keys, size_t(2 * config_.head_size * config_.window));
+        fetch(here.key_scales, size_t(2 * config_.window));
     }
 
     // Everything but the base, exactly.
@@ -46,6 +48,10 @@ class TrunkState {
     size_t saved_size() const;
 
   private:
+    template <typename T>
+    static void fetch(const T* from, size_t count) {
+        for (size_t i = 0; i < count; i += 64 / sizeof(T)) __builtin_prefetch(from + i, 1);
+    }
     template <typename T>
     T* at(size_t offset) {
         return reinterpret_cast<T*>(memory_.data() + offset);

@@ -7,7 +7,6 @@
 // can use it; keep it out of files that are compiled with instruction-set flags.
 #pragma once
 
-#include <array>
 #include <cstdint>
 
 #include "cuda/text_rules.h"
@@ -22,7 +21,7 @@ constexpr uint8_t kEndMark = 0xFF;
 inline bool is_prefix(const uint8_t* bytes, int size) {
     if (size > 0 && size >= sequence_length(bytes[0])) return false;
     for (int i = 1; i < size; ++i)
-        if (!continues(bytes[0], i, bytes[i])) return false;
+        if (!continuations(bytes[0], i).has(bytes[i])) return false;
     return true;
 }
 
@@ -44,7 +43,7 @@ struct Utf8Cutter {
     int push(uint8_t byte, Character closed[2]) {
         int count = 0;
         if (size > 0) {
-            if (continues(pending[0], size, byte)) {
+            if (continuations(pending[0], size).has(byte)) {
                 if (size + 1 < sequence_length(pending[0])) {
                     pending[size++] = byte;
                     return 0;
@@ -83,19 +82,29 @@ struct Utf8Cutter {
     }
 };
 
-using ByteMask = std::array<bool, 256>;
+// A set of bytes, the lowest of each 64 in the lowest bit of a word.
+struct ByteMask {
+    uint64_t words[4] = {};
+
+    bool operator[](int byte) const { return words[byte / 64] >> byte % 64 & 1; }
+    void set(int byte, bool in) { words[byte / 64] |= uint64_t(in) << byte % 64; }
+};
 
 // The bytes that generation may draw after the pending ones: is_allowed of cuda/text_rules.h.
 inline ByteMask allowed_bytes(const uint8_t* pending, int size, bool end_allowed) {
     static const ByteMask first = [] {
-        ByteMask mask{};
-        for (int b = 0; b < 256; ++b) mask[size_t(b)] = is_allowed(nullptr, 0, false, uint8_t(b));
+        ByteMask mask;
+        for (int b = 0; b < 256; ++b) mask.set(b, is_allowed(nullptr, 0, false, uint8_t(b)));
         return mask;
     }();
-    ByteMask mask{};
-    if (size == 0) mask = first, mask[kEndMark] = end_allowed;
-    for (int b = 0x80; size > 0 && b <= 0xBF; ++b)
-        mask[size_t(b)] = is_allowed(pending, size, false, uint8_t(b));
+    ByteMask mask;
+    if (size == 0) {
+        mask = first;
+        mask.set(kEndMark, end_allowed);
+    } else {  // 0x80..0xBF are one word
+        const ByteRange range = allowed_continuations(pending, size);
+        mask.words[2] = ~uint64_t(0) >> (63 - (range.last - range.first)) << range.first % 64;
+    }
     return mask;
 }
 

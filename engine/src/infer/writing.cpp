@@ -67,14 +67,15 @@ bool Writing::begin() {
 
 Writing::Drawn Writing::draw(const float* logits, uint8_t* byte) try {
     TextCutter text = state().text;
-    *byte = sampler_.draw(logits, text, end_allowed_);
+    const Elementwise& ops = session_->network_->elementwise();
+    *byte = sampler_.draw(ops, logits, text, end_allowed_);
     const bool end_mark = end_allowed_ && *byte == kEndMark;
     if (!end_mark && text.least_size(*byte) - given_ > room_) {
         session_->state_ = std::move(before_);
         end(Ending::kLength);
         return Drawn::kNothing;
     }
-    next_.bits += bits_of(session_->network_->elementwise(), logits, *byte);
+    next_.bits += bits_of(ops, logits, *byte);
     Character closed[2];  // the sampler draws what continues, so one at most is closed
     if (text.push(*byte, closed) == 0) return Drawn::kByte;
     next_.character = closed[0];
