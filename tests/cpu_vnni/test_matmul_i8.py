@@ -19,32 +19,7 @@ MODEL_SHAPES = [
     (256, 128),
 ]
 BATCHES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 33, 64]
-# All small sizes, the edges of registers (8, 16), of tiles (24, 96, 128), and some between.
-SIZES = [
-    *range(1, 19),
-    23,
-    24,
-    25,
-    31,
-    32,
-    33,
-    47,
-    48,
-    49,
-    63,
-    64,
-    65,
-    95,
-    96,
-    97,
-    111,
-    112,
-    113,
-    127,
-    128,
-    129,
-    130,
-]
+SIZES = range(1, 131)  # past all edges of registers and tiles
 
 
 @pytest.fixture(params=_core.kernels_compiled())
@@ -71,9 +46,14 @@ def check(isa: str, a: np.ndarray, b: np.ndarray) -> None:
 
 
 def test_every_small_size(isa: str) -> None:
-    for i, N in enumerate(SIZES):
-        for j, K in enumerate(SIZES):
-            check(isa, draw(i, BATCHES[(i + j) % len(BATCHES)], K), draw(j, N, K))
+    """All N and K up to 130, each with another M; then every M."""
+    weights, rows = draw(0, 130 * 130), draw(1, 130 * 130)
+    for N in SIZES:
+        for K in SIZES:
+            M = BATCHES[(N + K) % len(BATCHES)]
+            check(isa, rows[: M * K].reshape(M, K), weights[: N * K].reshape(N, K))
+    for M in SIZES:
+        check(isa, rows[: M * 35].reshape(M, 35), weights[: 50 * 35].reshape(50, 35))
 
 
 @pytest.mark.parametrize(("N", "K"), MODEL_SHAPES)

@@ -206,6 +206,18 @@ def test_failures_are_one_line_and_code_1(
     refuse(plm(*(names.get(arg, arg) for arg in args)), 1, *words)
 
 
+def test_every_PLM_ISA_writes_the_same(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = set()
+    for isa in _core.kernels_supported():
+        monkeypatch.setenv("PLM_ISA", isa)
+        assert isa in plm("info", model_path).stdout
+        written.add(plm("generate", model_path, "--prompt", "何", "--seed", "1").stdout)
+    assert len(written) == 1
+    for isa in set(_core.kernels_compiled()) - set(_core.kernels_supported()):
+        monkeypatch.setenv("PLM_ISA", isa)
+        refuse(plm("generate", model_path, "--prompt", "何"), 1, "PLM_ISA: this CPU lacks the", isa)
+
+
 def test_a_wrong_PLM_ISA_is_named(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLM_ISA", "mmx")
     refuse(plm("info", model_path), 1, "PLM_ISA: ", "mmx")

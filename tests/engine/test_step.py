@@ -34,6 +34,7 @@ CONFIGS = {
     "attention": replace(TINY, **ATTENTION),
     "all": replace(ODD, **TABLES, **WORDS, **ATTENTION),
     "bytes": replace(TINY, patch="byte", **ATTENTION),
+    "unused window": replace(TINY, window=21, head_size=17),  # without attention they say nothing
 }
 
 
@@ -77,6 +78,34 @@ def test_a_long_text_costs_what_the_equations_say(path: Path) -> None:
     bits = load(path).session().bits(MIXED)
     assert np.abs(bits - expected).max() < 1
     assert bits.mean() == pytest.approx(expected.mean(), rel=2e-3)
+
+
+def test_bits_are_those_of_the_softmax(path: Path) -> None:
+    session = load(path).session()
+    for place in range(200):
+        logits, byte = session.logits().astype(np.float64), MIXED[place : place + 1]
+        expected = reference.bits(logits[None], byte)
+        assert session.bits(byte) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_bytes_do_not_drift(tmp_path: Path) -> None:
+    """Against float64 from the first byte on: what float32 rounds otherwise does not add up."""
+    config = CONFIGS["attention"]
+    write_model(tmp_path / "model", random_tensors(config, 3), config, {}, "drift", "int8")
+    file = read_model(tmp_path / "model")
+    equations = reference.Reference(file.float_tensors(), config, round_activations=True)
+    session = load(tmp_path / "model").session()
+    random = np.random.default_rng(0)
+    text = "".join(chr(code) for code in random.integers(0x4E00, 0x9FA5, 33_334)).encode()
+    expected, found = np.empty(len(text)), session.bits(text)
+    for start in range(0, len(text), 3000):  # the reference keeps all its logits
+        piece = text[start : start + 3000]
+        expected[start : start + 3000] = reference.bits(equations.read(piece), piece)
+    tenths = [np.abs(some).mean() for some in np.array_split(found - expected, 10)]
+    assert max(tenths) < 0.02
+    assert np.mean(tenths[5:]) < 1.5 * np.mean(tenths[:5]) + 1e-4
+    assert found.mean() == pytest.approx(expected.mean(), rel=1e-4)
 
 
 def test_int8_is_near_the_unquantised_model(tmp_path: Path) -> None:
