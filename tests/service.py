@@ -161,7 +161,11 @@ class Service:
     def start(self, seconds: float = 30.0) -> Service:
         plm = self.plm = Plm([self._command], self._log, self._settings, self._prefix, self._patience)
         path = "/healthz" if self._command == "engine" else "/readyz"
-        wait_until(lambda: self.ready(path) or not plm.running, seconds, f"{self._command} is ready")
+        try:
+            wait_until(lambda: self.ready(path) or not plm.running, seconds, f"{self._command} is ready")
+        except AssertionError:
+            plm.kill()  # nobody else will: a with statement that could not begin does not end
+            raise
         if not plm.running:
             raise AssertionError(
                 f"{self._command} ended with {plm.process.returncode}:\n{plm.output()[-3000:]}"
