@@ -43,6 +43,7 @@ _REFUSALS = (redis.ReadOnlyError, redis.OutOfMemoryError)
 _REFUSAL_CODES = ("MISCONF", "OOM", "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS")
 
 T = TypeVar("T")
+Call = tuple[Any, str, tuple[str | bytes | int, ...]]  # a script, its key, its arguments
 
 SENTINEL = "redis+sentinel://"
 COPY_MS = 100  # how long a write waits for its copy
@@ -302,7 +303,7 @@ class Store:
         copied = self.url.startswith(SENTINEL) and name not in NOT_COPIED
         return self._try(lambda: self._call(calls, copied))
 
-    def _call(self, calls: list[tuple[Any, str, tuple[str | bytes | int, ...]]], copied: bool) -> Any:
+    def _call(self, calls: list[Call], copied: bool) -> Any:
         """Scripts with their key and arguments, in one round trip; what the first one says.
 
         A master that dies must have handed on (`copied`) what it said was done. With no replica there, it
@@ -311,17 +312,24 @@ class Store:
         script, key, args = calls[0]
         if len(calls) == 1 and not copied:
             return script(keys=[key], args=args)
+        said = self._pipe(calls, copied)
+        if any(isinstance(one, redis.exceptions.NoScriptError) for one in said):  # it has just started
+            for script, _, _ in calls:
+                self.client.script_load(script.script)
+            said = self._pipe(calls, copied)
+        for one in said:
+            if isinstance(one, Exception):
+                raise one
+        return said[0]
+
+    def _pipe(self, calls: list[Call], copied: bool) -> list[Any]:
         pipe = self.client.pipeline(transaction=False)
         for script, key, args in calls:
             pipe.evalsha(script.sha, 1, key, *args)
         if copied:
             pipe.wait(1, COPY_MS)
-        try:
-            return pipe.execute()[0]
-        except redis.exceptions.NoScriptError:  # a server that has just started
-            for script, _, _ in calls:
-                self.client.script_load(script.script)
-            return self._call(calls, copied)
+        said: list[Any] = pipe.execute(raise_on_error=False)  # its errors quote what people said
+        return said
 
     def _try(self, call: Callable[[], T]) -> T:
         try:
