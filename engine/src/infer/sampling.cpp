@@ -95,12 +95,24 @@ void keep_best(Candidates& all, double mass, Better better) {
 }
 
 // Keeps the `count` likeliest candidates, or all if they are fewer. A bound is lowered until enough are above
-// it; only those are sorted.
+// it, then halved back while they are more than enough; only those above it are sorted.
 void keep_likeliest(Candidates& all, const Elementwise& ops, int count) {
     if (count >= all.count) return all.keep_all();
     int found = 0;
-    for (double bound = 0.0; found < count; bound = 4 * bound - 0.5)
-        found = ops.at_least(all.kept, all.logit, bound, all.count);
+    double bound = 0.0, too_high = 0.0;
+    while ((found = ops.at_least(all.kept, all.logit, bound, all.count)) < count)
+        too_high = bound, bound = 4 * bound - 0.5;
+    for (int i = 0; i < 4 && found > count; ++i) {
+        uint8_t fewer[kRoom];
+        const double middle = (bound + too_high) / 2;
+        const int left = ops.at_least(fewer, all.logit, middle, all.count);
+        if (left < count) {
+            too_high = middle;
+        } else {
+            bound = middle, found = left;
+            std::copy_n(fewer, left, all.kept);
+        }
+    }
     if (found > count) {
         uint8_t order[256];
         const auto likelier = [&](int a, int b) { return all.likelier(a, b); };
