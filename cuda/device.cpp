@@ -56,6 +56,10 @@ std::string device_name() {
     return properties.name;
 }
 
+size_t shared_memory() {
+    return static_cast<size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
+}
+
 double peak_flops() {
     int major = attribute(cudaDevAttrComputeCapabilityMajor);
     int minor = attribute(cudaDevAttrComputeCapabilityMinor);

@@ -23,6 +23,8 @@ void check(cudaError_t code, const char* what);
 // Why no device can be used, in one line; empty where one can.
 std::string problem();
 std::string device_name();
+// Bytes of shared memory that a block may have.
+size_t shared_memory();
 // FLOP/s of the tensor cores in bf16, by the number of processors and their clock.
 double peak_flops();
 

@@ -102,10 +102,10 @@ __device__ __forceinline__ bool push(Writer& w, int byte, const Cost& cost) {
 __global__ void __launch_bounds__(kWarp* kWarps)
     head_step_kernel(Writer* writers, const char* states, InferModel model, const Repeat* repeats,
                      const double* penalties, int M, int R, BlockSizes sizes) {
-    SHARED(int, open, [kRows]);
     DYN_SHARED(float, memory);
     const Work work(memory, sizes);
     double* spaces = reinterpret_cast<double*>(work.quantized + kRows * sizes.stride());
+    int* open = reinterpret_cast<int*>(spaces + kRows * kBytes);
     const int first = static_cast<int>(blockIdx.x) * kRows, rows = min(kRows, M - first);
     const Head head{model, work, states, nullptr, rows};
     clear(work);
@@ -140,13 +140,16 @@ BlockSizes sizes_of(const InferModel& m) {
 
 }  // namespace
 
+size_t head_step_shared(const InferModel& m) {
+    return sizes_of(m).shared() + kRows * (sizeof(double) * kBytes + sizeof(int));
+}
+
 // logits (M, 256), or nullptr; costs (M) of bytes (M), or nullptr both; bases as trunk_step leaves them;
-// prefixes (M). `model` lies on the host. cudaErrorInvalidValue for a head that does not fit shared memory.
+// prefixes (M). `model` lies on the host.
 PLM_API head_logits(float* logits, Cost* costs, const char* states, const float* bases,
                     const InferModel* model, const HeadRow* prefixes, const int* bytes, int M,
                     cudaStream_t stream) {
     BlockSizes sizes = sizes_of(*model);
-    if (sizes.shared() > kMostShared) return cudaErrorInvalidValue;
     return launch(head_logits_kernel, ceil_div(M, kRows), dim3(kWarp, kWarps), sizes.shared(), stream, logits,
                   costs, states, bases, *model, prefixes, bytes, M, sizes);
 }
@@ -157,9 +160,6 @@ PLM_API head_logits(float* logits, Cost* costs, const char* states, const float*
 // latter, `most` is 1.
 PLM_API head_step(Writer* writers, const char* states, const InferModel* model, const Repeat* repeats,
                   const double* penalties, int M, int R, cudaStream_t stream) {
-    BlockSizes sizes = sizes_of(*model);
-    size_t shared = sizes.shared() + sizeof(double) * kRows * kBytes;
-    if (shared > kMostShared) return cudaErrorInvalidValue;
-    return launch(head_step_kernel, ceil_div(M, kRows), dim3(kWarp, kWarps), shared, stream, writers, states,
-                  *model, repeats, penalties, M, R, sizes);
+    return launch(head_step_kernel, ceil_div(M, kRows), dim3(kWarp, kWarps), head_step_shared(*model), stream,
+                  writers, states, *model, repeats, penalties, M, R, sizes_of(*model));
 }

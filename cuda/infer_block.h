@@ -7,7 +7,6 @@
 #include "tensor_core.h"
 
 constexpr int kRows = 16, kWarps = 16, kPad = 16;
-constexpr size_t kMostShared = 99u << 10;
 
 // The widest row of each kind.
 struct BlockSizes {

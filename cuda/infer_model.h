@@ -59,6 +59,11 @@ struct StateLayout {
     }
 };
 
+// Shared memory, in bytes, that a block of each of these wants: more than the device may have, and the model
+// does not run there.
+size_t trunk_step_shared(const InferModel& model);
+size_t head_step_shared(const InferModel& model);
+
 // Rows of the embedding tables that a patch is the sum of: lead, patch, pair and triple (-1 where the model
 // has no such table), then pieces until the first -1 or the end.
 constexpr int kPatchIds = 20;

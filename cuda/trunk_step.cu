@@ -226,18 +226,19 @@ __global__ void __launch_bounds__(kWarp* kWarps)
 
 }  // namespace
 
+size_t trunk_step_shared(const InferModel& m) {
+    size_t kept = m.skip.rows ? static_cast<size_t>(m.embedding) + sizeof(float) : 0;
+    return sizes_of(m).shared() + kRows * kept;
+}
+
 // states (slots, StateLayout::size bytes) move on; bases (M, views head_width), or nullptr, is what the head
 // starts from after each row; ids (M, kPatchIds); slots (M) of the rows. Block i of `blocks` takes rows
 // starts[i] to starts[i + 1], and rows of one text are side by side in one block. Every width is a multiple
-// of 16. `model` lies on the host. cudaErrorInvalidValue for a model whose rows do not fit shared memory.
+// of 16. `model` lies on the host.
 PLM_API trunk_step(char* states, float* bases, const InferModel* model, const int* ids, const int* slots,
                    const int* starts, int blocks, cudaStream_t stream) {
-    BlockSizes sizes = sizes_of(*model);
-    size_t shared = sizes.shared();
-    if (model->skip.rows) shared += kRows * (static_cast<size_t>(model->embedding) + sizeof(float));
-    if (shared > kMostShared) return cudaErrorInvalidValue;
-    return launch(trunk_step_kernel, blocks, dim3(kWarp, kWarps), shared, stream, states, bases, *model, ids,
-                  slots, starts, sizes);
+    return launch(trunk_step_kernel, blocks, dim3(kWarp, kWarps), trunk_step_shared(*model), stream, states,
+                  bases, *model, ids, slots, starts, sizes_of(*model));
 }
 
 // The base of the state at `slot` (1), which a snapshot does not hold, from the rows that it is made of.

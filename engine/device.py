@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 CHOICES = ("auto", "cuda", "cpu")
+T = TypeVar("T")
 
 
 class DeviceError(ValueError):
@@ -39,15 +41,16 @@ def cuda_back_end(device: str | None = None) -> Any | None:
     return None
 
 
-def device_network(config: dict[str, Any], tensors: dict[str, Any], device: str | None) -> Any | None:
-    """A model for inference on the device; None for the CPU, also where `auto` finds that it does not fit.
+def on_device(make: Callable[[Any], T], device: str | None = None) -> T | None:
+    """What `make` makes of engine._cuda; None for the CPU, also where `auto` finds that `make` cannot.
 
-    Raises DeviceError as cuda_back_end does.
+    Raises DeviceError as cuda_back_end does, and in place of a RuntimeError of `make`: memory ran out, the
+    model is too wide, or its architecture runs on the CPU alone.
     """
     if (cuda := cuda_back_end(device)) is None:
         return None
     try:
-        return cuda.Network(config=config, tensors=tensors)
+        return make(cuda)
     except RuntimeError as error:
         if _wanted(device) == "cuda":
             raise DeviceError(f"PLM_DEVICE: cuda cannot be used: {error}") from None

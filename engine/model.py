@@ -11,7 +11,7 @@ from engine import _core
 from engine.checkpoint import AnyConfig, ModelFile, ModelFileError, quantize_rows, read_model
 from engine.choose import Choice, choose_answer
 from engine.config import is_matrix
-from engine.device import DeviceError, device_network
+from engine.device import DeviceError, on_device
 from engine.encoding import Encoding
 from engine.fill import Filled, fill_text
 from engine.judge import Judgement, judge_statement
@@ -130,11 +130,17 @@ def _network(file: ModelFile, isa: str, quantize: bool, device: str | None) -> _
     config = file.config.to_dict()
     arch = config.pop("arch")
     if arch == WygptConfig.arch:
+        on_device(_not_there, device)
         return _core.Network.wygpt(**config, tensors=_native_tensors(file, quantize), isa=isa)
     if set(str(config.get("mixers", "r"))) - set("ra"):
         raise ModelFileError(f"{file.path}: no inference for this architecture; it is there to be compared")
     tensors = _native_tensors(file, True)
-    return device_network(config, tensors, device) or _core.Network(config=config, tensors=tensors, isa=isa)
+    there = on_device(lambda cuda: cuda.Network(config=config, tensors=tensors), device)
+    return there or _core.Network(config=config, tensors=tensors, isa=isa)
+
+
+def _not_there(_cuda: Any) -> None:
+    raise RuntimeError("this architecture runs on the CPU alone")
 
 
 def _native_tensors(file: ModelFile, quantize: bool) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from engine.card import describe_run
 from engine.checkpoint import ModelFile, ModelFileError, write_atomically, write_model
 from engine.config import ModelConfig
 from engine.data import Text, answers_name, answers_of
-from engine.device import cuda_back_end
+from engine.device import on_device
 from engine.recipe import Recipe, TrainingError
 from engine.roofline import flops_per_byte
 from engine.training_record import Record, plot_losses
@@ -75,13 +75,14 @@ class Run:
         wanted = os.environ.get("PLM_ISA", "")
         if wanted not in ISA_FOR_TRAINING:
             raise TrainingError(f"PLM_ISA: unknown instruction set {wanted!r}")
-        self.cuda = cuda_back_end()
-        where = self.cuda.training_ops() if self.cuda else ISA_FOR_TRAINING[wanted]
-        self.trainer = _train.Trainer(self.config.to_dict(), settings, where)
+        config = self.config.to_dict()
+        there = on_device(lambda cuda: (cuda, _train.Trainer(config, settings, cuda.training_ops())))
+        self.cuda: Any | None = there[0] if there else None
+        self.trainer = there[1] if there else _train.Trainer(config, settings, ISA_FOR_TRAINING[wanted])
         for text, weight in zip(self.texts, self.weights, strict=True):
             self.trainer.add_source(text.bytes, weight)
         self.record.texts = [text.sha256 for text in self.texts]
-        self.record.config = self.config.to_dict()
+        self.record.config = config
         if self.initial is not None:
             self._start_from(self.initial)
 

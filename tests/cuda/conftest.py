@@ -118,12 +118,12 @@ class BackEnd:
             self.executor.sim_total_bytes(ctypes.c_size_t(8 << 30))
 
     @contextmanager
-    def driver(self, version: int) -> Iterator[None]:
-        self.executor.sim_driver(version)
+    def machine(self, driver: int = 13000, devices: int = 1, capability: int = 8) -> Iterator[None]:
+        self.executor.sim_machine(driver, devices, capability)
         try:
             yield
         finally:
-            self.executor.sim_driver(13000)
+            self.executor.sim_machine(13000, 1, 8)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import log, log2
 
 import numpy as np
@@ -10,9 +9,8 @@ import pytest
 
 from engine._core import Sampler
 from tests.engine.test_step import CONFIGS
-from tests.tiny_model import TINY
 
-from .device import Array, Device, KernelError
+from .device import Array, Device
 from .infer_model import Model
 from .test_sampling import REPEAT, SAMPLING, samplings
 from .test_trunk_step import step
@@ -96,9 +94,3 @@ def test_characters(device: Device, name: str) -> None:
         got = [(log(c["sum"]) + c["drop"]) * log2(np.e) for c in writer["costs"][: len(want)]]
         assert got == pytest.approx(bits, rel=1e-14)
         assert writer["sampling"]["generator"] == (m + len(want) * 0x9E3779B97F4A7C15) % 2**64
-
-
-def test_a_head_that_does_not_fit_is_refused(forward: Device) -> None:
-    model = Model(forward, replace(TINY, head_hidden=1024))
-    with pytest.raises(KernelError, match="error 1"):
-        forward.head_step(None, None, model.struct, None, None, 1, 1)

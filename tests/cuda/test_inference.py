@@ -11,7 +11,7 @@ import engine
 from engine import Batcher, Greedy, Model, SnapshotError, TopE
 from engine.checkpoint import write_model
 from tests.engine.test_step import CONFIGS
-from tests.tiny_model import TINY, random_tensors
+from tests.tiny_model import random_tensors
 
 from .conftest import BackEnd
 
@@ -120,20 +120,3 @@ def test_what_is_no_snapshot(path: Path, forward_back_end: BackEnd, monkeypatch:
     snapshot[-60:] = b"\xff" * 60
     with pytest.raises(SnapshotError):
         device.session(bytes(snapshot))
-
-
-def test_what_does_not_fit_is_for_the_cpu(
-    tmp_path: Path, forward_back_end: BackEnd, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "model.safetensors"
-    write_model(path, random_tensors(TINY, 3), TINY, {}, "tiny", "int8")
-    monkeypatch.setitem(sys.modules, "engine._cuda", forward_back_end.module)
-    monkeypatch.setattr(engine, "_cuda", forward_back_end.module, raising=False)
-    with forward_back_end.total_bytes(1 << 12):
-        monkeypatch.setenv("PLM_DEVICE", "auto")
-        assert Model.load(path).isa != "cuda"
-        monkeypatch.setenv("PLM_DEVICE", "cuda")
-        with pytest.raises(
-            ValueError, match=r"^PLM_DEVICE: cuda cannot be used: .*: out of memory: .* MB are"
-        ):
-            Model.load(path)

@@ -90,29 +90,3 @@ def test_evaluation(forward_back_end: BackEnd) -> None:
     text, counted = TEXT[:300].copy(), (np.arange(300) % 3 == 0).astype(np.uint8)
     want = trainer(FULL).evaluate(text, counted)
     np.testing.assert_allclose(trainer(FULL, ops).evaluate(text, counted), want, rtol=1e-5)
-
-
-def test_running_out_of_memory_is_one_line(forward_back_end: BackEnd) -> None:
-    with forward_back_end.total_bytes(4 << 20), pytest.raises(RuntimeError) as raised:
-        trainer(ModelConfig(**SMALL | {"width": 512}), forward_back_end.module.training_ops())
-    assert str(raised.value).startswith("CUDA: out of memory: ")
-    assert str(raised.value).endswith(" of 4 MB are free")
-
-
-def test_what_runs_on_the_cpu_alone_is_refused(forward_back_end: BackEnd) -> None:
-    config = ModelConfig(**SMALL, patch="byte", mixers="w", heads=2, head_size=16, window=16)
-    with pytest.raises(ValueError, match="this architecture runs on the CPU alone"):
-        trainer(config, forward_back_end.module.training_ops())
-
-
-@pytest.mark.parametrize(
-    ("driver", "problem"),
-    [
-        (13000, ""),
-        (0, "no NVIDIA driver answers"),
-        (12080, "the NVIDIA driver supports CUDA 12.8, and 13.0 is needed: update the driver"),
-    ],
-)
-def test_drivers(forward_back_end: BackEnd, driver: int, problem: str) -> None:
-    with forward_back_end.driver(driver):
-        assert forward_back_end.module.problem() == problem

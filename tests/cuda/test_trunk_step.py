@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from tests.engine.test_step import CONFIGS
-from tests.tiny_model import TINY
 
-from .device import Device, KernelError
+from .device import Device
 from .infer_model import Model
 
 TEXTS = [b"", "氣者，人之根本".encode(), b"What is qi? It is", "é𠀀 a".encode() + b"\xe4\xb8\xff\n" * 9]
@@ -53,9 +50,3 @@ def test_trunk_step(device: Device, name: str) -> None:
     for slot in slots:
         device.trunk_base(memory, model.struct, device.array(np.array([slot], np.int32)))
     np.testing.assert_array_equal(memory.numpy(), states)
-
-
-def test_sizes_that_do_not_fit_are_refused(forward: Device) -> None:
-    model = Model(forward, replace(TINY, hidden=1024))
-    with pytest.raises(KernelError, match="error 1"):
-        step(model, np.zeros((1, model.size), np.uint8), [(0, model.ids(b"")[0][0])], [0, 1])

@@ -25,6 +25,16 @@ HeadRow head_row(int slot, const PatchCutter& cutter) {
     return row;
 }
 
+void check_shared_memory(const InferModel& model) {
+    const size_t wanted = std::max(trunk_step_shared(model), head_step_shared(model));
+    const size_t most = plm_cuda::shared_memory();
+    if (wanted > most)
+        throw plm_cuda::Error("CUDA: the model is too wide for " + plm_cuda::device_name() + ": " +
+                              std::to_string((wanted + 1023) / 1024) +
+                              " KB of a block's shared memory are needed, and there are " +
+                              std::to_string(most / 1024));
+}
+
 }  // namespace
 
 class CudaNetwork::CudaState : public Network::State {
@@ -107,6 +117,7 @@ struct CudaNetwork::Rows {
 
 CudaNetwork::CudaNetwork(const Config& config, const std::function<TensorView(const std::string&)>& tensor)
     : weights_(stream_, config, tensor), layout_(weights_.model) {
+    check_shared_memory(weights_.model);
     const int slot = take_slot();
     start_ = std::make_unique<CudaState>(*this, slot);
     stream_.zero(memory(slot), layout_.size);

@@ -13,7 +13,7 @@ namespace plm {
 
 class CudaNetwork : public Network {
   public:
-    // plm_cuda::Error where memory runs out; else as DeviceWeights.
+    // plm_cuda::Error where memory runs out or the model is too wide for the device; else as DeviceWeights.
     CudaNetwork(const Config& config, const std::function<TensorView(const std::string&)>& tensor);
     ~CudaNetwork() override;
 

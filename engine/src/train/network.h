@@ -24,7 +24,7 @@ class Network {
           dstream_(ops),
           space_(ops) {
         if (config.wygpt() && ops.memory->device)
-            throw std::invalid_argument("this architecture runs on the CPU alone");
+            throw std::runtime_error("this architecture runs on the CPU alone");
         for (int l = 0; l < config.layers; ++l) add_layer(ops, config, parameters, l);
     }
 

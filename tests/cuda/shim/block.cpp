@@ -14,8 +14,7 @@ Block block;
 
 namespace {
 
-constexpr size_t kGap = 64;           // between shared arrays: whoever runs past one meets nothing
-constexpr size_t kShared = 99 << 10;  // of a block on sm_86 and sm_89, the least of the targets
+constexpr size_t kGap = 64;  // between shared arrays: whoever runs past one meets nothing
 constexpr unsigned kThreads = 1024;
 
 unsigned next_random(uint64_t& state) {

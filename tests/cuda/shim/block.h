@@ -9,6 +9,8 @@
 
 namespace sim {
 
+constexpr size_t kShared = 99 << 10;  // of a block on sm_86 and sm_89, the least of the targets
+
 struct Dim3 {
     unsigned x = 1, y = 1, z = 1;
     Dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}

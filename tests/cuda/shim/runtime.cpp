@@ -62,10 +62,10 @@ API cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
     return cudaSuccess;
 }
 
-// A driver as a test wants it: its version, 0 for none.
-static int driver_version = 13000;
-API void sim_driver(int version) {
-    driver_version = version;
+// What answers, as a test wants it: a driver's version (0 for none), how many devices, how new they are.
+static int driver_version = 13000, device_count = 1, capability = 8;
+API void sim_machine(int driver, int devices, int major) {
+    driver_version = driver, device_count = devices, capability = major;
 }
 API cudaError_t cudaDriverGetVersion(int* version) {
     *version = driver_version;
@@ -76,12 +76,20 @@ API cudaError_t cudaRuntimeGetVersion(int* version) {
     return cudaSuccess;
 }
 API cudaError_t cudaGetDeviceCount(int* count) {
-    *count = 1;
+    *count = device_count;
     return cudaSuccess;
 }
 API cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int) {
-    *value = which == cudaDevAttrClockRate ? 1000 : which == cudaDevAttrComputeCapabilityMajor ? 8 : 1;
-    return cudaSuccess;
+    switch (which) {
+        case cudaDevAttrClockRate:
+            return *value = 1000, cudaSuccess;
+        case cudaDevAttrComputeCapabilityMajor:
+            return *value = capability, cudaSuccess;
+        case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+            return *value = int(sim::kShared), cudaSuccess;
+        default:
+            return *value = 1, cudaSuccess;
+    }
 }
 API cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
     std::strcpy(properties->name, "executor");
