@@ -1,6 +1,6 @@
 // Muon: Nesterov's momentum of a matrix, made orthogonal by five steps of Newton-Schulz, with AdamW's decay.
 // Definition: engine/src/train/ops/muon.h. In float32; a matrix of these models is a few tiles, so all
-// matrices go through each step in one launch: 16 for a model, however many it has.
+// matrices go through each step in one launch: 16 for every 48 of them.
 #include <algorithm>
 
 #include "device_math.h"

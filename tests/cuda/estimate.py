@@ -150,13 +150,14 @@ def training_step(c: ModelConfig, lanes: int, length: int) -> Iterator[Kernel]:
 
 
 def update(c: ModelConfig) -> Iterator[Kernel]:
-    rest, count = c.parameters, 0
+    rest, count, others = c.parameters, 0, 0
     for name, shape in c.tensors.items():
         if not is_matrix(name, shape) or any(word in name for word in ("embedding", "prefix", "head.out")):
-            continue  # AdamW's
+            others += 1  # AdamW's
+            continue
         # Muon takes each matrix of a stack by itself: gates, values and outputs are not one matrix.
-        stacked = 3 if name.endswith("recurrence.in") else 2 if name.endswith(".up") else 1
-        stacked = c.views if name.startswith(("head.base", "head.skip")) else stacked
+        stacks = {"recurrence.in": 3, "attention.in": c.heads + 2, "up": 2, "base": c.views, "skip": c.views}
+        stacked = next((n for end, n in stacks.items() if name.endswith(f".{end}")), 1)
         rows, columns = shape[0] // stacked, shape[1]
         rest -= shape[0] * columns
         count, side, n = count + stacked, min(rows, columns), rows * columns
@@ -164,7 +165,7 @@ def update(c: ModelConfig) -> Iterator[Kernel]:
         moved = stacked * 4 * (5 * (3 * n + 4 * side * side) + 7 * n)
         yield Kernel("muon_update", 0, moved, flops)
     yield Kernel("muon_update", 16 * -(-count // 48), 0, 0)
-    yield Kernel("adamw_update", 1, 4 * 7 * rest, 15 * rest)
+    yield Kernel("adamw_update", others, 4 * 7 * rest, 15 * rest)
     yield Kernel("sum_of_squares", 2, 4 * c.parameters, 2 * c.parameters)
 
 

@@ -6,10 +6,12 @@ import tomllib
 
 import pytest
 
+from engine import _train
 from engine.config import ModelConfig
 
 from . import estimate
 from .build import ROOT
+from .test_training import SETTINGS
 
 
 def config(name: str) -> ModelConfig:
@@ -22,6 +24,16 @@ def test_products_are_those_of_the_models_weights() -> None:
     products = [k for k in estimate.training_step(c, 4, 8) if k.unit == "bf16"]
     trunk, head = c.step_weights
     assert sum(k.ops for k in products) == 6 * 4 * 8 * (trunk + estimate.BYTES_A_PATCH * head)
+
+
+@pytest.mark.parametrize("name", ["tcm", "pubmed"])
+def test_an_update_has_the_launches_of_the_trainers(name: str) -> None:
+    """As many as it has tensors for AdamW, and 16 for every 48 matrices for Muon."""
+    c = config(name)
+    stacked = _train.Trainer(c.to_dict(), SETTINGS, "portable").stacked
+    launches = {k.name: k.launches for k in estimate.merged(estimate.update(c))}
+    assert launches["adamw_update"] == len(c.tensors) - len(stacked)
+    assert launches["muon_update"] == 16 * -(-sum(stacked.values()) // 48)
 
 
 @pytest.mark.parametrize("name", ["tcm", "zh"])
