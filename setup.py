@@ -157,8 +157,8 @@ class BuildNative(build_ext):
 def cuda_sources() -> list[str]:
     """None where engine._cuda cannot be built or is not wanted (PLM_CUDA=0), with a line that says so."""
     sources = found("cuda/*.cu", "cuda/*.cpp", "engine/src/cuda/*.cpp")
-    shared = ("elementwise_portable", "network", "text", "trunk_state")  # with engine._core
-    sources += [f"engine/src/infer/{name}.cpp" for name in shared] if sources else []
+    shared = ("elementwise_portable", "network", "sampling", "text", "trunk_state", "wygpt_penalty")
+    sources += [f"engine/src/infer/{name}.cpp" for name in shared] if sources else []  # with engine._core
     if not sources or os.environ.get("PLM_CUDA") == "0":
         return []
     if toolkit.find() is None:

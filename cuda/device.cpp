@@ -1,5 +1,7 @@
 #include "device.h"
 
+#include <algorithm>
+
 namespace plm_cuda {
 namespace {
 
@@ -23,7 +25,7 @@ int attribute(cudaDeviceAttr which) {
 size_t rounded(size_t bytes) {
     size_t step = 512;
     while (step * 8 < bytes) step *= 2;
-    return (bytes + step - 1) / step * step;
+    return std::max(step, (bytes + step - 1) / step * step);
 }
 
 }  // namespace

@@ -100,7 +100,8 @@ def back_end(variant: str) -> Path:
     host = ROOT / "engine/src/cuda"
     sources = [*sorted(KERNELS.glob("*.cpp")), *sorted(host.glob("*.cpp"))]
     infer = host.parent / "infer"
-    sources += [infer / f"{name}.cpp" for name in ("elementwise_portable", "network", "text", "trunk_state")]
+    shared = ("elementwise_portable", "network", "sampling", "text", "trunk_state", "wygpt_penalty")
+    sources += [infer / f"{name}.cpp" for name in shared]
     lower = [f for folder in (host, infer, host.parent / "train") for f in sorted(folder.glob("*.[hi]*"))]
     headers = b"\0".join(f.read_bytes() for f in lower)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import engine
-from engine import Batcher, Greedy, Model, SnapshotError, TopE
+from engine import Batcher, Greedy, MinP, Model, SnapshotError, TopE, TopK, TopP, Typical, Wygpt
 from engine.checkpoint import write_model
 from tests.engine.test_step import CONFIGS
 from tests.tiny_model import random_tensors
@@ -93,11 +93,11 @@ def test_many_at_once(path: Path, forward_back_end: BackEnd, monkeypatch: pytest
     batcher = Batcher(device, max_batch=20)
     assert batcher.threads == 1  # they would take turns
     sizes = [4 + i % 7 for i in range(20)]
-    streams = [batcher.submit(PROMPT, size, TopE(), seed=i) for i, size in enumerate(sizes)]
+    streams = [batcher.submit("氣a", size, TopE(), seed=i) for i, size in enumerate(sizes)]
     got = ["".join(stream) for stream in streams]
     for i, size in enumerate(sizes):
         session = host.session()
-        session.feed(PROMPT)
+        session.feed("氣a")
         assert got[i] == "".join(session.generate(size, TopE(), seed=i))
 
 
@@ -120,3 +120,25 @@ def test_what_is_no_snapshot(path: Path, forward_back_end: BackEnd, monkeypatch:
     snapshot[-60:] = b"\xff" * 60
     with pytest.raises(SnapshotError):
         device.session(bytes(snapshot))
+
+
+def test_every_sampler_in_one_batch(
+    forward_back_end: BackEnd, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those whose penalty changes with every byte, beside those that draw whole characters."""
+    samplers = [
+        Greedy(),
+        Greedy(repetition_penalty=9.0, repetition_window=5),
+        TopE(factor=1.3, repetition_penalty=1.5),
+        TopP(temperature=0.7),
+        TopK(k=5),
+        MinP(),
+        Typical(temperature=0.0),
+        Wygpt(),
+    ]
+    got, want = [], []
+    for model, texts in ((cuda(path, forward_back_end, monkeypatch), got), (cpu(path, monkeypatch), want)):
+        batcher = Batcher(model)
+        streams = [batcher.submit("é𠀀", 16, s, seed=i, stop_at_end=False) for i, s in enumerate(samplers)]
+        texts += [("".join(stream), stream.bits) for stream in streams]
+    assert got == want

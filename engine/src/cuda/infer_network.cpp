@@ -7,6 +7,7 @@
 #include "../infer/elementwise.h"
 #include "../infer/open_patch.h"
 #include "../infer/trunk_state.h"
+#include "writers.h"
 
 #define RUN(name, ...) plm_cuda::check(::name(__VA_ARGS__, stream_.handle()), #name)
 
@@ -220,6 +221,24 @@ void CudaNetwork::predict(float* logits, State* const states[], size_t M) {
     const Scratch<float> out(stream_, M * kBytes);
     RUN(head_logits, out, nullptr, states_, nullptr, &weights_.model, rows, nullptr, int(M));
     stream_.read(logits, out, M * kBytes * sizeof(float));
+}
+
+void CudaNetwork::draw(Draw draws[], size_t M) {
+    if (M == 0) return;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    Writers writers(draws, M);
+    for (size_t m = 0; m < M; ++m) {
+        const auto& state = static_cast<const CudaState&>(*draws[m].state);
+        writers.rows[m].at = head_row(state.slot, state.cutter);
+        if (weights_.config.patch == PatchRule::kByte) writers.rows[m].most = 1;  // the trunk reads each
+    }
+    const Scratch<Writer> rows(stream_, writers.rows.data(), M);
+    const Scratch<Repeat> repeats(stream_, writers.repeats.data(), writers.repeats.size());
+    const Scratch<double> penalties(stream_, writers.penalties.data(), writers.penalties.size());
+    RUN(head_step, rows, states_, &weights_.model, repeats,
+        writers.penalties.empty() ? nullptr : static_cast<double*>(penalties), int(M), writers.most_repeats);
+    stream_.read(writers.rows.data(), rows, M * sizeof(Writer));
+    writers.give(draws);
 }
 
 void CudaNetwork::advance(State* const states[], const uint8_t bytes[], size_t M) {

@@ -1,6 +1,6 @@
-// The character-synchronous model on a device, behind the seam of infer/network.h. Texts' states stay there;
-// the bytes and the drawing are the host's. To the last bit what charsync.h gives on the CPU, so a snapshot
-// continues on either.
+// The character-synchronous model on a device, behind the seam of infer/network.h. Texts' states stay there,
+// and all bytes of a character are drawn there; the host knows the bytes. To the last bit what charsync.h
+// gives on the CPU, so a snapshot continues on either.
 #pragma once
 #include <memory>
 #include <mutex>
@@ -21,6 +21,7 @@ class CudaNetwork : public Network {
     void read(State& state, const uint8_t* bytes, size_t size, double* bits) override;
     void predict(float* logits, State* const states[], size_t M) override;
     void advance(State* const states[], const uint8_t bytes[], size_t M) override;
+    void draw(Draw draws[], size_t M) override;
     const char* isa() const override { return "cuda"; }
     const Elementwise& elementwise() const override;
     Encoding encoding() const override { return Encoding::kUtf8; }

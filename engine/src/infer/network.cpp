@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "elementwise.h"
+#include "sampling.h"
 
 namespace plm {
 namespace {
@@ -16,6 +17,24 @@ void Network::score_each(const State& state, const std::vector<std::string_view>
     for (const std::string_view text : texts) {
         read(*state.clone(), reinterpret_cast<const uint8_t*>(text.data()), text.size(), bits);
         bits += text.size();
+    }
+}
+
+void Network::draw(Draw draws[], size_t M) {
+    std::vector<State*> states(M);
+    for (size_t m = 0; m < M; ++m) states[m] = draws[m].state;
+    const std::unique_ptr<float[]> logits(new float[M * kBytes]);
+    predict(logits.get(), states.data(), M);
+    for (size_t m = 0; m < M; ++m) {
+        Draw& one = draws[m];
+        const float* row = logits.get() + m * kBytes;
+        try {
+            one.bytes[0] = one.sampler->draw(elementwise(), row, one.state->text, one.end_allowed);
+            one.bits[0] = bits_of(elementwise(), row, one.bytes[0]);
+            one.count = 1;
+        } catch (...) {
+            one.error = std::current_exception();
+        }
     }
 }
 

@@ -1,7 +1,9 @@
-// The seam between sessions and models: a session knows text and sampling, a network knows bytes and logits.
-// A model of another architecture is another Network; nothing else of inference has to know it.
+// The seam between sessions and models: a session knows text, a network knows bytes and logits, and draws
+// from them where they lie. A model of another architecture is another Network; nothing else of inference has
+// to know it.
 #pragma once
 
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -15,6 +17,8 @@ namespace plm {
 constexpr int kBytes = 256;
 
 struct Elementwise;  // the float code of an instruction set
+class Sampler;
+struct Draw;
 
 // The weights of a model, shared by all its sessions and never changed. Calls are made from many threads at
 // once, each with states that no other thread uses.
@@ -56,12 +60,27 @@ class Network {
     virtual void predict(float* logits, State* const states[], size_t M) = 0;
     virtual void advance(State* const states[], const uint8_t bytes[], size_t M) = 0;
 
+    // Draws for each of many texts one or more bytes of its open character, which are still to be read.
+    virtual void draw(Draw draws[], size_t M);
+
     virtual const char* isa() const = 0;  // of the integer kernels
     virtual const Elementwise& elementwise() const = 0;
     virtual Encoding encoding() const = 0;
 
     // Whether the model was trained with the end mark; without it, no text ends by itself.
     virtual bool has_marks() const = 0;
+};
+
+// What is to be drawn, and (from `count` on) what was.
+struct Draw {
+    Network::State* state;
+    Sampler* sampler;
+    bool end_allowed;
+    int count = 0;  // bytes, with none after one that closes the character
+    uint8_t bytes[4]{};
+    double bits[4]{};  // what each costs under the full softmax
+    // In place of bytes: std::domain_error where the model's output is not finite.
+    std::exception_ptr error{};
 };
 
 // Working memory for as many threads as use it at once.

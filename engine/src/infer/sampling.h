@@ -53,17 +53,21 @@ struct SamplerOptions {
 // repeat.
 class RepetitionPenalty {
   public:
+    struct Seen {
+        Character character;
+        int match;  // how many characters before this one are the same as the last ones of the text
+    };
+
     RepetitionPenalty(double penalty, int window);
     // A character has been closed.
     void see(const Character& character);
     // Lowers the logits of the bytes that, after the pending ones, continue a repetition.
     void apply(double logits[256], const uint8_t* pending, int size) const;
 
+    double log_penalty() const { return log_penalty_; }
+    const std::vector<Seen>& seen() const { return seen_; }
+
   private:
-    struct Seen {
-        Character character;
-        int match;  // how many characters before this one are the same as the last ones of the text
-    };
     double log_penalty_;
     size_t window_;
     std::vector<Seen> seen_;  // oldest first; empty for ever while the penalty is off
@@ -80,6 +84,17 @@ class Sampler {
     // The next byte after those pending in `text`. Takes one number from the generator, none when greedy.
     // Throws std::domain_error for a logit that is not finite.
     uint8_t draw(const Elementwise& ops, const float logits[256], const TextCutter& text, bool end_allowed);
+
+    // For a device that draws in its place: what it has to know, ...
+    const SamplerOptions& options() const { return options_; }
+    const RepetitionPenalty& repetition() const { return repetition_; }
+    const WygptPenalty& wygpt() const { return wygpt_; }
+    uint64_t generator() const { return generator_.state; }
+    // ... and what it has done.
+    void drawn(uint64_t generator, const uint8_t* bytes, size_t count) {
+        generator_.state = generator;
+        read(bytes, count);
+    }
 
     // The probabilities from which `draw` draws; exactly 0 for what is masked or not kept.
     void probabilities(double out[256], const Elementwise& ops, const float logits[256],

@@ -1,5 +1,6 @@
 #include "writing.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace plm {
@@ -65,24 +66,19 @@ bool Writing::begin() {
     return true;
 }
 
-Writing::Drawn Writing::draw(const float* logits, uint8_t* byte) try {
+Writing::Drawn Writing::take_byte(uint8_t byte, double bits) {
     TextCutter text = state().text;
-    const Elementwise& ops = session_->network_->elementwise();
-    *byte = sampler_.draw(ops, logits, text, end_allowed_);
-    const bool end_mark = end_allowed_ && *byte == kEndMark;
-    if (!end_mark && text.least_size(*byte) - given_ > room_) {
+    const bool end_mark = end_allowed_ && byte == kEndMark;
+    if (!end_mark && text.least_size(byte) - given_ > room_) {
         session_->state_ = std::move(before_);
         end(Ending::kLength);
         return Drawn::kNothing;
     }
-    next_.bits += bits_of(ops, logits, *byte);
+    next_.bits += bits;
     Character closed[2];  // the sampler draws what continues, so one at most is closed
-    if (text.push(*byte, closed) == 0) return Drawn::kByte;
+    if (text.push(byte, closed) == 0) return Drawn::kByte;
     next_.character = closed[0];
     return Drawn::kCharacter;
-} catch (...) {
-    fail(std::current_exception());
-    return Drawn::kNothing;
 }
 
 void Writing::finish() {
@@ -109,6 +105,19 @@ void Round::Bytes::read(Network& network) {
     states.clear(), bytes.clear();
 }
 
+// One more of the bytes that were drawn; `writing` is done with for this character when it becomes nullptr.
+void Round::take(const Draw& draw, int byte, Writing*& writing) {
+    if (draw.error) writing->fail(draw.error);
+    const Writing::Drawn drawn =
+        draw.error ? Writing::Drawn::kNothing : writing->take_byte(draw.bytes[byte], draw.bits[byte]);
+    if (drawn == Writing::Drawn::kByte) return inner_.add(writing->state(), draw.bytes[byte]);
+    if (drawn == Writing::Drawn::kCharacter) {
+        last_.add(writing->state(), draw.bytes[byte]);
+        closed_.push_back(writing);
+    }
+    writing = nullptr;
+}
+
 // The head goes over all texts that still lack a byte of their character. The trunk's turn comes once, when
 // every text has its last byte.
 void Round::run(const std::vector<Writing*>& writings) {
@@ -117,25 +126,16 @@ void Round::run(const std::vector<Writing*>& writings) {
         if (writing->begin()) open_.push_back(writing);
     if (open_.empty()) return;
     Network& network = *open_[0]->session_->network_;
-    logits_.resize(open_.size() * kBytes);
     while (!open_.empty()) {
-        states_.clear();
-        for (const Writing* writing : open_) states_.push_back(&writing->state());
-        network.predict(logits_.data(), states_.data(), open_.size());
-        size_t still = 0;
-        for (size_t i = 0; i < open_.size(); ++i) {
-            Writing& writing = *open_[i];
-            uint8_t byte;
-            const Writing::Drawn drawn = writing.draw(logits_.data() + i * kBytes, &byte);
-            if (drawn == Writing::Drawn::kNothing) continue;
-            (drawn == Writing::Drawn::kByte ? inner_ : last_).add(writing.state(), byte);
-            if (drawn == Writing::Drawn::kByte)
-                open_[still++] = &writing;
-            else
-                closed_.push_back(&writing);
+        draws_.clear();
+        for (Writing* writing : open_) draws_.push_back(writing->next());
+        network.draw(draws_.data(), draws_.size());
+        for (int byte = 0; byte < kLongestCharacter; ++byte) {
+            for (size_t i = 0; i < open_.size(); ++i)
+                if (open_[i] && (byte < draws_[i].count || draws_[i].error)) take(draws_[i], byte, open_[i]);
+            inner_.read(network);
         }
-        open_.resize(still);
-        inner_.read(network);
+        open_.erase(std::remove(open_.begin(), open_.end(), nullptr), open_.end());
     }
     last_.read(network);
     for (Writing* writing : closed_) writing->finish();

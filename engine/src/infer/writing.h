@@ -43,16 +43,17 @@ class Writing {
 
   private:
     friend class Round;
-    enum class Drawn { kNothing, kByte, kCharacter };
+    enum class Drawn { kNothing, kByte, kCharacter };  // the text ends; more follow; the last one
     struct Written {
         Character character;
         double bits;
     };
 
     Network::State& state() const { return *session_->state_; }
-    bool begin();                                    // a character; false if the text ends before it
-    Drawn draw(const float* logits, uint8_t* byte);  // one of its bytes
-    void finish();                                   // the character, once its bytes have been read
+    bool begin();  // a character; false if the text ends before it
+    Draw next() { return {&state(), &sampler_, end_allowed_}; }
+    Drawn take_byte(uint8_t byte, double bits);  // one that was drawn
+    void finish();                               // the character, once its bytes have been read
 
     std::shared_ptr<Session> session_;
     Sampler sampler_;
@@ -89,9 +90,10 @@ class Round {
         void add(Network::State& state, uint8_t byte) { states.push_back(&state), bytes.push_back(byte); }
         void read(Network& network);
     };
+    void take(const Draw& draw, int byte, Writing*& writing);
+
     std::vector<Writing*> open_, closed_;
-    std::vector<Network::State*> states_;
-    std::vector<float> logits_;
+    std::vector<Draw> draws_;
     Bytes inner_, last_;
 };
 

@@ -27,11 +27,16 @@ void WygptPenalty::read(uint8_t byte) {
     match_[0] = 0;
 }
 
-void WygptPenalty::apply(double logits[256]) const {
+void WygptPenalty::penalties(double out[256]) const {
     const size_t n = text_.size();
-    double penalty[256] = {};
+    std::fill_n(out, 256, 0.0);
     for (size_t k = 0; k < n; ++k)
-        penalty[text_[k]] += kCost[size_t(std::min(match_[k] + 1, kLongest))] / double(n - k);
+        out[text_[k]] += kCost[size_t(std::min(match_[k] + 1, kLongest))] / double(n - k);
+}
+
+void WygptPenalty::apply(double logits[256]) const {
+    double penalty[256];
+    penalties(penalty);
     for (int b = 0; b < 256; ++b) logits[b] -= penalty[b];
 }
 

@@ -13,7 +13,8 @@ class WygptPenalty {
   public:
     // One more byte of the text.
     void read(uint8_t byte);
-    // Takes the penalties from the logits.
+    // What is to be taken from each logit.
+    void penalties(double out[256]) const;
     void apply(double logits[256]) const;
 
   private:
