@@ -40,6 +40,7 @@ def sanitized(*words: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.timeout(900)  # 75 s of one core, the build from nothing among them; CI may share its own
 def test_all_operators_under_the_sanitizers() -> None:
     build.library("asan")
     build.library("asan", build.PARTS)
