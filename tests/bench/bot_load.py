@@ -108,16 +108,27 @@ class Senders:
         connection = http.client.HTTPConnection(self.address, timeout=10)
         while work := todo.get():
             due, message, query, body = work
-            answer = b""
+            path = "/wechat?" + urlencode(query)
             try:
-                headers = {"Content-Type": "text/xml"}
-                connection.request("POST", "/wechat?" + urlencode(query), body, headers)
-                response = connection.getresponse()
-                answer = response.read() if response.status == 200 else response.read()[:0]
-            except (OSError, http.client.HTTPException):
-                connection.close()
+                answer = self._post(connection, path, body)
+            except ConnectionError:  # closed while it was idle: as a proxy does, once more over a new one
+                answer = self._post(connection, path, body)
             done.append((time.monotonic() - due, message, answer))
         connection.close()
+
+    def _post(self, connection: http.client.HTTPConnection, path: str, body: bytes) -> bytes:
+        """Nothing for what is no answer; ConnectionError where there was none on a connection used before."""
+        used = connection.sock is not None
+        try:
+            connection.request("POST", path, body, {"Content-Type": "text/xml"})
+            response = connection.getresponse()
+            answer = response.read()
+            return answer if response.status == 200 else b""
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            if used and isinstance(error, ConnectionError):
+                raise
+            return b""
 
     def _answered(self, message: Message, body: bytes) -> bool:
         try:

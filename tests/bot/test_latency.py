@@ -16,15 +16,15 @@ from tests.wechat_platform import Platform
 TOPICS = ["气虚", "血虚", "头痛", "失眠", "咳嗽", "泄泻", "眩晕", "水肿", "胃脘痛", "月经不调"]
 ASK = (
     "请问{}的病因病机是什么，常见的证型有哪些，各用什么治法和代表方剂，"
-    "平时饮食起居又应当注意些什么？这是第{:03d}次请教"
+    "平时饮食起居又应当注意些什么？这是第{:03d}次请教，"
 )
+MORE = "我近来手足不温，夜里睡不安稳，胃口也差"
 
 
 def question(number: int) -> str:
     """A question of exactly 200 bytes, each another one."""
     text = ASK.format(TOPICS[number % len(TOPICS)], number)
-    while len(text.encode()) < 198:
-        text += "。"
+    text += MORE[: (200 - len(text.encode())) // 3]
     return text + "?" * (200 - len(text.encode()))
 
 
