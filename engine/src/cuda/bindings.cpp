@@ -14,7 +14,8 @@ using namespace plm;
 PYBIND11_MODULE(_cuda, m) {
     m.doc() = "The operators on an NVIDIA device.";
     py::module_::import("engine._core");  // knows what a Network is, and what sessions do with one
-    py::class_<CudaNetwork, Network, std::shared_ptr<CudaNetwork>>(m, "Network",
+    // Local: a process may load this module twice, once for a device and once for the tests' executor.
+    py::class_<CudaNetwork, Network, std::shared_ptr<CudaNetwork>>(m, "Network", py::module_local(),
                                                                    "As _core.Network, on the device.")
         .def(py::init([](const py::dict& config, const py::dict& tensors) {
                  return std::make_shared<CudaNetwork>(

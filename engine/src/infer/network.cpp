@@ -21,13 +21,15 @@ void Network::score_each(const State& state, const std::vector<std::string_view>
 }
 
 void Network::draw(Draw draws[], size_t M) {
-    std::vector<State*> states(M);
+    // Kept by the thread, so that a byte allocates nothing.
+    thread_local std::vector<State*> states;
+    thread_local std::vector<float> logits;
+    states.resize(M), logits.resize(M * kBytes);
     for (size_t m = 0; m < M; ++m) states[m] = draws[m].state;
-    const std::unique_ptr<float[]> logits(new float[M * kBytes]);
-    predict(logits.get(), states.data(), M);
+    predict(logits.data(), states.data(), M);
     for (size_t m = 0; m < M; ++m) {
         Draw& one = draws[m];
-        const float* row = logits.get() + m * kBytes;
+        const float* row = logits.data() + m * kBytes;
         try {
             one.bytes[0] = one.sampler->draw(elementwise(), row, one.state->text, one.end_allowed);
             one.bits[0] = bits_of(elementwise(), row, one.bytes[0]);
