@@ -89,16 +89,20 @@ def _is_private(settings: Settings) -> bool:
     """
     if settings.is_public:
         return False
-    host = urlsplit(f"//{request.host}").hostname if request.host else None
+    try:
+        host = urlsplit(f"//{request.host}").hostname
+    except ValueError:  # no address: "["
+        return False
     return (
         LOOPBACK.fullmatch(request.remote_addr or "") is not None
         and host in LOCAL_NAMES
         and not any(name in request.headers for name in PROXY_HEADERS)
         and request.headers.get("Sec-Fetch-Site") in (None, "same-origin", "none")
-        and _own_origin()
+        and own_origin()
     )
 
 
-def _own_origin() -> bool:
+def own_origin() -> bool:
+    """The request is not from a page of another site, as far as its browser tells."""
     origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == request.host
+    return origin is None or origin.partition("://")[2] == request.host

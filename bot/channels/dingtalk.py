@@ -32,6 +32,7 @@ from bot.channels.push import Messenger
 from bot.records import Conversation, short_id
 
 WINDOW_MS = 3600 * 1000
+SESSION_MS = 24 * WINDOW_MS  # no sessionWebhook is good for so long
 SENDS = 1000  # messages that one sessionWebhook takes: no number is documented
 PASSING = (-1, 130101, 130103, 130108)  # busy, or too many messages in a minute
 PATH = "/robot/sendBySession"
@@ -78,7 +79,7 @@ class Dingtalk(Adapter):
         text = message.text.content if message.msgtype == "text" and message.text else None
         if message.msgtype == "audio" and isinstance(message.content, Content):
             text = message.content.recognition or None
-        left = message.sessionWebhookExpiredTime - int(time.time() * 1000)
+        left = min(message.sessionWebhookExpiredTime - int(time.time() * 1000), SESSION_MS)
         address = message.sessionWebhook if left > 0 and self._is_own(message.sessionWebhook) else ""
         return Incoming(user, message.msgId, text, _respond, address=f"{left} {address}" if address else "")
 

@@ -19,12 +19,12 @@ import secrets
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, make_response, render_template, request
 from werkzeug.exceptions import BadRequest, Forbidden, UnsupportedMediaType
 
 from bot import current_bot, dialogue
+from bot.auth import own_origin
 from bot.channels.page_words import WORDS
 from bot.config import DISCLAIMER
 from bot.jobs import Update
@@ -187,8 +187,7 @@ def _same_origin() -> bool:
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site == "same-origin"
-    origin = request.headers.get("Origin")  # older browsers, and plain http
-    return origin is None or urlsplit(origin).netloc == request.host
+    return own_origin()  # older browsers, and plain http
 
 
 def _token() -> str | None:

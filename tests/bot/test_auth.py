@@ -106,6 +106,7 @@ def test_without_keys_it_is_open_to_this_machine_alone(start: Open) -> None:
         ask(client, **{"X-Real-IP": "203.0.113.9"}),
         ask(client, Forwarded="for=203.0.113.9"),
         ask(client, Origin="https://evil.example"),
+        ask(client, Origin="http://["),
         ask(client, **{"Sec-Fetch-Site": "cross-site"}),
     ):
         assert fault(closed) == (401, "invalid_api_key")

@@ -128,6 +128,11 @@ class TestDingtalk(ChannelSuite):
         engine.gate.set()
         assert platform.reply(user, "继续") == f"答{QUESTION}。"
 
+    def test_an_end_beyond_what_the_store_can_count(self, platform: Dingtalk, user: str) -> None:
+        body = platform.body(user, QUESTION, "8") | {"sessionWebhookExpiredTime": 2**63}
+        assert platform.deliver(body).status_code == 200
+        wait_until(lambda: platform.seen(user) == [f"{DISCLAIMER}\n\n答{QUESTION}。"], 15, "it is pushed")
+
     def test_an_address_put_into_the_store_is_not_called_either(
         self, platform: Dingtalk, user: str, bot: Bot, engine: ScriptedEngine, api: PlatformApi
     ) -> None:

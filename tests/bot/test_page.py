@@ -186,6 +186,7 @@ def test_other_sites_cannot_speak_for_the_browser(service: Service, store: Store
         for headers in (
             {"Origin": "https://evil.example"},
             {"Origin": "null"},
+            {"Origin": "http://["},
             {"Sec-Fetch-Site": "cross-site"},
             {"Sec-Fetch-Site": "same-site", "Origin": service.url},
         ):
