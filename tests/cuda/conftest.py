@@ -25,8 +25,10 @@ from .device import SCHEDULES, Device, Policy
 VARIANT = os.environ.get("PLM_CUDA_BUILD", "checked")
 
 
-def opened(path: Path) -> Device:
-    return Device(path, toolkit.runtime() if VARIANT == "device" else None)
+def opened(path: Path, policy: Policy, seed: int = 0) -> Device:
+    made = Device(path, toolkit.runtime() if VARIANT == "device" else None)
+    made.schedule(policy, seed)
+    return made
 
 
 def module(folder: Path) -> Path:
@@ -52,17 +54,13 @@ EVERY_SCHEDULE = pytest.fixture(
 @EVERY_SCHEDULE
 def device(request: pytest.FixtureRequest, kernels: Path) -> Device:
     """Every test that takes it runs once a schedule, with the checker watching."""
-    made = opened(kernels)
-    made.schedule(*request.param)
-    return made
+    return opened(kernels, *request.param)
 
 
 @pytest.fixture
 def forward(kernels: Path) -> Device:
     """One schedule, for what does not depend on it."""
-    made = opened(kernels)
-    made.schedule(Policy.FORWARD)
-    return made
+    return opened(kernels, Policy.FORWARD)
 
 
 @pytest.fixture(scope="session")
@@ -73,16 +71,12 @@ def part_kernels() -> Path:
 @EVERY_SCHEDULE
 def parts(request: pytest.FixtureRequest, part_kernels: Path) -> Device:
     """As `device`, with the kernels of parts/."""
-    made = opened(part_kernels)
-    made.schedule(*request.param)
-    return made
+    return opened(part_kernels, *request.param)
 
 
 @pytest.fixture
 def forward_parts(part_kernels: Path) -> Device:
-    made = opened(part_kernels)
-    made.schedule(Policy.FORWARD)
-    return made
+    return opened(part_kernels, Policy.FORWARD)
 
 
 class BackEnd:
