@@ -18,9 +18,12 @@ while true do
     local starts = tonumber(redis.call('HGET', job(id), 'starts'))
     if redis.call('HGET', job(id), 'taken') == ARGV[4] then starts = starts - 1 end  -- counted already
     if starts < tonumber(ARGV[3]) then
-      -- A fence of a time: a conversation that was forgotten and begins again must not meet its old ones.
-      redis.call('HSETNX', meta, 'fence', math.floor(now * 1000))
-      if not token then token = owner .. ':' .. redis.call('HINCRBY', meta, 'fence', 1) end
+      -- A fence of a time, in µs: a conversation that was forgotten and begins again must not meet its old ones.
+      redis.call('HSETNX', meta, 'fence', string.format('%d%06d', time[1], time[2]))
+      if not token then
+        redis.call('HINCRBY', meta, 'fence', 1)
+        token = owner .. ':' .. redis.call('HGET', meta, 'fence')  -- as text: Lua would shorten the number
+      end
       redis.call('SET', lease, token, 'PX', ARGV[2])
       redis.call('HSET', job(id), 'status', 'running', 'text', '', 'starts', starts + 1, 'taken', ARGV[4])
       local state = redis.call('HMGET', base .. 'state', 'prefix', 'blob')
