@@ -109,40 +109,50 @@ bench-samplers: build  ## which sampler writes most like people (CORPORA=folder)
 samples: build  ## what the bundled models write, into engine/SAMPLES.md
 	@$(BIN)/python -m tests.bench.write_samples engine/SAMPLES.md
 
-# tcm in two stages: books with some dialogue and general Chinese, then dialogues and books in equal parts, so that both
-# are kept. The first ends at a third of the highest rate, where the second begins.
+# tcm in three stages: books with some dialogue and general Chinese; dialogues and books in equal parts, so that both are
+# kept; mostly books. The first ends at a third of the highest rate, where the second begins; the others fall to nothing.
 MINUTES ?= 78
 DIALOGUE_MINUTES ?= 42
+AGAIN_MINUTES ?= 100
+AGAIN := --rate 2.5e-3 --resume --minutes $(AGAIN_MINUTES)
 WORK ?= data/tcm
 BOOKS := $(CORPORA)/tcm-books
 DIALOGUE := $(CORPORA)/tcm-dialogue
-tcm: build $(VENV)/.test  ## train tcm again (CORPORA=folder, MINUTES, DIALOGUE_MINUTES)
+HELD_OUT := --valid $(BOOKS).valid.txt.xz --valid $(DIALOGUE).valid.jsonl.xz
+BOTH := --config tcm --data $(DIALOGUE).train.jsonl.xz --data $(BOOKS).train.txt.xz $(HELD_OUT) --name tcm
+tcm: build $(VENV)/.test  ## train tcm again (CORPORA=folder, MINUTES, DIALOGUE_MINUTES, AGAIN_MINUTES)
 	@[ -f "$(BOOKS).train.txt.xz" ] || { echo "make: say where the texts are: make tcm CORPORA=folder" >&2; exit 1; }
 	@mkdir -p $(WORK)
 	$(BIN)/plm train --config tcm --resume --minutes $(MINUTES) --mix 20,3,2 --data $(BOOKS).train.txt.xz \
-		--data $(DIALOGUE).train.jsonl.xz --data $(CORPORA)/zh.train.txt.xz \
-		--valid $(BOOKS).valid.txt.xz --valid $(DIALOGUE).valid.jsonl.xz --name tcm --out $(WORK)/first.safetensors
+		--data $(DIALOGUE).train.jsonl.xz --data $(CORPORA)/zh.train.txt.xz $(HELD_OUT) \
+		--name tcm --out $(WORK)/first.safetensors
 	$(BIN)/plm train --init $(WORK)/first.safetensors --rate 3.5e-3 --resume --minutes $(DIALOGUE_MINUTES) \
-		--config tcm --mix 1,1 --data $(DIALOGUE).train.jsonl.xz --data $(BOOKS).train.txt.xz \
-		--valid $(BOOKS).valid.txt.xz --valid $(DIALOGUE).valid.jsonl.xz --name tcm --out $(WORK)/tcm-bf16.safetensors
-	$(BIN)/plm quantize $(WORK)/tcm-bf16.safetensors $(WORK)/tcm.safetensors \
-		--valid $(BOOKS).valid.txt.xz --valid $(DIALOGUE).valid.jsonl.xz
+		--mix 1,1 $(BOTH) --out $(WORK)/second.safetensors
+	$(BIN)/plm train --init $(WORK)/second.safetensors $(AGAIN) --mix 1,3 $(BOTH) --out $(WORK)/tcm-bf16.safetensors
+	$(BIN)/plm quantize $(WORK)/tcm-bf16.safetensors $(WORK)/tcm.safetensors $(HELD_OUT)
 	@echo "done: copy $(WORK)/tcm.safetensors and tcm-bf16.safetensors to engine/models to ship them"
 
-# The other two read one text each.
+# The other two read one text each, zh in two stages.
 ZH_MINUTES ?= 105
 PUBMED_MINUTES ?= 120
-zh: LENGTH := $(ZH_MINUTES)
-pubmed: LENGTH := $(PUBMED_MINUTES)
-zh: build $(VENV)/.test  ## train the bundled zh again (CORPORA=folder, ZH_MINUTES)
+ONE = $(BIN)/plm train --config $@ --data $(CORPORA)/$@.train.txt.xz --valid $(CORPORA)/$@.valid.txt.xz --name $@
+define begin
+@[ -f "$(CORPORA)/$@.train.txt.xz" ] || { echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
+@mkdir -p data/$@
+endef
+define finish
+$(BIN)/plm quantize data/$@/$@-bf16.safetensors data/$@/$@.safetensors --valid $(CORPORA)/$@.valid.txt.xz
+@echo "done: copy the two models in data/$@ to engine/models to ship them"
+endef
+zh: build $(VENV)/.test  ## train the bundled zh again (CORPORA=folder, ZH_MINUTES, AGAIN_MINUTES)
+	$(begin)
+	$(ONE) --resume --minutes $(ZH_MINUTES) --out data/zh/first.safetensors
+	$(ONE) --init data/zh/first.safetensors $(AGAIN) --out data/zh/zh-bf16.safetensors
+	$(finish)
 pubmed: build $(VENV)/.test  ## train the bundled pubmed again (CORPORA=folder, PUBMED_MINUTES)
-zh pubmed:
-	@[ -f "$(CORPORA)/$@.train.txt.xz" ] || { echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
-	@mkdir -p data/$@
-	$(BIN)/plm train --config $@ --resume --minutes $(LENGTH) --data $(CORPORA)/$@.train.txt.xz \
-		--valid $(CORPORA)/$@.valid.txt.xz --name $@ --out data/$@/$@-bf16.safetensors
-	$(BIN)/plm quantize data/$@/$@-bf16.safetensors data/$@/$@.safetensors --valid $(CORPORA)/$@.valid.txt.xz
-	@echo "done: copy the two models in data/$@ to engine/models to ship them"
+	$(begin)
+	$(ONE) --resume --minutes $(PUBMED_MINUTES) --out data/pubmed/pubmed-bf16.safetensors
+	$(finish)
 
 clean:  ## remove .venv and what was built
 	rm -rf $(VENV) $(VENV)-peers build *.egg-info

@@ -128,7 +128,7 @@ class Settings(Discreet, BaseSettings):
 
     emergencies: WordList = EMERGENCIES
     forbidden: WordList = ()
-    unsure: float = Field(1.29, ge=0)  # bits a byte; tests/bench/bench_unsure.py. 0: never unsure
+    unsure: float = Field(1.31, ge=0)  # bits a byte; tests/bench/bench_unsure.py. 0: never unsure
     disclaimer: str = Field(DISCLAIMER, max_length=300)  # it shares one WeChat reply with the answer
     sampler: Literal["top-e", "top-p", "top-k", "min-p", "typical", "greedy", "wygpt"] = Field(
         CHAT.name  # type: ignore[arg-type]  # a method's name is one of these

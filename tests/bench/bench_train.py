@@ -72,6 +72,12 @@ class Result:
     character_synchronous: bool
 
 
+def plan_of(options: argparse.Namespace) -> Plan:
+    plan = load_plan(options.config)
+    wanted = {"lanes": options.lanes, "shards": options.shards}
+    return replace(plan, recipe=replace(plan.recipe, **{k: v for k, v in wanted.items() if v}))
+
+
 def trainer_of(plan: Plan, text: NDArray[np.uint8], threads: int) -> _train.Trainer:
     trainer = _train.Trainer(plan.model.to_dict(), asdict(plan.recipe) | {"threads": threads})
     trainer.add_source(text, 1.0)
@@ -192,7 +198,7 @@ def measure(options: argparse.Namespace, cores: int) -> list[Result]:
     """All models on so many cores, in a process of its own."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     torch.set_num_threads(cores)
-    plan, text = load_plan(options.config), np.asarray(load_text(options.data).bytes)
+    plan, text = plan_of(options), np.asarray(load_text(options.data).bytes)
     floor = floor_of(plan, text, cores)
     cases = cases_of(plan, text, cores)
     for case in cases:
@@ -247,7 +253,7 @@ def write_csv(path: Path, header: list[str], lines: list[tuple[object, ...]]) ->
 
 def compare_losses(options: argparse.Namespace, path: Path) -> str:
     torch.set_num_threads(1)
-    plan, text = load_plan(options.config), np.asarray(load_text(options.data).bytes)
+    plan, text = plan_of(options), np.asarray(load_text(options.data).bytes)
     recipe = replace(
         plan.recipe, lanes=2 * plan.recipe.shards
     )  # the same steps with fewer readers: minutes less
@@ -269,6 +275,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="text to train on (.txt or .txt.xz)")
     parser.add_argument("--valid", type=Path, help="text to evaluate the control on")
     parser.add_argument("--config", default="zh")
+    parser.add_argument("--lanes", type=int, help="readers side by side; default: the config's")
+    parser.add_argument("--shards", type=int, help="in which they are taken; default: the config's")
     parser.add_argument("--cores", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each model in each round")
