@@ -18,7 +18,7 @@ while true do
     local starts = tonumber(redis.call('HGET', job(id), 'starts'))
     if redis.call('HGET', job(id), 'taken') == ARGV[4] then starts = starts - 1 end  -- counted already
     if starts < tonumber(ARGV[3]) then
-      -- A fence of a time, in µs: a conversation that was forgotten and begins again must not meet its old ones.
+      -- A fence of a time, in µs: a conversation forgotten and begun again must not meet its old ones.
       redis.call('HSETNX', meta, 'fence', string.format('%d%06d', time[1], time[2]))
       if not token then
         redis.call('HINCRBY', meta, 'fence', 1)

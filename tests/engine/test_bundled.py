@@ -58,7 +58,8 @@ def test_the_files_and_their_card(name: str, dtype: str) -> None:
     books, *later = card["stages"]
     both = {"tcm-dialogue.train.jsonl.xz", "tcm-books.train.txt.xz"}
     assert {d["file"] for d in books["data"]} == both | {"zh.train.txt.xz"}
-    assert later and all({d["file"] for d in stage["data"]} == both for stage in later)
+    assert later
+    assert all({d["file"] for d in stage["data"]} == both for stage in later)
     assert all(len(d["sha256"]) == 64 for stage in card["stages"] for d in stage["data"])
     assert books["minutes"] >= 60
     assert all(stage["minutes"] >= 15 for stage in later)
