@@ -186,7 +186,7 @@ def _check_whole(value: Any, name: str, lowest: int, highest: int | None) -> Non
         raise ValueError(f"{name} must be a whole number {bound}, not {value!r}")
 
 
-# The default for answers; `make bench-samplers` chooses it.
+# The default for answers; engine/README.md says why this one and not the first of `make bench-samplers`.
 CHAT: Sampler = TopE(1.5, temperature=0.7, repetition_penalty=1.3)
 
 

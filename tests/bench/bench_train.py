@@ -75,7 +75,7 @@ class Result:
 def plan_of(options: argparse.Namespace) -> Plan:
     plan = load_plan(options.config)
     wanted = {"lanes": options.lanes, "shards": options.shards}
-    return replace(plan, recipe=replace(plan.recipe, **{k: v for k, v in wanted.items() if v}))
+    return replace(plan, recipe=replace(plan.recipe, **{k: v for k, v in wanted.items() if v is not None}))
 
 
 def trainer_of(plan: Plan, text: NDArray[np.uint8], threads: int) -> _train.Trainer:
