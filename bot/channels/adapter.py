@@ -20,11 +20,13 @@ from flask import Blueprint, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 from werkzeug.exceptions import BadRequest, NotFound
 
-from bot import current_bot, dialogue, metrics
-from bot.channels.push import Messenger
-from bot.channels.reply import Exchange
-from bot.records import Conversation, short_id
-from bot.store import StoreDownError
+from bot.channels.delivery import Messenger
+from bot.channels.turn import Exchange
+from bot.context import current_bot
+from bot.store.conversations import StoreDownError
+from bot.telemetry import metrics
+from bot.text import dialogue
+from bot.text.records import Conversation, short_id
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("adapters", __name__)

@@ -24,12 +24,11 @@ from flask import Response, jsonify, request
 from pydantic import Field
 from werkzeug.exceptions import Forbidden
 
-from bot import Bot
 from bot.channels.adapter import Adapter, Incoming, Payload, read
-from bot.channels.channel import SendError
-from bot.channels.platform_api import ask
-from bot.channels.push import Messenger
-from bot.records import Conversation, short_id
+from bot.channels.client import SendError, ask
+from bot.channels.delivery import Messenger
+from bot.context import Bot
+from bot.text.records import Conversation, short_id
 
 WINDOW_MS = 3600 * 1000
 SESSION_MS = 24 * WINDOW_MS  # no sessionWebhook is good for so long

@@ -28,12 +28,11 @@ from flask import Response, jsonify, request
 from pydantic import Field
 from werkzeug.exceptions import Forbidden, ServiceUnavailable
 
-from bot import Bot
 from bot.channels.adapter import Adapter, Incoming, Payload, read
-from bot.channels.channel import SendError
-from bot.channels.platform_api import Answer, TokenApi, ask
-from bot.config import Settings
-from bot.outbound_store import OutboundStore
+from bot.channels.client import Answer, SendError, TokenApi, ask
+from bot.context import Bot
+from bot.settings.config import Settings
+from bot.store.outbox import OutboundStore
 
 log = logging.getLogger(__name__)
 # Wider than an event is asked for again: a copy is known by its message id, which is remembered for longer.

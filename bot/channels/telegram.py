@@ -19,11 +19,10 @@ from flask import Response, jsonify, request
 from pydantic import Field
 from werkzeug.exceptions import Unauthorized
 
-from bot import Bot
 from bot.channels.adapter import Adapter, Incoming, Payload, read
-from bot.channels.channel import SendError
-from bot.channels.platform_api import ask
-from bot.config import Settings
+from bot.channels.client import SendError, ask
+from bot.context import Bot
+from bot.settings.config import Settings
 
 HEADER = "X-Telegram-Bot-Api-Secret-Token"
 # 401 and 404 are a wrong token of the bot, mended by hand; 403 is a user who has blocked it.

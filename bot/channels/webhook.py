@@ -21,12 +21,13 @@ from flask import Blueprint, request
 from standardwebhooks.webhooks import Webhook as Signer
 from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable, Unauthorized
 
-from bot import Bot, current_bot, dialogue
-from bot.channels.channel import Channel
-from bot.jobs import LONGEST
-from bot.records import Conversation, short_id
-from bot.setting_values import Webhook
-from bot.work import GiveUpError, TryAgainError
+from bot.chat.answers import LONGEST
+from bot.chat.channel import Channel
+from bot.context import Bot, current_bot
+from bot.settings.values import Webhook
+from bot.tasks.queue import GiveUpError, TryAgainError
+from bot.text import dialogue
+from bot.text.records import Conversation, short_id
 
 blueprint = Blueprint("webhook", __name__)
 LANE, TASK = "webhook", "send_on"

@@ -15,12 +15,12 @@ from urllib.parse import urlencode
 
 from flask import Response, request
 
-from bot import Bot
 from bot.channels.adapter import Adapter, Incoming
-from bot.channels.wechat_api import TencentApi
-from bot.channels.wechat_wire import check_age, check_signature, decrypt, open_sealed, query, render
-from bot.config import Settings
-from bot.outbound_store import OutboundStore
+from bot.channels.wechat.client import TencentApi
+from bot.channels.wechat.crypto import check_age, check_signature, decrypt, open_sealed, query, render
+from bot.context import Bot
+from bot.settings.config import Settings
+from bot.store.outbox import OutboundStore
 
 WINDOW = 300  # seconds that a request's timestamp may be off
 

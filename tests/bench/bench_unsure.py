@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bot.config import Settings
+from bot.settings.config import Settings
 from engine import ASSISTANT_MARK, USER_MARK, Model
 from engine.sampling import chat_sampler
 

@@ -30,9 +30,9 @@ from typing import Any
 import redis
 import requests
 
-from bot import dialogue
-from bot.config import DISCLAIMER
-from bot.records import Conversation
+from bot.settings.config import DISCLAIMER
+from bot.text import dialogue
+from bot.text.records import Conversation
 from engine import END_MARK, Model
 from tests.bot.foretell import SAMPLER
 from tests.wechat_platform import Attempt, Message, Platform, ProtocolError, sign, to_xml

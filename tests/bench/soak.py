@@ -31,7 +31,7 @@ from typing import Any
 
 import redis
 
-from bot.embedded import EmbeddedStore
+from bot.server.embedded_store import EmbeddedStore
 from engine import Model
 from tests.bench.crowd import LONGEST, SETTINGS, Crowd, count
 from tests.bench.record import record, resident_mb, table

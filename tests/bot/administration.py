@@ -13,9 +13,10 @@ from urllib.parse import quote
 from flask import Flask
 from flask.testing import FlaskClient
 
-from bot import Bot, create_app
-from bot.config import load_settings
-from bot.store import Store
+from bot.app import create_app
+from bot.context import Bot
+from bot.settings.config import load_settings
+from bot.store.conversations import Store
 from tests.bot.scripted import ScriptedEngine
 
 KEY = "an-administrators-key-0123456789"

@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 import requests
 
-from bot import Bot, create_app, dialogue
-from bot.config import load_settings
-from bot.embedded import EmbeddedStore
-from bot.records import Conversation
-from bot.safety import SEEK_HELP
-from bot.store import Store
+from bot.app import create_app
+from bot.context import Bot
+from bot.server.embedded_store import EmbeddedStore
+from bot.settings.config import load_settings
+from bot.store.conversations import Store
+from bot.text import dialogue
+from bot.text.records import Conversation
+from bot.text.safety import SEEK_HELP
 from tests.bot.scripted import ScriptedEngine, question_of
 from tests.platform_api import HANG_UP, PlatformApi
 from tests.service import served, wait_until

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot.embedded import EmbeddedStore
-from bot.store import Store
-from bot.work import Work
+from bot.server.embedded_store import EmbeddedStore
+from bot.store.conversations import Store
+from bot.tasks.queue import Work
 from tests.bot.receiver import Receiver
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import itertools
 
-from bot import dialogue
-from bot.config import Settings
-from bot.records import Conversation
+from bot.settings.config import Settings
+from bot.text import dialogue
+from bot.text.records import Conversation
 from engine import Model, chat_sampler
 from tests.wechat_platform import Message, Platform
 

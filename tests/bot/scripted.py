@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 
-from bot.events import Finished, Prompt
+from bot.inference.messages import Finished, Prompt
 
 
 class ScriptedEngine:

@@ -14,11 +14,12 @@ import pytest
 from flask.testing import FlaskClient
 from standardwebhooks.webhooks import Webhook as Signer
 
-from bot import create_app, dialogue
-from bot.admin import person
-from bot.config import load_settings
-from bot.records import Conversation
-from bot.store import Store
+from bot.app import create_app
+from bot.chat.policy import person
+from bot.settings.config import load_settings
+from bot.store.conversations import Store
+from bot.text import dialogue
+from bot.text.records import Conversation
 from tests.bot.scripted import ScriptedEngine
 from tests.service import wait_until
 
@@ -360,7 +361,7 @@ def test_every_action_is_written_down_without_texts_and_names(client: FlaskClien
 
 
 def test_the_log_is_bounded(client: FlaskClient, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.admin_store.MAX_AUDIT", 5)
+    monkeypatch.setattr("bot.store.admin.MAX_AUDIT", 5)
     for _ in range(9):
         get(client, "people")
     assert store.client.llen("plm:{admin}:audit") == 5

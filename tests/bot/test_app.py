@@ -22,12 +22,16 @@ from flask.testing import FlaskClient
 from standardwebhooks.webhooks import Webhook as Signer
 from werkzeug.test import TestResponse
 
-from bot import ConfigError, Settings, create_app, dialogue
-from bot.channels import reply, webhook, wechat_wire
-from bot.embedded import EmbeddedStore
-from bot.records import Conversation
-from bot.safety import SEEK_HELP
-from bot.store import Store
+from bot.app import create_app
+from bot.channels import turn as reply
+from bot.channels import webhook
+from bot.channels.wechat import crypto as wechat_wire
+from bot.server.embedded_store import EmbeddedStore
+from bot.settings.config import ConfigError, Settings
+from bot.store.conversations import Store
+from bot.text import dialogue
+from bot.text.records import Conversation
+from bot.text.safety import SEEK_HELP
 from tests.bot.scripted import ScriptedEngine, question_of
 from tests.service import run_in_background, wait_until
 from tests.wechat_platform import Message, Platform

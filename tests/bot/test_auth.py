@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from bot import create_app
-from bot.config import Settings, load_settings
-from bot.store import Store
+from bot.app import create_app
+from bot.settings.config import Settings, load_settings
+from bot.store.conversations import Store
 from tests.bot.scripted import ScriptedEngine
 
 SHOP, LAB, SLOW = (f"sk-{name}-0123456789abcdef" for name in ("shop", "lab", "slow"))

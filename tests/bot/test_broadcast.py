@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import requests
 
-from bot import dialogue
-from bot.broadcast import MAX_BYTES
-from bot.broadcast_store import BroadcastStore
-from bot.records import Conversation
-from bot.store import Store
+from bot.admin.broadcasts import MAX_BYTES
+from bot.store.broadcasts import BroadcastStore
+from bot.store.conversations import Store
+from bot.text import dialogue
+from bot.text.records import Conversation
 from tests.bot.administration import KEY, SECRET, Desk
 from tests.bot.receiver import Receiver
 from tests.service import SOON_MISSED, Service, environment, wait_until

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import requests
 
-from bot import Bot, dialogue
-from bot.records import Conversation
+from bot.context import Bot
+from bot.text import dialogue
+from bot.text.records import Conversation
 from tests.bot.channel_suite import DISCLAIMER, QUESTION, ChannelSuite, Platform, new_id
 from tests.bot.scripted import ScriptedEngine
 from tests.platform_api import APP_SECRET, DINGTALK_SEND, PlatformApi

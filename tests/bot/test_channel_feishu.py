@@ -14,10 +14,11 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from bot import Bot, doctor
 from bot.channels.feishu import Feishu as Channel
-from bot.config import ConfigError
-from bot.records import Conversation
+from bot.cli import doctor
+from bot.context import Bot
+from bot.settings.config import ConfigError
+from bot.text.records import Conversation
 from tests.bot.channel_suite import DISCLAIMER, QUESTION, ChannelSuite, Platform, new_id
 from tests.bot.scripted import ScriptedEngine
 from tests.platform_api import APP_ID, APP_SECRET, FEISHU_SEND, TENANT_TOKEN, PlatformApi

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 import requests
 
-from bot import Bot, dialogue, doctor, work
 from bot.channels.telegram import HEADER
-from bot.config import ConfigError, load_settings
-from bot.records import Conversation
-from bot.store import Store
+from bot.cli import doctor
+from bot.context import Bot
+from bot.settings.config import ConfigError, load_settings
+from bot.store.conversations import Store
+from bot.tasks import queue as work
+from bot.text import dialogue
+from bot.text.records import Conversation
 from tests.bot.channel_suite import DISCLAIMER, QUESTION, ChannelSuite, Platform, new_id
 from tests.bot.scripted import ScriptedEngine
 from tests.platform_api import BOT_TOKEN, TELEGRAM_SEND, PlatformApi

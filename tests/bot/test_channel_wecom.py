@@ -13,10 +13,13 @@ from xml.etree import ElementTree
 import pytest
 import requests
 
-from bot import Bot, create_app, dialogue, doctor
-from bot.channels import wechat_wire
-from bot.config import ConfigError, load_settings
-from bot.store import Store
+from bot.app import create_app
+from bot.channels.wechat import crypto as wechat_wire
+from bot.cli import doctor
+from bot.context import Bot
+from bot.settings.config import ConfigError, load_settings
+from bot.store.conversations import Store
+from bot.text import dialogue
 from tests.bot.channel_suite import DISCLAIMER, QUESTION, ChannelSuite, Platform, new_id
 from tests.bot.scripted import ScriptedEngine
 from tests.platform_api import AGENTID, CORP_SECRET, CORPID, GETTOKEN, WECOM_SEND, PlatformApi

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from bot import create_app
+from bot.app import create_app
 from bot.channels.adapter import NAMES
-from bot.config import ADAPTERS, load_settings
-from bot.records import Conversation
-from bot.store import Store
+from bot.settings.config import ADAPTERS, load_settings
+from bot.store.conversations import Store
+from bot.text.records import Conversation
 from tests.bot.channel_suite import QUESTION, Platform
 from tests.bot.scripted import ScriptedEngine, question_of
 from tests.bot.test_channel_dingtalk import Dingtalk

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from bot import dialogue
-from bot import store as store_module
-from bot.commands import Commands
-from bot.config import Settings
-from bot.embedded import EmbeddedStore
-from bot.forgetting import Forgetting
-from bot.jobs import Jobs
-from bot.records import Conversation
-from bot.safety import SEEK_HELP
-from bot.store import Store
-from bot.work import Work
+from bot.chat.answers import Jobs
+from bot.chat.commands import Commands
+from bot.chat.erasure import Forgetting
+from bot.server.embedded_store import EmbeddedStore
+from bot.settings.config import Settings
+from bot.store import conversations as store_module
+from bot.store.conversations import Store
+from bot.tasks.queue import Work
+from bot.text import dialogue
+from bot.text.records import Conversation
+from bot.text.safety import SEEK_HELP
 from tests.bot.scripted import ScriptedEngine, question_of
 from tests.service import Service, wait_until
 from tests.wechat_platform import Platform

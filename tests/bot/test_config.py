@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.config import ConfigError, Settings, load_settings, unknown_variables
-from bot.setting_values import SCOPES
+from bot.settings.config import ConfigError, Settings, load_settings, unknown_variables
+from bot.settings.values import SCOPES
 from tests.service import free_port
 
 KEY = "A" * 43

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner, Result
 
-from bot.admin_commands import admin
-from bot.store import Store
+from bot.cli.admin import admin
+from bot.store.conversations import Store
 from tests.bot.administration import KEY, Desk
 from tests.bot.receiver import Receiver
 from tests.bot.test_webhook import sent_to

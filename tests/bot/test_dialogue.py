@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import dialogue
-from bot.config import Settings
+from bot.settings.config import Settings
+from bot.text import dialogue
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 from flask import Flask
 
-from bot import create_app, doctor
-from bot.cli import main
-from bot.config import ConfigError, load_settings
-from bot.embedded import EmbeddedStore
-from bot.store import Store
+from bot.app import create_app
+from bot.cli import doctor, main
+from bot.server.embedded_store import EmbeddedStore
+from bot.settings.config import ConfigError, load_settings
+from bot.store.conversations import Store
 from tests.bot.scripted import ScriptedEngine
 from tests.service import served, wait_until
 

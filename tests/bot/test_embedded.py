@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from bot import embedded
-from bot.embedded import EmbeddedStore, EmbeddedStoreError
+from bot.server import embedded_store as embedded
+from bot.server.embedded_store import EmbeddedStore, EmbeddedStoreError
 from tests.service import wait_until
 
 

@@ -16,11 +16,13 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 import engine
-from bot import dialogue
-from bot.config import Settings
-from bot.engine_host import create_engine_app
-from bot.engines import EngineDownError, LocalEngine, RemoteEngine
-from bot.events import Event, Finished, Prompt
+from bot.inference.interface import EngineDownError
+from bot.inference.local import LocalEngine
+from bot.inference.messages import Event, Finished, Prompt
+from bot.inference.remote import RemoteEngine
+from bot.inference.server import create_engine_app
+from bot.settings.config import Settings
+from bot.text import dialogue
 from engine.checkpoint import write_model
 from engine.wygpt import read_published
 from tests.bot.scripted import ScriptedEngine

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.config import ConfigError, Settings
-from bot.engines import LocalEngine
+from bot.inference.local import LocalEngine
+from bot.settings.config import ConfigError, Settings
 from engine import device
 from tests.tiny_model import write_tiny_model
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from bot import dialogue
-from bot.embedded import EmbeddedStore
-from bot.engines import RemoteEngine
-from bot.records import Conversation
-from bot.store import COPY_MS, Store, StoreDownError
+from bot.inference.remote import RemoteEngine
+from bot.server.embedded_store import EmbeddedStore
+from bot.store.conversations import COPY_MS, Store, StoreDownError
+from bot.text import dialogue
+from bot.text.records import Conversation
 from engine import Model
 from tests.bench.faults import passed, suffer
 from tests.bot.foretell import message_answered_in

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot.broadcast import LANE as BROADCAST
-from bot.records import Conversation
-from bot.store import Store, StoreDownError
-from bot.work import GiveUpError, TryAgainError
+from bot.admin.broadcasts import LANE as BROADCAST
+from bot.store.conversations import Store, StoreDownError
+from bot.tasks.queue import GiveUpError, TryAgainError
+from bot.text.records import Conversation
 from tests.bot.administration import Desk, everything, spelt
 from tests.service import wait_until
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from bot import dialogue, jobs
-from bot import store as store_module
-from bot.embedded import EmbeddedStore
-from bot.engines import EngineDownError
-from bot.jobs import Jobs
-from bot.records import Conversation, Job
-from bot.store import Store
+from bot.chat import answers as jobs
+from bot.chat.answers import Jobs
+from bot.inference.interface import EngineDownError
+from bot.server.embedded_store import EmbeddedStore
+from bot.store import conversations as store_module
+from bot.store.conversations import Store
+from bot.text import dialogue
+from bot.text.records import Conversation, Job
 from tests.bot.scripted import ScriptedEngine, question_of
 from tests.service import wait_until
 

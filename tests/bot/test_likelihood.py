@@ -12,10 +12,12 @@ from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 import engine
-from bot import Settings, create_app
-from bot.engine_host import create_engine_app
-from bot.engines import LocalEngine, RemoteEngine
-from bot.store import Store
+from bot.app import create_app
+from bot.inference.local import LocalEngine
+from bot.inference.remote import RemoteEngine
+from bot.inference.server import create_engine_app
+from bot.settings.config import Settings
+from bot.store.conversations import Store
 from tests.service import run_in_background
 from tests.tiny_model import write_tiny_model
 
@@ -142,7 +144,7 @@ def test_without_an_engine_there_is_503(store: Store) -> None:
 def test_a_busy_engine_says_so_instead_of_piling_up(
     store: Store, local: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.engines.BUSY", 0.05)
+    monkeypatch.setattr("bot.inference.local.BUSY", 0.05)
     busy = LocalEngine(local.model, local.sampler, 90)
     while busy._weighing.acquire(blocking=False):
         pass

@@ -11,12 +11,13 @@ import limits
 import pytest
 import requests
 
-from bot import create_app, dialogue
-from bot.channels.page import COOKIE
-from bot.config import load_settings
-from bot.limits import BusyError, Gate, Limits
-from bot.records import Conversation
-from bot.store import Store, StoreDownError
+from bot.app import create_app
+from bot.chat.limits import BusyError, Gate, Limits
+from bot.settings.config import load_settings
+from bot.store.conversations import Store, StoreDownError
+from bot.text import dialogue
+from bot.text.records import Conversation
+from bot.web.page import COOKIE
 from tests.bot.scripted import ScriptedEngine
 from tests.bot.test_webhook import NEW, headers
 from tests.service import served

@@ -11,7 +11,7 @@ from pathlib import Path
 import requests
 from standardwebhooks.webhooks import Webhook as Signer
 
-from bot import logs
+from bot.telemetry import logs
 from tests.service import Service
 from tests.tiny_model import write_tiny_model
 

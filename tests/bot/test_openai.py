@@ -19,11 +19,14 @@ import pytest
 import requests
 
 import engine
-from bot import create_app, dialogue
-from bot.config import Settings
-from bot.engine_host import create_engine_app
-from bot.engines import Engine, LocalEngine, RemoteEngine
-from bot.store import Store
+from bot.app import create_app
+from bot.inference.interface import Engine
+from bot.inference.local import LocalEngine
+from bot.inference.remote import RemoteEngine
+from bot.inference.server import create_engine_app
+from bot.settings.config import Settings
+from bot.store.conversations import Store
+from bot.text import dialogue
 from tests.bot.scripted import ScriptedEngine
 from tests.service import Service, served, wait_until
 from tests.tiny_model import write_talkative_model

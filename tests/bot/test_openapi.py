@@ -11,10 +11,10 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 
 import engine
-from bot import create_app
-from bot.config import Settings
-from bot.engines import LocalEngine
-from bot.store import Store
+from bot.app import create_app
+from bot.inference.local import LocalEngine
+from bot.settings.config import Settings
+from bot.store.conversations import Store
 from tests.service import served
 from tests.tiny_model import write_talkative_model
 

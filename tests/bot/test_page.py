@@ -18,13 +18,13 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from bot import dialogue
-from bot.channels.page import COOKIE, EXAMPLES
-from bot.channels.page_words import WORDS
-from bot.config import DISCLAIMER
-from bot.embedded import EmbeddedStore
-from bot.records import Conversation
-from bot.store import Store
+from bot.server.embedded_store import EmbeddedStore
+from bot.settings.config import DISCLAIMER
+from bot.store.conversations import Store
+from bot.text import dialogue
+from bot.text.records import Conversation
+from bot.web.page import COOKIE, EXAMPLES
+from bot.web.strings import WORDS
 from tests.service import Service, wait_until
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot import questions
+from bot.text import questions
 
 CHOICES = ["人参", "白术", "大黄", "甘草"]
 

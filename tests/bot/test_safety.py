@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.safety import SEEK_HELP, Censor, Emergencies
+from bot.text.safety import SEEK_HELP, Censor, Emergencies
 
 
 @pytest.mark.parametrize(

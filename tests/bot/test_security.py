@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bot.channels.page import COOKIE
-from bot.records import Conversation
-from bot.store import Store
+from bot.store.conversations import Store
+from bot.text.records import Conversation
+from bot.web.page import COOKIE
 from tests.bot.administration import KEY, SECRET, Desk
 from tests.bot.receiver import Receiver
 from tests.bot.scripted import ScriptedEngine, question_of

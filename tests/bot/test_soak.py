@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from bot.records import Conversation
-from bot.store import Store
+from bot.store.conversations import Store
+from bot.text.records import Conversation
 from engine import Model
 from tests.bench.crowd import FORGED, Crowd, Sent, count
 from tests.bench.soak import soak

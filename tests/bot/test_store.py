@@ -15,10 +15,10 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import store as store_module
-from bot.embedded import EmbeddedStore
-from bot.records import Conversation, Work, short_id
-from bot.store import Store, StoreDownError
+from bot.server.embedded_store import EmbeddedStore
+from bot.store import conversations as store_module
+from bot.store.conversations import Store, StoreDownError
+from bot.text.records import Conversation, Work, short_id
 
 TALKER = Conversation("wechat", "oUser1")
 OTHER = Conversation("wechat", "oUser2")

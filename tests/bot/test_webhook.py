@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 import requests
 
-from bot import dialogue
-from bot.config import DISCLAIMER
-from bot.embedded import EmbeddedStore
-from bot.records import Conversation
-from bot.store import Store
-from bot.work import Work
+from bot.server.embedded_store import EmbeddedStore
+from bot.settings.config import DISCLAIMER
+from bot.store.conversations import Store
+from bot.tasks.queue import Work
+from bot.text import dialogue
+from bot.text.records import Conversation
 from tests.bot.receiver import Receiver
 from tests.service import SOON_MISSED, Plm, Service, wait_until
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from bot import dialogue
-from bot.config import DISCLAIMER
-from bot.embedded import EmbeddedStore
-from bot.records import Conversation
-from bot.store import Store
+from bot.server.embedded_store import EmbeddedStore
+from bot.settings.config import DISCLAIMER
+from bot.store.conversations import Store
+from bot.text import dialogue
+from bot.text.records import Conversation
 from engine import Model
 from tests.bot.foretell import message_answered_in
 from tests.service import Service

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bot import dialogue
-from bot.records import Conversation
-from bot.store import Store
+from bot.store.conversations import Store
+from bot.text import dialogue
+from bot.text.records import Conversation
 from engine import Model
 from tests.bot.foretell import foretell
 from tests.service import Service

@@ -11,16 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from bot import create_app, dialogue, doctor
-from bot.channels import platform_api
-from bot.channels.channel import SendError
-from bot.channels.wechat_api import WechatApi
-from bot.config import DISCLAIMER, ConfigError, load_settings
-from bot.embedded import EmbeddedStore
-from bot.outbound_store import OutboundStore
-from bot.records import Conversation
-from bot.safety import SEEK_HELP
-from bot.store import Store
+from bot.app import create_app
+from bot.channels import client as platform_api
+from bot.channels.client import SendError
+from bot.channels.wechat.client import WechatApi
+from bot.cli import doctor
+from bot.server.embedded_store import EmbeddedStore
+from bot.settings.config import DISCLAIMER, ConfigError, load_settings
+from bot.store.conversations import Store
+from bot.store.outbox import OutboundStore
+from bot.text import dialogue
+from bot.text.records import Conversation
+from bot.text.safety import SEEK_HELP
 from engine import Model
 from tests.bot.foretell import message_answered_in
 from tests.bot.scripted import ScriptedEngine

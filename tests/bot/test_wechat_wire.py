@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from werkzeug.exceptions import Forbidden
 
-from bot.channels.wechat_wire import decrypt
+from bot.channels.wechat.crypto import decrypt
 from tests.wechat_platform import Crypt
 
 KEY, OTHER_KEY, APPID = "A" * 43, "B" * 42 + "A", "wxba5fad812f8e6fb9"

@@ -1,0 +1,237 @@
+"""/admin/api/… is for administrators: `Authorization: Bearer PLM_ADMIN_KEY`; /admin is a page that shows it.
+
+    GET    /admin/api/conversations?user=&limit=&cursor=   {"conversations": […], "cursor"}
+    GET    /admin/api/conversations/<id>                   {"id", "channel", "user", "turns": […]}
+    DELETE /admin/api/conversations/<id>                   forgets it
+    DELETE /admin/api/conversations?user=                  forgets all of a user's, in every channel
+    GET    /admin/api/export?user=                         whole conversations as lines of JSON
+    POST   /admin/api/block, unblock, quota                {"user", "channel"?, "rate"?}
+    GET    /admin/api/people, models, stats, audit
+    …      /admin/api/dead-letters, broadcasts              in delivery.py
+    POST   /admin/api/models/load                          {"name"}
+
+Without a key there is nothing here. Errors have the form of /v1. Whatever tells of people or changes
+something is in the audit log before it is done.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import limits
+from flask import Blueprint, Response, make_response, render_template, request
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from bot.admin.access import keep_out_of_caches, let_in, number_argument, the_admin, write_down
+from bot.api.endpoint import read_body
+from bot.api.errors import ApiError, respond
+from bot.chat.policy import person
+from bot.context import current_bot
+from bot.inference.interface import EngineDownError
+from bot.settings.config import ConfigError
+from bot.store.admin import conversation_of, every
+from bot.text.records import Conversation
+
+blueprint = Blueprint("admin", __name__)
+MOST = 200  # conversations, or entries of the log, in one answer
+
+blueprint.before_request(let_in)
+blueprint.after_request(keep_out_of_caches)
+
+
+# Conversations
+
+
+@blueprint.get("/admin/api/conversations")
+def list_conversations() -> Response:
+    store, user = the_admin().store, request.args.get("user") or None
+    limit, cursor = number_argument("limit", 50, 1, MOST), _read_cursor(request.args.get("cursor", ""))
+    write_down("list", person(user) if user else "all")
+    rows: list[dict[str, Any]] = []
+    if user is not None:  # one in each channel at most: there is nothing to page through
+        found = store.about(store.of_user(user))
+        rows = sorted(found, key=lambda row: row["updated"], reverse=True)
+        return respond({"conversations": rows, "cursor": None})
+    while True:
+        batch, cursor = store.page(limit - len(rows), cursor)
+        rows += store.about(batch)
+        if cursor is None or len(rows) == limit:
+            return respond({"conversations": rows, "cursor": _write_cursor(cursor)})
+
+
+def _write_cursor(cursor: tuple[float, str] | None) -> str | None:
+    return base64.urlsafe_b64encode(json.dumps(cursor).encode()).decode() if cursor else None
+
+
+def _read_cursor(text: str) -> tuple[float, str] | None:
+    if not text:
+        return None
+    try:
+        score, name = json.loads(base64.b64decode(text.encode(), altchars=b"-_", validate=True))
+        return float(score), str(name)
+    except (binascii.Error, ValueError, TypeError, RecursionError):
+        raise ApiError(400, "cursor is none that was given out here", param="cursor") from None
+
+
+def _conversation(conversation_id: str) -> Conversation:
+    channel, _, user = conversation_id.partition(":")
+    # A caller may have written the id into the address as it is, so that its own %XX were taken out.
+    conversation = conversation_of(conversation_id) or conversation_of(Conversation(channel, user).id)
+    if conversation is None:
+        raise ApiError(404, "there is no such conversation")
+    return conversation
+
+
+@blueprint.get("/admin/api/conversations/<path:conversation_id>")
+def show(conversation_id: str) -> Response:
+    conversation = _conversation(conversation_id)
+    write_down("show", person(conversation.user))
+    whole = the_admin().store.show(conversation)
+    if whole is None:
+        raise ApiError(404, "there is no such conversation")
+    return respond(whole)
+
+
+@blueprint.delete("/admin/api/conversations/<path:conversation_id>")
+def forget(conversation_id: str) -> Response:
+    conversation = _conversation(conversation_id)
+    write_down("forget", person(conversation.user))
+    current_bot().forgetting.wholly(conversation)
+    return respond({"forgotten": [conversation.id]})
+
+
+@blueprint.delete("/admin/api/conversations")
+def forget_user() -> Response:
+    user = request.args.get("user")
+    if not user:
+        raise ApiError(400, "user is missing", param="user")
+    write_down("forget", person(user))
+    found = current_bot().forgetting.user(user)
+    return respond({"forgotten": [conversation.id for conversation in found]})
+
+
+@blueprint.get("/admin/api/export")
+def export() -> Response:
+    user = request.args.get("user") or None
+    write_down("export", person(user) if user else "all")
+    store = the_admin().store
+
+    def lines() -> Iterator[str]:
+        for whole in every(store, user):
+            yield json.dumps(whole, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+    return Response(lines(), mimetype="application/x-ndjson")
+
+
+# People
+
+
+class Someone(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    user: Annotated[str, Field(min_length=1, max_length=200)]
+    channel: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$", max_length=80)] = ""
+
+
+class Quota(Someone):
+    rate: str  # like PLM_RATE_LIMIT; "" takes the quota away
+
+    @field_validator("rate")
+    @classmethod
+    def _is_rate(cls, rate: str) -> str:
+        try:
+            good = not rate or all(item.amount > 0 for item in limits.parse_many(rate))
+        except ValueError:
+            good = False
+        if not good or len(rate) > 100:
+            raise ValueError("must be like 20/minute or 20/minute;500/day, or empty")
+        return rate
+
+
+@blueprint.get("/admin/api/people")
+def people() -> Response:
+    write_down("people", "all")
+    return respond({"people": [asdict(rule) for rule in the_admin().store.rules().values()]})
+
+
+@blueprint.post("/admin/api/block")
+def block() -> Response:
+    return _change("block", read_body(Someone), blocked=True)
+
+
+@blueprint.post("/admin/api/unblock")
+def unblock() -> Response:
+    return _change("unblock", read_body(Someone), blocked=False)
+
+
+@blueprint.post("/admin/api/quota")
+def quota() -> Response:
+    body = read_body(Quota)
+    return _change("quota", body, rate=body.rate)
+
+
+def _change(action: str, who: Someone, **change: Any) -> Response:
+    write_down(action, person(who.user))
+    admin = the_admin()
+    rule = admin.store.rule(who.user, who.channel, **change)
+    admin.look()  # here at once, in the other processes within a second
+    return respond(asdict(rule))
+
+
+# Models
+
+
+class Load(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: str
+
+
+@blueprint.get("/admin/api/models")
+def models() -> Response:
+    bot, admin = current_bot(), the_admin()
+    wanted = admin.store.wanted_model(bot.settings.model) or bot.settings.model_name
+    rows = [{"name": name, "loaded": name == bot.model_name} for name in bot.settings.models]
+    return respond({"models": rows, "wanted": wanted, "processes": admin.store.processes()})
+
+
+@blueprint.post("/admin/api/models/load")
+def load_model() -> Response:
+    """Load it here first: what cannot be loaded is asked of no other process."""
+    bot, admin, body = current_bot(), the_admin(), read_body(Load)
+    if body.name not in bot.settings.models:
+        raise ApiError(
+            404, f"there is no model {body.name!r}; there is {', '.join(bot.settings.models)}", "name"
+        )
+    write_down("load", body.name)
+    try:
+        admin.load(body.name)
+    except ConfigError as error:
+        raise ApiError(400, str(error), "name") from None
+    except EngineDownError as error:
+        raise ApiError(503, str(error)) from None
+    admin.store.want_model(body.name, bot.settings.model)
+    return respond({"model": bot.model_name, "processes": admin.store.processes()})
+
+
+# What happens
+
+
+@blueprint.get("/admin/api/audit")
+def audit() -> Response:
+    start, limit = number_argument("start", 0, 0, 1_000_000), number_argument("limit", 50, 1, MOST)
+    if user := request.args.get("user"):
+        rows = [row for row in the_admin().store.audited(0, 1_000_000) if row["target"] == person(user)]
+        return respond({"audit": rows[start : start + limit]})
+    return respond({"audit": the_admin().store.audited(start, limit)})
+
+
+# The page
+
+
+@blueprint.get("/admin")
+def page() -> Response:
+    return make_response(render_template("admin.html"))

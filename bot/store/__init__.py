@@ -1,0 +1,1 @@
+"""What Redis keeps. No other folder knows its keys."""

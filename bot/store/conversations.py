@@ -1,0 +1,349 @@
+"""Conversations in Redis, for the rest of the bot: one method for each thing that can happen to one.
+
+What happens at once is a script of scripts.py, whose head lists the keys. No other module knows either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+import limits
+import redis
+from limits.storage import RedisStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from bot.store.scripts import SCRIPTS
+from bot.text.dialogue import TAKEN_BACK
+from bot.text.records import Conversation, Job, Work
+
+TIMEOUT = 0.3  # seconds; the whole WeChat path has five, and "busy" must be said within one
+LEASE_MS = 2500  # how long a killed process blocks its conversation
+JOB_MS = 3 * 24 * 3600 * 1000  # how long a message id is remembered, at most
+MAX_TURNS = 2000
+MAX_STATE = 48_000  # bytes; a larger state is rebuilt from the transcript instead of kept
+FORGOTTEN_MS = (
+    60_000  # how long it is remembered that a conversation was forgotten, for the request's retries
+)
+CONFIRM_WITHIN = 600  # seconds
+INDEX = "plm:index"
+MAX_STARTS = 3  # a message whose answering was cut short this often is given up
+
+# Not a fault of ours: its disk is full, its memory is full, it is a replica, it is still reading its file …
+_REFUSALS = (redis.ReadOnlyError, redis.OutOfMemoryError)
+_REFUSAL_CODES = ("MISCONF", "OOM", "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS")
+
+T = TypeVar("T")
+Call = tuple[Any, str, tuple[str | bytes | int, ...]]  # a script, its key, its arguments
+
+SENTINEL = "redis+sentinel://"
+COPY_MS = 100  # how long a write waits for its copy
+LISTED = ("ask", "tell")  # the newest turn of a conversation: it goes first in the list
+NOT_COPIED = ("progress", "enough", "release")  # worth nothing after a failover
+
+
+class StoreDownError(Exception):
+    """Redis cannot be reached, or does not take writes, for now."""
+
+
+def connect(url: str, timeout: float) -> redis.Redis:
+    """A client for redis://, rediss://, unix:// or redis+sentinel://[USER:PASSWORD@]HOST:PORT,…/NAME[/DB].
+
+    The last asks the sentinels for the master of this name at each new connection. ValueError if it is none
+    of these. No retries in the client: it nests them (connection in command), which can take over a second.
+    """
+    options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+    options["retry"] = Retry(NoBackoff(), 0)
+    if not url.startswith(SENTINEL):
+        return redis.Redis.from_url(url, **options)
+    account, _, place = url.removeprefix(SENTINEL).rpartition("@")
+    user, _, password = (unquote(part) or None for part in account.partition(":"))
+    hosts, name, db = [*place.split("/"), "", ""][:3]
+    nodes = [(host.rpartition(":")[0], int(host.rpartition(":")[2])) for host in hosts.split(",")]
+    own = {"username": user, "password": password, "db": int(db or 0), **options}
+    sentinel: Any = Sentinel(nodes, sentinel_kwargs=options, **own)  # type: ignore[no-untyped-call]
+    master: redis.Redis = sentinel.master_for(name)
+    return master
+
+
+class Store:
+    """Everything the bot keeps. Any method raises StoreDownError when Redis is away, within about 0.6 s."""
+
+    def __init__(self, url: str, keep_days: float = 30) -> None:
+        self.url = url
+        self.client = connect(url, TIMEOUT)
+        self.keep_ms = int(keep_days * 24 * 3600 * 1000)
+        self.job_ms = min(JOB_MS, self.keep_ms)  # a job holds the question and the answer too
+        self._scripts = {name: self.client.register_script(lua) for name, lua in SCRIPTS.items()}
+        counters = RedisStorage("redis://", self.client.connection_pool, key_prefix="plm:limit")
+        self._limiter = SlidingWindowCounterRateLimiter(counters)
+
+    def close(self) -> None:
+        self.client.close()
+        manager = getattr(self.client.connection_pool, "sentinel_manager", None)
+        for sentinel in manager.sentinels if manager else ():
+            sentinel.close()
+
+    def ping(self) -> None:
+        self._try(self.client.ping)
+
+    def clock(self) -> float:
+        """The server's time, in seconds since 1970."""
+        seconds, micro = self._try(self.client.time)
+        return float(seconds) + float(micro) / 1e6
+
+    def facts(self) -> dict[str, Any]:
+        """What the server says of itself, and when it takes snapshots: "save"."""
+        facts: dict[str, Any] = dict(self._try(self.client.info))
+        try:
+            facts["save"] = self._try(lambda: self.client.config_get("save"))["save"]
+        except redis.ResponseError:  # a managed server
+            facts["save"] = "unknown"
+        return facts
+
+    def ask(self, conversation: Conversation, message_id: str, nonce: str, question: str) -> Job:
+        """Take in a user's message, once: a second call with its id only counts an attempt (once per
+        nonce)."""
+        fields = self._run(
+            "ask", conversation, message_id, nonce, question, self.keep_ms, self.job_ms, MAX_TURNS,
+            conversation.channel, conversation.user,
+        )  # fmt: skip
+        return self._aged(message_id, fields)
+
+    def command(
+        self, conversation: Conversation, message_id: str, nonce: str, action: str, reply: str
+    ) -> Job:
+        """Run "new", "greet", "export" … once for this message id, and remember what was replied."""
+        args = (message_id, nonce, action, reply, self.keep_ms, self.job_ms)
+        return self._aged(message_id, self._run("command", conversation, *args))
+
+    def tell(
+        self, conversation: Conversation, message_id: str, nonce: str, question: str, answer: str
+    ) -> Job:
+        """Take in a message with its answer, once: both go into the transcript, no engine is asked."""
+        args = (
+            message_id, nonce, question, answer, self.keep_ms, self.job_ms, MAX_TURNS, conversation.channel,
+            conversation.user,
+        )  # fmt: skip
+        return self._aged(message_id, self._run("tell", conversation, *args))
+
+    def undo(self, conversation: Conversation, message_id: str, nonce: str, undone: str, nothing: str) -> Job:
+        """Take back the talk's last question with its answer, also one that is not finished; the reply is
+        `undone` or `nothing`."""
+        args = (message_id, nonce, undone, nothing, TAKEN_BACK, self.keep_ms, self.job_ms)
+        return self._aged(message_id, self._run("undo", conversation, *args))
+
+    def asked_to_forget(self, conversation: Conversation) -> bool:
+        """The user has asked to be forgotten in the last ten minutes."""
+        asked = self._try(lambda: self.client.hget(conversation.base + "meta", "forget"))
+        return asked is not None and time.time() - float(asked) < CONFIRM_WITHIN
+
+    def wants_news(self, conversation: Conversation) -> bool:
+        """The user is known, and has not opted out of what is sent to everybody."""
+        found = self._try(lambda: self.client.hmget(conversation.base + "meta", "user", "quiet"))
+        return found[0] is not None and found[1] is None
+
+    def more(self, conversation: Conversation, message_id: str, nonce: str) -> Job:
+        """A wish for the rest of an answer, bound here to the message (`source`) whose answer it is."""
+        return self._aged(message_id, self._run("more", conversation, message_id, nonce, self.job_ms))
+
+    def reply(
+        self,
+        conversation: Conversation,
+        message_id: str,
+        source: str,
+        start: int,
+        end: int,
+        reply: str,
+        more: bool,
+    ) -> str | None:
+        """Settle the reply to a message and hand out bytes [start, end) of the source's answer with it.
+
+        Returns the reply that holds: an earlier one if there was one; None if those bytes were handed out
+        meanwhile as the reply to another message.
+        """
+        held = self._run("reply", conversation, message_id, source, start, end, reply, int(more))
+        return None if held is None else str(held, "utf-8")
+
+    def job(self, conversation: Conversation, message_id: str) -> Job:
+        def read() -> list[Any]:
+            pipe = self.client.pipeline(transaction=False)
+            pipe.hgetall(f"{conversation.base}job:{message_id}")
+            pipe.exists(conversation.base + "lease")
+            return pipe.execute()
+
+        fields, owned = self._try(read)
+        return Job.read(message_id, fields, owned=bool(owned))
+
+    def take(self, conversation: Conversation, owner: str) -> Work | str:
+        """The next message to answer, with the lease; or "busy" (another has it) or "idle" (nothing to
+        do)."""
+        found = self._run("take", conversation, owner, LEASE_MS, MAX_STARTS, uuid.uuid4().hex)
+        if found[0] != b"work":
+            return str(found[0], "utf-8")
+        token, job_id, question, talk, prefix, state_prefix, blob, starts, waited = found[1:]
+        # An empty prefix is a talk without answers: it has no state to be valid.
+        fresh = bool(prefix) and prefix == state_prefix and bool(blob)
+        return Work(
+            token=token.decode(), id=job_id.decode(), question=question.decode(), talk=int(talk),
+            prefix=(prefix or b"").decode(), state=blob if fresh else None, starts=int(starts),
+            waited=float(waited),
+        )  # fmt: skip
+
+    def enough(self, conversation: Conversation, message_id: str) -> None:
+        """The sender wants no more of this answer: whoever writes it hears of it from `progress`."""
+        self._run("enough", conversation, message_id)
+
+    def progress(self, conversation: Conversation, token: str, message_id: str = "", text: str = "") -> int:
+        """Renew the lease, publish the text so far: 0 if the lease is lost, 2 if it is `enough`, else 1."""
+        return int(self._run("progress", conversation, token, message_id, text, LEASE_MS))
+
+    def finish(
+        self,
+        conversation: Conversation,
+        work: Work,
+        answer: str,
+        stop: str,
+        prefix: str,
+        state: bytes,
+        remark: str = "",
+    ) -> tuple[Job, bool] | None:
+        """Append the answer to the transcript and end the job, in one step: the job as it is then, and
+        whether more waits (if not, the lease is given back); None if the lease is lost.
+
+        `remark` is shown behind the answer; the model will not read it.
+        """
+        blob = state if len(state) <= MAX_STATE else b""
+        args = (work.token, work.id, answer, stop, prefix, blob, self.keep_ms, work.prefix, remark)
+        held, *record = self._run("finish", conversation, *args)
+        return (self._aged(work.id, record[0]), held == 1) if held else None
+
+    def give_up(self, conversation: Conversation, work: Work, error: str) -> bool:
+        """End the job as failed; with an empty error, hand it back for another process to take."""
+        return bool(self._run("give_up", conversation, work.token, work.id, error))
+
+    def release(self, conversation: Conversation, token: str) -> None:
+        """Give the lease back before its time, with the queue as it is."""
+        self._run("release", conversation, token)
+
+    def forget(
+        self, conversation: Conversation, message_id: str = "", nonce: str = "", reply: str = ""
+    ) -> Job:
+        """Delete all that is kept of a conversation. An answer being written finds its lease gone and stops.
+
+        Asked for by a message of the conversation itself, its id and reply stay for a minute: a retry gets
+        the same words and forgets nothing that came after. What was counted for limits stays: it is under a
+        hash, for as long as the rate looks back.
+        """
+        fields = self._run("forget", conversation, message_id, nonce, reply, FORGOTTEN_MS)
+        self._try(lambda: self.client.zrem(INDEX, conversation.id))
+        return self._aged(message_id, fields)
+
+    def turns(
+        self, conversation: Conversation, last: int = 200, talk: int | None = None
+    ) -> list[dict[str, Any]]:
+        """The newest turns (0: all), oldest first; of one talk only if it is given."""
+        rows = self._try(lambda: self.client.lrange(conversation.base + "turns", -last, -1))
+        turns = [json.loads(row) for row in rows]
+        return [turn for turn in turns if talk is None or turn["talk"] == talk]
+
+    def talk(self, conversation: Conversation) -> int:
+        """Which talk the conversation is in: 0, and one more after every /new."""
+        return int(self._try(lambda: self.client.hget(conversation.base + "meta", "talk")) or 0)
+
+    def waiting(self, conversation: Conversation) -> list[str]:
+        """Ids of the messages that are not answered yet, in order."""
+        rows: list[Any] = self._try(lambda: self.client.lrange(conversation.base + "queue", 0, -1))
+        return [row.decode() for row in rows]
+
+    def spend(self, who: str, rates: tuple[limits.RateLimitItem, ...]) -> int:
+        """Count one more for `who` against each rate; 0, or the seconds until the first that is used up has
+        room again. Names are kept as hashes, for as long as the rate looks back."""
+        name = hashlib.sha256(who.encode()).hexdigest()[:32]
+        for rate in rates:
+            if not self._try(lambda rate=rate: self._limiter.hit(rate, name)):  # type: ignore[misc]
+                stats = self._try(lambda rate=rate: self._limiter.get_window_stats(rate, name))  # type: ignore[misc]
+                return max(1, math.ceil(stats.reset_time - time.time()))
+        return 0
+
+    def wait(self, who: str, rates: tuple[limits.RateLimitItem, ...]) -> int:
+        """What `spend` would say, without counting."""
+        name = hashlib.sha256(who.encode()).hexdigest()[:32]
+        for rate in rates:
+            if not self._try(lambda rate=rate: self._limiter.test(rate, name)):  # type: ignore[misc]
+                stats = self._try(lambda rate=rate: self._limiter.get_window_stats(rate, name))  # type: ignore[misc]
+                return max(1, math.ceil(stats.reset_time - time.time()))
+        return 0
+
+    def attempt(self, call: Callable[[], T]) -> T:
+        """What `call` gives, with the errors of Redis as this class raises them."""
+        return self._try(call)
+
+    def run(self, name: str, conversation: Conversation, *args: str | bytes | int) -> Any:
+        """A script of scripts.py, for outbound_store.py."""
+        return self._run(name, conversation, *args)
+
+    def _aged(self, message_id: str, fields: list[bytes]) -> Job:
+        pairs = dict(zip(fields[::2], fields[1::2], strict=True))
+        return Job.read(message_id, pairs)
+
+    def _run(self, name: str, conversation: Conversation, *args: str | bytes | int) -> Any:
+        calls = [(self._scripts[name], conversation.base, args)]
+        if name in LISTED:  # the list lies in another slot: what is missed is found again by admin_store.py
+            calls.append((self._scripts["list"], INDEX, (conversation.id, self.keep_ms)))
+        copied = self.url.startswith(SENTINEL) and name not in NOT_COPIED
+        return self._try(lambda: self._call(calls, copied))
+
+    def _call(self, calls: list[Call], copied: bool) -> Any:
+        """Scripts with their key and arguments, in one round trip; what the first one says.
+
+        A master that dies must have handed on (`copied`) what it said was done. With no replica there, it
+        goes on without (min-replicas-to-write forbids that).
+        """
+        script, key, args = calls[0]
+        if len(calls) == 1 and not copied:
+            return script(keys=[key], args=args)
+        said = self._pipe(calls, copied)
+        if any(isinstance(one, redis.exceptions.NoScriptError) for one in said):  # it has just started
+            for script, _, _ in calls:
+                self.client.script_load(script.script)
+            said = self._pipe(calls, copied)
+        for one in said:
+            if isinstance(one, Exception):
+                raise one
+        return said[0]
+
+    def _pipe(self, calls: list[Call], copied: bool) -> list[Any]:
+        pipe = self.client.pipeline(transaction=False)
+        for script, key, args in calls:
+            pipe.evalsha(script.sha, 1, key, *args)
+        if copied:
+            pipe.wait(1, COPY_MS)
+        said: list[Any] = pipe.execute(raise_on_error=False)  # its errors quote what people said
+        return said
+
+    def _try(self, call: Callable[[], T]) -> T:
+        try:
+            try:
+                return call()
+            except redis.ConnectionError as error:
+                if isinstance(error, redis.BusyLoadingError):
+                    raise
+                return call()  # a connection of the pool that broke with a restart of the server
+            except redis.TimeoutError:
+                return call()
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            raise StoreDownError(f"Redis does not answer: {error}") from error
+        except redis.ResponseError as error:
+            if isinstance(error, _REFUSALS) or any(code in str(error) for code in _REFUSAL_CODES):
+                raise StoreDownError(f"Redis refuses: {error}") from error
+            raise
