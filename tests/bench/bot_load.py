@@ -37,7 +37,7 @@ from bot.server.embedded_store import EmbeddedStore
 from bot.server.processes import Server
 from bot.settings.config import load_settings
 from bot.text import dialogue
-from tests.bench.crowd import APPID, KEY, SETTINGS, TOKEN
+from tests.bench.load_users import APPID, KEY, SETTINGS, TOKEN
 from tests.bench.record import record, table
 from tests.bot.test_latency import question
 from tests.service import Service, descendants, environment, free_port, kill_all, wait_until

@@ -9,7 +9,7 @@ Each fault has a web process, a Redis and users of its own: ten seconds with all
 - failover: the master is killed for good, and a sentinel makes its replica the master.
 
 The table says what became of the messages by when they were sent: answered; in part (继续 brings the rest);
-"busy" (told at once to try again); no answer in three requests of five seconds. crowd.py says what counts as
+"busy" (told at once to try again); no answer in three requests of five seconds. load_users.py says what counts as
 acknowledged, and what is counted against the bot.
 """
 
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import Model
-from tests.bench.crowd import SETTINGS, Crowd, Sent, count
+from tests.bench.load_users import SETTINGS, Crowd, Sent, count
 from tests.bench.record import record, table
 from tests.redis_servers import Failover, Server, SlowLine
 from tests.service import Service

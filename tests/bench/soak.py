@@ -4,7 +4,7 @@ Users of the stand-in platform write to three web processes, which ask two engin
 Redis with an append-only file. A tenth of all deliveries is repeated, one in a hundred is forged or
 malformed, bodies come slowly, and every few seconds a process stands still for a while (SIGSTOP: longer than
 a lease at times). Meanwhile each kind of process is killed with SIGKILL `--kills` times and started again,
-and Redis `--redis-kills` times. What is counted, and what the words mean, is said in crowd.py; the platform
+and Redis `--redis-kills` times. What is counted, and what the words mean, is said in load_users.py; the platform
 chooses a web process for each request blindly, so that one which is down costs an attempt.
 
 **Memory.** The first web and the first engine process are spared from kills in the second half. Their
@@ -33,7 +33,7 @@ import redis
 
 from bot.server.embedded_store import EmbeddedStore
 from engine import Model
-from tests.bench.crowd import LONGEST, SETTINGS, Crowd, count
+from tests.bench.load_users import LONGEST, SETTINGS, Crowd, count
 from tests.bench.record import record, resident_mb, table
 from tests.service import Service, descendants
 from tests.tiny_model import write_talkative_model

@@ -9,7 +9,7 @@ import pytest
 from bot.server.embedded_store import EmbeddedStore
 from bot.store.conversations import Store
 from bot.tasks.queue import Work
-from tests.bot.receiver import Receiver
+from tests.bot.webhook_receiver import Receiver
 
 
 @pytest.fixture(autouse=True)

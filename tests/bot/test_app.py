@@ -32,7 +32,7 @@ from bot.store.conversations import Store
 from bot.text import dialogue
 from bot.text.records import Conversation
 from bot.text.safety import SEEK_HELP
-from tests.bot.scripted import ScriptedEngine, question_of
+from tests.bot.scripted_engine import ScriptedEngine, question_of
 from tests.service import run_in_background, wait_until
 from tests.wechat_platform import Message, Platform
 

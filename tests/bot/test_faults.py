@@ -20,8 +20,8 @@ from bot.text import dialogue
 from bot.text.records import Conversation
 from engine import Model
 from tests.bench.faults import passed, suffer
-from tests.bot.foretell import message_answered_in
-from tests.bot.test_webhook import NEW, post
+from tests.bot.channels.test_webhook import NEW, post
+from tests.bot.expected_answer import message_answered_in
 from tests.redis_servers import Failover
 from tests.service import Service, descendants, kill_all, wait_until
 from tests.tiny_model import write_talkative_model

@@ -18,10 +18,10 @@ import pytest
 from bot.store.conversations import Store
 from bot.text.records import Conversation
 from bot.web.page import COOKIE
-from tests.bot.administration import KEY, SECRET, Desk
-from tests.bot.receiver import Receiver
-from tests.bot.scripted import ScriptedEngine, question_of
-from tests.bot.test_webhook import sent_to
+from tests.bot.admin_client import KEY, SECRET, Desk
+from tests.bot.channels.test_webhook import sent_to
+from tests.bot.scripted_engine import ScriptedEngine, question_of
+from tests.bot.webhook_receiver import Receiver
 from tests.service import Service, wait_until
 from tests.tiny_model import write_tiny_model
 

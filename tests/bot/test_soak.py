@@ -14,9 +14,9 @@ import pytest
 from bot.store.conversations import Store
 from bot.text.records import Conversation
 from engine import Model
-from tests.bench.crowd import FORGED, Crowd, Sent, count
+from tests.bench.load_users import FORGED, Crowd, Sent, count
 from tests.bench.soak import soak
-from tests.bot.foretell import foretell
+from tests.bot.expected_answer import foretell
 from tests.tiny_model import write_talkative_model
 
 USER, LONGEST = "o1", 120
