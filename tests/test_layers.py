@@ -172,15 +172,10 @@ def test_one_module_knows_each_outside_library(library: str) -> None:
     assert users <= ONLY_IN[library]
 
 
-def test_few_modules_hold_the_scripts_and_one_sends_them() -> None:
-    with_scripts = {name(p) for p in python_files("bot") if "redis.call(" in p.read_text()}
+def test_lua_stands_in_files_of_its_own_and_one_module_loads_it() -> None:
+    assert [name(p) for p in python_files("bot") if "redis.call(" in p.read_text()] == []
     senders = {name(p) for p in python_files("bot") if "bot.store.scripts" in imports_of(p)}
-    parts = {"bot.store.answer_scripts", "bot.store.push_scripts"}
-    gatherers = {name(p) for p in python_files("bot") if parts & set(imports_of(p))}
-    # The keys of store/tasks.py are dramatiq's, and no conversation's.
-    held = {f"bot/store/{stem}.py" for stem in ("scripts", "answer_scripts", "push_scripts", "tasks")}
-    assert with_scripts == held
-    assert (senders, gatherers) == ({"bot/store/conversations.py"}, {"bot/store/scripts.py"})
+    assert senders == {"bot/store/conversations.py", "bot/store/tasks.py"}
 
 
 def modules() -> dict[str, Path]:

@@ -1,6 +1,6 @@
 """Conversations in Redis, for the rest of the bot: one method for each thing that can happen to one.
 
-What happens at once is a script of scripts.py, whose head lists the keys. No other module knows either.
+What happens at once is a script in lua/; the package says which keys there are.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ Call = tuple[Any, str, tuple[str | bytes | int, ...]]  # a script, its key, its 
 
 SENTINEL = "redis+sentinel://"
 COPY_MS = 100  # how long a write waits for its copy
-LISTED = ("ask", "tell")  # the newest turn of a conversation: it goes first in the list
-NOT_COPIED = ("progress", "enough", "release")  # worth nothing after a failover
+LISTED = ("enqueue", "add_answered")  # the newest turn of a conversation: it goes first in the list
+NOT_COPIED = ("heartbeat", "request_stop", "release")  # worth nothing after a failover
 
 
 class StoreDownError(Exception):
@@ -114,7 +114,7 @@ class Store:
         """Take in a user's message, once: a second call with its id only counts an attempt (once per
         nonce)."""
         fields = self._run(
-            "ask", conversation, message_id, nonce, question, self.keep_ms, self.job_ms, MAX_TURNS,
+            "enqueue", conversation, message_id, nonce, question, self.keep_ms, self.job_ms, MAX_TURNS,
             conversation.channel, conversation.user,
         )  # fmt: skip
         return self._aged(message_id, fields)
@@ -124,7 +124,7 @@ class Store:
     ) -> Job:
         """Run "new", "greet", "export" … once for this message id, and remember what was replied."""
         args = (message_id, nonce, action, reply, self.keep_ms, self.job_ms)
-        return self._aged(message_id, self._run("command", conversation, *args))
+        return self._aged(message_id, self._run("run_command", conversation, *args))
 
     def tell(
         self, conversation: Conversation, message_id: str, nonce: str, question: str, answer: str
@@ -134,7 +134,7 @@ class Store:
             message_id, nonce, question, answer, self.keep_ms, self.job_ms, MAX_TURNS, conversation.channel,
             conversation.user,
         )  # fmt: skip
-        return self._aged(message_id, self._run("tell", conversation, *args))
+        return self._aged(message_id, self._run("add_answered", conversation, *args))
 
     def undo(self, conversation: Conversation, message_id: str, nonce: str, undone: str, nothing: str) -> Job:
         """Take back the talk's last question with its answer, also one that is not finished; the reply is
@@ -154,7 +154,7 @@ class Store:
 
     def more(self, conversation: Conversation, message_id: str, nonce: str) -> Job:
         """A wish for the rest of an answer, bound here to the message (`source`) whose answer it is."""
-        return self._aged(message_id, self._run("more", conversation, message_id, nonce, self.job_ms))
+        return self._aged(message_id, self._run("continue", conversation, message_id, nonce, self.job_ms))
 
     def reply(
         self,
@@ -187,8 +187,8 @@ class Store:
     def take(self, conversation: Conversation, owner: str) -> Work | str:
         """The next message to answer, with the lease; or "busy" (another has it) or "idle" (nothing to
         do)."""
-        found = self._run("take", conversation, owner, LEASE_MS, MAX_STARTS, uuid.uuid4().hex)
-        if found[0] != b"work":
+        found = self._run("acquire", conversation, owner, LEASE_MS, MAX_STARTS, uuid.uuid4().hex)
+        if found[0] != b"acquired":
             return str(found[0], "utf-8")
         token, job_id, question, talk, prefix, state_prefix, blob, starts, waited = found[1:]
         # An empty prefix is a talk without answers: it has no state to be valid.
@@ -201,11 +201,11 @@ class Store:
 
     def enough(self, conversation: Conversation, message_id: str) -> None:
         """The sender wants no more of this answer: whoever writes it hears of it from `progress`."""
-        self._run("enough", conversation, message_id)
+        self._run("request_stop", conversation, message_id)
 
     def progress(self, conversation: Conversation, token: str, message_id: str = "", text: str = "") -> int:
         """Renew the lease, publish the text so far: 0 if the lease is lost, 2 if it is `enough`, else 1."""
-        return int(self._run("progress", conversation, token, message_id, text, LEASE_MS))
+        return int(self._run("heartbeat", conversation, token, message_id, text, LEASE_MS))
 
     def finish(
         self,
@@ -229,7 +229,7 @@ class Store:
 
     def give_up(self, conversation: Conversation, work: Work, error: str) -> bool:
         """End the job as failed; with an empty error, hand it back for another process to take."""
-        return bool(self._run("give_up", conversation, work.token, work.id, error))
+        return bool(self._run("fail", conversation, work.token, work.id, error))
 
     def release(self, conversation: Conversation, token: str) -> None:
         """Give the lease back before its time, with the queue as it is."""
@@ -244,7 +244,7 @@ class Store:
         the same words and forgets nothing that came after. What was counted for limits stays: it is under a
         hash, for as long as the rate looks back.
         """
-        fields = self._run("forget", conversation, message_id, nonce, reply, FORGOTTEN_MS)
+        fields = self._run("erase", conversation, message_id, nonce, reply, FORGOTTEN_MS)
         self._try(lambda: self.client.zrem(INDEX, conversation.id))
         return self._aged(message_id, fields)
 
@@ -289,7 +289,7 @@ class Store:
         return self._try(call)
 
     def run(self, name: str, conversation: Conversation, *args: str | bytes | int) -> Any:
-        """A script of scripts.py, for outbound_store.py."""
+        """A script of a conversation, for outbox.py."""
         return self._run(name, conversation, *args)
 
     def _aged(self, message_id: str, fields: list[bytes]) -> Job:
@@ -298,8 +298,8 @@ class Store:
 
     def _run(self, name: str, conversation: Conversation, *args: str | bytes | int) -> Any:
         calls = [(self._scripts[name], conversation.base, args)]
-        if name in LISTED:  # the list lies in another slot: what is missed is found again by admin_store.py
-            calls.append((self._scripts["list"], INDEX, (conversation.id, self.keep_ms)))
+        if name in LISTED:  # the list lies in another slot: what is missed is found again by admin.py
+            calls.append((self._scripts["index_conversation"], INDEX, (conversation.id, self.keep_ms)))
         copied = self.url.startswith(SENTINEL) and name not in NOT_COPIED
         return self._try(lambda: self._call(calls, copied))
 

@@ -1,6 +1,6 @@
 """What Redis keeps of the work out of band: answers to be pushed, shared tokens, what was done.
 
-The keys are in the head of scripts.py.
+The package says which keys there are.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class OutboundStore:
     ) -> None:
         """The platform takes `count` more messages for this user within `ms`, at `address` if it names one;
         once per mark."""
-        self.store.run("allow", conversation, mark, count, ms, int(only_if_none), address)
+        self.store.run("allow_sends", conversation, mark, count, ms, int(only_if_none), address)
 
     def address(self, conversation: Conversation) -> str:
         """Where the platform takes messages for this user now; "" if it has not said so."""
@@ -74,8 +74,8 @@ class OutboundStore:
         Or "busy" (another has the right), "idle" (none is ready), or "unsure": one was cut off while it was
         being sent, nobody can know whether it arrived, and 继续 brings it. What is `repeatable` is due again.
         """
-        found = self.store.run("push_take", conversation, owner, PUSH_LEASE_MS, int(repeatable))
-        if found[0] != b"work":
+        found = self.store.run("push_acquire", conversation, owner, PUSH_LEASE_MS, int(repeatable))
+        if found[0] != b"acquired":
             return str(found[0], "utf-8")
         message_id, status, text, delivered, before, left = (value or b"" for value in found[1:])
         return Push(
@@ -87,10 +87,10 @@ class OutboundStore:
         """Claim the bytes up to `end`, and if they are `counted` one of the sends; False if another has them
         meanwhile."""
         args = (push.owner, push.id, push.delivered, end, uuid.uuid4().hex, PUSH_LEASE_MS, int(counted))
-        return bool(self.store.run("push_send", conversation, *args))
+        return bool(self.store.run("push_claim", conversation, *args))
 
     def push_settle(self, conversation: Conversation, push: Push, outcome: str, reply: str = "") -> None:
-        """What became of it: sent, told, full, kept, unsure or again; scripts.py says what each means."""
+        """What became of it: sent, told, full, kept, unsure or again (see lua/push_settle.lua)."""
         self.store.run("push_settle", conversation, push.owner, push.id, outcome, reply)
 
     def token(self, name: str, stale: str, fetch: Callable[[], tuple[str, float]]) -> str:

@@ -16,13 +16,9 @@ from typing import Any
 import redis
 
 from bot.store.conversations import Store, connect
+from bot.store.scripts import SCRIPTS
 
 TIMEOUT = 2.0  # seconds; nobody waits for what happens out of band
-
-_REWRITE = """
-if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
-return 1
-"""
 
 
 class TaskStore:
@@ -32,7 +28,7 @@ class TaskStore:
         self.store = store
         self.client: Any = store.client
         self._try = store.attempt
-        self._rewrite = self.client.register_script(_REWRITE)
+        self._rewrite = self.client.register_script(SCRIPTS["rewrite_task"])
 
     def queue_client(self) -> redis.Redis:
         """For work.py: its own connections, with more patience than a user has."""

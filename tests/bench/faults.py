@@ -9,8 +9,8 @@ Each fault has a web process, a Redis and users of its own: ten seconds with all
 - failover: the master is killed for good, and a sentinel makes its replica the master.
 
 The table says what became of the messages by when they were sent: answered; in part (继续 brings the rest);
-"busy" (told at once to try again); no answer in three requests of five seconds. load_users.py says what counts as
-acknowledged, and what is counted against the bot.
+"busy" (told at once to try again); no answer in three requests of five seconds. What counts as
+acknowledged, and what is counted against the bot, is in load_users.py.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Users of the stand-in platform write to three web processes, which ask two engin
 Redis with an append-only file. A tenth of all deliveries is repeated, one in a hundred is forged or
 malformed, bodies come slowly, and every few seconds a process stands still for a while (SIGSTOP: longer than
 a lease at times). Meanwhile each kind of process is killed with SIGKILL `--kills` times and started again,
-and Redis `--redis-kills` times. What is counted, and what the words mean, is said in load_users.py; the platform
+and Redis `--redis-kills` times. load_users.py says what is counted and what the words mean; the platform
 chooses a web process for each request blindly, so that one which is down costs an attempt.
 
 **Memory.** The first web and the first engine process are spared from kills in the second half. Their
