@@ -25,10 +25,10 @@ from bot.channels.telegram import Telegram
 from bot.channels.wechat import views as wechat
 from bot.channels.wechat.messenger import Wechat
 from bot.channels.wecom import Wecom
-from bot.chat.answers import Jobs
+from bot.chat.answers import Answers
 from bot.chat.commands import Commands
-from bot.chat.erasure import Forgetting
-from bot.chat.limits import Gate, Limits
+from bot.chat.erasure import Erasure
+from bot.chat.limits import ConcurrencyLimiter, Limits
 from bot.chat.policy import Admin
 from bot.context import Bot, current_bot
 from bot.inference.interface import Engine
@@ -36,8 +36,8 @@ from bot.inference.local import LocalEngine
 from bot.inference.remote import RemoteEngine
 from bot.settings.config import ConfigError, Settings, load_settings
 from bot.store.conversations import Store, StoreDownError
-from bot.store.outbox import OutboundStore
-from bot.tasks.queue import Work
+from bot.store.outbox import Outbox
+from bot.tasks.queue import TaskQueue
 from bot.telemetry import logs, metrics
 from bot.web import page
 
@@ -65,22 +65,22 @@ def create_bot(
             else LocalEngine.from_settings(settings)
         )
     admin = Admin(store, engine, settings.model) if settings.admin_key else None
-    work = Work(store, settings.retry_seconds)
-    forgetting = Forgetting(store, work)
+    tasks = TaskQueue(store, settings.retry_seconds)
+    erasure = Erasure(store, tasks)
     bot = Bot(
         settings,
         store,
-        Jobs(store, engine, settings.context_bytes, settings.forbidden, settings.unsure),
+        Answers(store, engine, settings.context_bytes, settings.forbidden, settings.unsure),
         Limits(store, settings.rate_limit, admin.rules if admin else None),
-        Gate(),
-        OutboundStore(store),
-        work,
+        ConcurrencyLimiter(),
+        Outbox(store),
+        tasks,
         admin,
-        forgetting,
-        Commands(store, engine, settings, forgetting),
+        erasure,
+        Commands(store, engine, settings, erasure),
     )
     _open_channels(bot)
-    bot.work.start()
+    bot.tasks.start()
     if admin:
         admin.start()
     atexit.register(bot.close, 1.0)  # does nothing where it was closed already
@@ -154,9 +154,9 @@ def _add_operator_routes(app: Flask) -> None:
             bot.store.ping()
         except StoreDownError as error:
             faults["redis"] = str(error)
-        if fault := bot.jobs.engine.ready():
+        if fault := bot.answers.engine.ready():
             faults["engine"] = fault
-        if bot.jobs.stopping:
+        if bot.answers.stopping:
             faults["web"] = "stopping"
         return ({"status": "unavailable", "faults": faults}, 503) if faults else ({"status": "ready"}, 200)
 
@@ -168,7 +168,7 @@ def _add_operator_routes(app: Flask) -> None:
     def show_metrics() -> tuple[bytes, dict[str, str]]:
         bot = current_bot()
         with contextlib.suppress(StoreDownError):
-            metrics.note_tasks(bot.work.counts())
+            metrics.note_tasks(bot.tasks.counts())
         return metrics.show()
 
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 
 from flask import current_app
 
-from bot.chat.answers import Jobs
+from bot.chat.answers import Answers
 from bot.chat.channel import Channel
 from bot.chat.commands import Commands
-from bot.chat.erasure import Forgetting
-from bot.chat.limits import Gate, Limits
+from bot.chat.erasure import Erasure
+from bot.chat.limits import ConcurrencyLimiter, Limits
 from bot.chat.policy import Admin
 from bot.settings.config import Settings
 from bot.store.conversations import Store
-from bot.store.outbox import OutboundStore
-from bot.tasks.queue import Work
+from bot.store.outbox import Outbox
+from bot.tasks.queue import TaskQueue
 
 
 @dataclass(frozen=True)
@@ -24,24 +24,24 @@ class Bot:
 
     settings: Settings
     store: Store
-    jobs: Jobs
+    answers: Answers
     limits: Limits
-    gate: Gate
-    outbound: OutboundStore
-    work: Work
+    gate: ConcurrencyLimiter
+    outbox: Outbox
+    tasks: TaskQueue
     admin: Admin | None
-    forgetting: Forgetting
+    erasure: Erasure
     commands: Commands
     channels: dict[str, Channel] = field(default_factory=dict)  # those that can be told something
 
     @property
     def model_name(self) -> str:
-        return self.jobs.engine.model_name or self.settings.model_name
+        return self.answers.engine.model_name or self.settings.model_name
 
     def close(self, timeout: float) -> None:
-        """Finish what is being written and sent; see Jobs.close. A second call does nothing."""
-        self.jobs.close(timeout)
-        self.work.close(timeout)
+        """Finish what is being written and sent; see Answers.close. A second call does nothing."""
+        self.answers.close(timeout)
+        self.tasks.close(timeout)
         if self.admin:
             self.admin.close()
 

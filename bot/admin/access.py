@@ -18,7 +18,7 @@ from bot.telemetry import metrics
 GUESSES = (limits.parse("10/minute"),)  # wrong keys from one address
 
 
-def let_in() -> None:
+def require_admin() -> None:
     """404 where no key is set; for the API 401 without the right key, 429 after too many wrong ones."""
     bot = current_bot()
     if not bot.settings.admin_key:
@@ -27,7 +27,7 @@ def let_in() -> None:
         return
     guesser = f"admin-key:{request.remote_addr}"
     # Asked first: whoever has used up the guesses does not learn whether this one was right.
-    if wait := bot.store.wait(guesser, GUESSES):
+    if wait := bot.store.time_until_allowed(guesser, GUESSES):
         metrics.LIMITED.inc()
         message = f"too many wrong keys from this address: try again in {wait} s"
         raise ApiError(429, message, code="rate_limit_exceeded", headers={"Retry-After": str(wait)})
@@ -46,7 +46,7 @@ def let_in() -> None:
             code="invalid_api_key",
             headers=headers,
         )
-    bot.store.spend(guesser, GUESSES)
+    bot.store.hit(guesser, GUESSES)
     raise ApiError(401, "that is not the administrator's key", code="invalid_api_key", headers=headers)
 
 
@@ -57,11 +57,11 @@ def keep_out_of_caches(response: Response) -> Response:
 
 def the_admin() -> Admin:
     admin = current_bot().admin
-    assert admin is not None  # noqa: S101  let_in has seen the key
+    assert admin is not None  # noqa: S101  require_admin has seen the key
     return admin
 
 
-def write_down(action: str, target: str = "") -> None:
+def audit(action: str, target: str = "") -> None:
     """Before the action: with Redis away, nothing is done unseen."""
     address = request.remote_addr or ""
     the_admin().store.audit({"time": time.time(), "address": address, "action": action, "target": target})

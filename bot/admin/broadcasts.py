@@ -16,13 +16,13 @@ from typing import Any
 from bot.context import Bot
 from bot.store.admin import LOOKED_AT, AdminStore, conversation_of
 from bot.store.broadcasts import BroadcastStore
-from bot.tasks.queue import GiveUpError
+from bot.tasks.queue import PermanentError
 from bot.telemetry import metrics
 from bot.text.dialogue import printable
 from bot.text.records import Conversation
 from bot.text.safety import Censor
 
-LANE, TASK = "broadcast", "broadcast"
+QUEUE, TASK = "broadcast", "broadcast"
 MAX_BYTES = 1800  # of text: one message on every platform
 MAX_RATE = 50.0  # users a second
 AHEAD = 2.0  # seconds' worth of users that may be on their way
@@ -60,7 +60,7 @@ class Broadcasts:
             page, cursor = self.people.page(LOOKED_AT, cursor)
             for conversation in page:
                 if conversation.channel in reached:
-                    if self._may_be_told(conversation):
+                    if self._may_be_notified(conversation):
                         reached[conversation.channel].append(conversation.id)
                     else:
                         missed[conversation.channel] += 1
@@ -83,7 +83,7 @@ class Broadcasts:
             raise BroadcastError("it was cancelled")
         if state == "planned":
             # Sent first: a task that finds a plan waits for it, a plan without a task would wait for ever.
-            self.bot.work.send(LANE, TASK, None, broadcast_id)
+            self.bot.tasks.send(QUEUE, TASK, None, broadcast_id)
             self.store.start(broadcast_id)
         return self.show(broadcast_id)
 
@@ -112,11 +112,11 @@ class Broadcasts:
         self._wait_for_start(broadcast_id)
         record = self.show(broadcast_id)
         for name in self.store.some(broadcast_id, "open", 1000):  # killed before it was told, or after
-            self._tell(broadcast_id, name, record["text"])
+            self._notify(broadcast_id, name, record["text"])
         while (state := self.store.state(broadcast_id)) in ("running", "cancelled"):
-            if self.bot.jobs.stopping:
+            if self.bot.answers.stopping:
                 time.sleep(1)  # this process may be handed it again as long as it is not gone
-                self.bot.work.send(LANE, TASK, None, broadcast_id)
+                self.bot.tasks.send(QUEUE, TASK, None, broadcast_id)
                 return
             began = time.monotonic()
             self._look(broadcast_id)
@@ -131,10 +131,10 @@ class Broadcasts:
         end = time.monotonic() + 10
         while self.store.state(broadcast_id) == "planned":
             if time.monotonic() > end:
-                raise GiveUpError("it was not started")
+                raise PermanentError("it was not started")
             time.sleep(0.2)
         if not self.store.state(broadcast_id):
-            raise GiveUpError("it is not known any more")
+            raise PermanentError("it is not known any more")
 
     def _hand_out(self, broadcast_id: str, record: dict[str, Any]) -> None:
         """To as many as PAUSE has room for."""
@@ -145,20 +145,20 @@ class Broadcasts:
         count = min(room, max(1, int(rate * PAUSE)))
         for name in self.store.some(broadcast_id, "to", count):
             conversation = conversation_of(name)
-            if conversation is None or not self._may_be_told(conversation):
+            if conversation is None or not self._may_be_notified(conversation):
                 self.store.move(broadcast_id, name, "to", "failed")
                 metrics.BROADCAST.labels("failed").inc()
             elif self.store.move(broadcast_id, name, "to", "open"):
-                self._tell(broadcast_id, name, record["text"])
+                self._notify(broadcast_id, name, record["text"])
             time.sleep(1 / rate)
 
-    def _tell(self, broadcast_id: str, name: str, text: str) -> None:
+    def _notify(self, broadcast_id: str, name: str, text: str) -> None:
         conversation = conversation_of(name)
         channel = self.bot.channels.get(conversation.channel) if conversation else None
         if conversation and channel:
-            channel.tell(conversation, _message_id(broadcast_id), text)
+            channel.notify(conversation, _message_id(broadcast_id), text)
             if not self.store.has(broadcast_id, "open", name):
-                self.bot.forgetting.wholly(conversation)  # it was forgotten at this moment
+                self.bot.erasure.erase_conversation(conversation)  # it was forgotten at this moment
 
     def _look(self, broadcast_id: str) -> None:
         """What has become of those that were handed out."""
@@ -169,16 +169,16 @@ class Broadcasts:
         for channel_name, conversations in opened.items():
             outcomes = ["failed"] * len(conversations)  # where the channel is not set up any more
             if channel := self.bot.channels.get(channel_name):
-                outcomes = channel.outcomes(conversations, _message_id(broadcast_id))
+                outcomes = channel.delivery_status(conversations, _message_id(broadcast_id))
             for conversation, outcome in zip(conversations, outcomes, strict=True):
                 if outcome and self.store.move(broadcast_id, conversation.id, "open", outcome):
                     metrics.BROADCAST.labels(outcome).inc()
 
-    def _may_be_told(self, conversation: Conversation) -> bool:
+    def _may_be_notified(self, conversation: Conversation) -> bool:
         channel, admin = self.bot.channels.get(conversation.channel), self.bot.admin
         if channel is None or (admin and admin.rules.is_blocked(conversation)):
             return False
-        return self.bot.store.wants_news(conversation) and channel.reaches(conversation)
+        return self.bot.store.wants_news(conversation) and channel.can_reach(conversation)
 
 
 def _message_id(broadcast_id: str) -> str:
@@ -186,4 +186,4 @@ def _message_id(broadcast_id: str) -> str:
 
 
 def add_task(bot: Bot) -> None:
-    bot.work.task(LANE, TASK, Broadcasts(bot).run)
+    bot.tasks.task(QUEUE, TASK, Broadcasts(bot).run)

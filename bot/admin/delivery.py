@@ -1,4 +1,4 @@
-"""/admin/api/… for what goes on out of band, beside admin.py, which says who is let in:
+"""/admin/api/… for what goes on out of band, beside views.py; access.py says who may:
 
 GET  /admin/api/dead-letters                 {"dead_letters": [{"id", "lane", "task", "conversation", …}]}
 POST /admin/api/dead-letters/resend, drop    {"id"} or {"all": true}
@@ -15,17 +15,17 @@ from typing import Annotated, Any
 from flask import Blueprint, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bot.admin import broadcasts as broadcast
-from bot.admin.access import keep_out_of_caches, let_in, write_down
+from bot.admin import broadcasts
+from bot.admin.access import audit, keep_out_of_caches, require_admin
 from bot.api.endpoint import read_body
 from bot.api.errors import ApiError, respond
-from bot.chat.policy import person
+from bot.chat.policy import pseudonym
 from bot.context import current_bot
 from bot.store.admin import conversation_of
 from bot.tasks.queue import DeadLetter
 
-blueprint = Blueprint("admin_work", __name__)
-blueprint.before_request(let_in)
+blueprint = Blueprint("admin_delivery", __name__)
+blueprint.before_request(require_admin)
 blueprint.after_request(keep_out_of_caches)
 
 
@@ -47,12 +47,15 @@ class Letters(BaseModel):
 @blueprint.get("/admin/api/dead-letters")
 def dead_letters() -> Response:
     """Without the texts that they hold."""
-    write_down("letters", "all")
-    shown = ("id", "lane", "task", "error", "died")
-    letters = current_bot().work.dead_letters()
+    audit("letters", "all")
+    letters = current_bot().tasks.dead_letters()
     rows = [
-        {name: getattr(letter, name) for name in shown} | {"conversation": letter.about} for letter in letters
-    ]
+        {
+            "id": letter.id, "lane": letter.queue, "task": letter.task, "error": letter.error,
+            "died": letter.died, "conversation": letter.about,
+        }
+        for letter in letters
+    ]  # fmt: skip
     return respond({"dead_letters": rows})
 
 
@@ -60,7 +63,7 @@ def dead_letters() -> Response:
 def resend() -> Response:
     letters = _wanted("resend", read_body(Letters))
     for letter in letters:
-        current_bot().work.resend(letter)
+        current_bot().tasks.resend(letter)
     return respond({"resent": [letter.id for letter in letters]})
 
 
@@ -68,16 +71,16 @@ def resend() -> Response:
 def drop() -> Response:
     letters = _wanted("drop", read_body(Letters))
     for letter in letters:
-        current_bot().work.drop(letter)
+        current_bot().tasks.drop(letter)
     return respond({"dropped": [letter.id for letter in letters]})
 
 
 def _wanted(action: str, body: Letters) -> list[DeadLetter]:
-    letters = [letter for letter in current_bot().work.dead_letters() if body.all or letter.id == body.id]
+    letters = [letter for letter in current_bot().tasks.dead_letters() if body.all or letter.id == body.id]
     if not letters and not body.all:
         raise ApiError(404, "there is no such dead letter", "id")
     whom = conversation_of(letters[0].about) if body.id else None
-    write_down(action, person(whom.user) if whom else "all")
+    audit(action, pseudonym(whom.user) if whom else "all")
     return letters
 
 
@@ -87,13 +90,13 @@ def _wanted(action: str, body: Letters) -> list[DeadLetter]:
 class Plan(BaseModel):
     model_config = ConfigDict(extra="forbid")
     text: str
-    rate: Annotated[float, Field(gt=0, le=broadcast.MAX_RATE)] = 10.0  # users a second
+    rate: Annotated[float, Field(gt=0, le=broadcasts.MAX_RATE)] = 10.0  # users a second
     channels: list[str] = []  # all of them
 
 
 @blueprint.get("/admin/api/broadcasts")
 def list_broadcasts() -> Response:
-    return respond({"broadcasts": broadcast.Broadcasts(current_bot()).all()})
+    return respond({"broadcasts": broadcasts.Broadcasts(current_bot()).all()})
 
 
 @blueprint.get("/admin/api/broadcasts/<broadcast_id>")
@@ -104,29 +107,29 @@ def show(broadcast_id: str) -> Response:
 @blueprint.post("/admin/api/broadcasts")
 def plan() -> Response:
     body = read_body(Plan)
-    write_down("plan")
+    audit("plan")
     try:
-        return respond(broadcast.Broadcasts(current_bot()).plan(body.text, body.rate, body.channels))
-    except broadcast.BroadcastError as error:
+        return respond(broadcasts.Broadcasts(current_bot()).plan(body.text, body.rate, body.channels))
+    except broadcasts.BroadcastError as error:
         raise ApiError(400, str(error)) from None
 
 
 @blueprint.post("/admin/api/broadcasts/<broadcast_id>/start")
 def start(broadcast_id: str) -> Response:
-    write_down("start", broadcast_id[:40])
+    audit("start", broadcast_id[:40])
     return _do("start", broadcast_id)
 
 
 @blueprint.post("/admin/api/broadcasts/<broadcast_id>/cancel")
 def cancel(broadcast_id: str) -> Response:
-    write_down("cancel", broadcast_id[:40])
+    audit("cancel", broadcast_id[:40])
     return _do("cancel", broadcast_id)
 
 
 def _do(action: str, broadcast_id: str) -> Response:
     found: dict[str, Any]
     try:
-        found = getattr(broadcast.Broadcasts(current_bot()), action)(broadcast_id)
-    except broadcast.BroadcastError as error:
+        found = getattr(broadcasts.Broadcasts(current_bot()), action)(broadcast_id)
+    except broadcasts.BroadcastError as error:
         raise ApiError(404, str(error)) from None
     return respond(found)

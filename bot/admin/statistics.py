@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from bot.admin.access import keep_out_of_caches, let_in, number_argument, the_admin
+from bot.admin.access import keep_out_of_caches, number_argument, require_admin, the_admin
 from bot.api.errors import respond
 from bot.context import current_bot
 
 blueprint = Blueprint("admin_statistics", __name__)
-blueprint.before_request(let_in)
+blueprint.before_request(require_admin)
 blueprint.after_request(keep_out_of_caches)
 
 HOUR = 60  # minutes that the page draws

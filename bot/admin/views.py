@@ -2,8 +2,8 @@
 
     GET    /admin/api/conversations?user=&limit=&cursor=   {"conversations": […], "cursor"}
     GET    /admin/api/conversations/<id>                   {"id", "channel", "user", "turns": […]}
-    DELETE /admin/api/conversations/<id>                   forgets it
-    DELETE /admin/api/conversations?user=                  forgets all of a user's, in every channel
+    DELETE /admin/api/conversations/<id>                   erases it
+    DELETE /admin/api/conversations?user=                  erases all of a user's, in every channel
     GET    /admin/api/export?user=                         whole conversations as lines of JSON
     POST   /admin/api/block, unblock, quota                {"user", "channel"?, "rate"?}
     GET    /admin/api/people, models, stats, audit
@@ -27,10 +27,10 @@ import limits
 from flask import Blueprint, Response, make_response, render_template, request
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from bot.admin.access import keep_out_of_caches, let_in, number_argument, the_admin, write_down
+from bot.admin.access import audit, keep_out_of_caches, number_argument, require_admin, the_admin
 from bot.api.endpoint import read_body
 from bot.api.errors import ApiError, respond
-from bot.chat.policy import person
+from bot.chat.policy import pseudonym
 from bot.context import current_bot
 from bot.inference.interface import EngineDownError
 from bot.settings.config import ConfigError
@@ -40,7 +40,7 @@ from bot.text.records import Conversation
 blueprint = Blueprint("admin", __name__)
 MOST = 200  # conversations, or entries of the log, in one answer
 
-blueprint.before_request(let_in)
+blueprint.before_request(require_admin)
 blueprint.after_request(keep_out_of_caches)
 
 
@@ -51,7 +51,7 @@ blueprint.after_request(keep_out_of_caches)
 def list_conversations() -> Response:
     store, user = the_admin().store, request.args.get("user") or None
     limit, cursor = number_argument("limit", 50, 1, MOST), _read_cursor(request.args.get("cursor", ""))
-    write_down("list", person(user) if user else "all")
+    audit("list", pseudonym(user) if user else "all")
     rows: list[dict[str, Any]] = []
     if user is not None:  # one in each channel at most: there is nothing to page through
         found = store.about(store.of_user(user))
@@ -90,7 +90,7 @@ def _conversation(conversation_id: str) -> Conversation:
 @blueprint.get("/admin/api/conversations/<path:conversation_id>")
 def show(conversation_id: str) -> Response:
     conversation = _conversation(conversation_id)
-    write_down("show", person(conversation.user))
+    audit("show", pseudonym(conversation.user))
     whole = the_admin().store.show(conversation)
     if whole is None:
         raise ApiError(404, "there is no such conversation")
@@ -100,8 +100,8 @@ def show(conversation_id: str) -> Response:
 @blueprint.delete("/admin/api/conversations/<path:conversation_id>")
 def forget(conversation_id: str) -> Response:
     conversation = _conversation(conversation_id)
-    write_down("forget", person(conversation.user))
-    current_bot().forgetting.wholly(conversation)
+    audit("forget", pseudonym(conversation.user))
+    current_bot().erasure.erase_conversation(conversation)
     return respond({"forgotten": [conversation.id]})
 
 
@@ -110,15 +110,15 @@ def forget_user() -> Response:
     user = request.args.get("user")
     if not user:
         raise ApiError(400, "user is missing", param="user")
-    write_down("forget", person(user))
-    found = current_bot().forgetting.user(user)
+    audit("forget", pseudonym(user))
+    found = current_bot().erasure.erase_user(user)
     return respond({"forgotten": [conversation.id for conversation in found]})
 
 
 @blueprint.get("/admin/api/export")
 def export() -> Response:
     user = request.args.get("user") or None
-    write_down("export", person(user) if user else "all")
+    audit("export", pseudonym(user) if user else "all")
     store = the_admin().store
 
     def lines() -> Iterator[str]:
@@ -154,7 +154,7 @@ class Quota(Someone):
 
 @blueprint.get("/admin/api/people")
 def people() -> Response:
-    write_down("people", "all")
+    audit("people", "all")
     return respond({"people": [asdict(rule) for rule in the_admin().store.rules().values()]})
 
 
@@ -175,7 +175,7 @@ def quota() -> Response:
 
 
 def _change(action: str, who: Someone, **change: Any) -> Response:
-    write_down(action, person(who.user))
+    audit(action, pseudonym(who.user))
     admin = the_admin()
     rule = admin.store.rule(who.user, who.channel, **change)
     admin.look()  # here at once, in the other processes within a second
@@ -206,7 +206,7 @@ def load_model() -> Response:
         raise ApiError(
             404, f"there is no model {body.name!r}; there is {', '.join(bot.settings.models)}", "name"
         )
-    write_down("load", body.name)
+    audit("load", body.name)
     try:
         admin.load(body.name)
     except ConfigError as error:
@@ -221,10 +221,10 @@ def load_model() -> Response:
 
 
 @blueprint.get("/admin/api/audit")
-def audit() -> Response:
+def audit_log() -> Response:
     start, limit = number_argument("start", 0, 0, 1_000_000), number_argument("limit", 50, 1, MOST)
     if user := request.args.get("user"):
-        rows = [row for row in the_admin().store.audited(0, 1_000_000) if row["target"] == person(user)]
+        rows = [row for row in the_admin().store.audited(0, 1_000_000) if row["target"] == pseudonym(user)]
         return respond({"audit": rows[start : start + limit]})
     return respond({"audit": the_admin().store.audited(start, limit)})
 

@@ -36,9 +36,7 @@ class Caller:
 def admit(settings: Settings, quotas: Limits, scope: str | None) -> Caller:
     """Who calls; counts the request. ApiError 401, 403 or 429. `scope` None: any key will do."""
     caller = _find(settings, scope)
-    wait = quotas.spend(
-        f"api:{caller.name}" if caller.name else f"address:{request.remote_addr}", caller.rates
-    )
+    wait = quotas.hit(f"api:{caller.name}" if caller.name else f"address:{request.remote_addr}", caller.rates)
     if wait:
         metrics.LIMITED.inc()
         raise ApiError(

@@ -17,15 +17,15 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from bot.api import generate as completion
 from bot.api import schemas as bodies
 from bot.api.choices import ChatForm, Form, TextForm
 from bot.api.endpoint import operation
 from bot.api.errors import ApiError, error_body, respond
+from bot.api.generate import generate
 from bot.context import current_bot
 from bot.inference.interface import EngineDownError
 from bot.inference.messages import Event, Sampling
-from bot.server.client_disconnect import hung_up
+from bot.server.client_disconnect import client_disconnected
 from bot.telemetry import metrics
 from bot.text import dialogue
 
@@ -94,7 +94,7 @@ def _sampling(
 def _answer(form: Form, body: bodies.Asked, prompts: list[bytes], sampling: Sampling) -> Response:
     metrics.MESSAGES.labels("openai").inc()
     seed = secrets.randbits(63) if body.seed is None else body.seed
-    cancel = hung_up(request.environ)
+    cancel = client_disconnected(request.environ)
     events = _write(prompts, sampling, body.n or 1, seed, cancel)
     try:
         if not body.stream:
@@ -114,9 +114,9 @@ def _answer(form: Form, body: bodies.Asked, prompts: list[bytes], sampling: Samp
 def _write(
     prompts: list[bytes], sampling: Sampling, n: int, seed: int, cancel: Callable[[], bool]
 ) -> Iterator[tuple[int, Event]]:
-    engine = current_bot().jobs.engine
+    engine = current_bot().answers.engine
     for place, prompt in enumerate(prompts):
-        for number, event in completion.write(engine, prompt, sampling, n, seed, cancel):
+        for number, event in generate(engine, prompt, sampling, n, seed, cancel):
             yield place * n + number, event
 
 

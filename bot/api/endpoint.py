@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from bot.api import auth
 from bot.api.errors import ApiError
-from bot.chat.limits import BusyError, Gate
+from bot.chat.limits import BusyError, ConcurrencyLimiter
 from bot.context import current_bot
 
 
@@ -61,10 +61,10 @@ def operation(
     return wrap
 
 
-def _within(gate: Gate, view: Callable[[], Any]) -> Any:
+def _within(gate: ConcurrencyLimiter, view: Callable[[], Any]) -> Any:
     """Run the view when there is a place, and keep it until its answer is sent or the caller gone."""
     try:
-        gate.enter()
+        gate.acquire()
     except BusyError:
         headers = {"Retry-After": "1"}
         message = "too much is asked at this moment: try again"
@@ -74,11 +74,11 @@ def _within(gate: Gate, view: Callable[[], Any]) -> Any:
         response = view()
         streaming = isinstance(response, Response) and response.is_streamed
         if streaming:
-            response.call_on_close(gate.leave)
+            response.call_on_close(gate.release)
         return response
     finally:
         if not streaming:
-            gate.leave()
+            gate.release()
 
 
 def read_body(model: type[BaseModel]) -> Any:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain
 
-from bot.chat.answers import LONGEST
+from bot.chat.answers import MAX_ANSWER_SECONDS
 from bot.inference.interface import Engine, EngineDownError
 from bot.inference.messages import Event, Finished, Prompt, Sampling, Written
 from bot.telemetry import metrics
 
 
-def write(
+def generate(
     engine: Engine, feed: bytes, sampling: Sampling, n: int, seed: int, cancel: Callable[[], bool]
 ) -> Iterator[tuple[int, Event]]:
     """Choices 0 … n-1 after `feed`, one after the other: events with the number of their choice.
@@ -25,7 +25,7 @@ def write(
     metrics.PROMPT.inc(len(feed))
 
     def enough() -> bool:
-        return time.monotonic() - began > LONGEST or cancel()
+        return time.monotonic() - began > MAX_ANSWER_SECONDS or cancel()
 
     with metrics.RUNNING.track_inprogress():
         start = Prompt(uuid.uuid4().hex, None, feed, bytes, seed, sampling)

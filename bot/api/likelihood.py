@@ -117,7 +117,7 @@ def _ask(kind: str, body: Body) -> dict[str, Any]:
     if body.model is not None:
         check_model(body.model)
     try:
-        return current_bot().jobs.engine.likelihood(kind, body.model_dump(exclude={"model"}))
+        return current_bot().answers.engine.likelihood(kind, body.model_dump(exclude={"model"}))
     except ValueError as error:
         raise ApiError(400, str(error)) from None
     except EngineDownError as error:

@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 
-from bot.store.outbox import OutboundStore
+from bot.store.outbox import Outbox
 
 TIMEOUT = (3.05, 8.0)  # seconds to connect, to answer
 EARLY = 300  # seconds before its end that a token is not used any more: the platforms give a new one by then
@@ -24,11 +24,13 @@ MAYBE_TAKEN = 504  # a gateway that gave up waiting: what stands behind it may h
 class SendError(Exception):
     """A platform did not take a message; the text is for the log, without secrets."""
 
-    def __init__(self, text: str, *, unsure: bool = False, passing: bool = True, wait: float = 0) -> None:
+    def __init__(
+        self, text: str, *, maybe_delivered: bool = False, retryable: bool = True, retry_after: float = 0
+    ) -> None:
         super().__init__(text)
-        self.unsure = unsure  # it may have taken it all the same
-        self.passing = passing  # later it may take it
-        self.wait = wait  # the platform wants to be left alone for so many seconds
+        self.maybe_delivered = maybe_delivered  # it may have taken it all the same
+        self.retryable = retryable  # later it may take it
+        self.retry_after = retry_after  # the platform wants to be left alone for so many seconds
 
 
 @dataclass(frozen=True)
@@ -49,17 +51,17 @@ def ask(name: str, url: str, body: dict[str, Any] | None, headers: dict[str, str
             method, url, data=data, headers=headers, timeout=TIMEOUT, allow_redirects=False
         )
     except requests.RequestException as error:
-        raise SendError(f"{name}: {type(error).__name__}", unsure=not _never_sent(error)) from None
+        raise SendError(f"{name}: {type(error).__name__}", maybe_delivered=not _never_sent(error)) from None
     status = response.status_code
     if status >= 500:
-        raise SendError(f"{name}: HTTP status {status}", unsure=status == MAYBE_TAKEN)
+        raise SendError(f"{name}: HTTP status {status}", maybe_delivered=status == MAYBE_TAKEN)
     try:
         answer = response.json()
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
         what = "the answer is not JSON" if status == 200 else f"HTTP status {status}"
-        raise SendError(f"{name}: {what}", unsure=status == 200)
+        raise SendError(f"{name}: {what}", maybe_delivered=status == 200)
     return Answer(status, answer)
 
 
@@ -75,9 +77,9 @@ class TokenApi(ABC):
     """An API whose calls carry a token that is good for hours. Codes are the platform's, 0 for success."""
 
     stale: Iterable[int]  # codes: the token is wrong or too old
-    passing: Iterable[int]  # codes that pass, by themselves or by hand
+    retryable: Iterable[int]  # codes that pass, by themselves or by hand
 
-    def __init__(self, store: OutboundStore, account: str, secret: str) -> None:
+    def __init__(self, store: Outbox, account: str, secret: str) -> None:
         self.store = store
         self.account = account  # the token's name in Redis
         self.secret = secret
@@ -105,7 +107,7 @@ class TokenApi(ABC):
             if code in self.stale and again:
                 token = self._token(token)
                 continue
-            raise SendError(self.hide(text), passing=code in self.passing or code in self.stale)
+            raise SendError(self.hide(text), retryable=code in self.retryable or code in self.stale)
 
     def _token(self, stale: str) -> str:
         def fetch() -> tuple[str, float]:

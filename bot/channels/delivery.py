@@ -22,25 +22,25 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 from bot.channels.client import SendError
-from bot.chat.answers import LONGEST
+from bot.chat.answers import MAX_ANSWER_SECONDS
 from bot.chat.channel import Channel
 from bot.context import Bot
 from bot.store.conversations import StoreDownError
-from bot.tasks.queue import GiveUpError, TryAgainError
+from bot.tasks.queue import PermanentError, RetryLaterError
 from bot.telemetry import metrics
 from bot.text import dialogue
-from bot.text.records import Conversation, Job, Push
+from bot.text.records import Conversation, Message, Push
 
 log = logging.getLogger(__name__)
 
 TASK = "push"
 TYPING_WITHIN = 30.0  # seconds after the user's message that the sign is shown
-TURN = 25.0  # seconds to wait for another process that pushes to the same user
+PUSH_LOCK_TIMEOUT = 25.0  # seconds to wait for another process that pushes to the same user
 UNCOUNTED = 1 << 30  # sends that are left where nobody counts them
 
 
 class Messenger(Channel):
-    """A platform that takes messages to its users. Its name is also that of its lane of tasks."""
+    """A platform that takes messages to its users. Its name is also that of its task queue."""
 
     limit: int  # bytes of text in one message
     counted = False  # it takes so many messages for so long: see OutboundStore.allow
@@ -57,38 +57,38 @@ class Messenger(Channel):
     def typing(self, user: str) -> None:
         """Show the sign that an answer is being written. SendError, StoreDownError."""
 
-    def reaches(self, conversation: Conversation) -> bool:
-        return not self.counted or self.bot.outbound.sends_left(conversation) > 0
+    def can_reach(self, conversation: Conversation) -> bool:
+        return not self.counted or self.bot.outbox.sends_left(conversation) > 0
 
-    def tell(self, conversation: Conversation, message_id: str, text: str) -> None:
-        if self.bot.outbound.notice(conversation, message_id, text) == "due":
-            self.bot.work.send(self.name, TASK, conversation, conversation.user, message_id)
+    def notify(self, conversation: Conversation, message_id: str, text: str) -> None:
+        if self.bot.outbox.notice(conversation, message_id, text) == "due":
+            self.bot.tasks.send(self.name, TASK, conversation, conversation.user, message_id)
 
-    def outcomes(self, conversations: Sequence[Conversation], message_id: str) -> list[str]:
-        given_up = self.bot.work.given_up(self.name, 2)
+    def delivery_status(self, conversations: Sequence[Conversation], message_id: str) -> list[str]:
+        dead_letter_args = self.bot.tasks.dead_letter_args(self.name, 2)
 
         def outcome(conversation: Conversation) -> str:
-            state = self.bot.outbound.push_state(conversation, message_id)
+            state = self.bot.outbox.push_state(conversation, message_id)
             if state != "due" and not state.startswith("sending:"):
                 return "sent" if state == "told" else "failed"
-            return "failed" if (conversation.user, message_id) in given_up else ""
+            return "failed" if (conversation.user, message_id) in dead_letter_args else ""
 
         return [outcome(conversation) for conversation in conversations]
 
-    def push_later(self, conversation: Conversation, message_id: str, before: str = "") -> None:
+    def enqueue_push(self, conversation: Conversation, message_id: str, before: str = "") -> None:
         """Every attempt of the platform comes here: a task too many finds nothing to do."""
-        if self.bot.outbound.push(conversation, message_id, before) == "due":
-            self.bot.work.send(self.name, TASK, conversation, conversation.user, message_id)
+        if self.bot.outbox.push(conversation, message_id, before) == "due":
+            self.bot.tasks.send(self.name, TASK, conversation, conversation.user, message_id)
 
     def add_task(self) -> None:
-        self.bot.work.task(self.name, TASK, Pusher(self).push)
+        self.bot.tasks.task(self.name, TASK, Pusher(self).push)
 
 
 class Pusher:
     def __init__(self, channel: Messenger) -> None:
         self.channel = channel
         self.bot = channel.bot
-        self.store = channel.bot.outbound
+        self.store = channel.bot.outbox
 
     def push(self, user: str, message_id: str) -> None:
         """The task: send the answer to one message, after those before it."""
@@ -98,30 +98,30 @@ class Pusher:
             state = self.store.push(conversation, message_id, "", again=True)
         if state in ("told", "kept", "unsure"):
             return
-        job = self._wait(conversation, message_id)
-        if not job.status:
+        message = self._wait(conversation, message_id)
+        if not message.status:
             return  # it has expired, or was forgotten
-        if not job.finished:
-            raise TryAgainError("the answer is not finished")
+        if not message.finished:
+            raise RetryLaterError("the answer is not finished")
         refusals = self._send_all(conversation)
         state = self.store.push_state(conversation, message_id)
         if state == "due":
-            raise TryAgainError("an earlier answer is still to be sent")
+            raise RetryLaterError("an earlier answer is still to be sent")
         if message_id in refusals:
-            raise GiveUpError(refusals[message_id])
+            raise PermanentError(refusals[message_id])
 
-    def _wait(self, conversation: Conversation, message_id: str) -> Job:
+    def _wait(self, conversation: Conversation, message_id: str) -> Message:
         began = sign = time.monotonic()
-        job = self.bot.jobs.generate(conversation, message_id, began)
-        while job.status and not job.finished and time.monotonic() - began < LONGEST:
-            if self.bot.jobs.stopping:
+        message = self.bot.answers.wait(conversation, message_id, began)
+        while message.status and not message.finished and time.monotonic() - began < MAX_ANSWER_SECONDS:
+            if self.bot.answers.stopping:
                 break
             now = time.monotonic()
             if self.channel.typing_lasts and now >= sign and now - began < TYPING_WITHIN:
                 self._show_typing(conversation)
                 sign = now + self.channel.typing_lasts
-            job = self.bot.jobs.generate(conversation, message_id, now + 1.0)
-        return job
+            message = self.bot.answers.wait(conversation, message_id, now + 1.0)
+        return message
 
     def _show_typing(self, conversation: Conversation) -> None:
         try:
@@ -132,9 +132,9 @@ class Pusher:
     def _send_all(self, conversation: Conversation) -> dict[str, str]:
         """Every answer that is ready, oldest first. Returns what was refused for good, and why: another task
         than this one may be that message's."""
-        owner, end, refusals = uuid.uuid4().hex, time.monotonic() + TURN, dict[str, str]()
+        owner, end, refusals = uuid.uuid4().hex, time.monotonic() + PUSH_LOCK_TIMEOUT, dict[str, str]()
         while True:
-            push = self.store.push_take(conversation, owner, self.channel.repeatable)
+            push = self.store.push_acquire(conversation, owner, self.channel.repeatable)
             if isinstance(push, Push):
                 refusal = self._send_piece(conversation, push)
                 if refusal:
@@ -145,7 +145,7 @@ class Pusher:
                 metrics.PUSHES.labels("unsure").inc()
                 log.warning("a push was cut off; whether it arrived is not known, 继续 brings it")
             elif time.monotonic() > end:
-                raise TryAgainError("another process has not finished its pushes to the same user")
+                raise RetryLaterError("another process has not finished its pushes to the same user")
             else:
                 time.sleep(0.1)
 
@@ -156,7 +156,7 @@ class Pusher:
         if not text:
             self.store.push_settle(conversation, push, outcome)
             return ""
-        if not self.store.push_send(conversation, push, end, self.channel.counted):
+        if not self.store.push_claim(conversation, push, end, self.channel.counted):
             return ""  # 继续 has handed it out, or the right is lost: look again
         try:
             self.channel.send(conversation.user, text, _key(conversation, push))
@@ -164,20 +164,20 @@ class Pusher:
             return self._fail(conversation, push, error)
         except StoreDownError as error:  # no token: nothing was sent
             self._settle(conversation, push, "again", "")
-            raise TryAgainError(str(error)) from None
+            raise RetryLaterError(str(error)) from None
         self._settle(conversation, push, outcome, text)
         if self.channel.counted:
             metrics.PUSHES_LEFT.observe(left - 1)
         return ""
 
     def _fail(self, conversation: Conversation, push: Push, error: SendError) -> str:
-        if error.unsure and not self.channel.repeatable:
+        if error.maybe_delivered and not self.channel.repeatable:
             outcome = "unsure"
         else:
-            outcome = "again" if error.passing else "kept"
+            outcome = "again" if error.retryable else "kept"
         self._settle(conversation, push, outcome, "")
         if outcome == "again":
-            raise TryAgainError(str(error), error.wait) from None
+            raise RetryLaterError(str(error), error.retry_after) from None
         log.error("an answer was not pushed, 继续 brings it: %s", error)
         return str(error) if outcome == "kept" and not self.channel.counted else ""
 

@@ -26,7 +26,7 @@ from bot.settings.config import Settings
 
 HEADER = "X-Telegram-Bot-Api-Secret-Token"
 # 401 and 404 are a wrong token of the bot, mended by hand; 403 is a user who has blocked it.
-PASSING = (401, 404, 429)
+RETRYABLE = (401, 404, 429)
 
 
 class Chat(Payload):
@@ -93,11 +93,11 @@ class TelegramApi:
         if answer.fields.get("ok") is True:
             return answer.fields.get("result")
         more = answer.fields.get("parameters")
-        wait = more.get("retry_after") if isinstance(more, dict) else None
+        retry_after = more.get("retry_after") if isinstance(more, dict) else None
         raise SendError(
             f"{method}: error {answer.status}: {str(answer.fields.get('description', ''))[:200]!r}",
-            passing=answer.status in PASSING,
-            wait=float(wait) if isinstance(wait, int) else 0,
+            retryable=answer.status in RETRYABLE,
+            retry_after=float(retry_after) if isinstance(retry_after, int) else 0,
         )
 
 

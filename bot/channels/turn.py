@@ -18,7 +18,7 @@ from bot.context import Bot
 from bot.store.conversations import StoreDownError
 from bot.telemetry import metrics
 from bot.text import dialogue
-from bot.text.records import Conversation, Job
+from bot.text.records import Conversation, Message
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ LAST_AFTER = 9.0  # seconds after the first request: this must be the last one, 
 
 
 @dataclass(frozen=True)
-class Exchange:
+class Turn:
     """One request for one message; `began` is when it came in, by time.monotonic()."""
 
     bot: Bot
@@ -53,42 +53,44 @@ class Exchange:
         refusal = self.bot.limits.refusal(self.conversation, self.message_id)
         if refusal is not None:
             return refusal
-        job = self.bot.jobs.ask(self.conversation, self.message_id, question.text)
+        message = self.bot.answers.enqueue(self.conversation, self.message_id, question.text)
         disclaimer = self.bot.settings.disclaimer
-        before = disclaimer + "\n\n" if job.notice and disclaimer else ""
+        before = disclaimer + "\n\n" if message.notice and disclaimer else ""
         before += dialogue.QUESTION_CUT + "\n" if question.cut else ""
         if self.messenger:
-            self.messenger.push_later(self.conversation, job.id, before)
+            self.messenger.enqueue_push(self.conversation, message.id, before)
             return ""
-        return self._hand_out(job, job.id, before, last=job.attempts >= self.requests or job.age > LAST_AFTER)
+        return self._hand_out(
+            message, message.id, before, last=message.attempts >= self.requests or message.age > LAST_AFTER
+        )
 
     def greet(self) -> str:
         """To somebody who is new: the same words every time, without the store if need be."""
         reply = "\n\n".join(filter(None, (dialogue.WELCOME, self.bot.settings.disclaimer)))
         try:
-            self.bot.store.command(self.conversation, self.message_id, uuid.uuid4().hex, "greet", reply)
+            self.bot.store.run_command(self.conversation, self.message_id, uuid.uuid4().hex, "greet", reply)
         except StoreDownError as error:
             log.error("%s: %s", self.conversation.channel, error)
         return reply
 
     def _continue(self) -> str:
-        wish = self.bot.store.more(self.conversation, self.message_id, uuid.uuid4().hex)
+        wish = self.bot.store.continue_answer(self.conversation, self.message_id, uuid.uuid4().hex)
         if wish.reply is not None:
             return wish.reply
         if not wish.source:
             return dialogue.NOTHING_MORE
         before = ""
-        if not wish.latest and (question := self.bot.store.job(self.conversation, wish.source).question):
+        if not wish.latest and (question := self.bot.store.message(self.conversation, wish.source).question):
             before = dialogue.label(question)
         # Told after one wait, finished or not: the user has waited for it before.
         return self._hand_out(wish, wish.source, before, last=True)
 
-    def _hand_out(self, job: Job, source: str, before: str, last: bool) -> str:
-        """The reply to `job` out of the answer to `source`: when that is finished, or at the last moment."""
+    def _hand_out(self, message: Message, source: str, before: str, last: bool) -> str:
+        """The reply to `message` out of the answer to `source`: when that is finished, or just in time."""
         while True:
             end = self.began + (ANSWER_BY if last else HOLD)
-            answer = self.bot.jobs.generate(self.conversation, source, end)
-            reply = job.reply if source != job.id else answer.reply
+            answer = self.bot.answers.wait(self.conversation, source, end)
+            reply = message.reply if source != message.id else answer.reply
             if reply is not None:
                 return reply
             if answer.status == "failed" or not answer.status:
@@ -97,7 +99,7 @@ class Exchange:
                 raise GatewayTimeout("not finished; the platform asks again")
             piece = dialogue.piece(answer.text, answer.delivered, answer.finished, self.limit, before)
             settled = self.bot.store.reply(
-                self.conversation, job.id, source, piece.start, piece.end, piece.text, piece.more
+                self.conversation, message.id, source, piece.start, piece.end, piece.text, piece.more
             )
             if settled is not None:
                 if not answer.finished:

@@ -1,7 +1,7 @@
-"""What all channels that can be told something out of band have in common.
+"""What all channels have in common that can send something which is no reply.
 
-`bot.channels` holds those that are set up, by the name that their conversations begin with. A broadcast goes
-through all of them alike: `reaches` says whom the platform lets be told something now, `tell` sees to it.
+`Bot.channels` holds those that are set up, by the name that their conversations begin with. A broadcast goes
+through all of them alike: `can_reach` says whom the platform lets be sent something now, `notify` sees to it.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ class Channel(ABC):
     name: str  # of its conversations
 
     @abstractmethod
-    def reaches(self, conversation: Conversation) -> bool:
+    def can_reach(self, conversation: Conversation) -> bool:
         """Whether this user can be sent something now that is no reply. Raises StoreDownError."""
 
     @abstractmethod
-    def tell(self, conversation: Conversation, message_id: str, text: str) -> None:
+    def notify(self, conversation: Conversation, message_id: str, text: str) -> None:
         """Have a text sent to one user, once for this id, behind the answers that are on their way.
 
-        Returns when that is written down; a task of work.py does it, tries again and ends as a dead letter.
+        Returns when that is written down; a task does it, tries again and ends as a dead letter.
         Raises StoreDownError.
         """
 
     @abstractmethod
-    def outcomes(self, conversations: Sequence[Conversation], message_id: str) -> list[str]:
+    def delivery_status(self, conversations: Sequence[Conversation], message_id: str) -> list[str]:
         """What became of a text that each was to be told: "sent", "failed", or "" as long as it is on its
         way. Raises StoreDownError.
         """

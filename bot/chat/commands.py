@@ -10,12 +10,12 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bot.chat.erasure import Forgetting
+from bot.chat.erasure import Erasure
 from bot.inference.interface import Engine, EngineDownError
 from bot.settings.config import Settings
 from bot.store.conversations import Store, StoreDownError
 from bot.text import dialogue
-from bot.text.records import Conversation, Job
+from bot.text.records import Conversation, Message
 from bot.text.safety import SEEK_HELP, Emergencies
 
 log = logging.getLogger(__name__)
@@ -25,15 +25,15 @@ FIXED = {"new": dialogue.NEW_TALK, "help": dialogue.HELP, "ask-forget": dialogue
 
 
 class Commands:
-    def __init__(self, store: Store, engine: Engine, settings: Settings, forgetting: Forgetting) -> None:
+    def __init__(self, store: Store, engine: Engine, settings: Settings, erasure: Erasure) -> None:
         self.store = store
-        self.forgetting = forgetting
+        self.erasure = erasure
         self.engine = engine
         self.settings = settings
         self.emergencies = Emergencies(settings.emergencies)
 
-    def answer(self, conversation: Conversation, message_id: str, text: str) -> Job | None:
-        """The finished job of a message that needs no model: its `reply`, or a long `text` to be handed out
+    def answer(self, conversation: Conversation, message_id: str, text: str) -> Message | None:
+        """The finished message, where it needs no model: its `reply`, or a long `text` to be handed out
         in pieces; None for any other message. Raises StoreDownError, except in an emergency."""
         name, nonce = dialogue.command(text), uuid.uuid4().hex
         if name == "more":
@@ -47,28 +47,28 @@ class Commands:
             return self._forget(conversation, message_id, nonce)
         if name == "export":
             reply = export(self.store.turns(conversation, last=0))
-            return self.store.command(conversation, message_id, nonce, name, reply)
+            return self.store.run_command(conversation, message_id, nonce, name, reply)
         reply = self._model() if name == "model" else FIXED[name]
-        return self.store.command(conversation, message_id, nonce, name, reply)
+        return self.store.run_command(conversation, message_id, nonce, name, reply)
 
     def urgent(self, text: str) -> bool:
         """It speaks of an emergency."""
         return self.emergencies.spoken_of(text)
 
-    def _help(self, conversation: Conversation, message_id: str, nonce: str, text: str) -> Job:
+    def _help(self, conversation: Conversation, message_id: str, nonce: str, text: str) -> Message:
         try:
-            return self.store.tell(conversation, message_id, nonce, text, SEEK_HELP)
+            return self.store.add_answered(conversation, message_id, nonce, text, SEEK_HELP)
         except StoreDownError as error:  # then it is in no transcript, but it is said
             log.error("%s: an emergency: %s", conversation.channel, error)
-            return Job(message_id, kind="tell", status="done", reply=SEEK_HELP)
+            return Message(message_id, kind="tell", status="done", reply=SEEK_HELP)
 
-    def _forget(self, conversation: Conversation, message_id: str, nonce: str) -> Job:
-        known = self.store.job(conversation, message_id)
+    def _forget(self, conversation: Conversation, message_id: str, nonce: str) -> Message:
+        known = self.store.message(conversation, message_id)
         if known.kind == "command":
             return known
-        if self.store.asked_to_forget(conversation):
-            return self.forgetting.at_own_wish(conversation, message_id, nonce, dialogue.FORGOTTEN)
-        return self.store.command(conversation, message_id, nonce, "refuse", dialogue.NOT_ASKED_TO_FORGET)
+        if self.store.erasure_requested(conversation):
+            return self.erasure.at_user_request(conversation, message_id, nonce, dialogue.FORGOTTEN)
+        return self.store.run_command(conversation, message_id, nonce, "refuse", dialogue.NOT_ASKED_TO_FORGET)
 
     def _model(self) -> str:
         try:

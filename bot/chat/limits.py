@@ -17,9 +17,9 @@ from bot.telemetry import metrics
 from bot.text import dialogue
 from bot.text.records import Conversation
 
-RUNNING = 8  # requests of /v1 that a process works on at a time; messages have places of their own (jobs.py)
+RUNNING = 8  # requests of /v1 that a process works on at a time; messages have their own (answers.py)
 WAITING = 8  # and so many more wait for a place,
-PATIENCE = 2.0  # so many seconds
+WAIT_TIMEOUT = 2.0  # so many seconds
 
 Rates = tuple[limits.RateLimitItem, ...]
 
@@ -33,12 +33,12 @@ class Limits:
         self.rules = rules or Rules()
         self.rates = rates
 
-    def spend(self, who: str, rates: Rates) -> int:
+    def hit(self, who: str, rates: Rates) -> int:
         """Count one request; 0, or if it is one too many (it does not count then) the seconds to wait.
 
         Raises StoreDownError where there is something to count and Redis is away.
         """
-        return self.store.spend(who, rates) if rates else 0
+        return self.store.hit(who, rates) if rates else 0
 
     def blocked(self, conversation: Conversation, message_id: str) -> str | None:
         """What is said to somebody an administrator has blocked: a polite sentence to one message, however
@@ -60,38 +60,38 @@ class Limits:
         rates = own or self.rates
         if not rates:
             return None
-        job = self.store.job(conversation, message_id)
-        if not job.status:
-            wait = self.spend(conversation.id if own or not who else who, rates)
+        message = self.store.message(conversation, message_id)
+        if not message.status:
+            wait = self.hit(conversation.id if own or not who else who, rates)
             if not wait:
                 return None
             metrics.LIMITED.inc()
             reply = dialogue.too_many(wait)
             # Should another attempt of the same message have been let in meanwhile, its answer stands.
-            job = self.store.command(conversation, message_id, uuid.uuid4().hex, "limit", reply)
-        return job.reply if job.kind == "command" else None
+            message = self.store.run_command(conversation, message_id, uuid.uuid4().hex, "limit", reply)
+        return message.reply if message.kind == "command" else None
 
 
 class BusyError(Exception):
     """All places are taken."""
 
 
-class Gate:
+class ConcurrencyLimiter:
     """Bounds how many requests are worked on at a time: they must not take all threads from messages."""
 
-    def __init__(self, running: int = RUNNING, waiting: int = WAITING, patience: float = PATIENCE) -> None:
+    def __init__(self, running: int = RUNNING, waiting: int = WAITING, timeout: float = WAIT_TIMEOUT) -> None:
         self._room = threading.BoundedSemaphore(running + waiting)
         self._places = threading.BoundedSemaphore(running)
-        self._patience = patience
+        self._timeout = timeout
 
-    def enter(self) -> None:
-        """Raises BusyError; else `leave` must be called once."""
+    def acquire(self) -> None:
+        """Raises BusyError; else `release` must be called once."""
         if not self._room.acquire(blocking=False):
             raise BusyError
-        if not self._places.acquire(timeout=self._patience):
+        if not self._places.acquire(timeout=self._timeout):
             self._room.release()
             raise BusyError
 
-    def leave(self) -> None:
+    def release(self) -> None:
         self._places.release()
         self._room.release()

@@ -169,6 +169,6 @@ class _Errors(logging.Handler):
         return entries
 
 
-def person(user: str) -> str:
+def pseudonym(user: str) -> str:
     """How the audit log names somebody: found by whoever knows the name, told to nobody else."""
     return "user-" + hashlib.sha256(user.encode()).hexdigest()[:16]

@@ -18,12 +18,12 @@ from bot.channels.wechat.client import WechatApi
 from bot.channels.wecom import WecomApi
 from bot.settings.config import ConfigError, Settings
 from bot.store.conversations import Store
-from bot.store.outbox import OutboundStore
+from bot.store.outbox import Outbox
 
 OLDEST = (6, 2)  # of Redis
 SKEW = 60.0  # seconds that clocks may differ: signatures are good for some minutes
 SHORT_KEY = 20  # characters
-PATIENCE = 5.0  # seconds, as the platform's
+TIMEOUT = 5.0  # seconds, as the platform's
 
 
 def check_store(store: Store) -> str:
@@ -70,8 +70,8 @@ def check_wechat(settings: Settings) -> str:
     return f"{mode}, answers are pushed, the platform gives a token"
 
 
-def _no_store() -> OutboundStore:
-    return OutboundStore(Store("redis://127.0.0.1"))  # not asked for anything
+def _no_store() -> Outbox:
+    return Outbox(Store("redis://127.0.0.1"))  # not asked for anything
 
 
 def check_platforms(settings: Settings) -> str:
@@ -136,7 +136,7 @@ def check_way_in(settings: Settings, url: str) -> str:
 
 def _get(url: str, path: str, query: dict[str, str]) -> requests.Response:
     try:
-        return requests.get(url.rstrip("/") + path, params=query, timeout=PATIENCE, allow_redirects=False)
+        return requests.get(url.rstrip("/") + path, params=query, timeout=TIMEOUT, allow_redirects=False)
     except requests.RequestException as error:
         raise ConfigError(f"{url}{path} does not answer: {type(error).__name__}") from None
 

@@ -144,7 +144,7 @@ def worker() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         bot = create_bot(settings)
-        if not bot.work.lanes:
+        if not bot.tasks.queues:
             raise ConfigError(
                 "nothing to work on: neither PLM_WECHAT_PUSH nor a PLM_WEBHOOK_<NAME>_URL is set"
             )

@@ -16,7 +16,7 @@ from bot.settings.config import ConfigError, Settings
 log = logging.getLogger(__name__)
 
 LIKELIHOODS = ("score", "choose", "fill", "judge")
-WEIGHING = 2  # of them at a time: each keeps a core busy, and people wait for answers meanwhile
+LIKELIHOODS_AT_ONCE = 2  # of them at a time: each keeps a core busy, and people wait for answers meanwhile
 BUSY = 8.0  # seconds that one more waits for its turn
 CHUNK = 4096  # bytes that are read between two looks at whether the answer is still wanted
 LOOK = 0.05  # seconds between two such looks while nothing is written
@@ -40,7 +40,7 @@ class LocalEngine:
         self.max_bytes = max_bytes
         self.delay = delay
         self._batcher = self._batch(model)
-        self._weighing = threading.BoundedSemaphore(WEIGHING)
+        self._likelihood_slots = threading.BoundedSemaphore(LIKELIHOODS_AT_ONCE)
 
     @property
     def model(self) -> engine.Model:
@@ -76,14 +76,14 @@ class LocalEngine:
     def likelihood(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         if kind not in LIKELIHOODS:
             raise ValueError(f"there is no likelihood {kind!r}")
-        if not self._weighing.acquire(timeout=BUSY):
+        if not self._likelihood_slots.acquire(timeout=BUSY):
             raise EngineDownError("the engine is busy")
         try:
             answer: dict[str, Any] = getattr(self.model, kind)(**fields).to_dict()
         except TypeError as error:  # of another version's caller
             raise ValueError(f"{kind}: {error}") from None
         finally:
-            self._weighing.release()
+            self._likelihood_slots.release()
         return answer
 
     def stream(self, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[Event]:
@@ -110,7 +110,7 @@ class LocalEngine:
                     text.cancel()
                 if piece := text.read(LOOK):
                     size += len(piece.encode())
-                    yield _told(piece, reader, sampling)
+                    yield _with_tokens(piece, reader, sampling)
         finally:
             text.cancel()
         if prompt.sampling is None and text.stop_reason != "end":
@@ -147,7 +147,7 @@ class LocalEngine:
         return model.session(), prompt.history() + prompt.tail
 
 
-def _told(piece: str, reader: engine.Session | None, sampling: Sampling) -> str | Written:
+def _with_tokens(piece: str, reader: engine.Session | None, sampling: Sampling) -> str | Written:
     if reader is None:
         return piece
     return Written(piece, read_tokens(reader, piece.encode(), sampling.logprobs or 0))

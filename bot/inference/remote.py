@@ -36,7 +36,7 @@ class RemoteEngine:
     def __init__(self, urls: tuple[str, ...]) -> None:
         self.urls = urls
         self.model_name = ""
-        self._told = 0.0
+        self._with_tokens = 0.0
         self._http = requests.Session()
         self._http.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=64))
         self._http.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=64))
@@ -58,7 +58,7 @@ class RemoteEngine:
         return "no engine host answers: " + "; ".join(faults)
 
     def load(self, name: str) -> None:
-        if name == self.model_name and time.monotonic() - self._told < self.LOOK_AGAIN:
+        if name == self.model_name and time.monotonic() - self._with_tokens < self.LOOK_AGAIN:
             return
         faults, loaded = [], 0
         for url in self.urls:
@@ -73,7 +73,7 @@ class RemoteEngine:
                 faults.append(f"{url}: {type(error).__name__}")
         if not loaded:
             raise EngineDownError("; ".join(faults))
-        self.model_name, self._told = name, time.monotonic()
+        self.model_name, self._with_tokens = name, time.monotonic()
 
     def about(self) -> dict[str, Any]:
         for url in self.urls:

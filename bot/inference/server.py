@@ -1,7 +1,7 @@
 """An engine host: `plm engine`. It keeps nothing between requests; the model's state travels with them.
 
 POST /stream {"state": base64|null, "feed": base64, "seed": n, "sampling": {…}|null} answers lines of JSON as
-events.py writes them: {"text": …} as it is written, then {"state": base64, "stop": …}, or {"error": …} at any
+messages.py has them: {"text": …} as it is written, then {"state": base64, "stop": …}, or {"error": …} at any
 time. 409 says that the state is another model's, 503 that the engine is busy. POST /likelihood {"kind": …,
 "fields": {…}} answers what the model's method of that name (score, choose, fill, judge) does; 400 with
 {"error": …} where they make no sense. POST /model {"name"} loads one of its models, 404 if it has none such.
@@ -23,7 +23,7 @@ from werkzeug.exceptions import BadRequest, Conflict, NotFound, ServiceUnavailab
 from bot.inference.interface import Engine, EngineDownError
 from bot.inference.local import LocalEngine
 from bot.inference.messages import Event, Prompt, Sampling, to_line
-from bot.server.client_disconnect import hung_up
+from bot.server.client_disconnect import client_disconnected
 from bot.settings.config import ConfigError, Settings, load_settings
 from bot.telemetry import logs
 
@@ -66,7 +66,7 @@ def create_engine_app(settings: Settings | None = None, engine: Engine | None = 
 
     @app.post("/stream")
     def stream() -> Response:
-        events = local.stream(_read_prompt(), cancel=hung_up(request.environ))
+        events = local.stream(_read_prompt(), cancel=client_disconnected(request.environ))
         try:
             first = next(events)  # the state is looked at before the first character is out
         except _StateRefusedError:

@@ -11,7 +11,7 @@ from typing import Any
 LOOK_EVERY = 0.05  # seconds between two looks
 
 
-def hung_up(environ: Mapping[str, Any]) -> Callable[[], bool]:
+def client_disconnected(environ: Mapping[str, Any]) -> Callable[[], bool]:
     """Says whether the caller has closed the connection that this request came on.
 
     The web server notices only when it writes, and an answer that is not streamed is written at its end. An

@@ -143,7 +143,7 @@ class AdminStore:
         channels = {match[1] for key in keys if (match := own.match(key))}
         return [Conversation(channel, user) for channel in sorted(channels)]
 
-    def forget(self, user: str, channel: str = "") -> None:
+    def erase(self, user: str, channel: str = "") -> None:
         """Their name wherever it stands here. A block or a quota stays in force, but under a hash alone."""
         for line in self._do("lrange", ERRORS, 0, -1):
             if Conversation(channel, user).id in json.loads(line)["message"]:
@@ -152,7 +152,7 @@ class AdminStore:
             if rule.user == user and channel in ("", rule.channel):
                 self._write(key, replace(rule, user=""))
 
-    def forget_counts(self, conversation: Conversation) -> None:
+    def erase_counts(self, conversation: Conversation) -> None:
         """What was counted of its rates, and any key of its own that is left."""
         counted = hashlib.sha256(conversation.id.encode()).hexdigest()[:32]
         keys = [*self._search(f"plm:limit*{counted}*"), *self._search(f"{conversation.base}*")]

@@ -129,7 +129,7 @@ class BroadcastStore:
     def has(self, broadcast_id: str, place: str, name: str) -> bool:
         return bool(self._try(lambda: self.client.sismember(f"{BASE}{broadcast_id}:{place}", name)))
 
-    def forget(self, user: str, channel: str = "") -> None:
+    def erase(self, user: str, channel: str = "") -> None:
         name = Conversation(channel or "*", user).id  # no character of it but the star is one of a pattern
         for broadcast_id in self._everyone():
             for place in PLACES:

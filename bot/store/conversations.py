@@ -24,11 +24,11 @@ from redis.sentinel import Sentinel
 
 from bot.store.scripts import SCRIPTS
 from bot.text.dialogue import TAKEN_BACK
-from bot.text.records import Conversation, Job, Work
+from bot.text.records import Conversation, Lease, LeaseState, Message, NoLease
 
 TIMEOUT = 0.3  # seconds; the whole WeChat path has five, and "busy" must be said within one
 LEASE_MS = 2500  # how long a killed process blocks its conversation
-JOB_MS = 3 * 24 * 3600 * 1000  # how long a message id is remembered, at most
+MESSAGE_MS = 3 * 24 * 3600 * 1000  # how long a message id is remembered, at most
 MAX_TURNS = 2000
 MAX_STATE = 48_000  # bytes; a larger state is rebuilt from the transcript instead of kept
 FORGOTTEN_MS = (
@@ -82,7 +82,7 @@ class Store:
         self.url = url
         self.client = connect(url, TIMEOUT)
         self.keep_ms = int(keep_days * 24 * 3600 * 1000)
-        self.job_ms = min(JOB_MS, self.keep_ms)  # a job holds the question and the answer too
+        self.message_ms = min(MESSAGE_MS, self.keep_ms)  # it holds the question and the answer too
         self._scripts = {name: self.client.register_script(lua) for name, lua in SCRIPTS.items()}
         counters = RedisStorage("redis://", self.client.connection_pool, key_prefix="plm:limit")
         self._limiter = SlidingWindowCounterRateLimiter(counters)
@@ -110,39 +110,41 @@ class Store:
             facts["save"] = "unknown"
         return facts
 
-    def ask(self, conversation: Conversation, message_id: str, nonce: str, question: str) -> Job:
+    def enqueue(self, conversation: Conversation, message_id: str, nonce: str, question: str) -> Message:
         """Take in a user's message, once: a second call with its id only counts an attempt (once per
         nonce)."""
         fields = self._run(
-            "enqueue", conversation, message_id, nonce, question, self.keep_ms, self.job_ms, MAX_TURNS,
+            "enqueue", conversation, message_id, nonce, question, self.keep_ms, self.message_ms, MAX_TURNS,
             conversation.channel, conversation.user,
         )  # fmt: skip
-        return self._aged(message_id, fields)
+        return self._message(message_id, fields)
 
-    def command(
+    def run_command(
         self, conversation: Conversation, message_id: str, nonce: str, action: str, reply: str
-    ) -> Job:
+    ) -> Message:
         """Run "new", "greet", "export" … once for this message id, and remember what was replied."""
-        args = (message_id, nonce, action, reply, self.keep_ms, self.job_ms)
-        return self._aged(message_id, self._run("run_command", conversation, *args))
+        args = (message_id, nonce, action, reply, self.keep_ms, self.message_ms)
+        return self._message(message_id, self._run("run_command", conversation, *args))
 
-    def tell(
+    def add_answered(
         self, conversation: Conversation, message_id: str, nonce: str, question: str, answer: str
-    ) -> Job:
+    ) -> Message:
         """Take in a message with its answer, once: both go into the transcript, no engine is asked."""
         args = (
-            message_id, nonce, question, answer, self.keep_ms, self.job_ms, MAX_TURNS, conversation.channel,
-            conversation.user,
+            message_id, nonce, question, answer, self.keep_ms, self.message_ms, MAX_TURNS,
+            conversation.channel, conversation.user,
         )  # fmt: skip
-        return self._aged(message_id, self._run("add_answered", conversation, *args))
+        return self._message(message_id, self._run("add_answered", conversation, *args))
 
-    def undo(self, conversation: Conversation, message_id: str, nonce: str, undone: str, nothing: str) -> Job:
+    def undo(
+        self, conversation: Conversation, message_id: str, nonce: str, undone: str, nothing: str
+    ) -> Message:
         """Take back the talk's last question with its answer, also one that is not finished; the reply is
         `undone` or `nothing`."""
-        args = (message_id, nonce, undone, nothing, TAKEN_BACK, self.keep_ms, self.job_ms)
-        return self._aged(message_id, self._run("undo", conversation, *args))
+        args = (message_id, nonce, undone, nothing, TAKEN_BACK, self.keep_ms, self.message_ms)
+        return self._message(message_id, self._run("undo", conversation, *args))
 
-    def asked_to_forget(self, conversation: Conversation) -> bool:
+    def erasure_requested(self, conversation: Conversation) -> bool:
         """The user has asked to be forgotten in the last ten minutes."""
         asked = self._try(lambda: self.client.hget(conversation.base + "meta", "forget"))
         return asked is not None and time.time() - float(asked) < CONFIRM_WITHIN
@@ -152,9 +154,11 @@ class Store:
         found = self._try(lambda: self.client.hmget(conversation.base + "meta", "user", "quiet"))
         return found[0] is not None and found[1] is None
 
-    def more(self, conversation: Conversation, message_id: str, nonce: str) -> Job:
+    def continue_answer(self, conversation: Conversation, message_id: str, nonce: str) -> Message:
         """A wish for the rest of an answer, bound here to the message (`source`) whose answer it is."""
-        return self._aged(message_id, self._run("continue", conversation, message_id, nonce, self.job_ms))
+        return self._message(
+            message_id, self._run("continue", conversation, message_id, nonce, self.message_ms)
+        )
 
     def reply(
         self,
@@ -174,7 +178,7 @@ class Store:
         held = self._run("reply", conversation, message_id, source, start, end, reply, int(more))
         return None if held is None else str(held, "utf-8")
 
-    def job(self, conversation: Conversation, message_id: str) -> Job:
+    def message(self, conversation: Conversation, message_id: str) -> Message:
         def read() -> list[Any]:
             pipe = self.client.pipeline(transaction=False)
             pipe.hgetall(f"{conversation.base}job:{message_id}")
@@ -182,62 +186,65 @@ class Store:
             return pipe.execute()
 
         fields, owned = self._try(read)
-        return Job.read(message_id, fields, owned=bool(owned))
+        return Message.read(message_id, fields, owned=bool(owned))
 
-    def take(self, conversation: Conversation, owner: str) -> Work | str:
-        """The next message to answer, with the lease; or "busy" (another has it) or "idle" (nothing to
-        do)."""
+    def acquire(self, conversation: Conversation, owner: str) -> Lease | NoLease:
+        """The conversation's lease, with the next message to answer."""
         found = self._run("acquire", conversation, owner, LEASE_MS, MAX_STARTS, uuid.uuid4().hex)
         if found[0] != b"acquired":
-            return str(found[0], "utf-8")
-        token, job_id, question, talk, prefix, state_prefix, blob, starts, waited = found[1:]
+            return NoLease(str(found[0], "utf-8"))
+        token, message_id, question, talk, prefix, state_prefix, blob, starts, waited = found[1:]
         # An empty prefix is a talk without answers: it has no state to be valid.
         fresh = bool(prefix) and prefix == state_prefix and bool(blob)
-        return Work(
-            token=token.decode(), id=job_id.decode(), question=question.decode(), talk=int(talk),
+        return Lease(
+            token=token.decode(), id=message_id.decode(), question=question.decode(), talk=int(talk),
             prefix=(prefix or b"").decode(), state=blob if fresh else None, starts=int(starts),
             waited=float(waited),
         )  # fmt: skip
 
-    def enough(self, conversation: Conversation, message_id: str) -> None:
-        """The sender wants no more of this answer: whoever writes it hears of it from `progress`."""
+    def request_stop(self, conversation: Conversation, message_id: str) -> None:
+        """The sender wants no more of this answer: whoever writes it hears of it from `heartbeat`."""
         self._run("request_stop", conversation, message_id)
 
-    def progress(self, conversation: Conversation, token: str, message_id: str = "", text: str = "") -> int:
-        """Renew the lease, publish the text so far: 0 if the lease is lost, 2 if it is `enough`, else 1."""
-        return int(self._run("heartbeat", conversation, token, message_id, text, LEASE_MS))
+    def heartbeat(
+        self, conversation: Conversation, token: str, message_id: str = "", text: str = ""
+    ) -> LeaseState:
+        """Renew the lease, and publish the text so far."""
+        return LeaseState(self._run("heartbeat", conversation, token, message_id, text, LEASE_MS))
 
     def finish(
         self,
         conversation: Conversation,
-        work: Work,
+        lease: Lease,
         answer: str,
         stop: str,
         prefix: str,
         state: bytes,
         remark: str = "",
-    ) -> tuple[Job, bool] | None:
-        """Append the answer to the transcript and end the job, in one step: the job as it is then, and
-        whether more waits (if not, the lease is given back); None if the lease is lost.
+    ) -> tuple[Message, bool] | None:
+        """Append the answer to the transcript and end the message, in one step.
+
+        Returns the message as it is then, and whether more waits (if not, the lease is given back); None if
+        the lease is lost.
 
         `remark` is shown behind the answer; the model will not read it.
         """
         blob = state if len(state) <= MAX_STATE else b""
-        args = (work.token, work.id, answer, stop, prefix, blob, self.keep_ms, work.prefix, remark)
+        args = (lease.token, lease.id, answer, stop, prefix, blob, self.keep_ms, lease.prefix, remark)
         held, *record = self._run("finish", conversation, *args)
-        return (self._aged(work.id, record[0]), held == 1) if held else None
+        return (self._message(lease.id, record[0]), held == 1) if held else None
 
-    def give_up(self, conversation: Conversation, work: Work, error: str) -> bool:
-        """End the job as failed; with an empty error, hand it back for another process to take."""
-        return bool(self._run("fail", conversation, work.token, work.id, error))
+    def fail(self, conversation: Conversation, lease: Lease, error: str) -> bool:
+        """End the message as failed; with an empty error, hand it back for another process to take."""
+        return bool(self._run("fail", conversation, lease.token, lease.id, error))
 
     def release(self, conversation: Conversation, token: str) -> None:
         """Give the lease back before its time, with the queue as it is."""
         self._run("release", conversation, token)
 
-    def forget(
+    def erase(
         self, conversation: Conversation, message_id: str = "", nonce: str = "", reply: str = ""
-    ) -> Job:
+    ) -> Message:
         """Delete all that is kept of a conversation. An answer being written finds its lease gone and stops.
 
         Asked for by a message of the conversation itself, its id and reply stay for a minute: a retry gets
@@ -246,7 +253,7 @@ class Store:
         """
         fields = self._run("erase", conversation, message_id, nonce, reply, FORGOTTEN_MS)
         self._try(lambda: self.client.zrem(INDEX, conversation.id))
-        return self._aged(message_id, fields)
+        return self._message(message_id, fields)
 
     def turns(
         self, conversation: Conversation, last: int = 200, talk: int | None = None
@@ -265,7 +272,7 @@ class Store:
         rows: list[Any] = self._try(lambda: self.client.lrange(conversation.base + "queue", 0, -1))
         return [row.decode() for row in rows]
 
-    def spend(self, who: str, rates: tuple[limits.RateLimitItem, ...]) -> int:
+    def hit(self, who: str, rates: tuple[limits.RateLimitItem, ...]) -> int:
         """Count one more for `who` against each rate; 0, or the seconds until the first that is used up has
         room again. Names are kept as hashes, for as long as the rate looks back."""
         name = hashlib.sha256(who.encode()).hexdigest()[:32]
@@ -275,8 +282,8 @@ class Store:
                 return max(1, math.ceil(stats.reset_time - time.time()))
         return 0
 
-    def wait(self, who: str, rates: tuple[limits.RateLimitItem, ...]) -> int:
-        """What `spend` would say, without counting."""
+    def time_until_allowed(self, who: str, rates: tuple[limits.RateLimitItem, ...]) -> int:
+        """What `hit` would say, without counting."""
         name = hashlib.sha256(who.encode()).hexdigest()[:32]
         for rate in rates:
             if not self._try(lambda rate=rate: self._limiter.test(rate, name)):  # type: ignore[misc]
@@ -292,9 +299,9 @@ class Store:
         """A script of a conversation, for outbox.py."""
         return self._run(name, conversation, *args)
 
-    def _aged(self, message_id: str, fields: list[bytes]) -> Job:
+    def _message(self, message_id: str, fields: list[bytes]) -> Message:
         pairs = dict(zip(fields[::2], fields[1::2], strict=True))
-        return Job.read(message_id, pairs)
+        return Message.read(message_id, pairs)
 
     def _run(self, name: str, conversation: Conversation, *args: str | bytes | int) -> Any:
         calls = [(self._scripts[name], conversation.base, args)]

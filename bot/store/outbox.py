@@ -19,7 +19,7 @@ PUSH_LEASE_MS = 20_000  # longer than the platform's API is waited for
 TOKEN_LEASE = 15.0  # seconds; likewise
 
 
-class OutboundStore:
+class Outbox:
     """A part of the store; its methods raise StoreDownError as those of Store do."""
 
     def __init__(self, store: Store) -> None:
@@ -52,13 +52,13 @@ class OutboundStore:
 
         Returns how that stands: due, sending…, told, kept, unsure.
         """
-        args = (message_id, before, self.store.job_ms, int(again))
+        args = (message_id, before, self.store.message_ms, int(again))
         return str(self.store.run("push", conversation, *args), "utf-8")
 
     def notice(self, conversation: Conversation, message_id: str, text: str) -> str:
         """A text that answers nothing is to be pushed, once for this id. Returns how that stands; "" if
         nothing is kept of the user (any more)."""
-        return str(self.store.run("notice", conversation, message_id, text, self.store.job_ms), "utf-8")
+        return str(self.store.run("notice", conversation, message_id, text, self.store.message_ms), "utf-8")
 
     def push_state(self, conversation: Conversation, message_id: str) -> str:
         """The same, asked alone; "" for a message that is not to be pushed."""
@@ -68,7 +68,7 @@ class OutboundStore:
         found: Any = self.store.attempt(lambda: self.store.client.hget(conversation.base + key, name))
         return str(found or b"", "utf-8")
 
-    def push_take(self, conversation: Conversation, owner: str, repeatable: bool) -> Push | str:
+    def push_acquire(self, conversation: Conversation, owner: str, repeatable: bool) -> Push | str:
         """The next answer to push, with the right to do it for PUSH_LEASE_MS.
 
         Or "busy" (another has the right), "idle" (none is ready), or "unsure": one was cut off while it was
@@ -83,7 +83,7 @@ class OutboundStore:
             delivered=int(delivered or 0), before=before.decode(), left=int(left),
         )  # fmt: skip
 
-    def push_send(self, conversation: Conversation, push: Push, end: int, counted: bool) -> bool:
+    def push_claim(self, conversation: Conversation, push: Push, end: int, counted: bool) -> bool:
         """Claim the bytes up to `end`, and if they are `counted` one of the sends; False if another has them
         meanwhile."""
         args = (push.owner, push.id, push.delivered, end, uuid.uuid4().hex, PUSH_LEASE_MS, int(counted))
@@ -131,4 +131,4 @@ class OutboundStore:
 
     def mark_done(self, task: str) -> None:
         """Remembered as long as a message is."""
-        self.store.attempt(lambda: self.store.client.set("plm:done:" + task, 1, px=self.store.job_ms))
+        self.store.attempt(lambda: self.store.client.set("plm:done:" + task, 1, px=self.store.message_ms))

@@ -1,9 +1,9 @@
-"""What Redis keeps of the tasks of work.py. dramatiq names these keys; {lane} is {plm:work:LANE}:
+"""What Redis keeps of task queues. dramatiq names these keys; {queue} is {plm:work:QUEUE}:
 
-    {lane}:LANE, {lane}:LANE.msgs          list, hash  the ids of waiting tasks, and all that is not done yet
-    {lane}:LANE.DQ, {lane}:LANE.DQ.msgs    list, hash  likewise, to be done later
-    {lane}:LANE.XQ, {lane}:LANE.XQ.msgs    zset, hash  dead letters, by when they died
-    {lane}:__acks__.WHO.LANE               set         the ids of what a process has fetched and not done yet
+    {queue}:QUEUE, {queue}:QUEUE.msgs        list, hash  the ids of waiting tasks, and all that is not done
+    {queue}:QUEUE.DQ, {queue}:QUEUE.DQ.msgs  list, hash  likewise, to be done later
+    {queue}:QUEUE.XQ, {queue}:QUEUE.XQ.msgs  zset, hash  dead letters, by when they died
+    {queue}:__acks__.WHO.QUEUE               set         the ids of what a process has fetched and not done
 
 A task is there as long as it stands in one of the hashes: whoever has fetched it finds out by `holds`.
 """
@@ -31,7 +31,7 @@ class TaskStore:
         self._rewrite = self.client.register_script(SCRIPTS["rewrite_task"])
 
     def queue_client(self) -> redis.Redis:
-        """For work.py: its own connections, with more patience than a user has."""
+        """For the task queue: its own connections, with more patience than a user has."""
         return connect(self.store.url, TIMEOUT)
 
     def dead_letters(self, queue: str) -> list[tuple[str, float, bytes]]:
@@ -56,7 +56,7 @@ class TaskStore:
         )
 
     def everything(self) -> Iterator[tuple[str, str, bytes]]:
-        """Every task of every lane, also of lanes that nobody works on any more: queue, id, data."""
+        """Every task of every queue, also of those that nobody works on any more: queue, id, data."""
         for name in self._keys("{plm:work:*}:*.msgs"):
             cursor = 0
             while True:

@@ -1,7 +1,7 @@
-"""Work out of band: pushes and callbacks, as tasks of the library dramatiq over the same Redis.
+"""Task queues: pushes and callbacks, as tasks of the library dramatiq over the same Redis.
 
-The only module that knows dramatiq. Each lane is a queue of its own with threads of its own, so that a dead
-receiver of callbacks does not hold up WeChat. Every web process works on the lanes that its settings need,
+The only module that knows dramatiq. Each queue has threads of its own, so that a dead
+receiver of callbacks does not hold up WeChat. Every web process works on the queues that its settings need,
 and `plm worker` is more of the same without the web.
 
 A task is done at least once: a killed process stops its heartbeat, and what it had fetched goes back to the
@@ -30,15 +30,15 @@ from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware, Retries
 from dramatiq.worker import ConsumerThread, WorkerThread
 
-from bot.store.conversations import JOB_MS, Store, StoreDownError
+from bot.store.conversations import MESSAGE_MS, Store, StoreDownError
 from bot.store.tasks import TaskStore
 from bot.telemetry import metrics
 from bot.text.records import Conversation, is_of
 
 log = logging.getLogger(__name__)
 
-KEPT_MS = JOB_MS  # a dead letter names a message, and is worth nothing without it
-THREADS = 16  # tasks of one lane that a process works on at a time
+KEPT_MS = MESSAGE_MS  # a dead letter names a message, and is worth nothing without it
+THREADS = 16  # tasks of one queue that a process works on at a time
 POLL_MS = 200  # at most so long does a task wait for an idle process to look
 SILENT_MS = 15_000  # without a sign of life for so long, a process counts as killed
 MAINTENANCE = 50_000  # of a million looks: so many also look for killed processes (about one in five seconds)
@@ -48,23 +48,23 @@ RETRIES = 15  # with five seconds before the first: a day in all
 T = TypeVar("T")
 
 
-class TryAgainError(Exception):
+class RetryLaterError(Exception):
     """The task could not be done now; its text is one line for the log, without secrets. With `wait`, it is
     tried again after so many seconds, not when its turn would come."""
 
-    def __init__(self, text: str, wait: float = 0) -> None:
+    def __init__(self, text: str, retry_after: float = 0) -> None:
         super().__init__(text)
-        self.wait = wait
+        self.retry_after = retry_after
 
 
-class GiveUpError(Exception):
+class PermanentError(Exception):
     """The task will never succeed: a dead letter at once."""
 
 
 @dataclass(frozen=True)
 class DeadLetter:
     id: str
-    lane: str
+    queue: str
     task: str
     about: str  # a conversation's id, or ""
     args: tuple[Any, ...]
@@ -72,99 +72,99 @@ class DeadLetter:
     died: str  # ISO 8601, UTC
 
 
-class Work:
-    """The lanes of one process. `task` first, then `start`; `send` works without `start` too."""
+class TaskQueue:
+    """The task queues of one process. `task` first, then `start`; `send` works without `start` too."""
 
     def __init__(self, store: Store, retry_seconds: float = 5.0) -> None:
         self.store = TaskStore(store)
         self.retry_seconds = retry_seconds
-        self._lanes: dict[str, _Lane] = {}
+        self._brokers: dict[str, _Broker] = {}
         self._workers: list[dramatiq.Worker] = []
 
-    def task(self, lane: str, name: str, function: Callable[..., None]) -> None:
+    def task(self, queue: str, name: str, function: Callable[..., None]) -> None:
         """Have `function` run for every task of this name; its arguments are what JSON can carry."""
-        broker = self._lanes.setdefault(lane, _Lane(self.store, lane))
+        broker = self._brokers.setdefault(queue, _Broker(self.store, queue))
 
         def run(*args: Any) -> None:
             _run(name, function, args)
 
         dramatiq.actor(
             actor_name=name,
-            queue_name=lane,
+            queue_name=queue,
             broker=broker,
             max_retries=RETRIES,
             min_backoff=int(self.retry_seconds * 1000),
             max_backoff=int(max(self.retry_seconds, LONGEST_WAIT) * 1000),
-            throws=GiveUpError,
+            throws=PermanentError,
         )(run)
 
-    def send(self, lane: str, name: str, about: Conversation | None, *args: Any) -> None:
+    def send(self, queue: str, name: str, about: Conversation | None, *args: Any) -> None:
         """Raises StoreDownError if it cannot be written down; else it will be done, unless what it is `about`
         is forgotten."""
-        self._send(lane, name, about.id if about else "", args)
+        self._send(queue, name, about.id if about else "", args)
 
-    def _send(self, lane: str, name: str, about: str, args: tuple[Any, ...]) -> None:
+    def _send(self, queue: str, name: str, about: str, args: tuple[Any, ...]) -> None:
         try:
-            self._lanes[lane].get_actor(name).send_with_options(args=args, about=about)
+            self._brokers[queue].get_actor(name).send_with_options(args=args, about=about)
         except ConnectionClosed as error:
             raise StoreDownError(str(error)) from None
 
     @property
-    def lanes(self) -> list[str]:
-        return list(self._lanes)
+    def queues(self) -> list[str]:
+        return list(self._brokers)
 
     def start(self) -> None:
-        for lane in self._lanes.values():
-            worker = dramatiq.Worker(lane, worker_timeout=POLL_MS, worker_threads=THREADS)
+        for broker in self._brokers.values():
+            worker = dramatiq.Worker(broker, worker_timeout=POLL_MS, worker_threads=THREADS)
             worker.start()
             self._workers.append(worker)
 
     def close(self, timeout: float) -> None:
         """Finish what is being done; what is not finished in time is done again by another process."""
-        for lane in self._lanes.values():
-            lane.closing = True
+        for broker in self._brokers.values():
+            broker.closing = True
         for worker in self._workers:
             worker.stop(timeout=int(timeout * 1000))
         self._workers.clear()
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """For each lane how many tasks are waiting or being done, delayed, and dead."""
-        return {name: self.store.counts(lane.queue) for name, lane in self._lanes.items()}
+        """For each queue how many tasks are waiting or being done, delayed, and dead."""
+        return {name: self.store.counts(broker.key) for name, broker in self._brokers.items()}
 
     def dead_letters(self) -> list[DeadLetter]:
         """Newest first."""
-        found = [letter for name in self._lanes for letter in self._dead(name)]
+        found = [letter for name in self._brokers for letter in self._dead(name)]
         return sorted(found, key=lambda letter: letter.died, reverse=True)
 
-    def given_up(self, lane: str, count: int) -> set[tuple[Any, ...]]:
-        """The first `count` arguments of each dead letter of the lane."""
-        return {letter.args[:count] for letter in self._dead(lane)}
+    def dead_letter_args(self, queue: str, count: int) -> set[tuple[Any, ...]]:
+        """The first `count` arguments of each dead letter of the queue."""
+        return {letter.args[:count] for letter in self._dead(queue)}
 
-    def _dead(self, lane: str) -> Iterator[DeadLetter]:
-        for letter_id, died, data in self.store.dead_letters(self._lanes[lane].queue):
+    def _dead(self, queue: str) -> Iterator[DeadLetter]:
+        for letter_id, died, data in self.store.dead_letters(self._brokers[queue].key):
             message = dramatiq.Message.decode(data)
             when = datetime.fromtimestamp(died / 1000, UTC).isoformat(timespec="seconds")
             about, error = (str(message.options.get(key, "")) for key in ("about", "error"))
-            yield DeadLetter(letter_id, lane, message.actor_name, about, tuple(message.args), error, when)
+            yield DeadLetter(letter_id, queue, message.actor_name, about, tuple(message.args), error, when)
 
     def resend(self, letter: DeadLetter) -> None:
         """Begin again from the first try. Written down before it is dropped: at worst it is done twice."""
-        self._send(letter.lane, letter.task, letter.about, letter.args)
+        self._send(letter.queue, letter.task, letter.about, letter.args)
         self.drop(letter)
 
     def drop(self, letter: DeadLetter) -> None:
-        self.store.remove(self._lanes[letter.lane].queue + ".XQ", letter.id)
+        self.store.remove(self._brokers[letter.queue].key + ".XQ", letter.id)
 
-    def forget(self, user: str, channel: str = "") -> None:
+    def erase(self, user: str, channel: str = "") -> None:
         """Drop every task about a user.
 
         Until two looks in succession find none: one may miss a task that is put from the one queue into the
         other meanwhile. It stays in the queue of delayed tasks for longer than a look takes.
         """
 
-        def drop(queue: str, task_id: str, data: bytes) -> bool:
+        def drop(key: str, task_id: str, data: bytes) -> bool:
             about = dramatiq.Message.decode(data).options.get("about", "")
-            return is_of(about, user, channel) and self.store.remove(queue, task_id)
+            return is_of(about, user, channel) and self.store.remove(key, task_id)
 
         clean = 0
         while clean < 2:
@@ -174,14 +174,14 @@ class Work:
 def _run(name: str, function: Callable[..., None], args: tuple[Any, ...]) -> None:
     try:
         function(*args)
-    except TryAgainError as error:
+    except RetryLaterError as error:
         metrics.TASKS_FAILED.labels(name).inc()
         log.warning("%s: to be tried again: %s", name, error)
-        delay = int(min(error.wait, LONGEST_WAIT) * 1000) or None
+        delay = int(min(error.retry_after, LONGEST_WAIT) * 1000) or None
         raise dramatiq.errors.Retry(str(error), delay=delay) from None
     except StoreDownError as error:
         raise dramatiq.errors.Retry(str(error)) from None
-    except GiveUpError as error:
+    except PermanentError as error:
         metrics.TASKS_FAILED.labels(name).inc()
         log.error("%s: given up: %s", name, error)
         raise
@@ -201,7 +201,7 @@ class _LastWords(Middleware):
         broker.rewrite(message)
 
 
-class _Lane(RedisBroker):
+class _Broker(RedisBroker):
     """dramatiq's broker, mended where it would lose or forget a task when Redis is away for a while.
 
     It takes a time-out for a bug of its own, and then keeps for ever what it was about to hand out; and it
@@ -211,8 +211,8 @@ class _Lane(RedisBroker):
     def __init__(self, store: TaskStore, name: str) -> None:
         self.store = store
         self.closing = False
-        self.queue = f"{{plm:work:{name}}}:{name}"
-        # The braces keep all keys of a lane in one slot of a cluster.
+        self.key = f"{{plm:work:{name}}}:{name}"
+        # The braces keep all keys of a queue in one slot of a cluster.
         super().__init__(  # type: ignore[no-untyped-call]
             client=store.queue_client(),
             namespace=f"{{plm:work:{name}}}",
@@ -225,13 +225,13 @@ class _Lane(RedisBroker):
     def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
         """What was handed out comes back here to be delayed or tried again, unless it was forgotten."""
         handed_out, send = message.options.get("redis_message_id"), super().enqueue
-        if handed_out and not self._patiently(lambda: self.store.holds(self.queue, handed_out)):
+        if handed_out and not self._patiently(lambda: self.store.holds(self.key, handed_out)):
             return message
         sent: dramatiq.Message[Any] = self._patiently(lambda: send(message, delay=delay))
         # Asked again: forgotten in between, or by a look that begins after this and finds it.
-        if handed_out and not self._patiently(lambda: self.store.holds(self.queue, handed_out)):
-            queue, task_id = f"{self.namespace}:{sent.queue_name}", sent.options["redis_message_id"]
-            self._patiently(lambda: self.store.remove(queue, task_id))
+        if handed_out and not self._patiently(lambda: self.store.holds(self.key, handed_out)):
+            key, task_id = f"{self.namespace}:{sent.queue_name}", sent.options["redis_message_id"]
+            self._patiently(lambda: self.store.remove(key, task_id))
         return sent
 
     def _patiently(self, call: Callable[[], T]) -> T:
@@ -247,7 +247,7 @@ class _Lane(RedisBroker):
 
     def rewrite(self, message: Any) -> None:
         with contextlib.suppress(StoreDownError):  # then it has no last words
-            self.store.rewrite(self.queue, message.options["redis_message_id"], message.encode())
+            self.store.rewrite(self.key, message.options["redis_message_id"], message.encode())
 
     def _dispatch(self, command: str) -> Callable[..., Any]:
         send = super()._dispatch(command)  # type: ignore[no-untyped-call]

@@ -75,10 +75,10 @@ def observe_writing(began: float, first: float, ended: float, size: int) -> None
 
 
 def note_tasks(counts: dict[str, dict[str, int]]) -> None:
-    """How many tasks of each lane are in each state, in all processes."""
-    for lane, states in counts.items():
+    """How many tasks of each queue are in each state, in all processes."""
+    for queue, states in counts.items():
         for state, count in states.items():
-            TASKS.labels(lane, state).set(count)
+            TASKS.labels(queue, state).set(count)
 
 
 def totals() -> dict[str, float]:

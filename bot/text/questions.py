@@ -25,13 +25,13 @@ _GAP = re.compile(r"_{4,}|＿{2,}")
 
 
 @dataclass(frozen=True)
-class Weighing:
+class LikelihoodQuestion:
     """What to ask of the engine: the method's name and its fields."""
 
     kind: str
     fields: dict[str, Any]
 
-    def words(self, answer: Mapping[str, Any]) -> str:
+    def answer_text(self, answer: Mapping[str, Any]) -> str:
         """The engine's answer in a sentence or two, which say that it is a guess."""
         if self.kind == "choose":
             return self._choice(answer)
@@ -56,25 +56,25 @@ class Weighing:
         more = f"也可能是：{'；'.join(others)}。" if others else ""
         return f"{answer['text']}\n（按可能性填的，只是猜测。{more}）"
 
-    def asked(self) -> dict[str, Any]:
+    def engine_fields(self) -> dict[str, Any]:
         """The fields that the engine takes."""
         return {name: value for name, value in self.fields.items() if name != "letters"}
 
 
-def read(text: str) -> Weighing | None:
-    """What a message wants weighed; None if it is for the model to answer."""
+def read(text: str) -> LikelihoodQuestion | None:
+    """The question of a message that likelihoods answer; None if it is for the model to answer."""
     if match := _JUDGE.match(text):
         statement = match[1].strip()
-        return Weighing("judge", {"statement": statement}) if len(statement) <= LONGEST else None
+        return LikelihoodQuestion("judge", {"statement": statement}) if len(statement) <= LONGEST else None
     if chosen := _choices(text):
         return chosen
     gaps = len(_GAP.findall(text))
     if 1 <= gaps <= MOST_GAPS and len(text) <= LONGEST and _GAP.sub("", text).strip():
-        return Weighing("fill", {"text": _GAP.sub(GAP, text), "count": 3})
+        return LikelihoodQuestion("fill", {"text": _GAP.sub(GAP, text), "count": 3})
     return None
 
 
-def _choices(text: str) -> Weighing | None:
+def _choices(text: str) -> LikelihoodQuestion | None:
     """A question with options A, B, C …, in a line or one a line, in order from A."""
     plain = text.translate(_PLAIN)
     marks = list(_OPTION.finditer(plain))
@@ -86,4 +86,4 @@ def _choices(text: str) -> Weighing | None:
     choices = [text[mark.end() : end].strip(" \t\n;；,，") for mark, end in zip(marks, ends, strict=True)]
     if not question or not all(choices):
         return None
-    return Weighing("choose", {"question": question, "choices": choices, "letters": letters})
+    return LikelihoodQuestion("choose", {"question": question, "choices": choices, "letters": letters})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from enum import IntEnum, StrEnum
 from functools import cached_property
 from urllib.parse import quote
 
@@ -29,7 +30,7 @@ def is_of(conversation_id: str, user: str, channel: str = "") -> bool:
 
 
 @dataclass(frozen=True)
-class Job:
+class Message:
     """What is known of one message. `text` grows while `status` is "running"; `reply`, once set, stays."""
 
     id: str
@@ -49,7 +50,7 @@ class Job:
     owned: bool = False  # somebody holds the conversation's lease
 
     @classmethod
-    def read(cls, message_id: str, fields: dict[bytes, bytes], owned: bool = False) -> Job:
+    def read(cls, message_id: str, fields: dict[bytes, bytes], owned: bool = False) -> Message:
         get = {name.decode(): value.decode() for name, value in fields.items()}
         return cls(
             id=message_id,
@@ -74,8 +75,21 @@ class Job:
         return self.status in ("done", "failed")
 
 
+class NoLease(StrEnum):
+    BUSY = "busy"  # another process has it
+    IDLE = "idle"  # nothing waits to be answered
+
+
+class LeaseState(IntEnum):
+    """What a heartbeat finds; the numbers are those of lua/heartbeat.lua."""
+
+    LOST = 0
+    HELD = 1
+    STOP_REQUESTED = 2  # held, and the sender wants no more of this answer
+
+
 @dataclass(frozen=True)
-class Work:
+class Lease:
     """The head of a conversation's queue, ours to answer as long as `token` is the lease."""
 
     token: str

@@ -30,7 +30,7 @@ from bot.settings.config import DISCLAIMER
 from bot.store.conversations import StoreDownError
 from bot.text import dialogue
 from bot.text.records import Conversation
-from bot.web.strings import WORDS
+from bot.web.strings import STRINGS
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("page", __name__)
@@ -50,7 +50,7 @@ POLICY = (
 @blueprint.get("/")
 def show() -> Response:
     """The page with the conversation so far; 503 with a sentence in it when the store is away."""
-    bot, token, (language, words) = current_bot(), _token(), _words()
+    bot, token, (language, strings) = current_bot(), _token(), _strings()
     turns: list[dict[str, Any]] = []
     error = None
     try:
@@ -60,12 +60,12 @@ def show() -> Response:
             bot.store.ping()
     except StoreDownError as fault:
         log.error("page: %s", fault)
-        error = words["busy"]
+        error = strings["busy"]
     model, said = bot.model_name, bot.settings.disclaimer
     page = render_template(
         "page.html", turns=turns, error=error, model=model, examples=EXAMPLES.get(model, ()),
-        disclaimer=words["disclaimer"] if said == DISCLAIMER else said, longest=dialogue.MAX_QUESTION,
-        language=language, words=words,
+        disclaimer=strings["disclaimer"] if said == DISCLAIMER else said, longest=dialogue.MAX_QUESTION,
+        language=language, strings=strings,
     )  # fmt: skip
     response = make_response(page, 503 if error else 200)
     response.headers["Cache-Control"] = "no-store"
@@ -95,15 +95,15 @@ def chat() -> Response:
     refusal = current_bot().limits.refusal(conversation, message_id, f"address:{request.remote_addr}")
     if refusal is not None:
         return _stream([{"text": refusal, "done": True}])
-    jobs = current_bot().jobs
-    jobs.ask(conversation, message_id, question.text)
-    return _stream(_answer(jobs.follow(conversation, message_id), question.cut, _words()[1]))
+    answers = current_bot().answers
+    answers.enqueue(conversation, message_id, question.text)
+    return _stream(_answer(answers.stream(conversation, message_id), question.cut, _strings()[1]))
 
 
 @blueprint.post("/page/stop")
 def stop() -> dict[str, bool]:
     conversation, message_id, _ = _ask()
-    current_bot().jobs.stop(conversation, message_id)
+    current_bot().answers.stop(conversation, message_id)
     return {"done": True}
 
 
@@ -111,14 +111,14 @@ def stop() -> dict[str, bool]:
 def new() -> dict[str, bool]:
     conversation, message_id, _ = _ask()
     store = current_bot().store
-    store.command(conversation, message_id, uuid.uuid4().hex, "new", dialogue.NEW_TALK)
+    store.run_command(conversation, message_id, uuid.uuid4().hex, "new", dialogue.NEW_TALK)
     return {"done": True}
 
 
 @blueprint.errorhandler(StoreDownError)
 def store_down(error: StoreDownError) -> Response:
     log.error("page: %s", error)
-    return _refusal(503, _words()[1]["busy"])
+    return _refusal(503, _strings()[1]["busy"])
 
 
 def _turns(conversation: Conversation) -> list[dict[str, Any]]:
@@ -137,7 +137,7 @@ def _turns(conversation: Conversation) -> list[dict[str, Any]]:
     return turns
 
 
-def _answer(updates: Iterable[Update], cut: bool, words: dict[str, str]) -> Iterator[dict[str, Any]]:
+def _answer(updates: Iterable[Update], cut: bool, strings: dict[str, str]) -> Iterator[dict[str, Any]]:
     try:
         for update in updates:
             if update.restart:
@@ -145,12 +145,12 @@ def _answer(updates: Iterable[Update], cut: bool, words: dict[str, str]) -> Iter
             if update.text:
                 yield {"text": update.text}
             if update.failed:
-                yield {"error": words["failed"]}
+                yield {"error": strings["failed"]}
             elif update.done:
                 yield {"done": True, "note": dialogue.QUESTION_CUT} if cut else {"done": True}
     except StoreDownError as error:
         log.error("page: %s", error)
-        yield {"error": words["busy"]}
+        yield {"error": strings["busy"]}
 
 
 def _stream(events: Iterable[dict[str, Any]]) -> Response:
@@ -170,18 +170,18 @@ def _ask() -> tuple[Conversation, str, dict[str, Any]]:
     except RecursionError:
         raise BadRequest("the body is not JSON") from None
     if token is None:
-        raise BadRequest(_words()[1]["cookie"])
+        raise BadRequest(_strings()[1]["cookie"])
     message_id = body.get("id") if isinstance(body, dict) else None
     if not isinstance(message_id, str) or not TOKEN.fullmatch(message_id):
         raise BadRequest("id must be 32 hexadecimal digits")
     return Conversation("page", token), message_id, body
 
 
-def _words() -> tuple[str, dict[str, str]]:
+def _strings() -> tuple[str, dict[str, str]]:
     """The language that the browser prefers, and what the page says in it; Chinese for any but English."""
     asked = (tag[:2].lower() for tag in request.accept_languages.values())  # the most wanted first
     language = "en" if next((tag for tag in asked if tag in ("zh", "en")), "zh") == "en" else "zh-CN"
-    return language, WORDS[language]
+    return language, STRINGS[language]
 
 
 def _same_origin() -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from bot.settings.config import DISCLAIMER
 
-WORDS = {
+STRINGS = {
     "zh-CN": {
         "tagline": "自己训练的小语言模型", "fresh": "新对话", "scroll": "对话内容", "log": "对话",
         "user": "我", "assistant": "回答", "unusable": "暂时无法使用", "hello": "您好，请问想了解什么？",

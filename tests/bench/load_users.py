@@ -95,7 +95,7 @@ class Sent:
         return str(self.message.fields["MsgId"])
 
 
-class Crowd:
+class LoadUsers:
     """Users who write to one of several web servers. `faults` are breaches seen by the platform."""
 
     def __init__(
@@ -233,13 +233,13 @@ def forgery(platform: Platform, user: str, dice: random.Random) -> tuple[dict[st
 # What Redis says
 
 
-def count(crowd: Crowd, server_url: str, model: Model, max_bytes: int) -> dict[str, int]:
+def count(users: LoadUsers, server_url: str, model: Model, max_bytes: int) -> dict[str, int]:
     """Compare what the platform saw with all that is in Redis; see the head of this file for the words."""
     client = redis.Redis.from_url(server_url, socket_timeout=10)
     found: Counter[str] = Counter(dict.fromkeys(("lost", "left", "twice", "mixed up", "out of order"), 0))
-    found["forged"] = traces(client, set(crowd.sent)) + sum("forged" in fault for fault in crowd.faults)
-    found["protocol"] = sum("forged" not in fault for fault in crowd.faults)
-    for user, messages in crowd.sent.items():
+    found["forged"] = traces(client, set(users.sent)) + sum("forged" in fault for fault in users.faults)
+    found["protocol"] = sum("forged" not in fault for fault in users.faults)
+    for user, messages in users.sent.items():
         talker = Conversation("wechat", user)
         turns = rows(client, talker)
         questions = [turn["message_id"] for turn in turns if turn["role"] == "user"]
@@ -254,7 +254,7 @@ def count(crowd: Crowd, server_url: str, model: Model, max_bytes: int) -> dict[s
         found["left"] += len(set(questions) - set(answers)) + client.llen(talker.base + "queue")
         found["out of order"] += disorder(messages, questions, order)
         found["mixed up"] += sum(not shown_rightly(sent, answers) for sent in messages)
-        found["mixed up"] += sum(not of_one(piece, answers) for piece in crowd.more[user])
+        found["mixed up"] += sum(not of_one(piece, answers) for piece in users.more[user])
         found["mixed up"] += unexpected(model, talker, turns, max_bytes)
     client.close()
     return dict(found)

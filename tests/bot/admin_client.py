@@ -24,7 +24,7 @@ SECRET = "whsec_" + base64.b64encode(b"s" * 24).decode()
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 
 
-class Desk:
+class AdminClient:
     def __init__(self, store: Store, url: str, engine: ScriptedEngine | None = None, **settings: Any) -> None:
         hooks = {name: {"secret": SECRET, "url": url} for name in ("shop", "lab")}
         self.settings = load_settings(

@@ -18,7 +18,7 @@ MAX_BYTES: int = DEFAULTS.max_bytes
 SAMPLER = chat_sampler(DEFAULTS.sampler, DEFAULTS.temperature)
 
 
-def foretell(
+def expected_answer(
     model: Model,
     conversation: Conversation,
     message_id: str,
@@ -51,7 +51,7 @@ def message_answered_in(
         message_id = str(message.fields["MsgId"])
         longest = 2 * characters.stop + 50  # more than the answer may have: what is trimmed must not deceive
         talker = Conversation("wechat", user)
-        answer = foretell(model, talker, message_id, question, history, longest, max_bytes)
+        answer = expected_answer(model, talker, message_id, question, history, longest, max_bytes)
         if len(answer) in characters:
             return message, answer
     raise AssertionError(f"no answer of {characters} characters in 500 tries: {question}")

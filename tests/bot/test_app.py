@@ -55,7 +55,7 @@ def app(store: Store, engine: ScriptedEngine) -> Iterator[Flask]:
     webhooks = {"forms": {"secret": [NEW, OLD]}}
     app = make(store, engine, wechat_token="AAAAA", webhooks=webhooks, disclaimer="仅供参考。")
     yield app
-    app.extensions["plm"].jobs.close(2)
+    app.extensions["plm"].answers.close(2)
 
 
 @pytest.fixture
@@ -256,7 +256,7 @@ def test_one_webhook_is_one_conversation_however_its_name_is_written(
 def test_an_answer_that_nobody_waits_for_any_more_is_still_sent_on(
     store: Store, engine: ScriptedEngine, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook, "PATIENCE", 0.1)
+    monkeypatch.setattr(webhook, "REPLY_TIMEOUT", 0.1)
     hook = {"secret": [NEW], "url": receiver.url}
     app = make(store, engine, webhooks={"forms": hook}, disclaimer="提示。")
     engine.gate.clear()
@@ -266,7 +266,7 @@ def test_an_answer_that_nobody_waits_for_any_more_is_still_sent_on(
     wait_until(lambda: receiver.got, what="the answer is sent on")
     sent = {"user": "u", "id": "7", "reply": "提示。\n\n答一。", "conversation": "webhook-forms:u"}
     assert json.loads(receiver.got[0][1]) == sent
-    app.extensions["plm"].jobs.close(2)
+    app.extensions["plm"].answers.close(2)
 
 
 def test_an_answer_that_failed_is_not_sent_on_but_found_again(
@@ -282,7 +282,7 @@ def test_an_answer_that_failed_is_not_sent_on_but_found_again(
     time.sleep(0.5)
     sent = {"user": "u", "id": "7", "reply": "答一。", "conversation": "webhook-forms:u"}
     assert [json.loads(body) for _, body in receiver.got] == [sent]
-    app.extensions["plm"].jobs.close(2)
+    app.extensions["plm"].answers.close(2)
 
 
 # The store is away
@@ -310,7 +310,7 @@ def test_without_the_store_everyone_is_told_within_a_second_and_it_heals(
     os.kill(server.pid, signal.SIGCONT)
     wait_until(lambda: client.get("/readyz").status_code == 200, what="healed")
     assert say(client, platform, platform.text("o1", "二")) == "答二。"
-    app.extensions["plm"].jobs.close(2)
+    app.extensions["plm"].answers.close(2)
     app.extensions["plm"].store.close()
     server.stop()
 

@@ -46,9 +46,9 @@ class Scene:
         return str(self.message.fields["MsgId"])
 
     def being_answered(self) -> bool:
-        job = self.store.job(self.talker, self.message_id)
-        assert not job.finished, "the answer was done before it could be interrupted"
-        return len(job.text) >= 5
+        message = self.store.message(self.talker, self.message_id)
+        assert not message.finished, "the answer was done before it could be interrupted"
+        return len(message.text) >= 5
 
     def interrupted(self) -> list[tuple[str, str]]:
         """What is kept while the answer is missing: nothing earlier is lost, the question is there."""
@@ -243,13 +243,13 @@ def test_a_master_hands_on_what_it_says_is_done(tmp_path: Path) -> None:
     assert trio.replica.process
     try:
         store = Store(trio.url)
-        store.ask(talker, "m1", "n", FIRST)
+        store.enqueue(talker, "m1", "n", FIRST)
         trio.replica.process.send_signal(signal.SIGSTOP)
         began = time.monotonic()
-        store.ask(talker, "m2", "n", FIRST)  # not copied: it is waited for, and not for long
+        store.enqueue(talker, "m2", "n", FIRST)  # not copied: it is waited for, and not for long
         assert COPY_MS / 1000 <= time.monotonic() - began < 1
         trio.replica.process.send_signal(signal.SIGCONT)
-        store.ask(talker, "m3", "n", FIRST)
+        store.enqueue(talker, "m3", "n", FIRST)
         trio.master.kill()
         wait_until(lambda: waiting(store, talker) is not None, 20, "the replica is the master")
         assert waiting(store, talker) == ["m1", "m2", "m3"]

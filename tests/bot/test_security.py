@@ -18,7 +18,7 @@ import pytest
 from bot.store.conversations import Store
 from bot.text.records import Conversation
 from bot.web.page import COOKIE
-from tests.bot.admin_client import KEY, SECRET, Desk
+from tests.bot.admin_client import KEY, SECRET, AdminClient
 from tests.bot.channels.test_webhook import sent_to
 from tests.bot.scripted_engine import ScriptedEngine, question_of
 from tests.bot.webhook_receiver import Receiver
@@ -30,9 +30,9 @@ API_KEY, TOKEN, AES_KEY = "sk-" + "a1b2" * 8, "wechat-token-hush", "A" * 43
 
 
 @pytest.fixture
-def desk(store: Store, receiver: Receiver) -> Iterator[Desk]:
+def desk(store: Store, receiver: Receiver) -> Iterator[AdminClient]:
     engine = ScriptedEngine(lambda prompt: f"答{question_of(prompt)}。")
-    desk = Desk(
+    desk = AdminClient(
         store, receiver.url, engine, api_keys=f"me:{API_KEY}", wechat_token=TOKEN, wechat_appid="wx1",
         wechat_aes_key=AES_KEY,
     )  # fmt: skip
@@ -58,7 +58,7 @@ def test_every_test_of_this_file_is_in_the_table() -> None:
 # What comes in
 
 
-def test_a_message_cannot_say_where_its_answer_goes(desk: Desk, receiver: Receiver) -> None:
+def test_a_message_cannot_say_where_its_answer_goes(desk: AdminClient, receiver: Receiver) -> None:
     other = Receiver()
     message = {"user": "u1", "text": "问", "id": "m1", "url": other.url, "callback": other.url}
     message |= {"webhook": "lab", "reply_to": other.url}
@@ -70,12 +70,12 @@ def test_a_message_cannot_say_where_its_answer_goes(desk: Desk, receiver: Receiv
     other.server.server_close()
 
 
-def test_marks_of_the_dialogue_in_a_question_are_text_or_refused(desk: Desk) -> None:
+def test_marks_of_the_dialogue_in_a_question_are_text_or_refused(desk: AdminClient) -> None:
     for mark in (b"\xfd", b"\xfe", b"\xff"):
         body = b'{"user": "u1", "text": "a' + mark + b'b", "id": "m0"}'
         assert desk.sign_in(body, "shop").status_code in (400, 401)
     desk.say("u1", "ý þ ÿ \u00fd\u00fe\u00ff \\xfd 您好", "m1")
-    engine = desk.bot.jobs.engine
+    engine = desk.bot.answers.engine
     (prompt,) = engine.prompts  # type: ignore[attr-defined]
     read = prompt.history() + prompt.tail
     assert (read.count(b"\xfd"), read.count(b"\xfe"), read.count(b"\xff")) == (1, 1, 0)
@@ -89,7 +89,7 @@ def test_marks_of_the_dialogue_in_a_question_are_text_or_refused(desk: Desk) -> 
 @pytest.mark.parametrize(
     "path", ["/v1/score", "/v1/chat/completions", "/webhook/shop", "/page/chat", "/admin/api/block"]
 )
-def test_deep_and_huge_bodies_are_refused(desk: Desk, path: str) -> None:
+def test_deep_and_huge_bodies_are_refused(desk: AdminClient, path: str) -> None:
     headers = {"Content-Type": "application/json"}
     headers |= {"Authorization": f"Bearer {KEY if 'admin' in path else API_KEY}"}
     desk.client.set_cookie(COOKIE, "0" * 32)
@@ -101,7 +101,7 @@ def test_deep_and_huge_bodies_are_refused(desk: Desk, path: str) -> None:
         assert status == expected, (path, body[:10])
 
 
-def test_an_id_of_somebody_else_reads_and_ends_nothing_of_theirs(desk: Desk, store: Store) -> None:
+def test_an_id_of_somebody_else_reads_and_ends_nothing_of_theirs(desk: AdminClient, store: Store) -> None:
     message_id = secrets.token_hex(16)
     answers = []
     for visitor, question in (("a" * 32, "我的秘密"), ("b" * 32, "别的")):
@@ -123,7 +123,7 @@ def test_an_id_of_somebody_else_reads_and_ends_nothing_of_theirs(desk: Desk, sto
     assert len(store.turns(Conversation("webhook-shop", odd))) == 2
 
 
-def test_a_cookie_that_was_not_given_out_is_no_conversation(desk: Desk) -> None:
+def test_a_cookie_that_was_not_given_out_is_no_conversation(desk: AdminClient) -> None:
     for cookie in ("", "x" * 32, "A" * 32, "a" * 31, "a" * 33, "../../etc", "a" * 32 + "}:turns"):
         browser = desk.app.test_client()
         browser.set_cookie(COOKIE, cookie)
@@ -134,7 +134,7 @@ def test_a_cookie_that_was_not_given_out_is_no_conversation(desk: Desk) -> None:
 # Keys
 
 
-def test_secrets_are_compared_in_constant_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_compared_in_constant_time(desk: AdminClient, monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[tuple[Any, Any]] = []
     compare = hmac.compare_digest
 
@@ -157,7 +157,7 @@ def test_secrets_are_compared_in_constant_time(desk: Desk, monkeypatch: pytest.M
     assert all(len(left) == len(right) == 32 for left, right in compared[:2])
 
 
-def test_guesses_are_counted_whatever_a_caller_says_of_itself(desk: Desk) -> None:
+def test_guesses_are_counted_whatever_a_caller_says_of_itself(desk: AdminClient) -> None:
     def guess(n: int) -> int:
         headers = {
             "Authorization": f"Bearer wrong-{n}",
@@ -170,7 +170,7 @@ def test_guesses_are_counted_whatever_a_caller_says_of_itself(desk: Desk) -> Non
 
 
 def test_no_secret_is_in_a_repr_an_error_page_a_log_or_the_numbers(
-    desk: Desk, store: Store, caplog: pytest.LogCaptureFixture
+    desk: AdminClient, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     hidden = [KEY, API_KEY, TOKEN, AES_KEY, SECRET, SECRET.removeprefix("whsec_"), "hush-hush"]
     caplog.set_level(logging.DEBUG)
@@ -202,7 +202,7 @@ def test_no_secret_is_in_a_repr_an_error_page_a_log_or_the_numbers(
 # Pages and addresses
 
 
-def test_every_response_says_how_a_browser_must_take_it(desk: Desk) -> None:
+def test_every_response_says_how_a_browser_must_take_it(desk: AdminClient) -> None:
     for path in ("/", "/admin", "/static/page.js", "/healthz", "/nowhere", "/v1/models", "/admin/api/stats"):
         with desk.client.get(path) as response:
             headers = response.headers
@@ -215,7 +215,7 @@ def test_every_response_says_how_a_browser_must_take_it(desk: Desk) -> None:
         assert "Server" not in headers or "Python" not in headers["Server"]
 
 
-def test_no_address_leads_elsewhere(desk: Desk) -> None:
+def test_no_address_leads_elsewhere(desk: AdminClient) -> None:
     for path in (
         "//evil.example", "//evil.example/admin", "/admin/", "/wechat/", "/\\evil.example", "//admin",
         "///evil.example/..", "/static//evil.example", "/?next=https://evil.example", "/admin?u=//evil",
@@ -227,7 +227,7 @@ def test_no_address_leads_elsewhere(desk: Desk) -> None:
         assert response.status_code in (200, 404)
 
 
-def test_static_files_are_those_of_the_folder_alone(desk: Desk) -> None:
+def test_static_files_are_those_of_the_folder_alone(desk: AdminClient) -> None:
     for path in ("../config.py", "..%2fconfig.py", "%2e%2e/config.py", "/etc/passwd", "..\\config.py", ""):
         assert desk.client.get(f"/static/{path}").status_code == 404, path
 

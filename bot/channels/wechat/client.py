@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from bot.channels.client import Answer, SendError, TokenApi, ask
 from bot.settings.config import Settings
-from bot.store.outbox import OutboundStore
+from bot.store.outbox import Outbox
 
 FORBIDDEN_ADDRESS = {
     40164: "add this machine's public address to the IP whitelist in the platform's console",
@@ -27,7 +27,7 @@ class TencentApi(TokenApi):
 
     stale = (40001, 40014, 42001)
     # -1 busy; 45009, 45011, 45033 too many calls; 40125, 40013 secret or appid wrong
-    passing = (-1, 45009, 45011, 45033, 40013, 40125, *FORBIDDEN_ADDRESS)
+    retryable = (-1, 45009, 45011, 45033, 40013, 40125, *FORBIDDEN_ADDRESS)
     url: str
 
     def request(self, path: str, body: dict[str, Any], token: str) -> Answer:
@@ -54,7 +54,7 @@ class TencentApi(TokenApi):
 
 
 class WechatApi(TencentApi):
-    def __init__(self, settings: Settings, store: OutboundStore) -> None:
+    def __init__(self, settings: Settings, store: Outbox) -> None:
         super().__init__(store, f"wechat:{settings.wechat_appid}", settings.wechat_secret or "")
         self.url = settings.wechat_api_url
         self.appid = settings.wechat_appid

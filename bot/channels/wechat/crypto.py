@@ -2,7 +2,7 @@
 
 wechatpy 1.8.18 knows the messages, encrypts and renders; mended here: signatures compared in constant time,
 padding checked, `]]>` split in replies, entity bombs and documents without the expected fields refused. Not
-used are its parser, which would read the same XML once more, and its client for the API: see wechat_api.py.
+used are its parser, which would read the same XML once more, and its client for the API: see client.py.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class Wechat(Messenger):
 
     def __init__(self, bot: Bot) -> None:
         super().__init__(bot)
-        self.api = WechatApi(bot.settings, bot.outbound)
+        self.api = WechatApi(bot.settings, bot.outbox)
 
     def send(self, user: str, text: str, key: str) -> None:
         self.api.send_text(user, text)
@@ -37,8 +37,8 @@ class Wechat(Messenger):
     def allow(self, conversation: Conversation, mark: str, event: str = "") -> None:
         """Note what the platform takes now that the user has sent a message, or done what an event says."""
         if event == "unsubscribe":
-            self.bot.outbound.allow(conversation, mark, 0, AFTER_MESSAGE[1], False)
+            self.bot.outbox.allow(conversation, mark, 0, AFTER_MESSAGE[1], False)
         elif not event:
-            self.bot.outbound.allow(conversation, mark, *AFTER_MESSAGE, False)
+            self.bot.outbox.allow(conversation, mark, *AFTER_MESSAGE, False)
         elif event.startswith(OPENING_EVENTS):
-            self.bot.outbound.allow(conversation, mark, *AFTER_EVENT, True)
+            self.bot.outbox.allow(conversation, mark, *AFTER_EVENT, True)

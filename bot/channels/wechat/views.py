@@ -1,4 +1,4 @@
-"""GET and POST /wechat: the WeChat Official Account platform. What goes over the wire is in wechat_wire.py.
+"""GET and POST /wechat: the WeChat Official Account platform. What goes over the wire is in crypto.py.
 
 The platform waits five seconds, then sends the same message again, three requests in all; an empty body or
 "success" ends that. So the first two requests answer if the answer is done in time and else hold the line
@@ -14,7 +14,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
-from bot.channels.turn import Exchange
+from bot.channels.turn import Turn
 from bot.channels.wechat.crypto import check_signature, open_envelope, query, render
 from bot.channels.wechat.messenger import MAX_MESSAGE, Wechat
 from bot.context import current_bot
@@ -80,12 +80,12 @@ def _answer(message: Any, began: float) -> str:
     text = _text_of(message)
     if messenger and not bot.commands.urgent(text or ""):  # help is said with the store away, too
         messenger.allow(conversation, message_id, event)
-    exchange = Exchange(bot, conversation, message_id, began, MAX_MESSAGE, messenger, REQUESTS)
+    turn = Turn(bot, conversation, message_id, began, MAX_MESSAGE, messenger, REQUESTS)
     if fields["MsgType"].lower() == "event":
         if event.startswith("subscribe"):
-            return exchange.greet()
+            return turn.greet()
         return dialogue.HELP if event.startswith(ANSWERED_EVENTS) else ""
-    return dialogue.TEXT_ONLY if text is None else exchange.reply(text)
+    return dialogue.TEXT_ONLY if text is None else turn.reply(text)
 
 
 def _text_of(message: Any) -> str | None:

@@ -17,7 +17,7 @@ if redis.call('EXISTS', message_key(id)) == 0 then
   local open = {}
   for _, candidate in ipairs(redis.call('LRANGE', base .. 'open', 0, -1)) do
     local delivered = redis.call('HGET', message_key(candidate), 'delivered')
-    if not delivered then redis.call('LREM', base .. 'open', 0, candidate)  -- its job has expired
+    if not delivered then redis.call('LREM', base .. 'open', 0, candidate)  -- the message has expired
     else
       open[#open + 1] = candidate
       if tonumber(delivered) > 0 then source = candidate end

@@ -16,7 +16,7 @@ let timer = 0;
 let cursor = null;
 let shown = null; // the last stats, to be written again in the other language
 
-const word = (name) => WORDS[tongue][name];
+const word = (name) => STRINGS[tongue][name];
 
 class Refused extends Error {}
 

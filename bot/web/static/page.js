@@ -7,7 +7,7 @@ const [log, scroll, welcome, form, box, send, stop, fresh, status] = [
   "log", "scroll", "welcome", "form", "text", "send", "stop", "fresh", "status",
 ].map(byId);
 
-const words = JSON.parse(document.body.dataset.words); // in the language of the page
+const strings = JSON.parse(document.body.dataset.strings); // in the language of the page
 let running = null; // the AbortController of the answer on its way
 
 // crypto.randomUUID is missing on plain-http addresses other than localhost.
@@ -22,9 +22,9 @@ function post(path, body, signal) {
 // What went wrong, in a sentence: the server's own if it sent one.
 async function sentence(response) {
   try {
-    return (await response.json()).error || `${words.wrong} (${response.status})`;
+    return (await response.json()).error || `${strings.wrong} (${response.status})`;
   } catch {
-    return response.status >= 500 ? words.busy : `${words.wrong} (${response.status})`;
+    return response.status >= 500 ? strings.busy : `${strings.wrong} (${response.status})`;
   }
 }
 
@@ -49,7 +49,7 @@ function remark(turn, text, retry) {
   if (retry) {
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = words.retry;
+    button.textContent = strings.retry;
     button.addEventListener("click", () => {
       if (running) return;
       line.remove();
@@ -93,7 +93,7 @@ async function follow(turn, id, question, signal) {
     if (part.note) remark(turn, part.note);
     if (part.done) return;
   }
-  throw new Error(words.lost);
+  throw new Error(strings.lost);
 }
 
 // A command took back the whole talk, or its last question: what was shown of it goes, the command stays.
@@ -112,8 +112,8 @@ async function answer(turn, id, question) {
   try {
     await follow(turn, id, question, control.signal);
   } catch (error) {
-    if (control.signal.aborted) remark(turn, words.stopped);
-    else remark(turn, error instanceof TypeError ? words.lost : error.message, () => answer(turn, id, question));
+    if (control.signal.aborted) remark(turn, strings.stopped);
+    else remark(turn, error instanceof TypeError ? strings.lost : error.message, () => answer(turn, id, question));
   }
   turn.removeAttribute("aria-busy");
   running = null;
@@ -181,7 +181,7 @@ fresh.addEventListener("click", async () => {
     welcome.hidden = false;
     status.textContent = "";
   } catch (error) {
-    status.textContent = error instanceof TypeError ? words.offline : error.message;
+    status.textContent = error instanceof TypeError ? strings.offline : error.message;
   }
   fresh.disabled = false;
   box.focus();

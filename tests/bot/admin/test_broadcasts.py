@@ -20,7 +20,7 @@ from bot.store.broadcasts import BroadcastStore
 from bot.store.conversations import Store
 from bot.text import dialogue
 from bot.text.records import Conversation
-from tests.bot.admin_client import KEY, SECRET, Desk
+from tests.bot.admin_client import KEY, SECRET, AdminClient
 from tests.bot.webhook_receiver import Receiver
 from tests.service import SOON_MISSED, Service, environment, wait_until
 from tests.tiny_model import write_tiny_model
@@ -29,8 +29,8 @@ TEXT = "明天停诊一天，后天照常。"
 
 
 @pytest.fixture
-def desk(store: Store, receiver: Receiver) -> Iterator[Desk]:
-    desk = Desk(store, receiver.url, forbidden=["神药"])
+def desk(store: Store, receiver: Receiver) -> Iterator[AdminClient]:
+    desk = AdminClient(store, receiver.url, forbidden=["神药"])
     yield desk
     desk.close()
 
@@ -41,17 +41,17 @@ def told(receiver: Receiver, text: str = TEXT) -> collections.Counter[str]:
     return collections.Counter(body["conversation"] for body in bodies if body["reply"] == text)
 
 
-def greet(desk: Desk, *users: str, hook: str = "shop") -> None:
+def greet(desk: AdminClient, *users: str, hook: str = "shop") -> None:
     for user in users:
         desk.say(user, "问", "m1", hook)
 
 
-def ended(desk: Desk, broadcast_id: str) -> Any:
+def ended(desk: AdminClient, broadcast_id: str) -> Any:
     wait_until(lambda: desk.get(f"broadcasts/{broadcast_id}").json.get("ended"), 30, "it has ended")
     return desk.get(f"broadcasts/{broadcast_id}").json
 
 
-def test_a_plan_counts_and_sends_nothing(desk: Desk, receiver: Receiver) -> None:
+def test_a_plan_counts_and_sends_nothing(desk: AdminClient, receiver: Receiver) -> None:
     greet(desk, "u1", "u2", "u3")
     greet(desk, "u1", hook="lab")
     desk.post("block", user="u3")
@@ -75,19 +75,21 @@ def test_a_plan_counts_and_sends_nothing(desk: Desk, receiver: Receiver) -> None
         ({"text": TEXT, "to": "all"}, "to"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_sent_is_not_planned(desk: Desk, body: dict[str, object], why: str) -> None:
+def test_what_cannot_be_sent_is_not_planned(desk: AdminClient, body: dict[str, object], why: str) -> None:
     response = desk.post("broadcasts", **body)
     assert (response.status_code, desk.get("broadcasts").json["broadcasts"]) == (400, [])
     assert why in response.json["error"]["message"]
 
 
-def test_nothing_is_sent_without_the_id_of_a_plan(desk: Desk) -> None:
+def test_nothing_is_sent_without_the_id_of_a_plan(desk: AdminClient) -> None:
     for name in ("start", "0123456789abcdef", "all", "..%2Fx"):
         assert desk.post(f"broadcasts/{name}/start").status_code == 404
-    assert desk.bot.work.counts()["broadcast"]["waiting"] == 0
+    assert desk.bot.tasks.counts()["broadcast"]["waiting"] == 0
 
 
-def test_everybody_gets_it_once_but_those_who_must_not(desk: Desk, receiver: Receiver, store: Store) -> None:
+def test_everybody_gets_it_once_but_those_who_must_not(
+    desk: AdminClient, receiver: Receiver, store: Store
+) -> None:
     users = [f"u{n}" for n in range(12)]
     greet(desk, *users, "blocked", "opted-out", "back-again", "forgotten")
     for user in ("opted-out", "back-again"):
@@ -110,7 +112,7 @@ def test_everybody_gets_it_once_but_those_who_must_not(desk: Desk, receiver: Rec
     assert [row["action"] for row in desk.get("audit").json["audit"]].count("start") == 4
 
 
-def test_the_rate_holds_and_a_cancelled_one_stops(desk: Desk, receiver: Receiver) -> None:
+def test_the_rate_holds_and_a_cancelled_one_stops(desk: AdminClient, receiver: Receiver) -> None:
     greet(desk, *(f"u{n}" for n in range(30)))
     plan = desk.post("broadcasts", text=TEXT, rate=5).json
     desk.post(f"broadcasts/{plan['id']}/start")
@@ -127,7 +129,7 @@ def test_the_rate_holds_and_a_cancelled_one_stops(desk: Desk, receiver: Receiver
 
 
 def test_a_receiver_that_is_slow_is_not_run_ahead_of(
-    desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    desk: AdminClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     greet(desk, *(f"u{n}" for n in range(40)))
     wait_until(lambda: len(receiver.received) == 40, 20, "the answers are sent on")
@@ -135,7 +137,7 @@ def test_a_receiver_that_is_slow_is_not_run_ahead_of(
     plan = desk.post("broadcasts", text=TEXT, rate=10).json
     desk.post(f"broadcasts/{plan['id']}/start")
     reads, looks = 0, 0
-    read, look = desk.bot.work.store.dead_letters, BroadcastStore.some
+    read, look = desk.bot.tasks.store.dead_letters, BroadcastStore.some
 
     def count_reads(queue: str) -> Any:
         nonlocal reads
@@ -147,7 +149,7 @@ def test_a_receiver_that_is_slow_is_not_run_ahead_of(
         looks += place == "open"
         return look(store, broadcast_id, place, count)
 
-    monkeypatch.setattr(desk.bot.work.store, "dead_letters", count_reads)
+    monkeypatch.setattr(desk.bot.tasks.store, "dead_letters", count_reads)
     monkeypatch.setattr(BroadcastStore, "some", count_looks)
     end, most = time.monotonic() + 4, 0
     while time.monotonic() < end:
@@ -160,7 +162,7 @@ def test_a_receiver_that_is_slow_is_not_run_ahead_of(
 
 
 def test_what_a_receiver_refuses_for_good_has_failed_and_is_a_dead_letter(
-    desk: Desk, receiver: Receiver
+    desk: AdminClient, receiver: Receiver
 ) -> None:
     greet(desk, "u1", "u2")
     wait_until(lambda: len(receiver.received) == 2, 10)
@@ -194,7 +196,7 @@ def test_killed_it_goes_on_and_nobody_gets_it_twice(
     }  # fmt: skip
     store = Store(redis_url)
     for n in range(60):
-        store.tell(Conversation("webhook-shop", f"u{n}"), "m1", "n", "问", "答")
+        store.add_answered(Conversation("webhook-shop", f"u{n}"), "m1", "n", "问", "答")
     service = Service(tmp_path, "web", patience=SOON_MISSED, **settings)
     service.start()
     try:

@@ -10,25 +10,25 @@ from click.testing import CliRunner, Result
 
 from bot.cli.admin import admin
 from bot.store.conversations import Store
-from tests.bot.admin_client import KEY, Desk
+from tests.bot.admin_client import KEY, AdminClient
 from tests.bot.channels.test_webhook import sent_to
 from tests.bot.webhook_receiver import Receiver
 from tests.service import served, wait_until
 
 
 @pytest.fixture
-def desk(store: Store, receiver: Receiver) -> Iterator[Desk]:
+def desk(store: Store, receiver: Receiver) -> Iterator[AdminClient]:
     """With three letters whose receiver said that it was gone."""
     receiver.says = [410] * 3
-    desk = Desk(store, receiver.url)
+    desk = AdminClient(store, receiver.url)
     for user in ("u1", "u2", "u3"):
         desk.say(user, "我的秘密", "m1")
-    wait_until(lambda: len(desk.bot.work.dead_letters()) == 3, 15, "all are dead letters")
+    wait_until(lambda: len(desk.bot.tasks.dead_letters()) == 3, 15, "all are dead letters")
     yield desk
     desk.close()
 
 
-def test_they_are_listed_without_texts_sent_again_and_dropped(desk: Desk, receiver: Receiver) -> None:
+def test_they_are_listed_without_texts_sent_again_and_dropped(desk: AdminClient, receiver: Receiver) -> None:
     letters = desk.get("dead-letters").json["dead_letters"]
     assert {letter["conversation"] for letter in letters} == {f"webhook-shop:u{n}" for n in (1, 2, 3)}
     assert {(letter["lane"], letter["task"], letter["error"]) for letter in letters} == {
@@ -55,7 +55,7 @@ def plm(url: str, *arguments: str, say: str = "") -> Result:
     return CliRunner().invoke(admin, list(arguments), env=env, input=say)
 
 
-def test_by_plm_admin(desk: Desk, receiver: Receiver) -> None:
+def test_by_plm_admin(desk: AdminClient, receiver: Receiver) -> None:
     with served(desk.app) as url:
         listed = plm(url, "dead-letters", "list").output.splitlines()
         assert len(listed) == 3

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from standardwebhooks.webhooks import Webhook as Signer
 
 from bot.app import create_app
-from bot.chat.policy import person
+from bot.chat.policy import pseudonym
 from bot.settings.config import load_settings
 from bot.store.conversations import Store
 from bot.text import dialogue
@@ -355,7 +355,7 @@ def test_every_action_is_written_down_without_texts_and_names(client: FlaskClien
     assert "oSomebody" not in text
     mine = get(client, "audit", user="oSomebody").json["audit"]
     assert {"block", "unblock", "quota", "show", "forget", "export"} <= {row["action"] for row in mine}
-    assert all(row["target"] == person("oSomebody") and row["address"] == "127.0.0.1" for row in mine)
+    assert all(row["target"] == pseudonym("oSomebody") and row["address"] == "127.0.0.1" for row in mine)
     newest = get(client, "audit", limit=1).json["audit"]
     assert newest == get(client, "audit").json["audit"][:1] != []
 

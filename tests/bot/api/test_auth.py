@@ -34,7 +34,7 @@ def start(store: Store) -> Iterator[Open]:
 
     yield make
     for app in apps:
-        app.extensions["plm"].jobs.close(1)
+        app.extensions["plm"].answers.close(1)
 
 
 def ask(client: FlaskClient, key: str | None = None, address: str = "127.0.0.1", **headers: str) -> Any:
@@ -141,7 +141,7 @@ def test_with_limits_and_no_store_nobody_gets_in(start: Open, store: Store) -> N
     response = ask(client, SLOW)
     assert response.status_code == 503
     assert response.json["error"]["type"] == "server_error"
-    app.extensions["plm"].jobs.close(1)
+    app.extensions["plm"].answers.close(1)
     away.close()
 
 

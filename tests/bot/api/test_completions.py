@@ -386,7 +386,7 @@ def test_an_engine_that_is_away_is_503() -> None:
         )
         assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
         assert response.json["error"]["code"] == "engine_down"
-    app.extensions["plm"].jobs.close(1)
+    app.extensions["plm"].answers.close(1)
     nobody.close()
 
 

@@ -146,12 +146,12 @@ def test_a_busy_engine_says_so_instead_of_piling_up(
 ) -> None:
     monkeypatch.setattr("bot.inference.local.BUSY", 0.05)
     busy = LocalEngine(local.model, local.sampler, 90)
-    while busy._weighing.acquire(blocking=False):
+    while busy._likelihood_slots.acquire(blocking=False):
         pass
     refused(_app(store, busy).test_client().post("/v1/fill", json=FILL), 503, "busy")
     host = create_engine_app(Settings(), busy).test_client()
     assert host.post("/likelihood", json={"kind": "fill", "fields": FILL}).status_code == 503
-    busy._weighing.release()
+    busy._likelihood_slots.release()
     assert host.post("/likelihood", json={"kind": "fill", "fields": FILL}).status_code == 200
     assert busy.likelihood("score", {"text": "甲"})["bytes"] == 3  # its turn was given back
 

@@ -198,13 +198,13 @@ class ChannelSuite:
     ) -> None:
         api.faults[platform.api_path] = [platform.fault_for_good]
         platform.say(user, QUESTION, "7")
-        wait_until(bot.work.dead_letters, 15, "it is a dead letter")
-        (letter,) = bot.work.dead_letters()
-        assert (letter.lane, letter.args) == (platform.name, (user, "7"))
+        wait_until(bot.tasks.dead_letters, 15, "it is a dead letter")
+        (letter,) = bot.tasks.dead_letters()
+        assert (letter.queue, letter.args) == (platform.name, (user, "7"))
         assert platform.seen(user) == []
-        bot.work.resend(letter)
+        bot.tasks.resend(letter)
         wait_until(lambda: platform.seen(user), 15, "the answer is sent")
-        assert bot.work.dead_letters() == []
+        assert bot.tasks.dead_letters() == []
         assert not re.search("|".join(SECRETS), caplog.text + letter.error)
 
     def test_what_may_have_arrived_is_repeated_only_where_the_platform_can_tell(
@@ -214,7 +214,7 @@ class ChannelSuite:
         platform.say(user, QUESTION, "7")
         state = "told" if platform.repeatable else "unsure"
         conversation = Conversation(platform.name, user)
-        wait_until(lambda: bot.outbound.push_state(conversation, "7") == state, 15, state)
+        wait_until(lambda: bot.outbox.push_state(conversation, "7") == state, 15, state)
         assert platform.seen(user) == [f"{DISCLAIMER}\n\n答{QUESTION}。"]
         rest = dialogue.NOTHING_MORE if platform.repeatable else f"答{QUESTION}。"
         assert platform.reply(user, "继续") == rest
@@ -223,12 +223,12 @@ class ChannelSuite:
         platform.say(user, QUESTION)
         wait_until(lambda: platform.seen(user), 15, "the answer is sent")
         conversation, channel = Conversation(platform.name, user), bot.channels[platform.name]
-        assert channel.reaches(conversation)
+        assert channel.can_reach(conversation)
         for _ in range(2):
-            channel.tell(conversation, "notice", "明天停诊。")
+            channel.notify(conversation, "notice", "明天停诊。")
         wait_until(lambda: len(platform.seen(user)) == 2, 15, "it is sent")
-        channel.tell(conversation, "notice", "明天停诊。")
-        channel.tell(conversation, "notice-2", "后天停诊。")
+        channel.notify(conversation, "notice", "明天停诊。")
+        channel.notify(conversation, "notice-2", "后天停诊。")
         wait_until(lambda: len(platform.seen(user)) > 2, 15, "the next is sent")
         assert platform.seen(user)[1:] == ["明天停诊。", "后天停诊。"]
 

@@ -94,7 +94,7 @@ class TestDingtalk(ChannelSuite):
         body = platform.body(user, QUESTION, "7")
         platform.deliver(body | {"sessionWebhook": f"{api.url}{DINGTALK_SEND}?session=ended"})
         conversation = Conversation("dingtalk", user)
-        wait_until(lambda: bot.outbound.push_state(conversation, "7") == "kept", 15, "it was tried")
+        wait_until(lambda: bot.outbox.push_state(conversation, "7") == "kept", 15, "it was tried")
         assert platform.reply(user, "继续") == f"答{QUESTION}。"
 
     @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ class TestDingtalk(ChannelSuite):
         conversation = Conversation("dingtalk", user)
         bot.store.client.hset(conversation.base + "sends", "address", f"{api.url}/robot/send?access_token=x")
         engine.gate.set()
-        wait_until(lambda: bot.outbound.push_state(conversation, "7") == "kept", 15, "it was tried")
+        wait_until(lambda: bot.outbox.push_state(conversation, "7") == "kept", 15, "it was tried")
         assert api.calls == []
 
     def test_what_is_said_in_a_group_is_no_part_of_the_private_talk(

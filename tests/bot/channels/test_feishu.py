@@ -195,7 +195,7 @@ class TestFeishu(ChannelSuite):
         read["header"]["event_type"] = "im.message.message_read_v1"
         for body in (bots, read):
             assert platform.deliver(body).json() == {}
-        assert bot.store.job(Conversation("feishu", user), "7").status == ""
+        assert bot.store.message(Conversation("feishu", user), "7").status == ""
 
     def test_the_doctor_fetches_a_token(self, bot: Bot, api: PlatformApi) -> None:
         assert doctor.check_platforms(bot.settings) == "feishu"

@@ -83,13 +83,13 @@ class TestTelegram(ChannelSuite):
         monkeypatch.setattr(work, "RETRIES", 1)
         api.faults[TELEGRAM_SEND] = [(429, {"ok": False, "error_code": 429, "description": "Flood"})] * 9
         bot, conversation = self.make(api, store, engine).extensions["plm"], Conversation("telegram", "1111")
-        store.tell(conversation, "m1", "n", "问", "答")
+        store.add_answered(conversation, "m1", "n", "问", "答")
         channel = bot.channels["telegram"]
-        channel.tell(conversation, "broadcast-1", "明天停诊")
-        outcomes = partial(channel.outcomes, [conversation], "broadcast-1")
-        assert outcomes() == [""]
-        wait_until(lambda: outcomes() == ["failed"], 30, "it is given up")
-        assert len(bot.work.dead_letters()) == 1
+        channel.notify(conversation, "broadcast-1", "明天停诊")
+        delivery_status = partial(channel.delivery_status, [conversation], "broadcast-1")
+        assert delivery_status() == [""]
+        wait_until(lambda: delivery_status() == ["failed"], 30, "it is given up")
+        assert len(bot.tasks.dead_letters()) == 1
         bot.close(1)
 
     def test_start_greets(self, platform: Platform, user: str) -> None:

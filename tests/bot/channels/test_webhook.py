@@ -19,7 +19,7 @@ import requests
 from bot.server.embedded_store import EmbeddedStore
 from bot.settings.config import DISCLAIMER
 from bot.store.conversations import Store
-from bot.tasks.queue import Work
+from bot.tasks.queue import TaskQueue
 from bot.text import dialogue
 from bot.text.records import Conversation
 from tests.bot.webhook_receiver import Receiver
@@ -203,22 +203,22 @@ def test_what_is_refused_for_good_is_a_dead_letter_that_can_be_sent_again(
 ) -> None:
     receiver.says = [410]
     post(service, {"user": "u8", "text": "什么是气虚？", "id": "e"}, "clinic")
-    work = Work(store)
-    work.task("webhook", "send_on", print)
-    wait_until(work.dead_letters, 10, "it is a dead letter")
-    (letter,) = work.dead_letters()
+    tasks = TaskQueue(store)
+    tasks.task("webhook", "send_on", print)
+    wait_until(tasks.dead_letters, 10, "it is a dead letter")
+    (letter,) = tasks.dead_letters()
     assert (letter.lane, letter.task, letter.args[:3]) == ("webhook", "send_on", ("clinic", "u8", "e"))
     assert letter.error == "webhook clinic says that it is gone"
-    work.resend(letter)
-    assert work.dead_letters() == []
+    tasks.resend(letter)
+    assert tasks.dead_letters() == []
     wait_until(lambda: len(sent_to(receiver, "u8")) == 2, 10, "it is sent again")
     receiver.says = [410]
     post(service, {"user": "u9", "text": "什么是气虚？"}, "clinic")
-    wait_until(work.dead_letters, 10, "another dead letter")
-    work.forget("u9", "webhook-shop")
-    assert len(work.dead_letters()) == 1
-    work.forget("u9")
-    assert work.dead_letters() == []
+    wait_until(tasks.dead_letters, 10, "another dead letter")
+    tasks.erase("u9", "webhook-shop")
+    assert len(tasks.dead_letters()) == 1
+    tasks.erase("u9")
+    assert tasks.dead_letters() == []
 
 
 @pytest.mark.slow

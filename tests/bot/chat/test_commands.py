@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from bot.chat.answers import Jobs
+from bot.chat.answers import Answers
 from bot.chat.commands import Commands
-from bot.chat.erasure import Forgetting
+from bot.chat.erasure import Erasure
 from bot.server.embedded_store import EmbeddedStore
 from bot.settings.config import Settings
 from bot.store import conversations as store_module
 from bot.store.conversations import Store
-from bot.tasks.queue import Work
+from bot.tasks.queue import TaskQueue
 from bot.text import dialogue
 from bot.text.records import Conversation
 from bot.text.safety import SEEK_HELP
@@ -26,37 +26,37 @@ from tests.wechat_platform import Platform
 TALKER, OTHER = Conversation("wechat", "oUser1"), Conversation("wechat", "oUser2")
 
 
-class Desk:
+class AdminClient:
     """A store, jobs over a scripted engine, and the commands, as one process has them."""
 
     def __init__(self, store: Store, **settings: object) -> None:
         self.engine = ScriptedEngine(lambda prompt: f"答{question_of(prompt)}。")
         self.store = store
-        self.jobs = Jobs(store, self.engine, **settings)  # type: ignore[arg-type]
+        self.answers = Answers(store, self.engine, **settings)  # type: ignore[arg-type]
         self.commands = Commands(
-            store, self.engine, Settings(redis_url="redis://x"), Forgetting(store, Work(store))
+            store, self.engine, Settings(redis_url="redis://x"), Erasure(store, TaskQueue(store))
         )
 
     def ask(self, message_id: str, text: str, whose: Conversation = TALKER) -> str:
         done = self.commands.answer(whose, message_id, text)
         if done is not None:
             return done.reply or done.text
-        self.jobs.ask(whose, message_id, text)
-        return self.jobs.generate(whose, message_id, time.monotonic() + 10).text
+        self.answers.enqueue(whose, message_id, text)
+        return self.answers.wait(whose, message_id, time.monotonic() + 10).text
 
     def turns(self) -> list[str]:
         return [turn["content"] for turn in self.store.turns(TALKER)]
 
 
 @pytest.fixture
-def desk(store: Store) -> Iterator[Desk]:
-    desk = Desk(store)
+def desk(store: Store) -> Iterator[AdminClient]:
+    desk = AdminClient(store)
     yield desk
     desk.engine.gate.set()
-    desk.jobs.close(2)
+    desk.answers.close(2)
 
 
-def test_undo_takes_back_question_answer_and_state_once(desk: Desk) -> None:
+def test_undo_takes_back_question_answer_and_state_once(desk: AdminClient) -> None:
     desk.ask("m1", "一")
     desk.ask("m2", "二")
     assert desk.ask("m3", "撤回") == dialogue.UNDONE
@@ -74,22 +74,22 @@ def test_undo_takes_back_question_answer_and_state_once(desk: Desk) -> None:
     assert desk.ask("m9", "撤回") == dialogue.NOTHING_TO_UNDO
 
 
-def test_undo_ends_an_answer_that_is_being_written(desk: Desk) -> None:
+def test_undo_ends_an_answer_that_is_being_written(desk: AdminClient) -> None:
     desk.engine.gate.clear()
-    desk.jobs.ask(TALKER, "m1", "一")
+    desk.answers.enqueue(TALKER, "m1", "一")
     wait_until(lambda: desk.engine.prompts)
     assert desk.ask("m2", "撤回") == dialogue.UNDONE
     desk.engine.gate.set()
-    wait_until(lambda: not desk.jobs._runners)
+    wait_until(lambda: not desk.answers._workers)
     assert desk.turns() == []
-    assert desk.store.job(TALKER, "m1").text == dialogue.TAKEN_BACK
+    assert desk.store.message(TALKER, "m1").text == dialogue.TAKEN_BACK
     assert desk.ask("m3", "二") == "答二。"
     assert desk.engine.before[-1] == b""
 
 
-def test_an_emergency_is_answered_while_the_engine_is_stuck_and_read_later(desk: Desk) -> None:
+def test_an_emergency_is_answered_while_the_engine_is_stuck_and_read_later(desk: AdminClient) -> None:
     desk.engine.gate.clear()
-    desk.jobs.ask(TALKER, "m1", "一")
+    desk.answers.enqueue(TALKER, "m1", "一")
     wait_until(lambda: desk.engine.prompts)
     for _ in range(2):
         assert desk.ask("m2", "我胸痛") == SEEK_HELP
@@ -100,7 +100,7 @@ def test_an_emergency_is_answered_while_the_engine_is_stuck_and_read_later(desk:
     assert desk.turns().count(SEEK_HELP) == 1
 
 
-def test_forgetting_asks_once_and_leaves_no_trace(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forgetting_asks_once_and_leaves_no_trace(desk: AdminClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "FORGOTTEN_MS", 400)
     desk.ask("o1", "别人", OTHER)
     assert desk.ask("m0", "确认忘记") == dialogue.NOT_ASKED_TO_FORGET
@@ -116,7 +116,7 @@ def test_forgetting_asks_once_and_leaves_no_trace(desk: Desk, monkeypatch: pytes
     assert [turn["content"] for turn in desk.store.turns(OTHER)] == ["别人", "答别人。"]
 
 
-def test_an_export_is_the_users_own_transcript(desk: Desk) -> None:
+def test_an_export_is_the_users_own_transcript(desk: AdminClient) -> None:
     assert desk.ask("m0", "/export") == dialogue.NOTHING_TO_EXPORT
     desk.ask("o1", "别人", OTHER)
     desk.ask("m1", "一")
@@ -126,20 +126,20 @@ def test_an_export_is_the_users_own_transcript(desk: Desk) -> None:
 
 
 def test_forbidden_words_are_never_published(store: Store) -> None:
-    desk = Desk(store, forbidden=("坏东西",))
+    desk = AdminClient(store, forbidden=("坏东西",))
     desk.engine.answer = lambda prompt: "坏东、坏东西。坏"
-    desk.jobs.ask(TALKER, "m1", "一")
-    told = "".join(update.text for update in desk.jobs.follow(TALKER, "m1") if not update.restart)
+    desk.answers.enqueue(TALKER, "m1", "一")
+    told = "".join(update.text for update in desk.answers.stream(TALKER, "m1") if not update.restart)
     assert told == "坏东、＊＊＊。坏"
     assert desk.turns() == ["一", told]
     desk.ask("m2", "二")
     assert desk.engine.prompts[-1].state is None  # the state has read what was not said
-    desk.jobs.close(2)
+    desk.answers.close(2)
 
 
 def test_a_talk_longer_than_is_kept_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "MAX_TURNS", 10)
-    desk = Desk(store, context_bytes=60)
+    desk = AdminClient(store, context_bytes=60)
     for number in range(12):
         assert desk.ask(f"m{number}", f"问{number}") == f"答问{number}。"
     assert len(desk.turns()) in (10, 11)
@@ -150,7 +150,7 @@ def test_a_talk_longer_than_is_kept_goes_on(store: Store, monkeypatch: pytest.Mo
     desk.ask("last", "末")
     last = [dialogue.turn_bytes(f"问{number}", f"答问{number}。") for number in (9, 10, 11)]
     assert desk.engine.before[-1] == b"".join(last)  # 55 bytes: the whole turns that fit in 60
-    desk.jobs.close(2)
+    desk.answers.close(2)
 
 
 def test_over_wechat(redis_url: str, tmp_path: Path) -> None:
@@ -179,14 +179,14 @@ def test_over_wechat(redis_url: str, tmp_path: Path) -> None:
         store.close()
 
 
-def test_the_server_keeps_an_undo(server: EmbeddedStore, desk: Desk) -> None:
+def test_the_server_keeps_an_undo(server: EmbeddedStore, desk: AdminClient) -> None:
     """Another process, with nothing in its memory, goes on from what is left."""
     desk.ask("m1", "一")
     desk.ask("m2", "二")
     desk.ask("m3", "撤回")
-    other = Desk(Store(server.url))
+    other = AdminClient(Store(server.url))
     assert other.ask("m3", "撤回") == dialogue.UNDONE
     other.ask("m4", "三")
     assert other.engine.before == [dialogue.turn_bytes("一", "答一。")]
-    other.jobs.close(2)
+    other.answers.close(2)
     other.store.close()

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot.admin.broadcasts import LANE as BROADCAST
+from bot.admin.broadcasts import QUEUE as BROADCAST
 from bot.store.conversations import Store, StoreDownError
-from bot.tasks.queue import GiveUpError, TryAgainError
+from bot.tasks.queue import PermanentError, RetryLaterError
 from bot.text.records import Conversation
-from tests.bot.admin_client import Desk, everything, spelt
+from tests.bot.admin_client import AdminClient, everything, spelt
 from tests.service import wait_until
 
 USER, WORDS, ID = "oForgetMe", "我的秘密", "secret-id"
@@ -22,43 +22,43 @@ SHOP = Conversation("webhook-shop", USER)
 class Tasks:
     """Tasks of a lane that end as they are told to, in their own words."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: AdminClient) -> None:
         self.begun, self.go, self.ended = threading.Event(), threading.Event(), threading.Event()
-        self.work = desk.bot.work
+        self.queue = desk.bot.tasks
         for name in ("wait", "delayed", "dead", "hold"):
-            self.work.task("trial", name, getattr(self, name))
-        self.work.start()
+            self.queue.task("trial", name, getattr(self, name))
+        self.queue.start()
 
     def wait(self, *_: str) -> None:
         self.go.wait(30)
 
     def delayed(self, user: str, text: str) -> None:
-        raise TryAgainError("later", wait=600)
+        raise RetryLaterError("later", retry_after=600)
 
     def dead(self, user: str, text: str) -> None:
-        raise GiveUpError("never")
+        raise PermanentError("never")
 
     def hold(self, how: str, user: str, text: str) -> None:
         self.begun.set()
         self.go.wait(30)
         self.ended.set()
         if how != "done":
-            raise GiveUpError("never") if how == "dead" else TryAgainError("later", wait=600)
+            raise PermanentError("never") if how == "dead" else RetryLaterError("later", retry_after=600)
 
     def counts(self) -> dict[str, int]:
-        return self.work.counts()["trial"]
+        return self.queue.counts()["trial"]
 
 
 @pytest.fixture
-def desk(store: Store) -> Iterator[Desk]:
-    desk = Desk(store, "http://127.0.0.1:9/", retry_seconds=1)
+def desk(store: Store) -> Iterator[AdminClient]:
+    desk = AdminClient(store, "http://127.0.0.1:9/", retry_seconds=1)
     yield desk
     desk.close()
 
 
 @pytest.fixture
-def tasks(desk: Desk) -> Tasks:
-    desk.bot.work.close(1)  # started again by Tasks, with its lane
+def tasks(desk: AdminClient) -> Tasks:
+    desk.bot.tasks.close(1)  # started again by Tasks, with its lane
     return Tasks(desk)
 
 
@@ -73,31 +73,31 @@ def assert_forgotten(store: Store, *more: str) -> None:
 
 @pytest.mark.parametrize("way", ["admin", "own"])
 def test_tasks_that_wait_are_delayed_or_dead_go_with_the_user(
-    desk: Desk, tasks: Tasks, store: Store, way: str
+    desk: AdminClient, tasks: Tasks, store: Store, way: str
 ) -> None:
     for user in (USER, OTHER):
         desk.say(user, WORDS if user == USER else "别人的话", f"{ID}-1" if user == USER else "m1")
         whose = Conversation("webhook-shop", user)
         for name in ("dead", "delayed"):
-            tasks.work.send("trial", name, whose, user, WORDS if user == USER else "")
+            tasks.queue.send("trial", name, whose, user, WORDS if user == USER else "")
     wait_until(lambda: tasks.counts()["dead"] == tasks.counts()["delayed"] == 2, 10)
     for _ in range(16):  # every thread of the lane is busy: what comes now has to wait
-        tasks.work.send("trial", "wait", None)
+        tasks.queue.send("trial", "wait", None)
     for user in (USER, OTHER):
-        tasks.work.send("trial", "dead", Conversation("webhook-shop", user), user, WORDS)
-    tasks.work.send("trial", "dead", Conversation("webhook-lab", USER), "", "")
+        tasks.queue.send("trial", "dead", Conversation("webhook-shop", user), user, WORDS)
+    tasks.queue.send("trial", "dead", Conversation("webhook-lab", USER), "", "")
     before = everything(store)
     assert before.count(USER) > 5
     assert any(spelling in before for spelling in spelt(WORDS))
     if way == "admin":
         assert "webhook-shop:" + USER in desk.forget(USER).json["forgotten"]
-        desk.bot.work.forget(USER, "webhook-lab")
+        desk.bot.tasks.erase(USER, "webhook-lab")
     else:
         desk.say(USER, "忘记我", "ask")
         assert "删除" in desk.say(USER, "确认忘记", "yes").json["reply"]
         assert "webhook-lab:" + USER in everything(store)  # another channel is another conversation
-        desk.bot.work.forget(USER, "webhook-lab")
-        desk.bot.forgetting.wholly(SHOP)  # as when the minute is over for which retries are answered
+        desk.bot.tasks.erase(USER, "webhook-lab")
+        desk.bot.erasure.erase_conversation(SHOP)  # as when the minute is over for which retries are answered
     left = everything(store)
     tasks.go.set()
     wait_until(lambda: tasks.counts() == {"waiting": 0, "delayed": 1, "dead": 2}, 10, "the others' tasks")
@@ -109,12 +109,12 @@ def test_tasks_that_wait_are_delayed_or_dead_go_with_the_user(
 
 @pytest.mark.parametrize("how", ["dead", "again", "done"])
 def test_a_task_in_the_hands_of_a_process_does_not_come_back(
-    desk: Desk, tasks: Tasks, store: Store, how: str
+    desk: AdminClient, tasks: Tasks, store: Store, how: str
 ) -> None:
     desk.say(OTHER, "别人的话", "m1")
-    tasks.work.send("trial", "hold", SHOP, how, USER, WORDS)
+    tasks.queue.send("trial", "hold", SHOP, how, USER, WORDS)
     assert tasks.begun.wait(10)
-    desk.bot.forgetting.wholly(SHOP)
+    desk.bot.erasure.erase_conversation(SHOP)
     tasks.go.set()
     assert tasks.ended.wait(10)
     wait_until(lambda: not any(tasks.counts().values()), 10, "it is gone")
@@ -122,52 +122,52 @@ def test_a_task_in_the_hands_of_a_process_does_not_come_back(
 
 
 def test_a_delayed_task_that_comes_due_after_it_was_forgotten_is_not_done(
-    desk: Desk, tasks: Tasks, store: Store
+    desk: AdminClient, tasks: Tasks, store: Store
 ) -> None:
     """The process holds it in its memory until then."""
     done: list[str] = []
 
     def soon(user: str) -> None:
         done.append(user)
-        raise TryAgainError("soon", wait=1.0)
+        raise RetryLaterError("soon", retry_after=1.0)
 
-    desk.bot.work.close(1)
-    desk.bot.work.task("trial", "soon", soon)
-    desk.bot.work.start()
+    desk.bot.tasks.close(1)
+    desk.bot.tasks.task("trial", "soon", soon)
+    desk.bot.tasks.start()
     for user in (USER, OTHER):
-        tasks.work.send("trial", "soon", Conversation("webhook-shop", user), user)
+        tasks.queue.send("trial", "soon", Conversation("webhook-shop", user), user)
     wait_until(lambda: tasks.counts()["delayed"] == 2 and len(done) == 2, 10)
-    desk.bot.forgetting.wholly(SHOP)
+    desk.bot.erasure.erase_conversation(SHOP)
     wait_until(lambda: done.count(OTHER) == 3, 15, "the other one was tried again")
     assert done.count(USER) == 1
     assert USER not in everything(store)
 
 
-def test_callbacks_that_were_never_taken_are_forgotten(desk: Desk, store: Store) -> None:
+def test_callbacks_that_were_never_taken_are_forgotten(desk: AdminClient, store: Store) -> None:
     """The real ones: their receiver is away."""
     for user in (USER, OTHER):
         desk.say(user, WORDS if user == USER else "别人的话", f"{ID}-2" if user == USER else "m2")
         desk.say(user, "帮助", f"{ID}-3" if user == USER else "m3")  # its task holds the reply
-    wait_until(lambda: desk.bot.work.counts()["webhook"]["delayed"] >= 2, 10)
+    wait_until(lambda: desk.bot.tasks.counts()["webhook"]["delayed"] >= 2, 10)
     assert USER in everything(store)
     desk.forget(USER)
     assert_forgotten(store)
-    wait_until(lambda: desk.bot.work.counts()["webhook"]["delayed"] >= 1, 10)
+    wait_until(lambda: desk.bot.tasks.counts()["webhook"]["delayed"] >= 1, 10)
     assert_forgotten(store)
 
 
-def test_a_lane_that_nobody_works_on_any_more_is_searched_too(desk: Desk, store: Store) -> None:
+def test_a_lane_that_nobody_works_on_any_more_is_searched_too(desk: AdminClient, store: Store) -> None:
     desk.say(OTHER, "别人的话", "m1")
-    other = Desk(store, "http://127.0.0.1:9/")
-    other.bot.work.task("old-lane", "dead", lambda *_: None)
-    other.bot.work.send("old-lane", "dead", SHOP, USER, WORDS)
+    other = AdminClient(store, "http://127.0.0.1:9/")
+    other.bot.tasks.task("old-lane", "dead", lambda *_: None)
+    other.bot.tasks.send("old-lane", "dead", SHOP, USER, WORDS)
     other.close()
     assert USER in everything(store)
-    desk.bot.forgetting.wholly(SHOP)
+    desk.bot.erasure.erase_conversation(SHOP)
     assert_forgotten(store)
 
 
-def test_lists_of_broadcasts_and_errors_are_forgotten(desk: Desk, store: Store) -> None:
+def test_lists_of_broadcasts_and_errors_are_forgotten(desk: AdminClient, store: Store) -> None:
     for user in (USER, OTHER):
         desk.say(user, "问", "m1")
     plan = desk.post("broadcasts", text="停诊").json
@@ -176,23 +176,23 @@ def test_lists_of_broadcasts_and_errors_are_forgotten(desk: Desk, store: Store) 
     desk.forget(USER)
     assert_forgotten(store)
     assert desk.get(f"broadcasts/{plan['id']}").json["left"] == 1
-    assert BROADCAST in desk.bot.work.lanes
+    assert BROADCAST in desk.bot.tasks.queues
 
 
 def test_forgetting_that_was_cut_off_goes_on(
-    desk: Desk, store: Store, monkeypatch: pytest.MonkeyPatch
+    desk: AdminClient, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Redis goes away between two steps: the administrator sees 503, and asks again."""
     desk.say(OTHER, "别人的话", "m1")
     desk.say(USER, WORDS, ID)
-    desk.bot.work.task("idle", "wait", print)  # nobody works on this lane
-    desk.bot.work.send("idle", "wait", SHOP, USER, WORDS)
+    desk.bot.tasks.task("idle", "wait", print)  # nobody works on this lane
+    desk.bot.tasks.send("idle", "wait", SHOP, USER, WORDS)
 
     def away(user: str, channel: str) -> None:
         raise StoreDownError("away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(desk.bot.work, "forget", away)
+        patch.setattr(desk.bot.tasks, "erase", away)
         assert desk.forget(USER).status_code == 503
     assert USER in everything(store)
     assert desk.forget(USER).status_code == 200

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from bot.app import create_app
-from bot.chat.limits import BusyError, Gate, Limits
+from bot.chat.limits import BusyError, ConcurrencyLimiter, Limits
 from bot.settings.config import load_settings
 from bot.store.conversations import Store, StoreDownError
 from bot.text import dialogue
@@ -120,12 +120,12 @@ def test_the_wait_is_said_in_round_numbers(seconds: int, wait: str) -> None:
 
 
 def test_a_gate_lets_so_many_in_and_again_when_they_leave() -> None:
-    gate = Gate(running=2, waiting=1, patience=0.01)
-    gate.enter()
-    gate.enter()
+    gate = ConcurrencyLimiter(running=2, waiting=1, patience=0.01)
+    gate.acquire()
+    gate.acquire()
     with pytest.raises(BusyError):
-        gate.enter()
-    gate.leave()
-    gate.enter()
-    gate.leave()
-    gate.leave()
+        gate.acquire()
+    gate.release()
+    gate.acquire()
+    gate.release()
+    gate.release()

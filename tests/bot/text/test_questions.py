@@ -19,9 +19,9 @@ CHOICES = ["人参", "白术", "大黄", "甘草"]
     ],
 )  # fmt: skip
 def test_choices_are_read_in_every_layout(text: str) -> None:
-    weighing = questions.read(text)
-    assert weighing
-    assert weighing.asked() == {"question": "不含哪味？", "choices": CHOICES}
+    asked = questions.read(text)
+    assert asked
+    assert asked.engine_fields() == {"question": "不含哪味？", "choices": CHOICES}
 
 
 @pytest.mark.parametrize(
@@ -37,27 +37,27 @@ def test_other_texts_are_for_the_model(text: str) -> None:
 def test_gaps_and_statements() -> None:
     gap = questions.read("四君子汤由人参、＿＿、茯苓组成")
     assert gap
-    assert (gap.kind, gap.asked()["text"]) == ("fill", "四君子汤由人参、____、茯苓组成")
+    assert (gap.kind, gap.engine_fields()["text"]) == ("fill", "四君子汤由人参、____、茯苓组成")
     judge = questions.read("判断：四君子汤主治气虚。")
     assert judge
-    assert (judge.kind, judge.asked()) == ("judge", {"statement": "四君子汤主治气虚。"})
+    assert (judge.kind, judge.engine_fields()) == ("judge", {"statement": "四君子汤主治气虚。"})
 
 
 def test_the_answers_name_the_option_and_say_that_they_guess() -> None:
     choose = questions.read("不含哪味？\nA. 人参\nB. 白术\nC. 大黄\nD. 甘草")
     assert choose
-    told = choose.words({"answer": 2, "scores": [1.0, 2.0, 80.0, 3.0]})
+    told = choose.answer_text({"answer": 2, "scores": [1.0, 2.0, 80.0, 3.0]})
     assert told.startswith("我猜是 C. 大黄\n")
     assert "猜测" in told
     assert "42%" in told
     assert "25%" in told
     judge = questions.read("判断：甲。")
     assert judge
-    assert "不对" in judge.words({"probability": 0.31})
-    assert "31%" in judge.words({"probability": 0.31})
+    assert "不对" in judge.answer_text({"probability": 0.31})
+    assert "31%" in judge.answer_text({"probability": 0.31})
     fill = questions.read("甲____丙")
     assert fill
-    told = fill.words({"text": "甲乙丙", "gaps": [[{"text": "乙"}, {"text": "丁"}]]})
+    told = fill.answer_text({"text": "甲乙丙", "gaps": [[{"text": "乙"}, {"text": "丁"}]]})
     assert told.startswith("甲乙丙\n")
     assert "丁" in told
     assert "猜测" in told

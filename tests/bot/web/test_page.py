@@ -24,7 +24,7 @@ from bot.store.conversations import Store
 from bot.text import dialogue
 from bot.text.records import Conversation
 from bot.web.page import COOKIE, EXAMPLES
-from bot.web.strings import WORDS
+from bot.web.strings import STRINGS
 from tests.service import Service, wait_until
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -232,12 +232,12 @@ def test_requests_that_the_page_does_not_make(service: Service) -> None:
 def test_the_page_speaks_the_language_of_the_browser(service: Service, asked: str, language: str) -> None:
     page = requests.get(service.url + "/", headers={"Accept-Language": asked}, timeout=5).text
     assert f'<html lang="{language}">' in page
-    assert WORDS[language]["hello"] in page
-    assert WORDS[language]["disclaimer"] in unescape(page)
+    assert STRINGS[language]["hello"] in page
+    assert STRINGS[language]["disclaimer"] in unescape(page)
 
 
 def test_both_languages_say_the_same() -> None:
-    assert WORDS["en"].keys() == WORDS["zh-CN"].keys()
+    assert STRINGS["en"].keys() == STRINGS["zh-CN"].keys()
 
 
 # In a browser ------------------------------------------------------------------------------------

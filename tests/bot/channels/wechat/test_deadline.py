@@ -138,7 +138,7 @@ def kept_once(scenes: Scenes, asked: Asked, turns: int = 2) -> None:
     message_id = str(asked.message.fields["MsgId"])
     of_message = [(turn["role"], turn["content"]) for turn in kept if turn["message_id"] == message_id]
     assert of_message == [("user", QUESTION), ("assistant", asked.answer)]
-    assert scenes.store.job(asked.conversation, message_id).starts == 1
+    assert scenes.store.message(asked.conversation, message_id).starts == 1
 
 
 def test_what_is_done_in_time_is_answered_at_the_first_request(scenes: Scenes) -> None:

@@ -11,7 +11,7 @@ from bot.store.conversations import Store
 from bot.text import dialogue
 from bot.text.records import Conversation
 from engine import Model
-from tests.bot.expected_answer import foretell
+from tests.bot.expected_answer import expected_answer
 from tests.service import Service
 from tests.wechat_platform import Platform
 
@@ -45,7 +45,7 @@ def test_the_next_answer_comes_from_all_earlier_turns(after_ten_turns: tuple[Pla
 
     # Read from the transcript, with the same dice, the model says the same: the kept state is those turns.
     model, question = Model.load("tcm"), "还有别的方子吗？"
-    assert foretell(model, TALKER, str(message.fields["MsgId"]), question, earlier) == answer
+    assert expected_answer(model, TALKER, str(message.fields["MsgId"]), question, earlier) == answer
 
     # And they matter: the answer is another one without them, and its likelihood differs.
     with_history, without = model.session(), model.session()
@@ -71,7 +71,7 @@ def test_a_new_talk_begins_without_them(after_ten_turns: tuple[Platform, Store])
     platform.ask(TALKER.user, "新对话")
     message = platform.text(TALKER.user, "什么是气虚？")
     platform.deliver(message)
-    fresh = foretell(Model.load("tcm"), TALKER, str(message.fields["MsgId"]), "什么是气虚？")
+    fresh = expected_answer(Model.load("tcm"), TALKER, str(message.fields["MsgId"]), "什么是气虚？")
     assert store.turns(TALKER)[-1]["content"] == fresh
 
 

@@ -19,7 +19,7 @@ from bot.cli import doctor
 from bot.server.embedded_store import EmbeddedStore
 from bot.settings.config import DISCLAIMER, ConfigError, load_settings
 from bot.store.conversations import Store
-from bot.store.outbox import OutboundStore
+from bot.store.outbox import Outbox
 from bot.text import dialogue
 from bot.text.records import Conversation
 from bot.text.safety import SEEK_HELP
@@ -239,15 +239,15 @@ def test_a_token_that_does_not_come_is_not_waited_for(
     own, api.left["o1"], api.delay[TOKEN] = client(api, store), 5, 1.0
     with pytest.raises(SendError, match=r"^stable_token: ReadTimeout$") as refused:
         own.send_text("o1", "好")
-    assert refused.value.passing
-    assert not refused.value.unsure  # it is tried again: nothing was sent yet
+    assert refused.value.retryable
+    assert not refused.value.maybe_delivered  # it is tried again: nothing was sent yet
     api.delay[TOKEN] = 0
     own.send_text("o1", "好")
     assert api.texts("o1") == ["好"]
 
 
 def client(api: WechatApiServer, store: Store) -> WechatApi:
-    return WechatApi(load_settings(**own_settings(api, store)), OutboundStore(store))
+    return WechatApi(load_settings(**own_settings(api, store)), Outbox(store))
 
 
 def test_an_address_that_is_not_on_the_list_is_named_in_the_log_and_no_secret_is(front: Front) -> None:
@@ -331,19 +331,19 @@ def test_a_user_is_told_something_once_while_the_platform_takes_it(
     channel = bot.channels["wechat"]
     with served(app) as url:
         platform = Platform(url + "/wechat", "AAAAA")
-        channel.tell(conversation, "notice-1", "明天停诊。")
-        assert not channel.reaches(conversation)
+        channel.notify(conversation, "notice-1", "明天停诊。")
+        assert not channel.can_reach(conversation)
         api.left[user] = 5
         platform.request(platform.text(user, QUESTION))
-        assert channel.reaches(conversation)
+        assert channel.can_reach(conversation)
         for _ in range(2):
-            channel.tell(conversation, "notice-2", "后天停诊。")
+            channel.notify(conversation, "notice-2", "后天停诊。")
         wait_until(lambda: len(api.texts(user)) == 2, 15, "both are pushed")
         assert api.texts(user) == [f"{DISCLAIMER}\n\n好。", "后天停诊。"]
         store.client.hset(conversation.base + "sends", "left", 0)
-        assert not channel.reaches(conversation)
-        channel.tell(conversation, "notice-3", "大后天停诊。")
-        wait_until(lambda: bot.outbound.push_state(conversation, "notice-3") == "kept", 15, "no send is left")
+        assert not channel.can_reach(conversation)
+        channel.notify(conversation, "notice-3", "大后天停诊。")
+        wait_until(lambda: bot.outbox.push_state(conversation, "notice-3") == "kept", 15, "no send is left")
         assert platform.ask(user, "继续") == "大后天停诊。"
 
 

@@ -1,7 +1,7 @@
 // What the administrators' page says, in both languages.
 "use strict";
 
-const WORDS = {
+const STRINGS = {
   "zh-CN": {
     title: "管理", leave: "退出", other: "English", key: "管理密钥（PLM_ADMIN_KEY）", enter: "进入",
     kept: "密钥只留在这个标签页里，关闭后即忘。", traffic: "近一小时", messages: "消息", answers: "回答", failed: "失败",
