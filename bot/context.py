@@ -26,7 +26,7 @@ class Bot:
     store: Store
     answers: Answers
     limits: Limits
-    gate: ConcurrencyLimiter
+    concurrency: ConcurrencyLimiter
     outbox: Outbox
     tasks: TaskQueue
     admin: Admin | None

@@ -193,13 +193,17 @@ def in_functions(source: str) -> set[str]:
 
 
 def arrows() -> dict[str, set[str]]:
-    """For each module of ours those that it imports; a package counts where it has code of its own to run."""
+    """For each module of ours those that it imports: `from a import b` means a.b where that is a module."""
     ours = modules()
     graph: dict[str, set[str]] = {}
     for module, path in ours.items():
-        names = {name for name in imports_of(path) if name in ours and name != module}
-        # `from a import b` names both; what is meant is the longer one, if that is a module.
-        graph[module] = {name for name in names if not any(other.startswith(name + ".") for other in names)}
+        graph[module] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                graph[module] |= {alias.name for alias in node.names} & set(ours)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                named = {f"{node.module}.{alias.name}" for alias in node.names}
+                graph[module] |= {name if name in ours else node.module for name in named} & set(ours)
     return graph
 
 
@@ -343,7 +347,7 @@ def test_the_checks_see_what_they_should() -> None:
         "bot.store.Store",
         "a.b",
     }
-    assert imports("from . import jobs", "bot") == {"bot", "bot.jobs"}
+    assert imports("from . import app", "bot") == {"bot", "bot.app"}
     assert engine_names("from engine import Model, _core") == {"Model", "_core"}
     assert engine_names("import engine\nengine.session.Session") == {"session"}
     assert engine_names("from engine.model import Model\nimport engine.data") == {"model", "data"}

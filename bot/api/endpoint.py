@@ -53,7 +53,7 @@ def operation(
             auth.admit(bot.settings, bot.limits, scope)
             if body is None:
                 return view(*args, **values)
-            return _within(bot.gate, lambda: view(read_body(body), *args, **values))
+            return _within(bot.concurrency, lambda: view(read_body(body), *args, **values))
 
         checked.operation = Operation(scope, summary, body, answer, streams)  # type: ignore[attr-defined]
         return checked
@@ -61,10 +61,10 @@ def operation(
     return wrap
 
 
-def _within(gate: ConcurrencyLimiter, view: Callable[[], Any]) -> Any:
+def _within(concurrency: ConcurrencyLimiter, view: Callable[[], Any]) -> Any:
     """Run the view when there is a place, and keep it until its answer is sent or the caller gone."""
     try:
-        gate.acquire()
+        concurrency.acquire()
     except BusyError:
         headers = {"Retry-After": "1"}
         message = "too much is asked at this moment: try again"
@@ -74,11 +74,11 @@ def _within(gate: ConcurrencyLimiter, view: Callable[[], Any]) -> Any:
         response = view()
         streaming = isinstance(response, Response) and response.is_streamed
         if streaming:
-            response.call_on_close(gate.release)
+            response.call_on_close(concurrency.release)
         return response
     finally:
         if not streaming:
-            gate.release()
+            concurrency.release()
 
 
 def read_body(model: type[BaseModel]) -> Any:

@@ -22,7 +22,7 @@ from prometheus_client.samples import Sample
 
 SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 2, 3, 4.5, 10, 30, 100)
 
-MESSAGES = Counter("plm_messages", "Messages that came in for the first time", ["channel"])
+MESSAGES = Counter("plm_messages", "Messages received for the first time", ["channel"])
 RETRIES = Counter("plm_retries_seen", "Requests for a message that was known already", ["channel"])
 DEADLINE_MISSES = Counter("plm_deadline_misses", "Messages whose answer was not finished at the last moment")
 LIMITED = Counter("plm_messages_limited", "Messages and API requests over somebody's limit")
@@ -33,19 +33,17 @@ REQUESTS = Counter("plm_http_requests", "Requests by the path of their view", ["
 BLOCKED = Counter("plm_messages_blocked", "Messages of people whom an administrator has blocked")
 STORE_DOWN = Counter("plm_store_down", "Requests that found the store away")
 RUNNING = Gauge("plm_num_requests_running", "Answers being written", multiprocess_mode="livesum")
-FAILED = Counter("plm_requests_failed", "Messages whose answer was given up")
+FAILED = Counter("plm_requests_failed", "Messages whose answer failed")
 PROMPT = Counter("plm_prompt_tokens", "Bytes read before answers (a token is a byte)")
 GENERATED = Counter("plm_generation_tokens", "Bytes of answers (a token is a byte)")
-QUEUE = Histogram(
-    "plm_request_queue_time_seconds", "From a message's coming in to its being taken", buckets=SECONDS
-)
+QUEUE = Histogram("plm_request_queue_time_seconds", "From a message's arrival to its lease", buckets=SECONDS)
 BETWEEN = Histogram(
     "plm_inter_token_latency_seconds",
     "Seconds from byte to byte, the mean of one answer",
     buckets=(1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1),
 )
-TASKS_DONE = Counter("plm_tasks_done", "Tasks out of band that were done", ["task"])
-TASKS_FAILED = Counter("plm_tasks_failed", "Tries of such tasks that failed", ["task"])
+TASKS_DONE = Counter("plm_tasks_done", "Tasks done", ["task"])
+TASKS_FAILED = Counter("plm_tasks_failed", "Failed tries of tasks", ["task"])
 PUSHES = Counter("plm_pushes", "Customer-service messages sent, by what came of it", ["outcome"])
 PUSHES_LEFT = Histogram(
     "plm_pushes_left",
@@ -54,16 +52,16 @@ PUSHES_LEFT = Histogram(
 )
 BROADCAST = Counter("plm_broadcast_messages", "Users whom a broadcast was meant for, by outcome", ["outcome"])
 TASKS = Gauge(
-    "plm_tasks", "Tasks out of band by state: waiting (or being done), delayed, dead", ["lane", "state"],
+    "plm_tasks", "Tasks by queue and state: waiting (or being done), delayed, dead", ["lane", "state"],
     multiprocess_mode="mostrecent",
 )  # fmt: skip
 FIRST_TOKEN = Histogram(
     "plm_time_to_first_token_seconds",
-    "From taking a message to its answer's first character",
+    "From a message's lease to its answer's first character",
     buckets=SECONDS,
 )
 LATENCY = Histogram(
-    "plm_e2e_request_latency_seconds", "From taking a message to its finished answer", buckets=SECONDS
+    "plm_e2e_request_latency_seconds", "From a message's lease to its finished answer", buckets=SECONDS
 )
 
 

@@ -29,10 +29,10 @@ TEXT = "明天停诊一天，后天照常。"
 
 
 @pytest.fixture
-def desk(store: Store, receiver: Receiver) -> Iterator[AdminClient]:
-    desk = AdminClient(store, receiver.url, forbidden=["神药"])
-    yield desk
-    desk.close()
+def admin_client(store: Store, receiver: Receiver) -> Iterator[AdminClient]:
+    admin_client = AdminClient(store, receiver.url, forbidden=["神药"])
+    yield admin_client
+    admin_client.close()
 
 
 def told(receiver: Receiver, text: str = TEXT) -> collections.Counter[str]:
@@ -41,29 +41,31 @@ def told(receiver: Receiver, text: str = TEXT) -> collections.Counter[str]:
     return collections.Counter(body["conversation"] for body in bodies if body["reply"] == text)
 
 
-def greet(desk: AdminClient, *users: str, hook: str = "shop") -> None:
+def greet(admin_client: AdminClient, *users: str, hook: str = "shop") -> None:
     for user in users:
-        desk.say(user, "问", "m1", hook)
+        admin_client.say(user, "问", "m1", hook)
 
 
-def ended(desk: AdminClient, broadcast_id: str) -> Any:
-    wait_until(lambda: desk.get(f"broadcasts/{broadcast_id}").json.get("ended"), 30, "it has ended")
-    return desk.get(f"broadcasts/{broadcast_id}").json
+def ended(admin_client: AdminClient, broadcast_id: str) -> Any:
+    wait_until(lambda: admin_client.get(f"broadcasts/{broadcast_id}").json.get("ended"), 30, "it has ended")
+    return admin_client.get(f"broadcasts/{broadcast_id}").json
 
 
-def test_a_plan_counts_and_sends_nothing(desk: AdminClient, receiver: Receiver) -> None:
-    greet(desk, "u1", "u2", "u3")
-    greet(desk, "u1", hook="lab")
-    desk.post("block", user="u3")
-    plan = desk.post("broadcasts", text=TEXT).json
+def test_a_plan_counts_and_sends_nothing(admin_client: AdminClient, receiver: Receiver) -> None:
+    greet(admin_client, "u1", "u2", "u3")
+    greet(admin_client, "u1", hook="lab")
+    admin_client.post("block", user="u3")
+    plan = admin_client.post("broadcasts", text=TEXT).json
     assert (plan["state"], plan["left"], plan["sent"]) == ("planned", 3, 0)
     assert plan["reached"] == {"webhook-shop": 2, "webhook-lab": 1}
     assert plan["not_reached"] == {"webhook-shop": 1, "webhook-lab": 0}
-    assert desk.post("broadcasts", text=TEXT, channels=["webhook-lab"]).json["reached"] == {"webhook-lab": 1}
+    assert admin_client.post("broadcasts", text=TEXT, channels=["webhook-lab"]).json["reached"] == {
+        "webhook-lab": 1
+    }
     time.sleep(1.5)
     assert told(receiver) == {}
-    assert desk.get(f"broadcasts/{plan['id']}").json == plan
-    assert len(desk.get("broadcasts").json["broadcasts"]) == 2
+    assert admin_client.get(f"broadcasts/{plan['id']}").json == plan
+    assert len(admin_client.get("broadcasts").json["broadcasts"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -75,69 +77,71 @@ def test_a_plan_counts_and_sends_nothing(desk: AdminClient, receiver: Receiver) 
         ({"text": TEXT, "to": "all"}, "to"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_sent_is_not_planned(desk: AdminClient, body: dict[str, object], why: str) -> None:
-    response = desk.post("broadcasts", **body)
-    assert (response.status_code, desk.get("broadcasts").json["broadcasts"]) == (400, [])
+def test_what_cannot_be_sent_is_not_planned(
+    admin_client: AdminClient, body: dict[str, object], why: str
+) -> None:
+    response = admin_client.post("broadcasts", **body)
+    assert (response.status_code, admin_client.get("broadcasts").json["broadcasts"]) == (400, [])
     assert why in response.json["error"]["message"]
 
 
-def test_nothing_is_sent_without_the_id_of_a_plan(desk: AdminClient) -> None:
+def test_nothing_is_sent_without_the_id_of_a_plan(admin_client: AdminClient) -> None:
     for name in ("start", "0123456789abcdef", "all", "..%2Fx"):
-        assert desk.post(f"broadcasts/{name}/start").status_code == 404
-    assert desk.bot.tasks.counts()["broadcast"]["waiting"] == 0
+        assert admin_client.post(f"broadcasts/{name}/start").status_code == 404
+    assert admin_client.bot.tasks.counts()["broadcast"]["waiting"] == 0
 
 
 def test_everybody_gets_it_once_but_those_who_must_not(
-    desk: AdminClient, receiver: Receiver, store: Store
+    admin_client: AdminClient, receiver: Receiver, store: Store
 ) -> None:
     users = [f"u{n}" for n in range(12)]
-    greet(desk, *users, "blocked", "opted-out", "back-again", "forgotten")
+    greet(admin_client, *users, "blocked", "opted-out", "back-again", "forgotten")
     for user in ("opted-out", "back-again"):
-        assert desk.say(user, "退订", "m2").json["reply"] == dialogue.QUIET
-    assert desk.say("back-again", "订阅", "m3").json["reply"] == dialogue.LISTENING
-    plan = desk.post("broadcasts", text=TEXT, rate=50).json
+        assert admin_client.say(user, "退订", "m2").json["reply"] == dialogue.QUIET
+    assert admin_client.say("back-again", "订阅", "m3").json["reply"] == dialogue.LISTENING
+    plan = admin_client.post("broadcasts", text=TEXT, rate=50).json
     assert plan["left"] == 15
-    desk.post("block", user="blocked", channel="webhook-shop")
-    desk.forget("forgotten")
+    admin_client.post("block", user="blocked", channel="webhook-shop")
+    admin_client.forget("forgotten")
     for _ in range(3):  # an administrator who clicks thrice
-        assert desk.post(f"broadcasts/{plan['id']}/start").json["state"] in ("running", "done")
-    done = ended(desk, plan["id"])
+        assert admin_client.post(f"broadcasts/{plan['id']}/start").json["state"] in ("running", "done")
+    done = ended(admin_client, plan["id"])
     assert (done["state"], done["sent"], done["failed"], done["left"]) == ("done", 13, 1, 0)
     expected = {Conversation("webhook-shop", user).id: 1 for user in [*users, "back-again"]}
     assert told(receiver) == expected
     assert store.client.keys(f"plm:{{broadcast}}:{plan['id']}:*") == []  # no names are kept
-    assert desk.post(f"broadcasts/{plan['id']}/start").json["state"] == "done"
+    assert admin_client.post(f"broadcasts/{plan['id']}/start").json["state"] == "done"
     time.sleep(1)
     assert told(receiver) == expected
-    assert [row["action"] for row in desk.get("audit").json["audit"]].count("start") == 4
+    assert [row["action"] for row in admin_client.get("audit").json["audit"]].count("start") == 4
 
 
-def test_the_rate_holds_and_a_cancelled_one_stops(desk: AdminClient, receiver: Receiver) -> None:
-    greet(desk, *(f"u{n}" for n in range(30)))
-    plan = desk.post("broadcasts", text=TEXT, rate=5).json
-    desk.post(f"broadcasts/{plan['id']}/start")
+def test_the_rate_holds_and_a_cancelled_one_stops(admin_client: AdminClient, receiver: Receiver) -> None:
+    greet(admin_client, *(f"u{n}" for n in range(30)))
+    plan = admin_client.post("broadcasts", text=TEXT, rate=5).json
+    admin_client.post(f"broadcasts/{plan['id']}/start")
     wait_until(lambda: told(receiver), 10, "it begins")
     began = time.monotonic()
     wait_until(lambda: sum(told(receiver).values()) >= 8, 20)
     assert time.monotonic() - began > 7 / 5 * 0.8
-    desk.post(f"broadcasts/{plan['id']}/cancel")
-    done = ended(desk, plan["id"])
+    admin_client.post(f"broadcasts/{plan['id']}/cancel")
+    done = ended(admin_client, plan["id"])
     assert done["state"] == "cancelled"
     assert done["sent"] + done["left"] == 30
     assert done["sent"] == sum(told(receiver).values()) < 25
-    assert desk.post(f"broadcasts/{plan['id']}/start").status_code == 404
+    assert admin_client.post(f"broadcasts/{plan['id']}/start").status_code == 404
 
 
 def test_a_receiver_that_is_slow_is_not_run_ahead_of(
-    desk: AdminClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    admin_client: AdminClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    greet(desk, *(f"u{n}" for n in range(40)))
+    greet(admin_client, *(f"u{n}" for n in range(40)))
     wait_until(lambda: len(receiver.received) == 40, 20, "the answers are sent on")
     receiver.delay = 2.0
-    plan = desk.post("broadcasts", text=TEXT, rate=10).json
-    desk.post(f"broadcasts/{plan['id']}/start")
+    plan = admin_client.post("broadcasts", text=TEXT, rate=10).json
+    admin_client.post(f"broadcasts/{plan['id']}/start")
     reads, looks = 0, 0
-    read, look = desk.bot.tasks.store.dead_letters, BroadcastStore.some
+    read, look = admin_client.bot.tasks.store.dead_letters, BroadcastStore.some
 
     def count_reads(queue: str) -> Any:
         nonlocal reads
@@ -149,29 +153,29 @@ def test_a_receiver_that_is_slow_is_not_run_ahead_of(
         looks += place == "open"
         return look(store, broadcast_id, place, count)
 
-    monkeypatch.setattr(desk.bot.tasks.store, "dead_letters", count_reads)
+    monkeypatch.setattr(admin_client.bot.tasks.store, "dead_letters", count_reads)
     monkeypatch.setattr(BroadcastStore, "some", count_looks)
     end, most = time.monotonic() + 4, 0
     while time.monotonic() < end:
-        most = max(most, desk.get(f"broadcasts/{plan['id']}").json["on_the_way"])
+        most = max(most, admin_client.get(f"broadcasts/{plan['id']}").json["on_the_way"])
         time.sleep(0.1)
     assert 5 < most <= 21
     assert 0 < reads <= looks  # not one for each of those on their way
     receiver.delay = 0
-    assert ended(desk, plan["id"])["sent"] == 40
+    assert ended(admin_client, plan["id"])["sent"] == 40
 
 
 def test_what_a_receiver_refuses_for_good_has_failed_and_is_a_dead_letter(
-    desk: AdminClient, receiver: Receiver
+    admin_client: AdminClient, receiver: Receiver
 ) -> None:
-    greet(desk, "u1", "u2")
+    greet(admin_client, "u1", "u2")
     wait_until(lambda: len(receiver.received) == 2, 10)
     receiver.says = [410]
-    plan = desk.post("broadcasts", text=TEXT).json
-    desk.post(f"broadcasts/{plan['id']}/start")
-    done = ended(desk, plan["id"])
+    plan = admin_client.post("broadcasts", text=TEXT).json
+    admin_client.post(f"broadcasts/{plan['id']}/start")
+    done = ended(admin_client, plan["id"])
     assert (done["sent"], done["failed"]) == (1, 1)
-    (letter,) = desk.get("dead-letters").json["dead_letters"]
+    (letter,) = admin_client.get("dead-letters").json["dead_letters"]
     assert letter["error"] == "webhook shop says that it is gone"
 
 

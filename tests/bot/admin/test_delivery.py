@@ -17,36 +17,38 @@ from tests.service import served, wait_until
 
 
 @pytest.fixture
-def desk(store: Store, receiver: Receiver) -> Iterator[AdminClient]:
+def admin_client(store: Store, receiver: Receiver) -> Iterator[AdminClient]:
     """With three letters whose receiver said that it was gone."""
     receiver.says = [410] * 3
-    desk = AdminClient(store, receiver.url)
+    admin_client = AdminClient(store, receiver.url)
     for user in ("u1", "u2", "u3"):
-        desk.say(user, "我的秘密", "m1")
-    wait_until(lambda: len(desk.bot.tasks.dead_letters()) == 3, 15, "all are dead letters")
-    yield desk
-    desk.close()
+        admin_client.say(user, "我的秘密", "m1")
+    wait_until(lambda: len(admin_client.bot.tasks.dead_letters()) == 3, 15, "all are dead letters")
+    yield admin_client
+    admin_client.close()
 
 
-def test_they_are_listed_without_texts_sent_again_and_dropped(desk: AdminClient, receiver: Receiver) -> None:
-    letters = desk.get("dead-letters").json["dead_letters"]
+def test_they_are_listed_without_texts_sent_again_and_dropped(
+    admin_client: AdminClient, receiver: Receiver
+) -> None:
+    letters = admin_client.get("dead-letters").json["dead_letters"]
     assert {letter["conversation"] for letter in letters} == {f"webhook-shop:u{n}" for n in (1, 2, 3)}
     assert {(letter["lane"], letter["task"], letter["error"]) for letter in letters} == {
         ("webhook", "send_on", "webhook shop says that it is gone")
     }
     assert "秘密" not in json.dumps(letters, ensure_ascii=False)
     one, other, last = letters
-    assert desk.post("dead-letters/resend", id=one["id"]).json == {"resent": [one["id"]]}
+    assert admin_client.post("dead-letters/resend", id=one["id"]).json == {"resent": [one["id"]]}
     again = one["conversation"].partition(":")[2]
     wait_until(lambda: len(sent_to(receiver, again)) == 2, 10, "it is sent again")
-    assert desk.post("dead-letters/drop", id=other["id"]).json == {"dropped": [other["id"]]}
-    assert desk.get("dead-letters").json["dead_letters"] == [last]
-    assert desk.post("dead-letters/resend", all=True).json == {"resent": [last["id"]]}
-    assert desk.get("dead-letters").json["dead_letters"] == []
+    assert admin_client.post("dead-letters/drop", id=other["id"]).json == {"dropped": [other["id"]]}
+    assert admin_client.get("dead-letters").json["dead_letters"] == [last]
+    assert admin_client.post("dead-letters/resend", all=True).json == {"resent": [last["id"]]}
+    assert admin_client.get("dead-letters").json["dead_letters"] == []
     for body in ({}, {"id": "x", "all": True}, {"all": False}, {"id": 5}, {"ids": []}):
-        assert desk.post("dead-letters/drop", **body).status_code == 400
-    assert desk.post("dead-letters/drop", id=one["id"]).status_code == 404
-    done = [row["action"] for row in desk.get("audit").json["audit"]]
+        assert admin_client.post("dead-letters/drop", **body).status_code == 400
+    assert admin_client.post("dead-letters/drop", id=one["id"]).status_code == 404
+    done = [row["action"] for row in admin_client.get("audit").json["audit"]]
     assert (done.count("resend"), done.count("drop")) == (2, 1)
 
 
@@ -55,8 +57,8 @@ def plm(url: str, *arguments: str, say: str = "") -> Result:
     return CliRunner().invoke(admin, list(arguments), env=env, input=say)
 
 
-def test_by_plm_admin(desk: AdminClient, receiver: Receiver) -> None:
-    with served(desk.app) as url:
+def test_by_plm_admin(admin_client: AdminClient, receiver: Receiver) -> None:
+    with served(admin_client.app) as url:
         listed = plm(url, "dead-letters", "list").output.splitlines()
         assert len(listed) == 3
         assert all("send_on: webhook shop says that it is gone" in line for line in listed)

@@ -207,7 +207,7 @@ def test_what_is_refused_for_good_is_a_dead_letter_that_can_be_sent_again(
     tasks.task("webhook", "send_on", print)
     wait_until(tasks.dead_letters, 10, "it is a dead letter")
     (letter,) = tasks.dead_letters()
-    assert (letter.lane, letter.task, letter.args[:3]) == ("webhook", "send_on", ("clinic", "u8", "e"))
+    assert (letter.queue, letter.task, letter.args[:3]) == ("webhook", "send_on", ("clinic", "u8", "e"))
     assert letter.error == "webhook clinic says that it is gone"
     tasks.resend(letter)
     assert tasks.dead_letters() == []

@@ -27,7 +27,7 @@ TALKER, OTHER = Conversation("wechat", "oUser1"), Conversation("wechat", "oUser2
 
 
 class AdminClient:
-    """A store, jobs over a scripted engine, and the commands, as one process has them."""
+    """A store, answers of a scripted engine, and the commands, as one process has them."""
 
     def __init__(self, store: Store, **settings: object) -> None:
         self.engine = ScriptedEngine(lambda prompt: f"答{question_of(prompt)}。")
@@ -49,108 +49,110 @@ class AdminClient:
 
 
 @pytest.fixture
-def desk(store: Store) -> Iterator[AdminClient]:
-    desk = AdminClient(store)
-    yield desk
-    desk.engine.gate.set()
-    desk.answers.close(2)
+def admin_client(store: Store) -> Iterator[AdminClient]:
+    admin_client = AdminClient(store)
+    yield admin_client
+    admin_client.engine.gate.set()
+    admin_client.answers.close(2)
 
 
-def test_undo_takes_back_question_answer_and_state_once(desk: AdminClient) -> None:
-    desk.ask("m1", "一")
-    desk.ask("m2", "二")
-    assert desk.ask("m3", "撤回") == dialogue.UNDONE
-    assert desk.ask("m3", "撤回") == dialogue.UNDONE  # a retry: the first question stays
-    assert desk.turns() == ["一", "答一。"]
-    desk.ask("m4", "三")
-    assert desk.engine.prompts[-1].state is None
-    assert desk.engine.before[-1] == dialogue.turn_bytes("一", "答一。")
-    assert desk.ask("m2", "二") == "答二。"  # its own retry gets the same reply and changes nothing
-    assert desk.turns() == ["一", "答一。", "三", "答三。"]
+def test_undo_takes_back_question_answer_and_state_once(admin_client: AdminClient) -> None:
+    admin_client.ask("m1", "一")
+    admin_client.ask("m2", "二")
+    assert admin_client.ask("m3", "撤回") == dialogue.UNDONE
+    assert admin_client.ask("m3", "撤回") == dialogue.UNDONE  # a retry: the first question stays
+    assert admin_client.turns() == ["一", "答一。"]
+    admin_client.ask("m4", "三")
+    assert admin_client.engine.prompts[-1].state is None
+    assert admin_client.engine.before[-1] == dialogue.turn_bytes("一", "答一。")
+    assert admin_client.ask("m2", "二") == "答二。"  # its own retry gets the same reply and changes nothing
+    assert admin_client.turns() == ["一", "答一。", "三", "答三。"]
     for message_id in ("m5", "m6"):
-        assert desk.ask(message_id, "/undo") == dialogue.UNDONE
-    assert desk.ask("m7", "/undo") == dialogue.NOTHING_TO_UNDO
-    desk.ask("m8", "新对话")
-    assert desk.ask("m9", "撤回") == dialogue.NOTHING_TO_UNDO
+        assert admin_client.ask(message_id, "/undo") == dialogue.UNDONE
+    assert admin_client.ask("m7", "/undo") == dialogue.NOTHING_TO_UNDO
+    admin_client.ask("m8", "新对话")
+    assert admin_client.ask("m9", "撤回") == dialogue.NOTHING_TO_UNDO
 
 
-def test_undo_ends_an_answer_that_is_being_written(desk: AdminClient) -> None:
-    desk.engine.gate.clear()
-    desk.answers.enqueue(TALKER, "m1", "一")
-    wait_until(lambda: desk.engine.prompts)
-    assert desk.ask("m2", "撤回") == dialogue.UNDONE
-    desk.engine.gate.set()
-    wait_until(lambda: not desk.answers._workers)
-    assert desk.turns() == []
-    assert desk.store.message(TALKER, "m1").text == dialogue.TAKEN_BACK
-    assert desk.ask("m3", "二") == "答二。"
-    assert desk.engine.before[-1] == b""
+def test_undo_ends_an_answer_that_is_being_written(admin_client: AdminClient) -> None:
+    admin_client.engine.gate.clear()
+    admin_client.answers.enqueue(TALKER, "m1", "一")
+    wait_until(lambda: admin_client.engine.prompts)
+    assert admin_client.ask("m2", "撤回") == dialogue.UNDONE
+    admin_client.engine.gate.set()
+    wait_until(lambda: not admin_client.answers._workers)
+    assert admin_client.turns() == []
+    assert admin_client.store.message(TALKER, "m1").text == dialogue.TAKEN_BACK
+    assert admin_client.ask("m3", "二") == "答二。"
+    assert admin_client.engine.before[-1] == b""
 
 
-def test_an_emergency_is_answered_while_the_engine_is_stuck_and_read_later(desk: AdminClient) -> None:
-    desk.engine.gate.clear()
-    desk.answers.enqueue(TALKER, "m1", "一")
-    wait_until(lambda: desk.engine.prompts)
+def test_an_emergency_is_answered_while_the_engine_is_stuck_and_read_later(admin_client: AdminClient) -> None:
+    admin_client.engine.gate.clear()
+    admin_client.answers.enqueue(TALKER, "m1", "一")
+    wait_until(lambda: admin_client.engine.prompts)
     for _ in range(2):
-        assert desk.ask("m2", "我胸痛") == SEEK_HELP
-    desk.engine.gate.set()
-    desk.ask("m3", "三")
+        assert admin_client.ask("m2", "我胸痛") == SEEK_HELP
+    admin_client.engine.gate.set()
+    admin_client.ask("m3", "三")
     both = {dialogue.turn_bytes("一", "答一。"), dialogue.turn_bytes("我胸痛", SEEK_HELP)}
-    assert desk.engine.before[-1] in (b"".join(both), b"".join(reversed(list(both))))
-    assert desk.turns().count(SEEK_HELP) == 1
+    assert admin_client.engine.before[-1] in (b"".join(both), b"".join(reversed(list(both))))
+    assert admin_client.turns().count(SEEK_HELP) == 1
 
 
-def test_forgetting_asks_once_and_leaves_no_trace(desk: AdminClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forgetting_asks_once_and_leaves_no_trace(
+    admin_client: AdminClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(store_module, "FORGOTTEN_MS", 400)
-    desk.ask("o1", "别人", OTHER)
-    assert desk.ask("m0", "确认忘记") == dialogue.NOT_ASKED_TO_FORGET
-    desk.ask("m1", "一")
-    assert desk.ask("m2", "忘记我") == dialogue.SURE_TO_FORGET
-    assert desk.turns()
+    admin_client.ask("o1", "别人", OTHER)
+    assert admin_client.ask("m0", "确认忘记") == dialogue.NOT_ASKED_TO_FORGET
+    admin_client.ask("m1", "一")
+    assert admin_client.ask("m2", "忘记我") == dialogue.SURE_TO_FORGET
+    assert admin_client.turns()
     for _ in range(2):
-        assert desk.ask("m3", "确认忘记。") == dialogue.FORGOTTEN
+        assert admin_client.ask("m3", "确认忘记。") == dialogue.FORGOTTEN
     time.sleep(0.6)
-    names = [key.decode() for key in desk.store.client.scan_iter("*")]
+    names = [key.decode() for key in admin_client.store.client.scan_iter("*")]
     assert not [name for name in names if "oUser1" in name]
-    assert desk.store.client.zscore("plm:index", TALKER.id) is None
-    assert [turn["content"] for turn in desk.store.turns(OTHER)] == ["别人", "答别人。"]
+    assert admin_client.store.client.zscore("plm:index", TALKER.id) is None
+    assert [turn["content"] for turn in admin_client.store.turns(OTHER)] == ["别人", "答别人。"]
 
 
-def test_an_export_is_the_users_own_transcript(desk: AdminClient) -> None:
-    assert desk.ask("m0", "/export") == dialogue.NOTHING_TO_EXPORT
-    desk.ask("o1", "别人", OTHER)
-    desk.ask("m1", "一")
-    assert desk.ask("m2", "导出") == "我：一\n答：答一。"
-    desk.ask("m3", "二")
-    assert desk.ask("m2", "导出") == "我：一\n答：答一。"  # a retry
+def test_an_export_is_the_users_own_transcript(admin_client: AdminClient) -> None:
+    assert admin_client.ask("m0", "/export") == dialogue.NOTHING_TO_EXPORT
+    admin_client.ask("o1", "别人", OTHER)
+    admin_client.ask("m1", "一")
+    assert admin_client.ask("m2", "导出") == "我：一\n答：答一。"
+    admin_client.ask("m3", "二")
+    assert admin_client.ask("m2", "导出") == "我：一\n答：答一。"  # a retry
 
 
 def test_forbidden_words_are_never_published(store: Store) -> None:
-    desk = AdminClient(store, forbidden=("坏东西",))
-    desk.engine.answer = lambda prompt: "坏东、坏东西。坏"
-    desk.answers.enqueue(TALKER, "m1", "一")
-    told = "".join(update.text for update in desk.answers.stream(TALKER, "m1") if not update.restart)
+    admin_client = AdminClient(store, forbidden=("坏东西",))
+    admin_client.engine.answer = lambda prompt: "坏东、坏东西。坏"
+    admin_client.answers.enqueue(TALKER, "m1", "一")
+    told = "".join(update.text for update in admin_client.answers.stream(TALKER, "m1") if not update.restart)
     assert told == "坏东、＊＊＊。坏"
-    assert desk.turns() == ["一", told]
-    desk.ask("m2", "二")
-    assert desk.engine.prompts[-1].state is None  # the state has read what was not said
-    desk.answers.close(2)
+    assert admin_client.turns() == ["一", told]
+    admin_client.ask("m2", "二")
+    assert admin_client.engine.prompts[-1].state is None  # the state has read what was not said
+    admin_client.answers.close(2)
 
 
 def test_a_talk_longer_than_is_kept_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "MAX_TURNS", 10)
-    desk = AdminClient(store, context_bytes=60)
+    admin_client = AdminClient(store, context_bytes=60)
     for number in range(12):
-        assert desk.ask(f"m{number}", f"问{number}") == f"答问{number}。"
-    assert len(desk.turns()) in (10, 11)
-    assert desk.engine.prompts[-1].state == b"".join(
+        assert admin_client.ask(f"m{number}", f"问{number}") == f"答问{number}。"
+    assert len(admin_client.turns()) in (10, 11)
+    assert admin_client.engine.prompts[-1].state == b"".join(
         dialogue.turn_bytes(f"问{number}", f"答问{number}。") for number in range(11)
     )
     store.client.delete(TALKER.base + "state")
-    desk.ask("last", "末")
+    admin_client.ask("last", "末")
     last = [dialogue.turn_bytes(f"问{number}", f"答问{number}。") for number in (9, 10, 11)]
-    assert desk.engine.before[-1] == b"".join(last)  # 55 bytes: the whole turns that fit in 60
-    desk.answers.close(2)
+    assert admin_client.engine.before[-1] == b"".join(last)  # 55 bytes: the whole turns that fit in 60
+    admin_client.answers.close(2)
 
 
 def test_over_wechat(redis_url: str, tmp_path: Path) -> None:
@@ -179,11 +181,11 @@ def test_over_wechat(redis_url: str, tmp_path: Path) -> None:
         store.close()
 
 
-def test_the_server_keeps_an_undo(server: EmbeddedStore, desk: AdminClient) -> None:
+def test_the_server_keeps_an_undo(server: EmbeddedStore, admin_client: AdminClient) -> None:
     """Another process, with nothing in its memory, goes on from what is left."""
-    desk.ask("m1", "一")
-    desk.ask("m2", "二")
-    desk.ask("m3", "撤回")
+    admin_client.ask("m1", "一")
+    admin_client.ask("m2", "二")
+    admin_client.ask("m3", "撤回")
     other = AdminClient(Store(server.url))
     assert other.ask("m3", "撤回") == dialogue.UNDONE
     other.ask("m4", "三")

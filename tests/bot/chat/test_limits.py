@@ -120,12 +120,12 @@ def test_the_wait_is_said_in_round_numbers(seconds: int, wait: str) -> None:
 
 
 def test_a_gate_lets_so_many_in_and_again_when_they_leave() -> None:
-    gate = ConcurrencyLimiter(running=2, waiting=1, patience=0.01)
-    gate.acquire()
-    gate.acquire()
+    limiter = ConcurrencyLimiter(running=2, waiting=1, timeout=0.01)
+    limiter.acquire()
+    limiter.acquire()
     with pytest.raises(BusyError):
-        gate.acquire()
-    gate.release()
-    gate.acquire()
-    gate.release()
-    gate.release()
+        limiter.acquire()
+    limiter.release()
+    limiter.acquire()
+    limiter.release()
+    limiter.release()
