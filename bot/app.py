@@ -29,7 +29,7 @@ from bot.chat.answers import Answers
 from bot.chat.commands import Commands
 from bot.chat.erasure import Erasure
 from bot.chat.limits import ConcurrencyLimiter, Limits
-from bot.chat.policy import Admin
+from bot.chat.policy import AdminSync
 from bot.context import Bot, current_bot
 from bot.inference.interface import Engine
 from bot.inference.local import LocalEngine
@@ -64,7 +64,7 @@ def create_bot(
             if settings.engine_urls
             else LocalEngine.from_settings(settings)
         )
-    admin = Admin(store, engine, settings.model) if settings.admin_key else None
+    admin = AdminSync(store, engine, settings.model) if settings.admin_key else None
     tasks = TaskQueue(store, settings.retry_seconds)
     erasure = Erasure(store, tasks)
     bot = Bot(

@@ -11,7 +11,7 @@ from bot.chat.channel import Channel
 from bot.chat.commands import Commands
 from bot.chat.erasure import Erasure
 from bot.chat.limits import ConcurrencyLimiter, Limits
-from bot.chat.policy import Admin
+from bot.chat.policy import AdminSync
 from bot.settings.config import Settings
 from bot.store.conversations import Store
 from bot.store.outbox import Outbox
@@ -29,7 +29,7 @@ class Bot:
     concurrency: ConcurrencyLimiter
     outbox: Outbox
     tasks: TaskQueue
-    admin: Admin | None
+    admin: AdminSync | None
     erasure: Erasure
     commands: Commands
     channels: dict[str, Channel] = field(default_factory=dict)  # those that can be told something

@@ -11,7 +11,7 @@ from flask import Response, request
 from werkzeug.exceptions import NotFound
 
 from bot.api.errors import ApiError
-from bot.chat.policy import Admin
+from bot.chat.policy import AdminSync
 from bot.context import current_bot
 from bot.telemetry import metrics
 
@@ -55,7 +55,7 @@ def keep_out_of_caches(response: Response) -> Response:
     return response
 
 
-def the_admin() -> Admin:
+def current_admin() -> AdminSync:
     admin = current_bot().admin
     assert admin is not None  # noqa: S101  require_admin has seen the key
     return admin
@@ -64,7 +64,7 @@ def the_admin() -> Admin:
 def audit(action: str, target: str = "") -> None:
     """Before the action: with Redis away, nothing is done unseen."""
     address = request.remote_addr or ""
-    the_admin().store.audit({"time": time.time(), "address": address, "action": action, "target": target})
+    current_admin().store.audit({"time": time.time(), "address": address, "action": action, "target": target})
 
 
 def number_argument(name: str, default: int, least: int, most: int) -> int:

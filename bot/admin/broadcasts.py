@@ -25,8 +25,8 @@ from bot.text.safety import Censor
 QUEUE, TASK = "broadcast", "broadcast"
 MAX_BYTES = 1800  # of text: one message on every platform
 MAX_RATE = 50.0  # users a second
-AHEAD = 2.0  # seconds' worth of users that may be on their way
-PAUSE = 0.5  # seconds between two looks at what has become of those
+MAX_AHEAD = 2.0  # seconds' worth of users that may be on their way
+POLL_INTERVAL = 0.5  # seconds between two looks at what has become of those
 
 
 class BroadcastError(Exception):
@@ -119,13 +119,13 @@ class Broadcasts:
                 self.bot.tasks.send(QUEUE, TASK, None, broadcast_id)
                 return
             began = time.monotonic()
-            self._look(broadcast_id)
+            self._poll_deliveries(broadcast_id)
             if state == "running":
-                self._hand_out(broadcast_id, record)
+                self._dispatch(broadcast_id, record)
             counts = self.store.counts(broadcast_id)
             if not counts["on_the_way"] and (state == "cancelled" or not counts["left"]):
                 self.store.end(broadcast_id, "done" if state == "running" else "cancelled")
-            time.sleep(max(0.0, PAUSE - (time.monotonic() - began)))
+            time.sleep(max(0.0, POLL_INTERVAL - (time.monotonic() - began)))
 
     def _wait_for_start(self, broadcast_id: str) -> None:
         end = time.monotonic() + 10
@@ -136,13 +136,13 @@ class Broadcasts:
         if not self.store.state(broadcast_id):
             raise PermanentError("it is not known any more")
 
-    def _hand_out(self, broadcast_id: str, record: dict[str, Any]) -> None:
+    def _dispatch(self, broadcast_id: str, record: dict[str, Any]) -> None:
         """To as many as PAUSE has room for."""
         rate = float(record["rate"])
-        room = int(rate * AHEAD + 1) - self.store.counts(broadcast_id)["on_the_way"]
+        room = int(rate * MAX_AHEAD + 1) - self.store.counts(broadcast_id)["on_the_way"]
         if room <= 0:
             return
-        count = min(room, max(1, int(rate * PAUSE)))
+        count = min(room, max(1, int(rate * POLL_INTERVAL)))
         for name in self.store.some(broadcast_id, "to", count):
             conversation = conversation_of(name)
             if conversation is None or not self._may_be_notified(conversation):
@@ -160,7 +160,7 @@ class Broadcasts:
             if not self.store.has(broadcast_id, "open", name):
                 self.bot.erasure.erase_conversation(conversation)  # it was forgotten at this moment
 
-    def _look(self, broadcast_id: str) -> None:
+    def _poll_deliveries(self, broadcast_id: str) -> None:
         """What has become of those that were handed out."""
         opened: dict[str, list[Conversation]] = {}
         for name in self.store.some(broadcast_id, "open", 1000):
@@ -186,4 +186,4 @@ def _message_id(broadcast_id: str) -> str:
 
 
 def add_task(bot: Bot) -> None:
-    bot.tasks.task(QUEUE, TASK, Broadcasts(bot).run)
+    bot.tasks.register(QUEUE, TASK, Broadcasts(bot).run)

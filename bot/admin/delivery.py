@@ -32,13 +32,13 @@ blueprint.after_request(keep_out_of_caches)
 # Dead letters
 
 
-class Letters(BaseModel):
+class DeadLettersBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
     id: str = ""
     all: bool = False
 
     @model_validator(mode="after")
-    def _is_either(self) -> Letters:
+    def _is_either(self) -> DeadLettersBody:
         if bool(self.id) == self.all:
             raise ValueError("give either an id or all")
         return self
@@ -61,21 +61,21 @@ def dead_letters() -> Response:
 
 @blueprint.post("/admin/api/dead-letters/resend")
 def resend() -> Response:
-    letters = _wanted("resend", read_body(Letters))
+    letters = _wanted("resend", read_body(DeadLettersBody))
     for letter in letters:
-        current_bot().tasks.resend(letter)
+        current_bot().tasks.requeue(letter)
     return respond({"resent": [letter.id for letter in letters]})
 
 
 @blueprint.post("/admin/api/dead-letters/drop")
 def drop() -> Response:
-    letters = _wanted("drop", read_body(Letters))
+    letters = _wanted("drop", read_body(DeadLettersBody))
     for letter in letters:
         current_bot().tasks.drop(letter)
     return respond({"dropped": [letter.id for letter in letters]})
 
 
-def _wanted(action: str, body: Letters) -> list[DeadLetter]:
+def _wanted(action: str, body: DeadLettersBody) -> list[DeadLetter]:
     letters = [letter for letter in current_bot().tasks.dead_letters() if body.all or letter.id == body.id]
     if not letters and not body.all:
         raise ApiError(404, "there is no such dead letter", "id")
@@ -87,7 +87,7 @@ def _wanted(action: str, body: Letters) -> list[DeadLetter]:
 # Broadcasts
 
 
-class Plan(BaseModel):
+class PlanBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
     text: str
     rate: Annotated[float, Field(gt=0, le=broadcasts.MAX_RATE)] = 10.0  # users a second
@@ -106,7 +106,7 @@ def show(broadcast_id: str) -> Response:
 
 @blueprint.post("/admin/api/broadcasts")
 def plan() -> Response:
-    body = read_body(Plan)
+    body = read_body(PlanBody)
     audit("plan")
     try:
         return respond(broadcasts.Broadcasts(current_bot()).plan(body.text, body.rate, body.channels))

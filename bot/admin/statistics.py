@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from bot.admin.access import keep_out_of_caches, number_argument, require_admin, the_admin
+from bot.admin.access import current_admin, keep_out_of_caches, number_argument, require_admin
 from bot.api.errors import respond
 from bot.context import current_bot
 
@@ -18,7 +18,7 @@ HOUR = 60  # minutes that the page draws
 @blueprint.get("/admin/api/stats")
 def stats() -> Response:
     """The last hour by the minute and in all, over all processes; what is up; the newest errors."""
-    bot, admin = current_bot(), the_admin()
+    bot, admin = current_bot(), current_admin()
     minutes = admin.store.minutes(number_argument("minutes", HOUR, 1, 24 * 60))
     totals: dict[str, float] = {}
     for row in minutes:

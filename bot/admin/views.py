@@ -27,7 +27,7 @@ import limits
 from flask import Blueprint, Response, make_response, render_template, request
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from bot.admin.access import audit, keep_out_of_caches, number_argument, require_admin, the_admin
+from bot.admin.access import audit, current_admin, keep_out_of_caches, number_argument, require_admin
 from bot.api.endpoint import read_body
 from bot.api.errors import ApiError, respond
 from bot.chat.policy import pseudonym
@@ -49,7 +49,7 @@ blueprint.after_request(keep_out_of_caches)
 
 @blueprint.get("/admin/api/conversations")
 def list_conversations() -> Response:
-    store, user = the_admin().store, request.args.get("user") or None
+    store, user = current_admin().store, request.args.get("user") or None
     limit, cursor = number_argument("limit", 50, 1, MOST), _read_cursor(request.args.get("cursor", ""))
     audit("list", pseudonym(user) if user else "all")
     rows: list[dict[str, Any]] = []
@@ -91,7 +91,7 @@ def _conversation(conversation_id: str) -> Conversation:
 def show(conversation_id: str) -> Response:
     conversation = _conversation(conversation_id)
     audit("show", pseudonym(conversation.user))
-    whole = the_admin().store.show(conversation)
+    whole = current_admin().store.show(conversation)
     if whole is None:
         raise ApiError(404, "there is no such conversation")
     return respond(whole)
@@ -119,7 +119,7 @@ def forget_user() -> Response:
 def export() -> Response:
     user = request.args.get("user") or None
     audit("export", pseudonym(user) if user else "all")
-    store = the_admin().store
+    store = current_admin().store
 
     def lines() -> Iterator[str]:
         for whole in every(store, user):
@@ -131,13 +131,13 @@ def export() -> Response:
 # People
 
 
-class Someone(BaseModel):
+class UserBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
     user: Annotated[str, Field(min_length=1, max_length=200)]
     channel: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$", max_length=80)] = ""
 
 
-class Quota(Someone):
+class QuotaBody(UserBody):
     rate: str  # like PLM_RATE_LIMIT; "" takes the quota away
 
     @field_validator("rate")
@@ -155,44 +155,44 @@ class Quota(Someone):
 @blueprint.get("/admin/api/people")
 def people() -> Response:
     audit("people", "all")
-    return respond({"people": [asdict(rule) for rule in the_admin().store.rules().values()]})
+    return respond({"people": [asdict(rule) for rule in current_admin().store.rules().values()]})
 
 
 @blueprint.post("/admin/api/block")
 def block() -> Response:
-    return _change("block", read_body(Someone), blocked=True)
+    return _change("block", read_body(UserBody), blocked=True)
 
 
 @blueprint.post("/admin/api/unblock")
 def unblock() -> Response:
-    return _change("unblock", read_body(Someone), blocked=False)
+    return _change("unblock", read_body(UserBody), blocked=False)
 
 
 @blueprint.post("/admin/api/quota")
 def quota() -> Response:
-    body = read_body(Quota)
+    body = read_body(QuotaBody)
     return _change("quota", body, rate=body.rate)
 
 
-def _change(action: str, who: Someone, **change: Any) -> Response:
+def _change(action: str, who: UserBody, **change: Any) -> Response:
     audit(action, pseudonym(who.user))
-    admin = the_admin()
+    admin = current_admin()
     rule = admin.store.rule(who.user, who.channel, **change)
-    admin.look()  # here at once, in the other processes within a second
+    admin.refresh()  # here at once, in the other processes within a second
     return respond(asdict(rule))
 
 
 # Models
 
 
-class Load(BaseModel):
+class LoadBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: str
 
 
 @blueprint.get("/admin/api/models")
 def models() -> Response:
-    bot, admin = current_bot(), the_admin()
+    bot, admin = current_bot(), current_admin()
     wanted = admin.store.wanted_model(bot.settings.model) or bot.settings.model_name
     rows = [{"name": name, "loaded": name == bot.model_name} for name in bot.settings.models]
     return respond({"models": rows, "wanted": wanted, "processes": admin.store.processes()})
@@ -201,7 +201,7 @@ def models() -> Response:
 @blueprint.post("/admin/api/models/load")
 def load_model() -> Response:
     """Load it here first: what cannot be loaded is asked of no other process."""
-    bot, admin, body = current_bot(), the_admin(), read_body(Load)
+    bot, admin, body = current_bot(), current_admin(), read_body(LoadBody)
     if body.name not in bot.settings.models:
         raise ApiError(
             404, f"there is no model {body.name!r}; there is {', '.join(bot.settings.models)}", "name"
@@ -224,9 +224,11 @@ def load_model() -> Response:
 def audit_log() -> Response:
     start, limit = number_argument("start", 0, 0, 1_000_000), number_argument("limit", 50, 1, MOST)
     if user := request.args.get("user"):
-        rows = [row for row in the_admin().store.audited(0, 1_000_000) if row["target"] == pseudonym(user)]
+        rows = [
+            row for row in current_admin().store.audited(0, 1_000_000) if row["target"] == pseudonym(user)
+        ]
         return respond({"audit": rows[start : start + limit]})
-    return respond({"audit": the_admin().store.audited(start, limit)})
+    return respond({"audit": current_admin().store.audited(start, limit)})
 
 
 # The page

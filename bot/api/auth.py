@@ -33,7 +33,7 @@ class Caller:
     rates: tuple[limits.RateLimitItem, ...]
 
 
-def admit(settings: Settings, quotas: Limits, scope: str | None) -> Caller:
+def authenticate(settings: Settings, quotas: Limits, scope: str | None) -> Caller:
     """Who calls; counts the request. ApiError 401, 403 or 429. `scope` None: any key will do."""
     caller = _find(settings, scope)
     wait = quotas.hit(f"api:{caller.name}" if caller.name else f"address:{request.remote_addr}", caller.rates)
@@ -51,14 +51,16 @@ def admit(settings: Settings, quotas: Limits, scope: str | None) -> Caller:
 def _find(settings: Settings, scope: str | None) -> Caller:
     if not settings.api_keys:
         if not _is_private(settings):
-            raise _unknown("this service has no API keys, so /v1 is closed: its operator sets PLM_API_KEYS")
+            raise _unauthorized(
+                "this service has no API keys, so /v1 is closed: its operator sets PLM_API_KEYS"
+            )
         return Caller("", settings.rate_limit)
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer" or not given.strip():
-        raise _unknown("an API key is needed: Authorization: Bearer KEY")
+        raise _unauthorized("an API key is needed: Authorization: Bearer KEY")
     key = _match(settings.api_keys, given.strip())
     if key is None:
-        raise _unknown("the API key is not one of this service's")
+        raise _unauthorized("the API key is not one of this service's")
     if scope is not None and scope not in key.scopes:
         raise ApiError(403, f"the API key is not for {scope!r}", code="insufficient_scope")
     return Caller(key.name, key.rates or settings.rate_limit)
@@ -74,7 +76,7 @@ def _match(keys: tuple[ApiKey, ...], given: str) -> ApiKey | None:
     return found
 
 
-def _unknown(message: str) -> ApiError:
+def _unauthorized(message: str) -> ApiError:
     return ApiError(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
 
 
@@ -96,11 +98,11 @@ def _is_private(settings: Settings) -> bool:
         and host in LOCAL_NAMES
         and not any(name in request.headers for name in PROXY_HEADERS)
         and request.headers.get("Sec-Fetch-Site") in (None, "same-origin", "none")
-        and own_origin()
+        and is_same_origin()
     )
 
 
-def own_origin() -> bool:
+def is_same_origin() -> bool:
     """The request is not from a page of another site, as far as its browser tells."""
     origin = request.headers.get("Origin")
     return origin is None or origin.partition("://")[2] == request.host

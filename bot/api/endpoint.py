@@ -50,10 +50,10 @@ def operation(
         @functools.wraps(view)
         def checked(*args: Any, **values: Any) -> Any:
             bot = current_bot()
-            auth.admit(bot.settings, bot.limits, scope)
+            auth.authenticate(bot.settings, bot.limits, scope)
             if body is None:
                 return view(*args, **values)
-            return _within(bot.concurrency, lambda: view(read_body(body), *args, **values))
+            return _limited(bot.concurrency, lambda: view(read_body(body), *args, **values))
 
         checked.operation = Operation(scope, summary, body, answer, streams)  # type: ignore[attr-defined]
         return checked
@@ -61,7 +61,7 @@ def operation(
     return wrap
 
 
-def _within(concurrency: ConcurrencyLimiter, view: Callable[[], Any]) -> Any:
+def _limited(concurrency: ConcurrencyLimiter, view: Callable[[], Any]) -> Any:
     """Run the view when there is a place, and keep it until its answer is sent or the caller gone."""
     try:
         concurrency.acquire()

@@ -24,7 +24,7 @@ def generate(
     began = time.monotonic()
     metrics.PROMPT.inc(len(feed))
 
-    def enough() -> bool:
+    def should_stop() -> bool:
         return time.monotonic() - began > MAX_ANSWER_SECONDS or cancel()
 
     with metrics.RUNNING.track_inprogress():
@@ -33,7 +33,7 @@ def generate(
         first, size = 0.0, 0
         if n > 1:  # read once, and go on from there for each
             only_read = replace(start, sampling=replace(sampling, max_bytes=0))
-            *read, end = _whole(engine.stream(only_read, enough))
+            *read, end = _whole(engine.stream(only_read, should_stop))
             if isinstance(end, Finished) and end.stop != "cancelled":
                 start = replace(
                     start, state=end.state, tail=b"", history=lambda: feed,
@@ -41,7 +41,7 @@ def generate(
                 )  # fmt: skip
         for number in range(n):
             prompt = replace(start, seed=seed + number)
-            for event in chain(read, _whole(engine.stream(prompt, enough))):
+            for event in chain(read, _whole(engine.stream(prompt, should_stop))):
                 if isinstance(event, str | Written):
                     first = first or time.monotonic()
                     text = event if isinstance(event, str) else event.text

@@ -100,8 +100,8 @@ def _reply(channel: Adapter, incoming: Incoming, began: float) -> str:
     refusal = bot.limits.blocked(conversation, message_id)
     if refusal is not None:
         return refusal
-    urgent = bot.commands.urgent(incoming.text or "")  # help is said with the store away, too
-    messenger = None if urgent else channel.messenger(conversation, incoming)
+    is_emergency = bot.commands.is_emergency(incoming.text or "")  # help is said with the store away, too
+    messenger = None if is_emergency else channel.messenger(conversation, incoming)
     turn = Turn(bot, conversation, message_id, began, channel.limit, messenger)
     if incoming.greeting:
         return turn.greet()

@@ -18,7 +18,7 @@ from bot.store.outbox import Outbox
 
 TIMEOUT = (3.05, 8.0)  # seconds to connect, to answer
 EARLY = 300  # seconds before its end that a token is not used any more: the platforms give a new one by then
-MAYBE_TAKEN = 504  # a gateway that gave up waiting: what stands behind it may have done it
+GATEWAY_TIMEOUT = 504  # a gateway that gave up waiting: what stands behind it may have done it
 
 
 class SendError(Exception):
@@ -39,7 +39,9 @@ class Answer:
     fields: dict[str, Any]
 
 
-def ask(name: str, url: str, body: dict[str, Any] | None, headers: dict[str, str] | None = None) -> Answer:
+def call_json(
+    name: str, url: str, body: dict[str, Any] | None, headers: dict[str, str] | None = None
+) -> Answer:
     """One try, without redirections: POST, or GET without a body. `name` is how errors call it. SendError if
     there is no JSON object in the answer, or its status says that the platform itself failed."""
     # A connection kept from before may be dead, and nobody could tell what it had carried.
@@ -54,7 +56,7 @@ def ask(name: str, url: str, body: dict[str, Any] | None, headers: dict[str, str
         raise SendError(f"{name}: {type(error).__name__}", maybe_delivered=not _never_sent(error)) from None
     status = response.status_code
     if status >= 500:
-        raise SendError(f"{name}: HTTP status {status}", maybe_delivered=status == MAYBE_TAKEN)
+        raise SendError(f"{name}: HTTP status {status}", maybe_delivered=status == GATEWAY_TIMEOUT)
     try:
         answer = response.json()
     except ValueError:

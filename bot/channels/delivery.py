@@ -81,7 +81,7 @@ class Messenger(Channel):
             self.bot.tasks.send(self.name, TASK, conversation, conversation.user, message_id)
 
     def add_task(self) -> None:
-        self.bot.tasks.task(self.name, TASK, Pusher(self).push)
+        self.bot.tasks.register(self.name, TASK, Pusher(self).push)
 
 
 class Pusher:

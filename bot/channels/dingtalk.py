@@ -25,7 +25,7 @@ from pydantic import Field
 from werkzeug.exceptions import Forbidden
 
 from bot.channels.adapter import Adapter, Incoming, Payload, read
-from bot.channels.client import SendError, ask
+from bot.channels.client import SendError, call_json
 from bot.channels.delivery import Messenger
 from bot.context import Bot
 from bot.text.records import Conversation, short_id
@@ -108,7 +108,7 @@ class Dingtalk(Adapter):
         address = self.bot.outbox.address(Conversation(self.name, user))
         if not self._is_own(address):
             raise SendError("the session has ended", retryable=False)
-        answer = ask("sendBySession", address, {"msgtype": "text", "text": {"content": text}})
+        answer = call_json("sendBySession", address, {"msgtype": "text", "text": {"content": text}})
         code = answer.fields.get("errcode")
         if code:
             text = f"sendBySession: error {code}: {str(answer.fields.get('errmsg', ''))[:200]!r}"

@@ -29,7 +29,7 @@ from pydantic import Field
 from werkzeug.exceptions import Forbidden, ServiceUnavailable
 
 from bot.channels.adapter import Adapter, Incoming, Payload, read
-from bot.channels.client import Answer, SendError, TokenApi, ask
+from bot.channels.client import Answer, SendError, TokenApi, call_json
 from bot.context import Bot
 from bot.settings.config import Settings
 from bot.store.outbox import Outbox
@@ -206,7 +206,7 @@ class FeishuApi(TokenApi):
         return self._post(path, body, {"authorization": f"Bearer {token}"})
 
     def _post(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> Answer:
-        return ask(path, f"{self.url}/open-apis/{path}", body, headers)
+        return call_json(path, f"{self.url}/open-apis/{path}", body, headers)
 
     def explain(self, path: str, answer: Answer) -> tuple[int, str]:
         code = answer.fields.get("code", -1)

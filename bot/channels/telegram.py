@@ -20,7 +20,7 @@ from pydantic import Field
 from werkzeug.exceptions import Unauthorized
 
 from bot.channels.adapter import Adapter, Incoming, Payload, read
-from bot.channels.client import SendError, ask
+from bot.channels.client import SendError, call_json
 from bot.context import Bot
 from bot.settings.config import Settings
 
@@ -89,7 +89,7 @@ class TelegramApi:
 
     def call(self, method: str, body: dict[str, Any]) -> object:
         """The result. Raises SendError."""
-        answer = ask(method, self.url + method, body)
+        answer = call_json(method, self.url + method, body)
         if answer.fields.get("ok") is True:
             return answer.fields.get("result")
         more = answer.fields.get("parameters")

@@ -169,12 +169,12 @@ def add_task(bot: Bot) -> None:
         if bot.outbox.done(delivery_id):
             return
         reply = reply or _wait_for_answer(bot, conversation, short_id(message_id), cut)
-        with bot.outbox.alone(delivery_id, 2 * SEND_TIMEOUT + 5):
+        with bot.outbox.lock(delivery_id, 2 * SEND_TIMEOUT + 5):
             if not bot.outbox.done(delivery_id):
                 _deliver(name, settings, delivery_id, {"reply": reply, **answer})
                 bot.outbox.mark_done(delivery_id)
 
-    bot.tasks.task(QUEUE, TASK, send_on)
+    bot.tasks.register(QUEUE, TASK, send_on)
 
 
 def _wait_for_answer(bot: Bot, conversation: Conversation, message_id: str, cut: bool) -> str:

@@ -75,4 +75,4 @@ class WecomApi(TencentApi):
 
     def fetch(self, stale: str) -> tuple[str, float]:
         query = urlencode({"corpid": self.corpid, "corpsecret": self.secret})
-        return self.read_token("gettoken", self.ask("gettoken", None, "?" + query))
+        return self.read_token("gettoken", self.call_json("gettoken", None, "?" + query))

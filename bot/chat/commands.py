@@ -39,7 +39,7 @@ class Commands:
         if name == "more":
             return None
         if name is None:
-            return self._help(conversation, message_id, nonce, text) if self.urgent(text) else None
+            return self._help(conversation, message_id, nonce, text) if self.is_emergency(text) else None
         if name == "undo":
             replies = dialogue.UNDONE, dialogue.NOTHING_TO_UNDO
             return self.store.undo(conversation, message_id, nonce, *replies)
@@ -51,9 +51,9 @@ class Commands:
         reply = self._model() if name == "model" else FIXED[name]
         return self.store.run_command(conversation, message_id, nonce, name, reply)
 
-    def urgent(self, text: str) -> bool:
+    def is_emergency(self, text: str) -> bool:
         """It speaks of an emergency."""
-        return self.emergencies.spoken_of(text)
+        return self.emergencies.mentioned_in(text)
 
     def _help(self, conversation: Conversation, message_id: str, nonce: str, text: str) -> Message:
         try:
@@ -67,7 +67,7 @@ class Commands:
         if known.kind == "command":
             return known
         if self.store.erasure_requested(conversation):
-            return self.erasure.at_user_request(conversation, message_id, nonce, dialogue.FORGOTTEN)
+            return self.erasure.erase_on_request(conversation, message_id, nonce, dialogue.FORGOTTEN)
         return self.store.run_command(conversation, message_id, nonce, "refuse", dialogue.NOT_ASKED_TO_FORGET)
 
     def _model(self) -> str:

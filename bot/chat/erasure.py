@@ -22,7 +22,9 @@ class Erasure:
         self.admin = AdminStore(store)
         self.broadcasts = BroadcastStore(store)
 
-    def at_user_request(self, conversation: Conversation, message_id: str, nonce: str, reply: str) -> Message:
+    def erase_on_request(
+        self, conversation: Conversation, message_id: str, nonce: str, reply: str
+    ) -> Message:
         """The reply is kept for a minute, for retries; what was counted of rates stays, under a hash: else
         this would be the way to have more."""
         message = self.store.erase(conversation, message_id, nonce, reply)

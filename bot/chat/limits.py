@@ -11,7 +11,7 @@ import uuid
 
 import limits
 
-from bot.chat.policy import Rules
+from bot.chat.policy import AccessRules
 from bot.store.conversations import Store
 from bot.telemetry import metrics
 from bot.text import dialogue
@@ -28,9 +28,9 @@ class Limits:
     """`rates` holds for everybody who has none of their own (PLM_RATE_LIMIT); empty: no limit. `rules` are
     what administrators have set."""
 
-    def __init__(self, store: Store, rates: Rates = (), rules: Rules | None = None) -> None:
+    def __init__(self, store: Store, rates: Rates = (), rules: AccessRules | None = None) -> None:
         self.store = store
-        self.rules = rules or Rules()
+        self.rules = rules or AccessRules()
         self.rates = rates
 
     def hit(self, who: str, rates: Rates) -> int:

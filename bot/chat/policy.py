@@ -19,23 +19,23 @@ import limits
 
 from bot.inference.interface import Engine, EngineDownError
 from bot.settings.config import ConfigError
-from bot.store.admin import AdminStore, Rule, digest
+from bot.store.admin import AccessRule, AdminStore, digest
 from bot.store.conversations import Store, StoreDownError
 from bot.telemetry import logs, metrics
 from bot.text.records import Conversation
 
 log = logging.getLogger(__name__)
-EVERY = 1.0  # seconds between two looks
-RENEW = 24 * 3600.0  # seconds after which all is read and renewed, changed or not
-HELD = 100  # errors that wait to be handed on
+INTERVAL = 1.0  # seconds between two looks
+REFRESH_SECONDS = 24 * 3600.0  # seconds after which all is read and renewed, changed or not
+MAX_PENDING_ERRORS = 100  # errors that wait to be handed on
 
 Rates = tuple[limits.RateLimitItem, ...]
 
 
-class Rules:
+class AccessRules:
     """Who is blocked and who has a quota, as it was read last; empty where nobody administrates."""
 
-    def __init__(self, store: AdminStore | None = None, people: dict[str, Rule] | None = None) -> None:
+    def __init__(self, store: AdminStore | None = None, people: dict[str, AccessRule] | None = None) -> None:
         self.store = store
         self.people = people or {}
 
@@ -43,7 +43,7 @@ class Rules:
         """None if the sender is not blocked; else whether this is the one message that is answered."""
         for key in self._keys(conversation):
             if (rule := self.people.get(key)) and rule.blocked and self.store:
-                return self.store.told(key, conversation, message_id)
+                return self.store.is_notice(key, conversation, message_id)
         return None
 
     def is_blocked(self, conversation: Conversation) -> bool:
@@ -65,22 +65,22 @@ class Rules:
         return digest(conversation.user, conversation.channel), digest(conversation.user)
 
 
-class Admin:
+class AdminSync:
     """Keeps `rules`, the engine's model and the shared numbers up to date, in a thread until `close`."""
 
     def __init__(self, store: Store, engine: Engine, configured: str) -> None:
         self.store = AdminStore(store)
         self.engine = engine
         self.configured = configured  # PLM_MODEL
-        self.rules = Rules(self.store)
+        self.rules = AccessRules(self.store)
         self.name = f"{socket.gethostname()}:{os.getpid()}"
-        self.errors = _Errors()
+        self.errors = _ErrorBuffer()
         self.fault: str | None = None  # why the wanted model could not be loaded
         self._counted = metrics.totals()
         self._version = -1
         self._read = 0.0
         self._swap = threading.Lock()
-        self._quiet = threading.Event()
+        self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="admin", daemon=True)
 
     def start(self) -> None:
@@ -89,22 +89,22 @@ class Admin:
 
     def close(self) -> None:
         """Hand on the last numbers; other processes see this one leave."""
-        if self._quiet.is_set():
+        if self._closed.is_set():
             return
-        self._quiet.set()
+        self._closed.set()
         logging.getLogger("bot").removeHandler(self.errors)
         if self._thread.is_alive():
             self._thread.join(2.0)
         try:
-            self._hand_on()
+            self._report()
             self.store.leave(self.name)
         except StoreDownError as error:
             log.info("the last numbers are lost: %s", error)
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Read what was changed, and take up the model that is wanted. Raises StoreDownError."""
         version = self.store.version()
-        if version != self._version or time.monotonic() - self._read > RENEW:
+        if version != self._version or time.monotonic() - self._read > REFRESH_SECONDS:
             self.rules.people = self.store.rules()
             self.store.renew()
             self._version, self._read = version, time.monotonic()
@@ -126,34 +126,34 @@ class Admin:
     def _run(self) -> None:
         while True:
             try:
-                self.look()
-                self._hand_on()
+                self.refresh()
+                self._report()
                 state = {"model": self.engine.model_name, "fault": self.fault, "running": metrics.running()}
                 self.store.report(self.name, state)
             except StoreDownError:
                 pass  # who needs the store says so
             except Exception:
                 log.exception("looking after what administrators set failed")
-            if self._quiet.wait(EVERY):
+            if self._closed.wait(INTERVAL):
                 return
 
-    def _hand_on(self) -> None:
+    def _report(self) -> None:
         totals = metrics.totals()
         grown = {name: value - self._counted.get(name, 0.0) for name, value in totals.items()}
         grown = {name: value for name, value in grown.items() if value > 0}
         if grown:
             self.store.add_counts(grown)
         self._counted = totals
-        if entries := self.errors.taken():
+        if entries := self.errors.drain():
             self.store.add_errors(entries)
 
 
-class _Errors(logging.Handler):
+class _ErrorBuffer(logging.Handler):
     """Keeps errors until the thread hands them on: a log line must not wait for Redis."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
-        self._held: deque[dict[str, Any]] = deque(maxlen=HELD)
+        self._held: deque[dict[str, Any]] = deque(maxlen=MAX_PENDING_ERRORS)
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()[:500]
@@ -162,7 +162,7 @@ class _Errors(logging.Handler):
         entry = {"time": record.created, "message": message, "where": record.name}
         self._held.append(entry | {"request": logs.request_id.get()})
 
-    def taken(self) -> list[dict[str, Any]]:
+    def drain(self) -> list[dict[str, Any]]:
         entries = []
         while self._held:
             entries.append(self._held.popleft())

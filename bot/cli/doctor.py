@@ -28,7 +28,7 @@ TIMEOUT = 5.0  # seconds, as the platform's
 
 def check_store(store: Store) -> str:
     """Version, persistence, memory policy. ConfigError where conversations could be lost."""
-    facts = store.facts()
+    facts = store.server_info()
     version = str(facts.get("redis_version", "0"))
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
         raise ConfigError(f"PLM_REDIS_URL: version {version}, and 6.2 is the oldest that will do")

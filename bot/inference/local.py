@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 LIKELIHOODS = ("score", "choose", "fill", "judge")
 LIKELIHOODS_AT_ONCE = 2  # of them at a time: each keeps a core busy, and people wait for answers meanwhile
-BUSY = 8.0  # seconds that one more waits for its turn
+LIKELIHOOD_TIMEOUT = 8.0  # seconds that one more waits for its turn
 CHUNK = 4096  # bytes that are read between two looks at whether the answer is still wanted
-LOOK = 0.05  # seconds between two such looks while nothing is written
+CANCEL_POLL = 0.05  # seconds between two such looks while nothing is written
 
 
 class LocalEngine:
@@ -76,7 +76,7 @@ class LocalEngine:
     def likelihood(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         if kind not in LIKELIHOODS:
             raise ValueError(f"there is no likelihood {kind!r}")
-        if not self._likelihood_slots.acquire(timeout=BUSY):
+        if not self._likelihood_slots.acquire(timeout=LIKELIHOOD_TIMEOUT):
             raise EngineDownError("the engine is busy")
         try:
             answer: dict[str, Any] = getattr(self.model, kind)(**fields).to_dict()
@@ -108,7 +108,7 @@ class LocalEngine:
             while not text.ended:
                 if cancel():
                     text.cancel()
-                if piece := text.read(LOOK):
+                if piece := text.read(CANCEL_POLL):
                     size += len(piece.encode())
                     yield _with_tokens(piece, reader, sampling)
         finally:

@@ -30,13 +30,15 @@ class RemoteEngine:
     CONNECT_TIMEOUT = 1.0
     LIKELIHOOD_TIMEOUT = 30.0
     LOAD_TIMEOUT = 20.0
-    LOOK_AGAIN = 5.0  # seconds after which hosts are told of the loaded model again: one may have restarted
+    RELOAD_INTERVAL = (
+        5.0  # seconds: hosts are told of the model again, one may have restarted
+    )
     READ_TIMEOUT = 12.0  # between two lines; an engine that is silent this long counts as gone
 
     def __init__(self, urls: tuple[str, ...]) -> None:
         self.urls = urls
         self.model_name = ""
-        self._with_tokens = 0.0
+        self._loaded_at = 0.0
         self._http = requests.Session()
         self._http.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=64))
         self._http.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=64))
@@ -58,7 +60,7 @@ class RemoteEngine:
         return "no engine host answers: " + "; ".join(faults)
 
     def load(self, name: str) -> None:
-        if name == self.model_name and time.monotonic() - self._with_tokens < self.LOOK_AGAIN:
+        if name == self.model_name and time.monotonic() - self._loaded_at < self.RELOAD_INTERVAL:
             return
         faults, loaded = [], 0
         for url in self.urls:
@@ -73,7 +75,7 @@ class RemoteEngine:
                 faults.append(f"{url}: {type(error).__name__}")
         if not loaded:
             raise EngineDownError("; ".join(faults))
-        self.model_name, self._with_tokens = name, time.monotonic()
+        self.model_name, self._loaded_at = name, time.monotonic()
 
     def about(self) -> dict[str, Any]:
         for url in self.urls:

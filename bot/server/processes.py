@@ -75,11 +75,11 @@ class Server(BaseApplication):  # type: ignore[misc]
             "keepalive": 15,
             "loglevel": self.settings.log_level.lower(),
             "on_starting": _share_arenas,
-            "when_ready": _lose_patience,
-            "post_worker_init": _stop_gently,
+            "when_ready": _kill_when_stalled,
+            "post_worker_init": _stop_gracefully,
             "worker_exit": _finish_answers,
-            "child_exit": _forget_numbers,
-            "on_exit": _remove_numbers,
+            "child_exit": _forget_metrics,
+            "on_exit": _remove_metrics,
             "control_socket_disable": True,
             "proc_name": "plm",
             "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108
@@ -98,13 +98,13 @@ def _share_arenas(server: Any) -> None:
         _LIBC.mallopt(M_ARENA_MAX, 2)
 
 
-def _lose_patience(server: Any) -> None:
+def _kill_when_stalled(server: Any) -> None:
     """gunicorn waits for ever for the rest of a request. Connections inherit this from their listener."""
     for listener in server.LISTENERS:
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", STALLED, 0))
 
 
-def _stop_gently(worker: Any) -> None:
+def _stop_gracefully(worker: Any) -> None:
     """Ctrl-C goes to every process of the terminal, and gunicorn passes it on besides: two at once end a
     worker in the middle of a lock. It hears of it once, and finishes its answers as on SIGTERM.
     """
@@ -119,14 +119,14 @@ def _finish_answers(server: Any, worker: Any) -> None:
         bot.close(GRACE)
 
 
-def _forget_numbers(server: Any, worker: Any) -> None:
+def _forget_metrics(server: Any, worker: Any) -> None:
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         from prometheus_client import multiprocess
 
         multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
-def _remove_numbers(server: Any) -> None:
+def _remove_metrics(server: Any) -> None:
     place = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""))
     if place.name.startswith(METRICS_DIR):
         shutil.rmtree(place, ignore_errors=True)

@@ -23,8 +23,8 @@ from pydantic_settings import (
 from bot.settings.values import (
     AesKey,
     ApiKey,
-    Discreet,
     Rates,
+    Redacted,
     RedisUrl,
     Secret,
     TelegramToken,
@@ -65,7 +65,7 @@ def default_data_dir() -> Path:
     return (Path(base) if base.startswith("/") else Path("~/.local/share").expanduser()) / "personal-lm"
 
 
-class Settings(Discreet, BaseSettings):
+class Settings(Redacted, BaseSettings):
     """Every field is the variable PLM_<FIELD>, and the key <field> in the TOML file."""
 
     model_config = SettingsConfigDict(

@@ -153,7 +153,7 @@ Secret = Annotated[str | None, Field(min_length=3, max_length=200, repr=False)]
 WordList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_words)]
 
 
-class Discreet:
+class Redacted:
     """Shows no value: a traceback, a log line or a debugger's page must not tell a secret."""
 
     def __repr__(self) -> str:
@@ -162,7 +162,7 @@ class Discreet:
     __str__ = __repr__
 
 
-class Webhook(Discreet, BaseModel):
+class Webhook(Redacted, BaseModel):
     """One name under /webhook: several secrets are valid while one is being changed; the first one signs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -43,7 +43,7 @@ ID = re.compile(r"[A-Za-z0-9_-]+:[A-Za-z0-9@._~%-]+")  # as Conversation.id writ
 
 
 @dataclass(frozen=True)
-class Rule:
+class AccessRule:
     """What holds for one person. A user without a channel is that user in every channel."""
 
     user: str  # "" once the person was forgotten
@@ -185,22 +185,22 @@ class AdminStore:
 
     # Rules
 
-    def rules(self) -> dict[str, Rule]:
+    def rules(self) -> dict[str, AccessRule]:
         rows: Any = self._do("hgetall", PEOPLE)
-        return {key.decode(): Rule(**json.loads(value)) for key, value in rows.items()}
+        return {key.decode(): AccessRule(**json.loads(value)) for key, value in rows.items()}
 
-    def rule(self, user: str, channel: str = "", **change: Any) -> Rule:
+    def rule(self, user: str, channel: str = "", **change: Any) -> AccessRule:
         """Change what holds for a person; a rule that says nothing is taken away."""
         key = digest(user, channel)
-        held = self.rules().get(key, Rule(user, channel))
+        held = self.rules().get(key, AccessRule(user, channel))
         values: dict[str, Any] = {"blocked": held.blocked, "rate": held.rate} | change
-        rule = Rule(user, channel, **values, since=time.time())
+        rule = AccessRule(user, channel, **values, since=time.time())
         self._write(key, None if rule.empty else rule)
         if not rule.blocked:
             self._do("hdel", TOLD, key)
         return rule
 
-    def _write(self, key: str, rule: Rule | None) -> None:
+    def _write(self, key: str, rule: AccessRule | None) -> None:
         def write() -> None:
             pipe = self.client.pipeline()
             if rule:
@@ -213,7 +213,7 @@ class AdminStore:
         self._try(write)
         self.renew()
 
-    def told(self, key: str, conversation: Conversation, message_id: str) -> bool:
+    def is_notice(self, key: str, conversation: Conversation, message_id: str) -> bool:
         """Whether this blocked message, and no earlier one, is the one that gets the polite answer."""
         own = hashlib.sha256(f"{conversation.id}\n{message_id}".encode()).hexdigest()[:32]
         if self._do("hsetnx", TOLD, key, own):

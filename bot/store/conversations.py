@@ -101,14 +101,14 @@ class Store:
         seconds, micro = self._try(self.client.time)
         return float(seconds) + float(micro) / 1e6
 
-    def facts(self) -> dict[str, Any]:
+    def server_info(self) -> dict[str, Any]:
         """What the server says of itself, and when it takes snapshots: "save"."""
-        facts: dict[str, Any] = dict(self._try(self.client.info))
+        server_info: dict[str, Any] = dict(self._try(self.client.info))
         try:
-            facts["save"] = self._try(lambda: self.client.config_get("save"))["save"]
+            server_info["save"] = self._try(lambda: self.client.config_get("save"))["save"]
         except redis.ResponseError:  # a managed server
-            facts["save"] = "unknown"
-        return facts
+            server_info["save"] = "unknown"
+        return server_info
 
     def enqueue(self, conversation: Conversation, message_id: str, nonce: str, question: str) -> Message:
         """Take in a user's message, once: a second call with its id only counts an attempt (once per

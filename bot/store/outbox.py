@@ -107,7 +107,7 @@ class Outbox:
 
         if value := kept():
             return value
-        with self.alone("token:" + name, TOKEN_LEASE):
+        with self.lock("token:" + name, TOKEN_LEASE):
             if value := kept():
                 return value
             value, seconds = fetch()
@@ -115,16 +115,16 @@ class Outbox:
             return value
 
     @contextmanager
-    def alone(self, name: str, seconds: float) -> Iterator[None]:
+    def lock(self, name: str, seconds: float) -> Iterator[None]:
         """No other process is in here with the same name, for so many seconds. Waits as long for its turn."""
-        lock = self.store.client.lock("plm:lock:" + name, timeout=seconds, blocking_timeout=seconds)
-        if not self.store.attempt(lock.acquire):
+        held = self.store.client.lock("plm:lock:" + name, timeout=seconds, blocking_timeout=seconds)
+        if not self.store.attempt(held.acquire):
             raise StoreDownError(f"{name} is taken by another process")
         try:
             yield
         finally:
             with suppress(redis.exceptions.LockError, StoreDownError):  # it has run out: no harm in that
-                self.store.attempt(lock.release)
+                self.store.attempt(held.release)
 
     def done(self, task: str) -> bool:
         return bool(self.store.attempt(lambda: self.store.client.exists("plm:done:" + task)))

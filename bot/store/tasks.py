@@ -48,14 +48,14 @@ class TaskStore:
         """Unless it is gone: what was forgotten must not come back."""
         self._try(lambda: self._rewrite(keys=[queue + ".msgs"], args=[task_id, data]))
 
-    def holds(self, queue: str, task_id: str) -> bool:
+    def contains(self, queue: str, task_id: str) -> bool:
         """Whether a task that was handed out is still there: waiting, delayed or being worked on."""
         return any(
             self._try(lambda key=key: self.client.hexists(key, task_id))  # type: ignore[misc]
             for key in (queue + ".msgs", queue + ".DQ.msgs")
         )
 
-    def everything(self) -> Iterator[tuple[str, str, bytes]]:
+    def all_tasks(self) -> Iterator[tuple[str, str, bytes]]:
         """Every task of every queue, also of those that nobody works on any more: queue, id, data."""
         for name in self._keys("{plm:work:*}:*.msgs"):
             cursor = 0

@@ -33,7 +33,7 @@ from dramatiq.worker import ConsumerThread, WorkerThread
 from bot.store.conversations import MESSAGE_MS, Store, StoreDownError
 from bot.store.tasks import TaskStore
 from bot.telemetry import metrics
-from bot.text.records import Conversation, is_of
+from bot.text.records import Conversation, belongs_to
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class TaskQueue:
         self._brokers: dict[str, _Broker] = {}
         self._workers: list[dramatiq.Worker] = []
 
-    def task(self, queue: str, name: str, function: Callable[..., None]) -> None:
+    def register(self, queue: str, name: str, function: Callable[..., None]) -> None:
         """Have `function` run for every task of this name; its arguments are what JSON can carry."""
         broker = self._brokers.setdefault(queue, _Broker(self.store, queue))
 
@@ -147,7 +147,7 @@ class TaskQueue:
             about, error = (str(message.options.get(key, "")) for key in ("about", "error"))
             yield DeadLetter(letter_id, queue, message.actor_name, about, tuple(message.args), error, when)
 
-    def resend(self, letter: DeadLetter) -> None:
+    def requeue(self, letter: DeadLetter) -> None:
         """Begin again from the first try. Written down before it is dropped: at worst it is done twice."""
         self._send(letter.queue, letter.task, letter.about, letter.args)
         self.drop(letter)
@@ -164,11 +164,11 @@ class TaskQueue:
 
         def drop(key: str, task_id: str, data: bytes) -> bool:
             about = dramatiq.Message.decode(data).options.get("about", "")
-            return is_of(about, user, channel) and self.store.remove(key, task_id)
+            return belongs_to(about, user, channel) and self.store.remove(key, task_id)
 
         clean = 0
         while clean < 2:
-            clean = 0 if sum(drop(*task) for task in self.store.everything()) else clean + 1
+            clean = 0 if sum(drop(*task) for task in self.store.all_tasks()) else clean + 1
 
 
 def _run(name: str, function: Callable[..., None], args: tuple[Any, ...]) -> None:
@@ -188,7 +188,7 @@ def _run(name: str, function: Callable[..., None], args: tuple[Any, ...]) -> Non
     metrics.TASKS_DONE.labels(name).inc()
 
 
-class _LastWords(Middleware):
+class _ErrorInDeadLetter(Middleware):
     """A dead letter says what it died of: dramatiq keeps it as it was before the last try."""
 
     def after_process_message(
@@ -216,7 +216,7 @@ class _Broker(RedisBroker):
         super().__init__(  # type: ignore[no-untyped-call]
             client=store.queue_client(),
             namespace=f"{{plm:work:{name}}}",
-            middleware=[Retries(), _LastWords()],
+            middleware=[Retries(), _ErrorInDeadLetter()],
             maintenance_chance=MAINTENANCE,
             heartbeat_timeout=SILENT_MS,
             dead_message_ttl=KEPT_MS,
@@ -225,16 +225,16 @@ class _Broker(RedisBroker):
     def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
         """What was handed out comes back here to be delayed or tried again, unless it was forgotten."""
         handed_out, send = message.options.get("redis_message_id"), super().enqueue
-        if handed_out and not self._patiently(lambda: self.store.holds(self.key, handed_out)):
+        if handed_out and not self._retrying(lambda: self.store.contains(self.key, handed_out)):
             return message
-        sent: dramatiq.Message[Any] = self._patiently(lambda: send(message, delay=delay))
+        sent: dramatiq.Message[Any] = self._retrying(lambda: send(message, delay=delay))
         # Asked again: forgotten in between, or by a look that begins after this and finds it.
-        if handed_out and not self._patiently(lambda: self.store.holds(self.key, handed_out)):
+        if handed_out and not self._retrying(lambda: self.store.contains(self.key, handed_out)):
             key, task_id = f"{self.namespace}:{sent.queue_name}", sent.options["redis_message_id"]
-            self._patiently(lambda: self.store.remove(key, task_id))
+            self._retrying(lambda: self.store.remove(key, task_id))
         return sent
 
-    def _patiently(self, call: Callable[[], T]) -> T:
+    def _retrying(self, call: Callable[[], T]) -> T:
         """In a thread of the library's a store that is away is waited for."""
         while True:
             try:

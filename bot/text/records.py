@@ -23,7 +23,7 @@ class Conversation:
         return f"plm:{{{self.id}}}:"
 
 
-def is_of(conversation_id: str, user: str, channel: str = "") -> bool:
+def belongs_to(conversation_id: str, user: str, channel: str = "") -> bool:
     """Whether the conversation with this id is this user's, in that channel if one is given."""
     own, _, name = conversation_id.partition(":")
     return name == Conversation("", user).id[1:] and channel in ("", own)

@@ -60,7 +60,7 @@ class Emergencies:
         parts = [rf"\b{re.escape(word)}\b" if word.isascii() else re.escape(word) for word in known]
         self._found = re.compile("|".join(parts)) if parts else None
 
-    def spoken_of(self, text: str) -> bool:
+    def mentioned_in(self, text: str) -> bool:
         bare = _TERMS.sub("", _plain(text))
         if not self._found or not self._found.search(bare):
             return False

@@ -23,7 +23,7 @@ from typing import Any
 from flask import Blueprint, Response, make_response, render_template, request
 from werkzeug.exceptions import BadRequest, Forbidden, UnsupportedMediaType
 
-from bot.api.auth import own_origin
+from bot.api.auth import is_same_origin
 from bot.chat.answers import Update
 from bot.context import current_bot
 from bot.settings.config import DISCLAIMER
@@ -188,7 +188,7 @@ def _same_origin() -> bool:
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site == "same-origin"
-    return own_origin()  # older browsers, and plain http
+    return is_same_origin()  # older browsers, and plain http
 
 
 def _token() -> str | None:

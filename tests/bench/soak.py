@@ -206,10 +206,10 @@ def live(users: LoadUsers, cast: Cast, options: argparse.Namespace, each: int) -
             cast.sample(sent() / total, sent())
 
     helpers = [threading.Thread(target=work) for work in (chaos, pauses, watch)]
-    users = [threading.Thread(target=user, args=(number,)) for number in range(options.users)]
-    for thread in (*helpers, *users):
+    threads = [threading.Thread(target=user, args=(number,)) for number in range(options.users)]
+    for thread in (*helpers, *threads):
         thread.start()
-    for thread in users:
+    for thread in threads:
         thread.join()
     helpers[0].join()
     over.set()

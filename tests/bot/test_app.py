@@ -23,9 +23,8 @@ from standardwebhooks.webhooks import Webhook as Signer
 from werkzeug.test import TestResponse
 
 from bot.app import create_app
-from bot.channels import turn as reply
-from bot.channels import webhook
-from bot.channels.wechat import crypto as wechat_wire
+from bot.channels import turn, webhook
+from bot.channels.wechat import crypto
 from bot.server.embedded_store import EmbeddedStore
 from bot.settings.config import ConfigError, Settings
 from bot.store.conversations import Store
@@ -390,7 +389,7 @@ def test_old_requests_are_refused_unless_that_is_turned_off(
     assert len(store.turns(Conversation("wechat", "o1"))) == 2
     real = time.time()
     for shift in (301, -301):
-        monkeypatch.setattr(wechat_wire.time, "time", lambda shift=shift: real + shift)
+        monkeypatch.setattr(crypto.time, "time", lambda shift=shift: real + shift)
         assert client.post("/wechat", query_string=query, data=body).status_code == 403
     # A clock that is wrong refuses everyone: the log says by how much.
     assert re.search(r"-30\d s off the clock here", caplog.messages[-2])
@@ -474,8 +473,8 @@ def test_an_answer_longer_than_a_message_comes_in_pieces_bound_to_it(
 def test_the_third_request_tells_what_there_is(
     client: FlaskClient, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reply, "ANSWER_BY", 0.3)
-    monkeypatch.setattr(reply, "HOLD", 0.4)
+    monkeypatch.setattr(turn, "ANSWER_BY", 0.3)
+    monkeypatch.setattr(turn, "HOLD", 0.4)
     engine.answer = lambda prompt: "甲。乙。"
     platform = Platform("/wechat", "AAAAA")
     client.get("/healthz")

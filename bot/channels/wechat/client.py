@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from bot.channels.client import Answer, SendError, TokenApi, ask
+from bot.channels.client import Answer, SendError, TokenApi, call_json
 from bot.settings.config import Settings
 from bot.store.outbox import Outbox
 
@@ -31,10 +31,10 @@ class TencentApi(TokenApi):
     url: str
 
     def request(self, path: str, body: dict[str, Any], token: str) -> Answer:
-        return self.ask(path, body, f"?access_token={quote(token)}")
+        return self.call_json(path, body, f"?access_token={quote(token)}")
 
-    def ask(self, path: str, body: dict[str, Any] | None, query: str = "") -> Answer:
-        answer = ask(path, f"{self.url}/cgi-bin/{path}{query}", body)
+    def call_json(self, path: str, body: dict[str, Any] | None, query: str = "") -> Answer:
+        answer = call_json(path, f"{self.url}/cgi-bin/{path}{query}", body)
         if answer.status != 200:
             raise SendError(f"{path}: HTTP status {answer.status}")
         return answer
@@ -80,4 +80,4 @@ class WechatApi(TencentApi):
             "secret": self.secret,
             "force_refresh": force,
         }
-        return self.read_token("stable_token", self.ask("stable_token", body))
+        return self.read_token("stable_token", self.call_json("stable_token", body))

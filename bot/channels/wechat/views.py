@@ -78,7 +78,7 @@ def _answer(message: Any, began: float) -> str:
     messenger = bot.channels.get("wechat")
     messenger = messenger if isinstance(messenger, Wechat) else None
     text = _text_of(message)
-    if messenger and not bot.commands.urgent(text or ""):  # help is said with the store away, too
+    if messenger and not bot.commands.is_emergency(text or ""):  # help is said with the store away, too
         messenger.allow(conversation, message_id, event)
     turn = Turn(bot, conversation, message_id, began, MAX_MESSAGE, messenger, REQUESTS)
     if fields["MsgType"].lower() == "event":

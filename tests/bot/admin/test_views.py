@@ -328,7 +328,7 @@ def test_a_process_that_starts_later_takes_up_the_model_unless_told_otherwise(
     for configured, expected in (("tcm", "other"), ("pubmed", "")):
         engine = ScriptedEngine()
         app = create_app(settings.model_copy(update={"model": configured}), engine=engine, store=store)
-        app.extensions["plm"].admin.look()
+        app.extensions["plm"].admin.refresh()
         assert engine.model_name == expected
         app.extensions["plm"].close(1)
 

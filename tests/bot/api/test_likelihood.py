@@ -144,7 +144,7 @@ def test_without_an_engine_there_is_503(store: Store) -> None:
 def test_a_busy_engine_says_so_instead_of_piling_up(
     store: Store, local: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.inference.local.BUSY", 0.05)
+    monkeypatch.setattr("bot.inference.local.LIKELIHOOD_TIMEOUT", 0.05)
     busy = LocalEngine(local.model, local.sampler, 90)
     while busy._likelihood_slots.acquire(blocking=False):
         pass

@@ -202,7 +202,7 @@ class ChannelSuite:
         (letter,) = bot.tasks.dead_letters()
         assert (letter.queue, letter.args) == (platform.name, (user, "7"))
         assert platform.seen(user) == []
-        bot.tasks.resend(letter)
+        bot.tasks.requeue(letter)
         wait_until(lambda: platform.seen(user), 15, "the answer is sent")
         assert bot.tasks.dead_letters() == []
         assert not re.search("|".join(SECRETS), caplog.text + letter.error)
@@ -245,7 +245,7 @@ class ChannelSuite:
             assert server.pid
             os.kill(server.pid, signal.SIGSTOP)
             response = platform.say(user, QUESTION, "7")
-            urgent = platform.say(user, "我胸痛")
+            is_emergency = platform.say(user, "我胸痛")
             os.kill(server.pid, signal.SIGCONT)
             if platform.asks_again:
                 assert response.status_code == 503
@@ -253,6 +253,6 @@ class ChannelSuite:
                 wait_until(lambda: f"答{QUESTION}。" in "".join(platform.seen(user)), 15, "it is answered")
             else:
                 assert platform.said(response) == dialogue.BUSY
-                assert platform.said(urgent) == SEEK_HELP
+                assert platform.said(is_emergency) == SEEK_HELP
         app.extensions["plm"].store.close()
         server.stop()

@@ -15,7 +15,7 @@ from bot.cli import doctor
 from bot.context import Bot
 from bot.settings.config import ConfigError, load_settings
 from bot.store.conversations import Store
-from bot.tasks import queue as work
+from bot.tasks import queue as task_queue
 from bot.text import dialogue
 from bot.text.records import Conversation
 from tests.bot.channels.adapter_suite import DISCLAIMER, QUESTION, ChannelSuite, Platform, new_id
@@ -80,7 +80,7 @@ class TestTelegram(ChannelSuite):
         self, api: PlatformApi, store: Store, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A broadcast would wait for its outcome for days."""
-        monkeypatch.setattr(work, "RETRIES", 1)
+        monkeypatch.setattr(task_queue, "RETRIES", 1)
         api.faults[TELEGRAM_SEND] = [(429, {"ok": False, "error_code": 429, "description": "Flood"})] * 9
         bot, conversation = self.make(api, store, engine).extensions["plm"], Conversation("telegram", "1111")
         store.add_answered(conversation, "m1", "n", "问", "答")

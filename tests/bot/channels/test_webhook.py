@@ -204,12 +204,12 @@ def test_what_is_refused_for_good_is_a_dead_letter_that_can_be_sent_again(
     receiver.says = [410]
     post(service, {"user": "u8", "text": "什么是气虚？", "id": "e"}, "clinic")
     tasks = TaskQueue(store)
-    tasks.task("webhook", "send_on", print)
+    tasks.register("webhook", "send_on", print)
     wait_until(tasks.dead_letters, 10, "it is a dead letter")
     (letter,) = tasks.dead_letters()
     assert (letter.queue, letter.task, letter.args[:3]) == ("webhook", "send_on", ("clinic", "u8", "e"))
     assert letter.error == "webhook clinic says that it is gone"
-    tasks.resend(letter)
+    tasks.requeue(letter)
     assert tasks.dead_letters() == []
     wait_until(lambda: len(sent_to(receiver, "u8")) == 2, 10, "it is sent again")
     receiver.says = [410]

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from bot.app import create_app
-from bot.channels.wechat import crypto as wechat_wire
+from bot.channels.wechat import crypto
 from bot.cli import doctor
 from bot.context import Bot
 from bot.settings.config import ConfigError, load_settings
@@ -126,7 +126,7 @@ class TestWecom(ChannelSuite):
         self, platform: Wecom, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert requests.get(platform.url, params=ECHO, timeout=10).status_code == 403  # it is of 2014
-        monkeypatch.setattr(wechat_wire.time, "time", lambda: 1409659600.0)
+        monkeypatch.setattr(crypto.time, "time", lambda: 1409659600.0)
         response = requests.get(platform.url, params=ECHO, timeout=10)
         assert (response.status_code, response.text) == (200, "1616140317555161061")
         wrong = ECHO | {"nonce": "263014781"}
@@ -135,7 +135,7 @@ class TestWecom(ChannelSuite):
     def test_the_message_of_the_sample_code(
         self, platform: Wecom, bot: Bot, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(wechat_wire.time, "time", lambda: 1409659900.0)
+        monkeypatch.setattr(crypto.time, "time", lambda: 1409659900.0)
         response = requests.post(platform.url, params=MESSAGE, data=MESSAGE_BODY, timeout=10)
         assert (response.status_code, response.content) == (200, b"")
         wait_until(lambda: platform.seen("mycreate"), 15, "the answer is sent")
@@ -188,7 +188,7 @@ class TestWecom(ChannelSuite):
 
 
 def test_a_markup_in_an_answer_stays_in_its_place() -> None:
-    xml = wechat_wire.render(CORPID, "user", "a]]><Content>b</Content>")
+    xml = crypto.render(CORPID, "user", "a]]><Content>b</Content>")
     assert ElementTree.fromstring(xml).findtext("Content") == "a]]><Content>b</Content>"
 
 

@@ -26,7 +26,7 @@ class Tasks:
         self.begun, self.go, self.ended = threading.Event(), threading.Event(), threading.Event()
         self.queue = admin_client.bot.tasks
         for name in ("wait", "delayed", "dead", "hold"):
-            self.queue.task("trial", name, getattr(self, name))
+            self.queue.register("trial", name, getattr(self, name))
         self.queue.start()
 
     def wait(self, *_: str) -> None:
@@ -134,7 +134,7 @@ def test_a_delayed_task_that_comes_due_after_it_was_forgotten_is_not_done(
         raise RetryLaterError("soon", retry_after=1.0)
 
     admin_client.bot.tasks.close(1)
-    admin_client.bot.tasks.task("trial", "soon", soon)
+    admin_client.bot.tasks.register("trial", "soon", soon)
     admin_client.bot.tasks.start()
     for user in (USER, OTHER):
         tasks.queue.send("trial", "soon", Conversation("webhook-shop", user), user)
@@ -163,7 +163,7 @@ def test_a_queue_that_nobody_works_on_any_more_is_searched_too(
 ) -> None:
     admin_client.say(OTHER, "别人的话", "m1")
     other = AdminClient(store, "http://127.0.0.1:9/")
-    other.bot.tasks.task("old-queue", "dead", lambda *_: None)
+    other.bot.tasks.register("old-queue", "dead", lambda *_: None)
     other.bot.tasks.send("old-queue", "dead", SHOP, USER, WORDS)
     other.close()
     assert USER in everything(store)
@@ -189,7 +189,7 @@ def test_forgetting_that_was_cut_off_goes_on(
     """Redis goes away between two steps: the administrator sees 503, and asks again."""
     admin_client.say(OTHER, "别人的话", "m1")
     admin_client.say(USER, WORDS, ID)
-    admin_client.bot.tasks.task("idle", "wait", print)  # nobody works on this queue
+    admin_client.bot.tasks.register("idle", "wait", print)  # nobody works on this queue
     admin_client.bot.tasks.send("idle", "wait", SHOP, USER, WORDS)
 
     def away(user: str, channel: str) -> None:

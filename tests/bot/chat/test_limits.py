@@ -94,17 +94,17 @@ def test_a_page_visitor_is_counted_by_address(url: str) -> None:
 def test_each_of_several_rates_holds(store: Store) -> None:
     counted = Limits(store)
     rates = tuple(limits.parse_many("2/second;3/hour"))
-    waits = [counted.spend("a", rates) for _ in range(3)]
+    waits = [counted.hit("a", rates) for _ in range(3)]
     assert waits[:2] == [0, 0]
     assert 1 <= waits[2] <= 2
-    assert counted.spend("b", rates) == 0
-    assert counted.spend("a", ()) == 0
+    assert counted.hit("b", rates) == 0
+    assert counted.hit("a", ()) == 0
 
 
 def test_without_a_store_nothing_is_let_through_uncounted() -> None:
     away = Store("redis://127.0.0.1:1/0")
     with pytest.raises(StoreDownError):
-        Limits(away).spend("a", RATES)
+        Limits(away).hit("a", RATES)
     with pytest.raises(StoreDownError):
         Limits(away, RATES).refusal(Conversation("wechat", "o-1"), "1")
     assert Limits(away).refusal(Conversation("wechat", "o-1"), "1") is None

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from bot.server import embedded_store as embedded
+from bot.server import embedded_store
 from bot.server.embedded_store import EmbeddedStore, EmbeddedStoreError
 from tests.service import wait_until
 
@@ -31,7 +31,7 @@ def test_what_was_written_survives_kill_9_and_the_server_comes_back(tmp_path: Pa
         killed = store.pid
         assert killed
         os.kill(killed, signal.SIGKILL)
-        wait_until(lambda: embedded._answers(store.socket), 5, "the store is back")
+        wait_until(lambda: embedded_store._answers(store.socket), 5, "the store is back")
         assert connection.llen("list") == 500
     assert store.pid != killed
     store.stop()
@@ -68,7 +68,7 @@ def test_kill_9_loses_nothing_while_a_slow_disk_flushes(
     killed = store.pid
     assert killed
     os.kill(killed, signal.SIGKILL)
-    wait_until(lambda: store.pid != killed and embedded._answers(store.socket), 5, "the store is back")
+    wait_until(lambda: store.pid != killed and embedded_store._answers(store.socket), 5, "the store is back")
     with client(store) as connection:
         assert connection.llen("list") == done
     store.stop()
@@ -95,7 +95,7 @@ def test_only_this_user_can_reach_it_and_only_by_its_socket(tmp_path: Path) -> N
         assert connection.config_get("port") == {"port": "0"}
         assert connection.config_get("append*")["appendonly"] == "yes"
     store.stop()
-    assert not embedded._answers(store.socket)
+    assert not embedded_store._answers(store.socket)
 
 
 def test_two_on_one_data_directory_is_an_error_that_says_so(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_path_too_long_for_a_socket_gets_a_short_private_one(tmp_path: Path) -
     data = tmp_path / ("d" * 60) / ("e" * 60)
     store = EmbeddedStore(data)
     store.start()
-    assert len(os.fsencode(store.socket)) <= embedded.SOCKET_PATH_LIMIT
+    assert len(os.fsencode(store.socket)) <= embedded_store.SOCKET_PATH_LIMIT
     assert store.socket.parent.stat().st_mode & 0o777 == 0o700
     with client(store) as connection:
         assert connection.ping()
@@ -139,7 +139,7 @@ def test_a_server_on_path_is_preferred_and_none_at_all_is_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(embedded_store.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(EmbeddedStoreError, match="PLM_REDIS_URL"):
         EmbeddedStore(tmp_path / "data").start()
     (tmp_path / "redis-server").symlink_to("/bin/true")
@@ -155,13 +155,13 @@ def test_the_kind_of_server_that_wrote_the_data_goes_on_with_it(
         connection.set("kept", 1)
     first.stop()
     others = {kind: "/bin/false" for kind in ("redis-server", "another") if kind != first.kind}
-    monkeypatch.setattr(embedded, "find_servers", lambda: {**others, first.kind: first.server})
+    monkeypatch.setattr(embedded_store, "find_servers", lambda: {**others, first.kind: first.server})
     again = EmbeddedStore(tmp_path / "data")
     again.start()
     with client(again) as connection:
         assert connection.get("kept") == b"1"
     again.stop()
-    monkeypatch.setattr(embedded, "find_servers", lambda: others)  # that kind is gone
+    monkeypatch.setattr(embedded_store, "find_servers", lambda: others)  # that kind is gone
     with pytest.raises(
         EmbeddedStoreError, match=rf"\({first.kind} wrote its data, this is .*\): see .*\.log$"
     ):
@@ -171,7 +171,7 @@ def test_the_kind_of_server_that_wrote_the_data_goes_on_with_it(
 def test_a_server_that_cannot_start_says_where_to_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "find_servers", lambda: {"redis-server": "/bin/false"})
+    monkeypatch.setattr(embedded_store, "find_servers", lambda: {"redis-server": "/bin/false"})
     with pytest.raises(EmbeddedStoreError, match=r"did not start: see .*server\.log"):
         EmbeddedStore(tmp_path).start()
 

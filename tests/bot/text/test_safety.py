@@ -18,7 +18,7 @@ from bot.text.safety import SEEK_HELP, Censor, Emergencies
      "chest pain, help", "I want to DIE", "I can’t breathe", "我爸突然昏迷，什么是急救？"],
 )  # fmt: skip
 def test_emergencies_are_found(text: str) -> None:
-    assert Emergencies().spoken_of(text)
+    assert Emergencies().mentioned_in(text)
 
 
 @pytest.mark.parametrize(
@@ -28,15 +28,15 @@ def test_emergencies_are_found(text: str) -> None:
      "下列哪项主治中毒？"],
 )  # fmt: skip
 def test_books_are_no_emergency(text: str) -> None:
-    assert not Emergencies().spoken_of(text)
+    assert not Emergencies().mentioned_in(text)
 
 
 def test_the_list_of_emergencies_is_the_operators() -> None:
-    assert Emergencies(["狂犬"]).spoken_of("被狂犬咬了")
-    assert Emergencies(["癲癇發作"]).spoken_of("孩子癲癇發作")
-    assert Emergencies(["心臟病"]).spoken_of("我心脏病犯了")
-    assert not Emergencies(["狂犬"]).spoken_of("我胸痛")
-    assert not Emergencies([]).spoken_of("我胸痛")
+    assert Emergencies(["狂犬"]).mentioned_in("被狂犬咬了")
+    assert Emergencies(["癲癇發作"]).mentioned_in("孩子癲癇發作")
+    assert Emergencies(["心臟病"]).mentioned_in("我心脏病犯了")
+    assert not Emergencies(["狂犬"]).mentioned_in("我胸痛")
+    assert not Emergencies([]).mentioned_in("我胸痛")
     assert {"120", "12356"} <= set(SEEK_HELP.replace("。", " ").replace("，", " ").replace(".", " ").split())
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bot.app import create_app
-from bot.channels import client as platform_api
+from bot.channels import client as client_module
 from bot.channels.client import SendError
 from bot.channels.wechat.client import WechatApi
 from bot.cli import doctor
@@ -235,7 +235,7 @@ def test_a_refused_token_leads_to_one_other_and_one_more_try(
 def test_a_token_that_does_not_come_is_not_waited_for(
     api: WechatApiServer, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(platform_api, "TIMEOUT", (1.0, 0.2))
+    monkeypatch.setattr(client_module, "TIMEOUT", (1.0, 0.2))
     own, api.left["o1"], api.delay[TOKEN] = client(api, store), 5, 1.0
     with pytest.raises(SendError, match=r"^stable_token: ReadTimeout$") as refused:
         own.send_text("o1", "好")
