@@ -30,9 +30,7 @@ class RemoteEngine:
     CONNECT_TIMEOUT = 1.0
     LIKELIHOOD_TIMEOUT = 30.0
     LOAD_TIMEOUT = 20.0
-    RELOAD_INTERVAL = (
-        5.0  # seconds: hosts are told of the model again, one may have restarted
-    )
+    RELOAD_INTERVAL = 5.0  # seconds: hosts are told of the model again, one may have restarted
     READ_TIMEOUT = 12.0  # between two lines; an engine that is silent this long counts as gone
 
     def __init__(self, urls: tuple[str, ...]) -> None:

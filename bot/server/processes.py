@@ -27,7 +27,7 @@ from bot.settings.config import ConfigError, Settings
 log = logging.getLogger(__name__)
 GRACE = 25  # seconds that running answers get on SIGTERM
 STALLED = 10  # seconds without a byte of a request that has begun: its thread is needed by others
-UP_WITHIN = 60.0  # seconds that `plm serve` waits for its web server
+STARTUP_TIMEOUT = 60.0  # seconds that `plm serve` waits for its web server
 METRICS_DIR = "plm-metrics-"  # how the name of a temporary directory for metrics.py begins
 PR_SET_PDEATHSIG = 1
 
@@ -154,7 +154,7 @@ class WebChild:
 
     def wait_until_up(self, stop: threading.Event) -> bool:
         """False if it ended instead (it has said why), was told to stop, or has not answered in time."""
-        end = time.monotonic() + UP_WITHIN
+        end = time.monotonic() + STARTUP_TIMEOUT
         while time.monotonic() < end and self.running and not stop.is_set():
             with contextlib.suppress(requests.RequestException):
                 requests.get(self.url + "/healthz", timeout=1).raise_for_status()

@@ -124,7 +124,7 @@ def test_several_processes_answer_as_one_and_add_up_their_numbers(tmp_path: Path
 
 def test_a_web_server_that_does_not_come_up_is_one_line(tmp_path: Path) -> None:
     script = (
-        "from bot import cli, processes\nprocesses.UP_WITHIN = 0.05  # no web server is that fast\n"
+        "from bot import cli\nfrom bot.server import processes\nprocesses.STARTUP_TIMEOUT = 0.05  # seconds\n"
         "cli.main(['serve'])"
     )
     environment = {**os.environ, "PLM_PORT": str(free_port())}
@@ -146,7 +146,8 @@ def test_ctrl_c_ends_it_quietly(tmp_path: Path) -> None:
 def test_the_web_half_is_light() -> None:
     """Commands of the engine, and what they draw and train with, are not loaded to serve."""
     script = (
-        "import sys, bot.cli, bot.processes; print('matplotlib' in sys.modules, 'engine.cli' in sys.modules)"
+        "import sys, bot.cli, bot.server.processes\n"
+        "print('matplotlib' in sys.modules, 'engine.cli' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["False", "False"]

@@ -178,7 +178,7 @@ def test_a_server_that_cannot_start_says_where_to_look(
 
 def test_it_goes_when_its_owner_is_killed_and_the_next_start_waits_for_it(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from bot.embedded import EmbeddedStore\n"
+        "import sys, time; from pathlib import Path; from bot.server.embedded_store import EmbeddedStore\n"
         "store = EmbeddedStore(Path(sys.argv[1])); store.start()\n"
         "print(store.pid, flush=True); time.sleep(60)"
     )
