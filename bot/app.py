@@ -35,7 +35,8 @@ from bot.inference.interface import Engine
 from bot.inference.local import LocalEngine
 from bot.inference.remote import RemoteEngine
 from bot.settings.config import ConfigError, Settings, load_settings
-from bot.store.conversations import Store, StoreDownError
+from bot.store.connection import StoreDownError
+from bot.store.conversations import Store
 from bot.store.outbox import Outbox
 from bot.tasks.queue import TaskQueue
 from bot.telemetry import logs, metrics

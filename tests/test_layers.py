@@ -36,6 +36,7 @@ NATIVE_ENDINGS = {".c", ".cpp", ".cu", ".cuh", ".h", ".inc", ".inl"}
 ONLY_IN = {
     "wechatpy": {"bot/channels/wechat/crypto.py"},
     "redis": {
+        "bot/store/connection.py",
         "bot/store/conversations.py",
         "bot/store/outbox.py",
         "bot/store/tasks.py",

@@ -23,7 +23,7 @@ from werkzeug.exceptions import BadRequest, NotFound
 from bot.channels.delivery import Messenger
 from bot.channels.turn import Turn
 from bot.context import current_bot
-from bot.store.conversations import StoreDownError
+from bot.store.connection import StoreDownError
 from bot.telemetry import metrics
 from bot.text import dialogue
 from bot.text.records import Conversation, short_id

@@ -25,7 +25,7 @@ from bot.channels.client import SendError
 from bot.chat.answers import MAX_ANSWER_SECONDS
 from bot.chat.channel import Channel
 from bot.context import Bot
-from bot.store.conversations import StoreDownError
+from bot.store.connection import StoreDownError
 from bot.tasks.queue import PermanentError, RetryLaterError
 from bot.telemetry import metrics
 from bot.text import dialogue

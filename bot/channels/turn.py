@@ -15,7 +15,7 @@ from werkzeug.exceptions import GatewayTimeout
 
 from bot.channels.delivery import Messenger
 from bot.context import Bot
-from bot.store.conversations import StoreDownError
+from bot.store.connection import StoreDownError
 from bot.telemetry import metrics
 from bot.text import dialogue
 from bot.text.records import Conversation, Message

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 
 from bot.inference.interface import Engine, EngineDownError
 from bot.inference.messages import Finished, Prompt
-from bot.store.conversations import LEASE_MS, Store, StoreDownError
+from bot.store.connection import StoreDownError
+from bot.store.conversations import LEASE_MS, Store
 from bot.telemetry import logs, metrics
 from bot.text import dialogue, questions
 from bot.text.records import Conversation, Lease, LeaseState, Message

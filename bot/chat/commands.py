@@ -13,7 +13,8 @@ from typing import Any
 from bot.chat.erasure import Erasure
 from bot.inference.interface import Engine, EngineDownError
 from bot.settings.config import Settings
-from bot.store.conversations import Store, StoreDownError
+from bot.store.connection import StoreDownError
+from bot.store.conversations import Store
 from bot.text import dialogue
 from bot.text.records import Conversation, Message
 from bot.text.safety import SEEK_HELP, Emergencies

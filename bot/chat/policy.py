@@ -20,7 +20,8 @@ import limits
 from bot.inference.interface import Engine, EngineDownError
 from bot.settings.config import ConfigError
 from bot.store.admin import AccessRule, AdminStore, digest
-from bot.store.conversations import Store, StoreDownError
+from bot.store.connection import StoreDownError
+from bot.store.conversations import Store
 from bot.telemetry import logs, metrics
 from bot.text.records import Conversation
 

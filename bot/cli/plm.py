@@ -28,7 +28,7 @@ def one_line_errors() -> Iterator[None]:
     reads files, wrong for a server, where most of them are faults of ours.
     """
     from bot.server.embedded_store import EmbeddedStoreError
-    from bot.store.conversations import StoreDownError
+    from bot.store.connection import StoreDownError
 
     try:
         yield

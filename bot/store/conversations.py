@@ -12,16 +12,13 @@ import time
 import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
-from urllib.parse import unquote
 
 import limits
 import redis
 from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-from redis.sentinel import Sentinel
 
+from bot.store.connection import SENTINEL, attempt, connect
 from bot.store.scripts import SCRIPTS
 from bot.text.dialogue import TAKEN_BACK
 from bot.text.records import Conversation, Lease, LeaseState, Message, NoLease
@@ -38,41 +35,12 @@ CONFIRM_WITHIN = 600  # seconds
 INDEX = "plm:index"
 MAX_STARTS = 3  # a message whose answering was cut short this often is given up
 
-# Not a fault of ours: its disk is full, its memory is full, it is a replica, it is still reading its file …
-_REFUSALS = (redis.ReadOnlyError, redis.OutOfMemoryError)
-_REFUSAL_CODES = ("MISCONF", "OOM", "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS")
-
 T = TypeVar("T")
 Call = tuple[Any, str, tuple[str | bytes | int, ...]]  # a script, its key, its arguments
 
-SENTINEL = "redis+sentinel://"
 COPY_MS = 100  # how long a write waits for its copy
 LISTED = ("enqueue", "add_answered")  # the newest turn of a conversation: it goes first in the list
 NOT_COPIED = ("heartbeat", "request_stop", "release")  # worth nothing after a failover
-
-
-class StoreDownError(Exception):
-    """Redis cannot be reached, or does not take writes, for now."""
-
-
-def connect(url: str, timeout: float) -> redis.Redis:
-    """A client for redis://, rediss://, unix:// or redis+sentinel://[USER:PASSWORD@]HOST:PORT,…/NAME[/DB].
-
-    The last asks the sentinels for the master of this name at each new connection. ValueError if it is none
-    of these. No retries in the client: it nests them (connection in command), which can take over a second.
-    """
-    options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
-    options["retry"] = Retry(NoBackoff(), 0)
-    if not url.startswith(SENTINEL):
-        return redis.Redis.from_url(url, **options)
-    account, _, place = url.removeprefix(SENTINEL).rpartition("@")
-    user, _, password = (unquote(part) or None for part in account.partition(":"))
-    hosts, name, db = [*place.split("/"), "", ""][:3]
-    nodes = [(host.rpartition(":")[0], int(host.rpartition(":")[2])) for host in hosts.split(",")]
-    own = {"username": user, "password": password, "db": int(db or 0), **options}
-    sentinel: Any = Sentinel(nodes, sentinel_kwargs=options, **own)  # type: ignore[no-untyped-call]
-    master: redis.Redis = sentinel.master_for(name)
-    return master
 
 
 class Store:
@@ -339,18 +307,4 @@ class Store:
         return said
 
     def _try(self, call: Callable[[], T]) -> T:
-        try:
-            try:
-                return call()
-            except redis.ConnectionError as error:
-                if isinstance(error, redis.BusyLoadingError):
-                    raise
-                return call()  # a connection of the pool that broke with a restart of the server
-            except redis.TimeoutError:
-                return call()
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            raise StoreDownError(f"Redis does not answer: {error}") from error
-        except redis.ResponseError as error:
-            if isinstance(error, _REFUSALS) or any(code in str(error) for code in _REFUSAL_CODES):
-                raise StoreDownError(f"Redis refuses: {error}") from error
-            raise
+        return attempt(call)

@@ -12,7 +12,8 @@ from typing import Any
 
 import redis
 
-from bot.store.conversations import Store, StoreDownError
+from bot.store.connection import StoreDownError
+from bot.store.conversations import Store
 from bot.text.records import Conversation, Push
 
 PUSH_LEASE_MS = 20_000  # longer than the platform's API is waited for

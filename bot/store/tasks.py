@@ -15,7 +15,8 @@ from typing import Any
 
 import redis
 
-from bot.store.conversations import Store, connect
+from bot.store.connection import connect
+from bot.store.conversations import Store
 from bot.store.scripts import SCRIPTS
 
 TIMEOUT = 2.0  # seconds; nobody waits for what happens out of band

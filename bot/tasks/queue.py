@@ -30,7 +30,8 @@ from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware, Retries
 from dramatiq.worker import ConsumerThread, WorkerThread
 
-from bot.store.conversations import MESSAGE_MS, Store, StoreDownError
+from bot.store.connection import StoreDownError
+from bot.store.conversations import MESSAGE_MS, Store
 from bot.store.tasks import TaskStore
 from bot.telemetry import metrics
 from bot.text.records import Conversation, belongs_to

@@ -27,7 +27,7 @@ from bot.api.auth import is_same_origin
 from bot.chat.answers import Update
 from bot.context import current_bot
 from bot.settings.config import DISCLAIMER
-from bot.store.conversations import StoreDownError
+from bot.store.connection import StoreDownError
 from bot.text import dialogue
 from bot.text.records import Conversation
 from bot.web.strings import STRINGS

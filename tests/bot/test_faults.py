@@ -15,7 +15,8 @@ import requests
 
 from bot.inference.remote import RemoteEngine
 from bot.server.embedded_store import EmbeddedStore
-from bot.store.conversations import COPY_MS, Store, StoreDownError
+from bot.store.connection import StoreDownError
+from bot.store.conversations import COPY_MS, Store
 from bot.text import dialogue
 from bot.text.records import Conversation
 from engine import Model

@@ -19,7 +19,7 @@ from bot.channels.wechat.crypto import check_signature, open_envelope, query, re
 from bot.channels.wechat.messenger import MAX_MESSAGE, Wechat
 from bot.context import current_bot
 from bot.settings.config import Settings
-from bot.store.conversations import StoreDownError
+from bot.store.connection import StoreDownError
 from bot.telemetry import metrics
 from bot.text import dialogue
 from bot.text.records import Conversation, short_id

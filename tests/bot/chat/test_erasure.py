@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from bot.admin.broadcasts import QUEUE as BROADCAST
-from bot.store.conversations import Store, StoreDownError
+from bot.store.connection import StoreDownError
+from bot.store.conversations import Store
 from bot.tasks.queue import PermanentError, RetryLaterError
 from bot.text.records import Conversation
 from tests.bot.admin_client import AdminClient, everything, spelt

@@ -14,7 +14,8 @@ import requests
 from bot.app import create_app
 from bot.chat.limits import BusyError, ConcurrencyLimiter, Limits
 from bot.settings.config import load_settings
-from bot.store.conversations import Store, StoreDownError
+from bot.store.connection import StoreDownError
+from bot.store.conversations import Store
 from bot.text import dialogue
 from bot.text.records import Conversation
 from bot.web.page import COOKIE

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from bot.server.embedded_store import EmbeddedStore
 from bot.store import conversations as store_module
-from bot.store.conversations import Store, StoreDownError
+from bot.store.connection import StoreDownError
+from bot.store.conversations import Store
 from bot.text.records import Conversation, Lease, short_id
 
 TALKER = Conversation("wechat", "oUser1")
