@@ -115,7 +115,7 @@ def test_image_copies_all_that_a_build_needs(tmp_path: Path) -> None:
     assert built.returncode == 0, built.stderr
     missing = re.findall(r"File '.*' cannot be found", built.stderr)
     assert missing == []
-    for tracked in ("bot/templates", "bot/static", "engine/models"):
+    for tracked in ("bot/store/lua", "bot/web/templates", "bot/web/static", "engine/models"):
         here = {p.name for p in (ROOT / tracked).iterdir() if p.suffix not in {".md", ".pyc"} and p.is_file()}
         there = {p.name for p in (tmp_path / "lib" / tracked).iterdir()}
         assert here <= there, tracked
