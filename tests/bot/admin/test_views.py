@@ -204,7 +204,7 @@ def test_wrong_questions_name_the_field(client: FlaskClient, query: dict[str, ob
     assert (response.status_code, response.json["error"]["param"]) == (400, param)
 
 
-# Forgetting ---------------------------------------------------------------------------------------
+# Erasure ------------------------------------------------------------------------------------------
 
 
 def everything(store: Store) -> str:
