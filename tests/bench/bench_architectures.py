@@ -26,10 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import _train
-from engine.config import ModelConfig
-from engine.data import Text, load_text
-from engine.recipe import Recipe
-from engine.training import Budget, Run
+from engine.model.config import ModelConfig
+from engine.training.dataset import Text, load_text
+from engine.training.recipe import Recipe
+from engine.training.run import Budget, Run
 from tests.bench.bench_matmul_i8 import commit, device
 
 CANDIDATES = Path(__file__).with_name("architectures.toml")

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engine import Model
-from engine.scoring import valid_figures
+from engine.training.evaluation import valid_figures
 from tests.bench.bench_matmul_i8 import commit, device
 
 RECIPE = "必备原料和工具"  # a heading that stands in every recipe of HowToCook and nowhere else

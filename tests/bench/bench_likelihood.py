@@ -22,7 +22,8 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy is imported
 
 import numpy as np
 
-from engine import ASSISTANT_MARK, USER_MARK, Model, choose, judge
+from engine import ASSISTANT_MARK, USER_MARK, Model
+from engine.likelihood import choose, judge
 from tests.bench.bm25 import Index
 from tests.bench.likelihood_data import Question, blanks, questions, statements
 from tests.bench.likelihood_statistics import (

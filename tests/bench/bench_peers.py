@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engine import Model
-from engine.bench import Peak, device, measure_streams
+from engine.inference.benchmark import Peak, device, measure_streams
 from tests.bench.bench_matmul_i8 import commit
 
 WIDTH, HIDDEN = 192, 512  # of the matrices that are multiplied bare

@@ -19,7 +19,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, astuple, dataclass, fields, replace
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from engine import _train
-from engine.data import load_text
-from engine.recipe import Plan, load_plan
-from engine.roofline import flops_per_byte
+from engine.training.dataset import load_text
+from engine.training.recipe import Plan, load_plan
+from engine.training.roofline import flops_per_byte
 from tests.bench import torch_peers, torch_twin
 from tests.bench.bench_matmul_i8 import commit, device
 
@@ -74,12 +74,12 @@ class Result:
 
 def plan_of(options: argparse.Namespace) -> Plan:
     plan = load_plan(options.config)
-    wanted = {"lanes": options.lanes, "shards": options.shards}
+    wanted = {"batch_size": options.batch_size, "shards": options.shards}
     return replace(plan, recipe=replace(plan.recipe, **{k: v for k, v in wanted.items() if v is not None}))
 
 
 def trainer_of(plan: Plan, text: NDArray[np.uint8], threads: int) -> _train.Trainer:
-    trainer = _train.Trainer(plan.model.to_dict(), asdict(plan.recipe) | {"threads": threads})
+    trainer = _train.Trainer(plan.model.to_dict(), plan.recipe.trainer_settings(threads))
     trainer.add_source(text, 1.0)
     return trainer
 
@@ -91,7 +91,7 @@ def ready_rows(plan: Plan, text: NDArray[np.uint8]) -> list[torch_twin.Rows]:
     rows = []
     for _ in range(READY):
         reader.step(1e-4)
-        rows.append(torch_twin.join(reader.batches(), plan.recipe.lanes, plan.model.views))
+        rows.append(torch_twin.join(reader.batches(), plan.recipe.batch_size, plan.model.views))
     return rows
 
 
@@ -255,8 +255,8 @@ def compare_losses(options: argparse.Namespace, path: Path) -> str:
     torch.set_num_threads(1)
     plan, text = plan_of(options), np.asarray(load_text(options.data).bytes)
     recipe = replace(
-        plan.recipe, lanes=2 * plan.recipe.shards
-    )  # the same steps with fewer readers: minutes less
+        plan.recipe, batch_size=2 * plan.recipe.shards
+    )  # the same steps with fewer sequences: minutes less
     runs = [
         list(torch_twin.losses(plan.model, recipe, text, options.steps, autocast=autocast))
         for autocast in (False, True)
@@ -275,7 +275,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="text to train on (.txt or .txt.xz)")
     parser.add_argument("--valid", type=Path, help="text to evaluate the control on")
     parser.add_argument("--config", default="zh")
-    parser.add_argument("--lanes", type=int, help="readers side by side; default: the config's")
+    parser.add_argument(
+        "--batch-size", "--lanes", type=int, help="sequences side by side; default: the config's"
+    )
     parser.add_argument("--shards", type=int, help="in which they are taken; default: the config's")
     parser.add_argument("--cores", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=3)

@@ -17,7 +17,7 @@ import numpy as np
 
 from bot.config import Settings
 from engine import ASSISTANT_MARK, USER_MARK, Model
-from engine.sampling import chat_sampler
+from engine.inference.samplers import chat_sampler
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import tempfile
 from collections import Counter
 
 from engine import Model, TopE
-from engine.bench import PROMPT, Peak, device, measure_streams
+from engine.inference.benchmark import PROMPT, Peak, device, measure_streams
 from tests.bench.record import commit
 
 STREAMS = (1, 64)

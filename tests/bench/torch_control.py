@@ -22,9 +22,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from engine.data import load_text
-from engine.recipe import Recipe, load_plan
-from engine.training import Budget, Run
+from engine.training.dataset import load_text
+from engine.training.recipe import Recipe, load_plan
+from engine.training.run import Budget, Run
 from tests.bench import torch_peers, torch_twin
 
 SEQUENCES, LENGTH = 16, 256

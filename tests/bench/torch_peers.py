@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.config import ModelConfig
+from engine.model.config import ModelConfig
 from tests.bench.torch_twin import Swiglu, Twin, gain, matrix, rmsnorm, table
 
 HEAD_DIM = 32

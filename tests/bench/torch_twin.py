@@ -1,15 +1,15 @@
 """The model of engine/src/train written plainly in PyTorch, with the trainer's own names of tensors.
 
 It reads the trainer's own batches and carries the state from window to window as the trainer does, so that
-its losses can be held against the trainer's step by step (tests/engine/test_torch_twin.py) and its speed too
-(bench_train.py). Trunks of other layers, for comparison, go between the same embeddings and the same head.
+its losses can be held against the trainer's step by step (tests/engine/training/test_torch_twin.py) and its
+speed too (bench_train.py). Trunks of other layers, for comparison, go between the same embeddings and the
+same head.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine import _train
-from engine.config import ModelConfig
-from engine.recipe import Recipe
+from engine.model.config import ModelConfig
+from engine.training.recipe import Recipe
 
 Rows = dict[str, Tensor]
-Carried = list[Any]  # one entry a layer, None for an empty state of all lanes
+Carried = list[Any]  # one entry a layer, None for an empty state of all sequences
 
 
 def matrix(rows: int, columns: int) -> nn.Parameter:
@@ -68,10 +68,10 @@ class Recurrence(nn.Module):
         self.bias = nn.Parameter(torch.zeros(R))
         self.out = matrix(D, R)
 
-    def forward(self, x: Tensor, carried: Any, fresh: Tensor) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, carried: Any, keep: Tensor) -> tuple[Tensor, Any]:
         B, T, D = x.shape
         history, start = carried or (x.new_zeros(B, 2, D), x.new_zeros(B, self.bias.numel()))
-        history, start = history * fresh[:, None, None], start * fresh[:, None]
+        history, start = history * keep[:, None, None], start * keep[:, None]
         rows = torch.cat([history, rmsnorm(x, self.norm)], 1)
         u = sum(self.conv[:, k] * rows[:, k : k + T] for k in range(3))
         f, v, o = F.linear(u, self.inp).float().chunk(3, -1)
@@ -95,10 +95,10 @@ class Attention(nn.Module):
         self.bias = nn.Parameter(torch.zeros(self.heads, self.window))
         self.out = matrix(D, self.heads * self.d)
 
-    def forward(self, x: Tensor, carried: Any, fresh: Tensor) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, carried: Any, keep: Tensor) -> tuple[Tensor, Any]:
         (B, T, D), H, d, before = x.shape, self.heads, self.d, self.window - 1
         history, past = carried or (x.new_zeros(B, 2, D), x.new_zeros(B, before, 2 * d))
-        history, past = history * fresh[:, None, None], past * fresh[:, None, None]
+        history, past = history * keep[:, None, None], past * keep[:, None, None]
         rows = torch.cat([history, rmsnorm(x, self.norm)], 1)
         u = sum(self.conv[:, k] * rows[:, k : k + T] for k in range(3))
         q, kv = F.linear(u, self.inp).float().split((H * d, 2 * d), -1)
@@ -139,8 +139,8 @@ class Layer(nn.Module):
     def mixer(self) -> nn.Module:
         return self.attention if self.attends else self.recurrence
 
-    def forward(self, x: Tensor, carried: Any, fresh: Tensor) -> tuple[Tensor, Any]:
-        x, carried = self.mixer(x, carried, fresh)
+    def forward(self, x: Tensor, carried: Any, keep: Tensor) -> tuple[Tensor, Any]:
+        x, carried = self.mixer(x, carried, keep)
         return self.swiglu(x), carried
 
 
@@ -175,7 +175,7 @@ class Head(nn.Module):
 
 
 class Twin(nn.Module):
-    """The whole model over all lanes of a batch; `layers` other than its own make it a relative."""
+    """The whole model over all sequences of a batch; `layers` other than its own make it a relative."""
 
     def __init__(self, config: ModelConfig, layers: list[nn.Module] | None = None) -> None:
         super().__init__()
@@ -222,15 +222,15 @@ def renamed(name: str) -> str:
     return name + "p" if name.endswith(".in") else name
 
 
-def join(shards: list[dict[str, NDArray[np.int64]]], lanes: int, views: int) -> Rows:
-    """The shards of a step as one batch; `keep` is 0 for lanes that begin from an empty state, else 1."""
+def join(shards: list[dict[str, NDArray[np.int64]]], batch_size: int, views: int) -> Rows:
+    """The shards of a step as one batch; `keep` is 0 for sequences that begin from an empty state, else 1."""
     patches = len(shards[0]["lead"])
-    each = {"row": patches * views, "piece_of": patches, "fresh": lanes // len(shards)}
+    each = {"row": patches * views, "piece_of": patches, "fresh": batch_size // len(shards)}
     joined = {
         name: np.concatenate([shard[name] + i * each.get(name, 0) for i, shard in enumerate(shards)])
         for name in shards[0]
     }
-    keep = np.ones(lanes, np.float32)
+    keep = np.ones(batch_size, np.float32)
     keep[joined.pop("fresh")] = 0
     return {name: torch.from_numpy(values) for name, values in joined.items()} | {
         "keep": torch.from_numpy(keep)
@@ -313,7 +313,7 @@ def losses(
     autocast: bool = False,
 ) -> Iterator[tuple[float, float]]:
     """Bits per byte of trainer and twin, step by step: same weights, batches and settings."""
-    trainer = _train.Trainer(config.to_dict(), asdict(recipe) | {"threads": 1}, isa)
+    trainer = _train.Trainer(config.to_dict(), recipe.trainer_settings(1), isa)
     trainer.add_source(text, 1.0)
     twin = Twin(config)
     twin.load(trainer.tensors())
@@ -324,7 +324,7 @@ def losses(
     for step in range(steps):
         nats, count, _ = trainer.step(recipe.rate_at(0.0, step))
         with bf16(autocast):
-            loss, carried = twin(join(trainer.batches(), recipe.lanes, config.views), carried)
+            loss, carried = twin(join(trainer.batches(), recipe.batch_size, config.views), carried)
         loss.backward()
         optimiser.step(recipe.rate_at(0.0, step))
         yield nats / count / np.log(2), loss.item() / np.log(2)

@@ -21,7 +21,7 @@ from engine import (
     TopE,
     TopP,
 )
-from engine.model import find_model
+from engine.model.catalog import find_model
 from tests.bench.sample_prompts import PROMPTS, SamplePrompt
 from tests.bench.study_samplers import as_code, title
 
