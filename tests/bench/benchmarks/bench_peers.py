@@ -23,7 +23,7 @@ from pathlib import Path
 
 from engine import Model
 from engine.inference.benchmark import Peak, device, measure_streams
-from tests.bench.bench_matmul_i8 import commit
+from tests.bench.benchmarks.bench_matmul_i8 import commit
 
 WIDTH, HIDDEN = 192, 512  # of the matrices that are multiplied bare
 FIELDS = (
@@ -57,7 +57,7 @@ def torch_gru(weights: int, streams: int) -> tuple[Rate, int]:
     """Embedding, two layers of GRU, linear: bytes in, logits out, int8 by torch.ao's dynamic quantisation."""
     import torch
 
-    from tests.bench.torch_peers import byte_gru
+    from tests.bench.benchmarks.torch_peers import byte_gru
 
     torch.set_num_threads(1)
     model = torch.ao.quantization.quantize_dynamic(

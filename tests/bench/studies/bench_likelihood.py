@@ -1,4 +1,4 @@
-"""How well a model chooses, fills and judges: `python -m tests.bench.bench_likelihood --corpora FOLDER`.
+"""How well a model chooses, fills and judges: `make bench-likelihood CORPORA=FOLDER`.
 
 Rules of choosing are compared on tcm-exam.train by five-fold cross-validation (what a rule fits, it fits on
 the other four folds); tcm-exam.dev is asked once, with the rule and the constants that the engine has. The
@@ -24,9 +24,9 @@ import numpy as np
 
 from engine import ASSISTANT_MARK, USER_MARK, Model
 from engine.likelihood import choose, judge
-from tests.bench.bm25 import Index
-from tests.bench.likelihood_data import Question, blanks, questions, statements
-from tests.bench.likelihood_statistics import (
+from tests.bench.studies.bm25 import Index
+from tests.bench.studies.likelihood_data import Question, blanks, questions, statements
+from tests.bench.studies.likelihood_statistics import (
     Floats,
     area_under_curve,
     bootstrap,

@@ -1,4 +1,6 @@
-"""How fast the int8 kernels are on one core, as JSON: `python -m tests.bench.bench_matmul_i8 [--isa NAME]`.
+"""How fast the int8 kernels are on one core, as JSON.
+
+`python -m tests.bench.benchmarks.bench_matmul_i8 [--isa NAME]`.
 
 For each shape of the model and each batch, billions of multiply-adds a second; with one row every weight
 byte is used once, so the figure is also GB/s of weights. Weights come from a working set of the given size,

@@ -7,8 +7,8 @@ from itertools import takewhile
 import numpy as np
 
 from engine import ASSISTANT_MARK, CHAT, END_MARK, USER_MARK, Greedy, Model, TopE
-from tests.bench.sampler_study_data import MOST, Prompt, answer
-from tests.bench.study_samplers import DECIDING, GROUPS, MEASURES, as_code, choose
+from tests.bench.studies.sampler_study_data import MOST, Prompt, answer
+from tests.bench.studies.study_samplers import DECIDING, GROUPS, MEASURES, as_code, choose
 
 
 def made_up(distances: list[float], noise: float) -> np.ndarray:

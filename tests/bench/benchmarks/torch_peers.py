@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.model.config import ModelConfig
-from tests.bench.torch_twin import Swiglu, Twin, gain, matrix, rmsnorm, table
+from tests.bench.benchmarks.torch_twin import Swiglu, Twin, gain, matrix, rmsnorm, table
 
 HEAD_DIM = 32
 

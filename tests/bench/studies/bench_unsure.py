@@ -1,4 +1,4 @@
-"""Where an answer is unsure: `python -m tests.bench.bench_unsure --dialogues FILE`, for PLM_UNSURE.
+"""Where an answer is unsure: `python -m tests.bench.studies.bench_unsure --dialogues FILE`, for PLM_UNSURE.
 
 The model answers the first question of each held-out dialogue, as the bot would. Right are the pairs of
 neighbouring characters of its answer, those of the question apart, that the true answer has too. The

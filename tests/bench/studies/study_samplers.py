@@ -1,4 +1,4 @@
-"""Which sampler writes most like people: `python -m tests.bench.study_samplers --corpora FOLDER`.
+"""Which sampler writes most like people: `python -m tests.bench.studies.study_samplers --corpora FOLDER`.
 
 Each sampler answers the same 200 prompts out of held-out texts: 80 questions on books, 80 of people, and 40
 openings of paragraphs. What it writes is held against the real answers in the measures of MEASURES.
@@ -30,8 +30,8 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy is imported
 import numpy as np
 
 from engine import CHAT, Greedy, MinP, Model, Sampler, TopE, TopK, TopP, Typical, Wygpt
-from tests.bench.sampler_study_data import Answer, Prompt, answer, load
-from tests.bench.text_measures import Distinct, Floats, Places, bare, jackknife, loops, repeated
+from tests.bench.studies.sampler_study_data import Answer, Prompt, answer, load
+from tests.bench.studies.text_measures import Distinct, Floats, Places, bare, jackknife, loops, repeated
 
 MEASURES = {
     "distinct-1": "distinct-1",
@@ -183,7 +183,7 @@ def report(model: Model, count: int, samplers: list[Sampler], values: Floats, ra
         f"Written by `make bench-samplers` with the model {model.name} ({model.hash}): {count} prompts out of"
         " held-out texts, answered with each sampler.",
         "± is the standard error. What each column says, and the rule that chooses, stand in"
-        " `tests/bench/study_samplers.py`.",
+        " `tests/bench/studies/study_samplers.py`.",
         "",
         f"| sampler | off (less is better) | {' | '.join(MEASURES.values())} |",
         "|" + "---|" * (2 + len(MEASURES)),
@@ -198,7 +198,7 @@ def report(model: Model, count: int, samplers: list[Sampler], values: Floats, ra
         "",
         "≈: not behind the best by more than chance (two standard errors).",
         "",
-        f"The rule chooses `CHAT = {as_code(samplers[chosen])}`, the line in `engine/sampling.py`"
+        f"The rule chooses `CHAT = {as_code(samplers[chosen])}`, the line in `engine/inference/samplers.py`"
         f"{' today' if samplers[chosen] == CHAT else ''}.",
         "",
     ]

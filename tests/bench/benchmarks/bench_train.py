@@ -32,8 +32,8 @@ from engine import _train
 from engine.training.dataset import load_text
 from engine.training.recipe import Plan, load_plan
 from engine.training.roofline import flops_per_byte
-from tests.bench import torch_peers, torch_twin
-from tests.bench.bench_matmul_i8 import commit, device
+from tests.bench.benchmarks import torch_peers, torch_twin
+from tests.bench.benchmarks.bench_matmul_i8 import commit, device
 
 READY = 16  # batches a peer goes through in turn
 WINDOWS = {"byte GRU": (64, 128), "byte transformer": (16, 256)}  # sequences, bytes: what suits each
@@ -178,7 +178,7 @@ def cases_of(plan: Plan, text: NDArray[np.uint8], threads: int) -> list[Case]:
 
 
 def floor_of(plan: Plan, text: NDArray[np.uint8], cores: int) -> float:
-    """The bytes/s that no program could exceed here: engine/roofline.py."""
+    """The bytes/s that no program could exceed here: engine/training/roofline.py."""
     rows = ready_rows(plan, text)
     patches, count = (sum(batch[name].numel() for batch in rows) for name in ("lead", "target"))
     trainer = trainer_of(plan, text, cores)
@@ -300,7 +300,7 @@ def main() -> None:
     losses_path = options.out.with_name(f"{options.out.stem}_losses.csv")
     print("\n" + compare_losses(options, losses_path), flush=True)
     if options.control_minutes:
-        from tests.bench.torch_control import compare
+        from tests.bench.benchmarks.torch_control import compare
 
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
         found = compare(options.data, options.valid, options.control_minutes, options.config)

@@ -1,4 +1,4 @@
-"""Where the time of inference goes, by Linux's perf: `python -m tests.bench.profile_inference`.
+"""Where the time of inference goes, by Linux's perf: `python -m tests.bench.benchmarks.profile_inference`.
 
 Samples one core while it writes with one stream and with 64, and prints as a Markdown table what share of the
 samples fell on what. The instruction counts of callgrind would say less: products wait for memory.
@@ -54,7 +54,15 @@ def part_of(module: str, symbol: str) -> str:
 def profile(model: str, streams: int, seconds: float) -> Counter[str]:
     """The share of each part, in per cent."""
     shares: Counter[str] = Counter()
-    me = [sys.executable, "-m", "tests.bench.profile_inference", "--model", model, "--write", str(streams)]
+    me = [
+        sys.executable,
+        "-m",
+        __spec__.name,
+        "--model",
+        model,
+        "--write",
+        str(streams),
+    ]
     with tempfile.NamedTemporaryFile() as samples, subprocess.Popen(me, stdout=subprocess.PIPE) as writer:
         assert writer.stdout
         writer.stdout.readline()

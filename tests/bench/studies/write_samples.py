@@ -1,4 +1,4 @@
-"""What the bundled models write, unedited: `python -m tests.bench.write_samples OUT`, or `make samples`.
+"""What the bundled models write, unedited: `make samples`.
 
 The same prompts and seeds for Top-E, top-p and min-p, all at the temperature of the chat's default.
 """
@@ -22,8 +22,8 @@ from engine import (
     TopP,
 )
 from engine.model.catalog import find_model
-from tests.bench.sample_prompts import PROMPTS, SamplePrompt
-from tests.bench.study_samplers import as_code, title
+from tests.bench.studies.sample_prompts import PROMPTS, SamplePrompt
+from tests.bench.studies.study_samplers import as_code, title
 
 MOST = 450  # bytes of an answer; one that is cut ends in (…)
 

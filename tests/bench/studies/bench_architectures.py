@@ -30,7 +30,7 @@ from engine.model.config import ModelConfig
 from engine.training.dataset import Text, load_text
 from engine.training.recipe import Recipe
 from engine.training.run import Budget, Run
-from tests.bench.bench_matmul_i8 import commit, device
+from tests.bench.benchmarks.bench_matmul_i8 import commit, device
 
 CANDIDATES = Path(__file__).with_name("architectures.toml")
 SLICES, SLICE = 20, 16384  # of the valid text, evenly spread

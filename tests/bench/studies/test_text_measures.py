@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.bench.text_measures import Distinct, Places, bare, jackknife, loops, repeated
+from tests.bench.studies.text_measures import Distinct, Places, bare, jackknife, loops, repeated
 
 
 def test_distinct_is_the_plain_share_where_all_are_drawn() -> None:

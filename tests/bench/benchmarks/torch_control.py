@@ -1,7 +1,8 @@
 """The control, a plain byte transformer of equal size in PyTorch, and our model: what each learns in a time.
 
-`python -m tests.bench.torch_control --data TRAIN --valid VALID --minutes N [--cores N]` trains one after the
-other on the same cores, each from its first weights to the end of its schedule, and prints one line of JSON.
+`python -m tests.bench.benchmarks.torch_control --data TRAIN --valid VALID --minutes N [--cores N]` trains one
+after the other on the same cores, each from its first weights to the end of its schedule, and prints one line
+of JSON.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from torch import nn
 from engine.training.dataset import load_text
 from engine.training.recipe import Recipe, load_plan
 from engine.training.run import Budget, Run
-from tests.bench import torch_peers, torch_twin
+from tests.bench.benchmarks import torch_peers, torch_twin
 
 SEQUENCES, LENGTH = 16, 256
 RECIPE = Recipe(rate=2e-3, warmup=100, final=0.05, run_windows=0)
