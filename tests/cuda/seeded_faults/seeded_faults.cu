@@ -1,4 +1,4 @@
-// Kernels with one planted mistake each; FAULT 0 is the same kernel without it. tests/cuda/test_checker.py.
+// Kernels with one seeded fault each; FAULT 0 is the same kernel without it. tests/cuda/test_checker.py.
 #include <cuda_bf16.h>
 
 #include "launch.h"
@@ -125,7 +125,7 @@ __global__ void fragment_kernel(float* out, const float* inp) {
 }  // namespace
 
 #define TREE(fault)                                                                          \
-    PLM_API planted_tree_##fault(float* out, const float* inp, int n, cudaStream_t stream) { \
+    PLM_API seeded_tree_##fault(float* out, const float* inp, int n, cudaStream_t stream) { \
         return launch(tree_kernel<fault>, 1, 64, 0, stream, out, inp, n);                    \
     }
 TREE(0)
@@ -137,7 +137,7 @@ TREE(5)
 TREE(6)
 
 #define PAIR(name, fault, threads)                                                        \
-    PLM_API planted_##name##_##fault(float* out, const float* inp, cudaStream_t stream) { \
+    PLM_API seeded_##name##_##fault(float* out, const float* inp, cudaStream_t stream) { \
         return launch(name##_kernel<fault>, 1, threads, 0, stream, out, inp);             \
     }
 PAIR(reuse, 0, 64)
@@ -158,7 +158,7 @@ PAIR(fragment, 1, 32)
 PAIR(fragment, 2, 32)
 
 #define COPY(fault)                                                                               \
-    PLM_API planted_copy_##fault(float* out, const float* inp, int stages, cudaStream_t stream) { \
+    PLM_API seeded_copy_##fault(float* out, const float* inp, int stages, cudaStream_t stream) { \
         return launch(copy_kernel<fault>, 1, 32, 0, stream, out, inp, stages);                    \
     }
 COPY(0)
@@ -168,7 +168,7 @@ COPY(3)
 COPY(4)
 
 #define SCATTER(fault)                                                                          \
-    PLM_API planted_scatter_##fault(float* table, const int* ids, int n, cudaStream_t stream) { \
+    PLM_API seeded_scatter_##fault(float* table, const int* ids, int n, cudaStream_t stream) { \
         return launch(scatter_kernel<fault>, ceil_div(n, 32), 32, 0, stream, table, ids, n);    \
     }
 SCATTER(0)
