@@ -1,28 +1,53 @@
-"""A small byte-level language model: inference, scoring and training on an ordinary CPU."""
+"""A small byte-level language model: inference, scoring and training on an ordinary CPU.
 
-from engine.batcher import Batcher, BusyError, Stream, cores
-from engine.checkpoint import ModelFileError
-from engine.choose import Choice
-from engine.encoding import pieces
-from engine.fill import GAP, Filled, Filling
-from engine.judge import LOG_ODDS_A_BIT, Judgement
-from engine.marks import ASSISTANT_MARK, END_MARK, USER_MARK
-from engine.model import Model, model_names
-from engine.sampling import (
-    CHAT,
-    Greedy,
-    MinP,
-    Sampler,
-    TopE,
-    TopK,
-    TopP,
-    Typical,
-    Wygpt,
-    chat_sampler,
-    sampler_by_name,
-)
-from engine.scoring import Score
-from engine.session import Session, SnapshotError
+The public names are imported when they are first used, so that `plm` starts without numpy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.inference.batcher import Batcher, BusyError, Stream, cores
+    from engine.inference.model import Model
+    from engine.inference.samplers import (
+        CHAT,
+        Greedy,
+        MinP,
+        Sampler,
+        TopE,
+        TopK,
+        TopP,
+        Typical,
+        Wygpt,
+        chat_sampler,
+        sampler_by_name,
+    )
+    from engine.inference.session import Session, SnapshotError
+    from engine.likelihood.choose import Choice
+    from engine.likelihood.fill import GAP, Filled, Filling
+    from engine.likelihood.judge import LOG_ODDS_A_BIT, Judgement
+    from engine.likelihood.score import Score
+    from engine.model.catalog import ModelFileError, model_names
+    from engine.model.encoding import pieces
+    from engine.model.special_bytes import ASSISTANT_MARK, END_MARK, USER_MARK
+
+_MODULES = {
+    "inference.batcher": ("Batcher", "BusyError", "Stream", "cores"),
+    "inference.samplers": (
+        *("CHAT", "Greedy", "MinP", "Sampler", "TopE", "TopK", "TopP", "Typical", "Wygpt"),
+        *("chat_sampler", "sampler_by_name"),
+    ),
+    "inference.model": ("Model",),
+    "inference.session": ("Session", "SnapshotError"),
+    "likelihood.choose": ("Choice",),
+    "likelihood.fill": ("GAP", "Filled", "Filling"),
+    "likelihood.judge": ("LOG_ODDS_A_BIT", "Judgement"),
+    "likelihood.score": ("Score",),
+    "model.catalog": ("ModelFileError", "model_names"),
+    "model.encoding": ("pieces",),
+    "model.special_bytes": ("ASSISTANT_MARK", "END_MARK", "USER_MARK"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "ASSISTANT_MARK",
@@ -57,3 +82,13 @@ __all__ = [
     "pieces",
     "sampler_by_name",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value: object = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+        globals()[name] = value
+        return value

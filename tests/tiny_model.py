@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.checkpoint import write_model
-from engine.config import ModelConfig
+from engine.model.checkpoint import write_model
+from engine.model.config import ModelConfig
 
 TINY = ModelConfig(width=32, layers=2, state=32, hidden=64, head_width=32, head_hidden=32, head_layers=1)
 

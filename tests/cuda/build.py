@@ -17,7 +17,7 @@ import pybind11
 ROOT = Path(__file__).resolve().parents[2]
 KERNELS = ROOT / "cuda"
 SHIM = ROOT / "tests/cuda/shim"
-PLANTED = ROOT / "tests/cuda/planted"
+SEEDED_FAULTS = ROOT / "tests/cuda/seeded_faults"
 PARTS = ROOT / "tests/cuda/parts"
 KEPT = ROOT / "build/cuda"
 

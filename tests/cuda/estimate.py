@@ -16,7 +16,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from engine.config import ModelConfig, is_matrix
+from engine.model.config import ModelConfig, is_matrix
 
 from .build import ROOT
 
@@ -126,14 +126,14 @@ def mixer(c: ModelConfig, layer: int, B: int, length: int) -> list[Kernel]:
     ]
 
 
-def training_step(c: ModelConfig, lanes: int, length: int) -> Iterator[Kernel]:
-    M, N = lanes * length, BYTES_A_PATCH * lanes * length
+def training_step(c: ModelConfig, batch_size: int, length: int) -> Iterator[Kernel]:
+    M, N = batch_size * length, BYTES_A_PATCH * batch_size * length
     E = c.embedding or c.width
     yield from gather(M, E, 2 + bool(c.bigrams) + bool(c.trigrams))
     if c.embedding:
         yield from linear(M, c.width, E)
     for layer in range(c.layers):
-        yield from mixer(c, layer, lanes, length)
+        yield from mixer(c, layer, batch_size, length)
         yield from swiglu(M, c.width, c.hidden)
     yield from norm(M, c.width)
     yield from linear(M, c.views * c.head_width, c.width)
@@ -226,14 +226,14 @@ def table(kernels: list[Kernel], text_bytes: int) -> str:
 def main(name: str) -> None:
     config = tomllib.loads((ROOT / f"engine/configs/{name}.toml").read_text())
     c = ModelConfig(**config["model"])
-    lanes, length = config["train"]["lanes"], config["train"]["length"]
+    batch_size, length = config["train"]["batch_size"], config["train"]["length"]
     print("# What the kernels could reach\n")
     print(
         f"By `python -m tests.cuda.estimate {name}`: bounds, not measurements; memory (m), arithmetic (c) or"
     )
     print("L2 (l) bounds a kernel on an A100. What a launch waits for the one before it is not in it.\n")
-    print(f"Training {name}, {lanes} readers of {length} patches:\n")
-    print(table(merged(training_step(c, lanes, length)), lanes * length * BYTES_A_PATCH))
+    print(f"Training {name}, {batch_size} sequences of {length} patches:\n")
+    print(table(merged(training_step(c, batch_size, length)), batch_size * length * BYTES_A_PATCH))
     for b in (1, 64, 1024):
         print(f"\nWriting with {name}, {b} texts at once, for each character:\n")
         print(table(merged(decode_step(c, b)), b * BYTES_A_PATCH))

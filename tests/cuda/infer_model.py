@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from engine import _core
-from engine.checkpoint import quantize_rows
-from engine.config import ModelConfig, is_matrix
+from engine.model.config import ModelConfig, is_matrix
+from engine.model.number_formats import quantize_rows
 from tests.engine.reference import cut, fold, hashed, mixed
 from tests.tiny_model import random_tensors
 

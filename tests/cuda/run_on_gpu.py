@@ -14,7 +14,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ import pytest
 
 from cuda import toolkit
 from engine import Batcher, Model, TopE, _train
-from engine.config import ModelConfig
-from engine.recipe import Plan, load_plan
+from engine.model.config import ModelConfig
+from engine.training.recipe import Plan, load_plan
 
 from .device import Device, MuonMatrix
 
@@ -148,7 +147,7 @@ def operator_times(device: Device, c: ModelConfig, lanes: int, length: int, repe
 
 def training(ops: Any, plan: Plan, steps: int) -> Iterator[Row]:
     text = np.frombuffer(("陰陽者，天地之道也，萬物之綱紀，變化之父母。" * 2000).encode(), np.uint8)
-    trainer = _train.Trainer(plan.model.to_dict(), asdict(plan.recipe) | {"threads": 1}, ops)
+    trainer = _train.Trainer(plan.model.to_dict(), plan.recipe.trainer_settings(1), ops)
     trainer.add_source(text, 1.0)
     losses, began, count = [], time.monotonic(), 0
     for _ in range(steps):
@@ -186,7 +185,7 @@ def main() -> int:
     device = Device(nvcc.library(), toolkit.runtime())
     os.environ["PLM_DEVICE"] = "cuda"
     rows = [("device", _cuda.device_name()), *checks()]
-    rows += operator_times(device, plan.model, plan.recipe.lanes, plan.recipe.length, REPEATS)
+    rows += operator_times(device, plan.model, plan.recipe.batch_size, plan.recipe.length, REPEATS)
     rows += training(_cuda.training_ops(), plan, 200)
     rows += decoding(Model.load("tcm"), (1, 64, 1024), 300)
     for name, figure in rows:

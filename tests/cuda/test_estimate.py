@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from engine import _train
-from engine.config import ModelConfig
+from engine.model.config import ModelConfig
 
 from . import estimate
 from .build import ROOT

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine._core import Sampler
-from tests.engine.test_step import CONFIGS
+from tests.engine.inference.test_step import CONFIGS
 
 from .device import Array, Device
 from .infer_model import Model

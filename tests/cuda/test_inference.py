@@ -9,8 +9,8 @@ import pytest
 
 import engine
 from engine import Batcher, Greedy, MinP, Model, SnapshotError, TopE, TopK, TopP, Typical, Wygpt
-from engine.checkpoint import write_model
-from tests.engine.test_step import CONFIGS
+from engine.model.checkpoint import write_model
+from tests.engine.inference.test_step import CONFIGS
 from tests.tiny_model import random_tensors
 
 from .conftest import BackEnd

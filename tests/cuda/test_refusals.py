@@ -13,12 +13,12 @@ import pytest
 
 import engine
 from engine import Model
-from engine.checkpoint import write_model
-from engine.config import ModelConfig
-from engine.device import DeviceError
-from engine.recipe import load_plan
-from engine.training import Budget, Run
-from engine.wygpt import WygptConfig
+from engine.model.checkpoint import write_model
+from engine.model.config import ModelConfig
+from engine.model.device import DeviceError
+from engine.model.wygpt import WygptConfig
+from engine.training.recipe import load_plan
+from engine.training.run import Budget, Run
 from tests.tiny_model import TINY, random_tensors
 
 from .conftest import BackEnd
@@ -59,7 +59,7 @@ def loaded(place: Path, config: ModelConfig | WygptConfig) -> Callable[[], str]:
 
 
 def training(place: Path, config: ModelConfig) -> Callable[[], str]:
-    recipe = replace(load_plan("tiny").recipe, lanes=2, shards=1)
+    recipe = replace(load_plan("tiny").recipe, batch_size=2, shards=1)
     return lambda: Run(place / "m", "m", config, recipe, Budget(steps=1), [], []).trainer.isa
 
 

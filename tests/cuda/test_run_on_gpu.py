@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import engine
-from engine.checkpoint import write_model
-from engine.model import Model
-from engine.recipe import load_plan
+from engine.inference.model import Model
+from engine.model.checkpoint import write_model
+from engine.training.recipe import load_plan
 from tests.tiny_model import TINY, random_tensors
 
 from . import build, run_on_gpu
@@ -46,7 +46,7 @@ def test_training_and_decoding_are_timed(
     forward_back_end: BackEnd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = load_plan("tcm")
-    plan = replace(plan, model=FULL, recipe=replace(plan.recipe, lanes=2, shards=2, length=8))
+    plan = replace(plan, model=FULL, recipe=replace(plan.recipe, batch_size=2, shards=2, length=8))
     [(name, figure)] = run_on_gpu.training(forward_back_end.module.training_ops(), plan, 2)
     assert name == "train 2 steps"
     assert " bytes/s, " in figure

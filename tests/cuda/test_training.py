@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine import _train
-from engine.config import ModelConfig
+from engine.model.config import ModelConfig
 
 from .conftest import BackEnd
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.engine.test_step import CONFIGS
+from tests.engine.inference.test_step import CONFIGS
 
 from .device import Device
 from .infer_model import Model

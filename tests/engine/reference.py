@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.config import ModelConfig
+from engine.model.config import ModelConfig
 
 Floats = NDArray[np.float64]
 

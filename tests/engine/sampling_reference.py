@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from engine._core import allowed_bytes
-from engine.sampling import Greedy, MinP, Sampler, TopE, TopK, TopP, Typical
+from engine.inference.samplers import Greedy, MinP, Sampler, TopE, TopK, TopP, Typical
 
 Logits = NDArray[np.float32]
 TINY = 1e-300  # below this, NumPy goes on with subnormal numbers and the sampler says 0

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from engine import ASSISTANT_MARK, USER_MARK, Model, _train
-from engine.checkpoint import read_model
+from engine.model.checkpoint import read_model
 
 MODELS = Path(__file__).parents[2] / "engine" / "models"
 HELD_OUT = Path(__file__).with_name("held_out.txt").read_bytes()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from engine import Model, _train
-from engine.checkpoint import read_model
+from engine.model.checkpoint import read_model
 
 MODELS = Path(__file__).parents[2] / "engine" / "models"
 PASSAGES = {

@@ -1,0 +1,282 @@
+"""Train or fine-tune a model: the loop around the native trainer, its checkpoints and its record.
+
+A run is a model file to be (`--out`), a folder beside it with the last checkpoint and the record of losses,
+and a budget of minutes, steps or bytes. A run that was cut short goes on with `--resume` exactly where the
+last checkpoint left it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from math import log
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import save
+
+from engine import _train
+from engine.model.atomic_write import write_atomically
+from engine.model.catalog import ModelFileError
+from engine.model.checkpoint import ModelFile, write_model
+from engine.model.config import ModelConfig
+from engine.model.device import on_device
+from engine.training.card import training_card
+from engine.training.dataset import Text, answer_mask, answers_name
+from engine.training.history import Record, plot_losses
+from engine.training.recipe import Recipe, TrainingError
+from engine.training.roofline import flops_per_byte
+
+ISA_FOR_TRAINING = {"": "", "portable": "portable", "avx2": "avx2", "avxvnni": "avx2", "avx512vnni": ""}
+REPORT_SECONDS = 15.0
+MAX_FORGETTING = 0.02  # on what it wrote itself; about 3 % on texts like those it was made from
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Whichever is reached first ends the run; the learning rate falls with the larger share used."""
+
+    minutes: float | None = None
+    steps: int | None = None
+    bytes: int | None = None
+
+    def used(self, record: Record) -> float:
+        pairs = (record.minutes, self.minutes), (record.steps, self.steps), (record.bytes_read, self.bytes)
+        return max((done / most for done, most in pairs if most), default=0.0)
+
+
+@dataclass
+class Run:
+    """One training run. `report` gets a line of progress now and then."""
+
+    out: Path
+    name: str
+    config: ModelConfig
+    recipe: Recipe
+    budget: Budget
+    texts: Sequence[Text]
+    weights: Sequence[float]
+    valid: Sequence[Text] = ()
+    threads: int = 1
+    initial: ModelFile | None = None
+    # Text of the initial model that must not become much less likely.
+    anchor_text: NDArray[np.uint8] | None = None
+    notes: dict[str, str] = field(default_factory=dict)
+    report: Callable[[str], None] = print
+    stop: Callable[[], bool] = lambda: False  # asked after each step
+    checkpoint_minutes: float = 3.0
+    record: Record = field(default_factory=Record)
+
+    def __post_init__(self) -> None:
+        settings = self.recipe.trainer_settings(self.threads)
+        wanted = os.environ.get("PLM_ISA", "")
+        if wanted not in ISA_FOR_TRAINING:
+            raise TrainingError(f"PLM_ISA: unknown instruction set {wanted!r}")
+        config = self.config.to_dict()
+        there = on_device(lambda cuda: (cuda, _train.Trainer(config, settings, cuda.training_ops())))
+        self.cuda: Any | None = there[0] if there else None
+        self.trainer = there[1] if there else _train.Trainer(config, settings, ISA_FOR_TRAINING[wanted])
+        for text, weight in zip(self.texts, self.weights, strict=True):
+            self.trainer.add_source(text.bytes, weight)
+        self.record.texts = [text.sha256 for text in self.texts]
+        self.record.config = config
+        if self.initial is not None:
+            self._start_from(self.initial)
+
+    @property
+    def folder(self) -> Path:
+        return self.out.with_name(self.out.name + ".ckpt")
+
+    def _start_from(self, model: ModelFile) -> None:
+        if model.config != self.config:
+            raise TrainingError(f"{model.path}: has other sizes than the config")
+        if model.dtype == "int8":
+            raise TrainingError(f"{model.path}: is int8; fine-tune from the bf16 or f32 file")
+        self.trainer.set_tensors(model.float_tensors())
+        self.record = replace(self.record, before=model.card)
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint; a run without one starts from the beginning."""
+        path = self.folder / "state.safetensors"
+        if not path.exists():
+            return
+        try:
+            state = dict(deserialize(path.read_bytes()))  # type: ignore[no-untyped-call]
+            arrays = {
+                name: np.frombuffer(entry["data"], np.uint8 if entry["dtype"] == "U8" else np.float32)
+                for name, entry in state.items()
+            }
+            record = Record.from_bytes(arrays.pop("record").tobytes())
+            if record.config not in ({}, self.config.to_dict()):
+                raise ValueError("it is of a model of other sizes than the config")
+            if record.texts != [text.sha256 for text in self.texts]:
+                raise ValueError("it was made with other texts")
+            self.trainer.set_state({**arrays, "steps": record.steps})
+        except (SafetensorError, KeyError, ValueError, TypeError) as error:
+            raise TrainingError(f"{path}: cannot be resumed: {error}") from None
+        self.record = replace(record, config=self.config.to_dict())
+
+    def train(self) -> bool:
+        """Run to the end of the budget, then write the model, its card and the plot.
+
+        False if `stop` ended it before: there is a checkpoint then, and no model.
+        """
+        with self._writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self.record.peak_flops = (
+            self.cuda.peak_flops() if self.cuda else _train.peak_flops(self.trainer.isa, self.threads)
+        )
+        progress = Progress(self)
+        while (used := self.budget.used(self.record)) < 1.0:
+            started = time.monotonic()
+            nats, count, norm = self.trainer.step(self.recipe.rate_at(used, self.trainer.steps))
+            self.record.add_step(nats, count, time.monotonic() - started)
+            if self.stop():
+                self.save_checkpoint()
+                return False
+            progress.tick(nats, count, norm)
+        self.save_checkpoint()
+        self.interpolate_weights()
+        self.evaluate()
+        self.write()
+        return True
+
+    def interpolate_weights(self) -> None:
+        """Step back toward the initial model until its own text costs at most MAX_FORGETTING more.
+
+        On the straight line between the weights before and after fine-tuning most of what was learned is
+        kept while much less is lost (Wortsman et al., 2022, arXiv:2109.01903).
+        """
+        if self.anchor_text is None or self.initial is None:
+            return
+        before, after = self.initial.float_tensors(), self.trainer.tensors()
+        text = np.ascontiguousarray(self.anchor_text)
+
+        def cost(share: float) -> float:
+            blend = {name: b + np.float32(share) * (after[name] - b) for name, b in before.items()}
+            self.trainer.set_tensors(blend)
+            return self.trainer.evaluate(text)
+
+        low, high, limit = 0.0, 1.0, cost(0.0) * (1 + MAX_FORGETTING)
+        if cost(1.0) <= limit:
+            low = 1.0
+        else:
+            for _ in range(4):
+                middle = (low + high) / 2
+                low, high = (middle, high) if cost(middle) <= limit else (low, middle)
+            cost(low)
+        self.record.blend = low
+        self.report(f"took {low:.0%} of the change, so that {self.initial.name} keeps what it knew")
+
+    def evaluate(self, limit: int | None = None) -> None:
+        """Bits per byte of each valid text (its first `limit` bytes), into the record and the report.
+
+        Of dialogues also those of the answers and their end marks alone.
+        """
+        for text in self.valid:
+            data = np.ascontiguousarray(text.bytes[:limit])
+            counted = answer_mask(data)
+            whole, answers = self.trainer.evaluate(data, counted)
+            figures = {text.name: whole} | ({answers_name(text.name): answers} if counted.any() else {})
+            for name, bits in figures.items():
+                self.record.add_valid(name, bits, limit is None)
+                self.report(f"valid {name}: {bits:.4f} bits per byte after {self.record.minutes:.1f} min")
+
+    def save_checkpoint(self) -> None:
+        """One file, replaced as a whole: a full disk or a cut leaves the last good one."""
+        state = self.trainer.state()
+        del state["steps"]
+        state["record"] = np.frombuffer(self.record.to_bytes(), np.uint8)
+        path = self.folder / "state.safetensors"
+        with self._writing(path):
+            write_atomically(path, save(state))
+
+    def write(self) -> None:
+        card = training_card(
+            self.record,
+            self.recipe,
+            self.texts,
+            self.weights,
+            parameters=self.config.parameters,
+            threads=self.threads,
+            isa=self.trainer.isa,
+            roofline_share=self.roofline_share(self.record.bytes_per_second),
+            interpolated=self.anchor_text is not None,
+        )
+        card |= self.notes
+        with self._writing(self.out):
+            write_model(self.out, self.trainer.tensors(), self.config, card, self.name, "bf16")
+            plot_losses(self.record, self.out.with_suffix(".png"), self.report)
+
+    @contextmanager
+    def _writing(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            saved = (self.folder / "state.safetensors").exists()
+            hint = "; the last checkpoint is whole: --resume goes on from there" if saved else ""
+            raise TrainingError(f"{path}: cannot be written: {error.strerror or error}{hint}") from None
+
+    def roofline_share(self, bytes_per_second: float) -> float:
+        """The share of the time that no program could save: see engine/training/roofline.py."""
+        patches = self.record.steps * self.recipe.batch_size * self.recipe.length / self.record.bytes_read
+        flops = flops_per_byte(self.config, self.trainer.decaying, patches)
+        return bytes_per_second * flops / self.record.peak_flops
+
+
+class Progress:
+    """Progress lines, checkpoints and evaluations, each at its own pace."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.since = self.saved = time.monotonic()
+        self.nats, self.bytes = 0.0, 0
+
+    def tick(self, nats: float, count: int, norm: float) -> None:
+        self.nats, self.bytes = self.nats + nats, self.bytes + count
+        now = time.monotonic()
+        if now - self.since >= REPORT_SECONDS:
+            self._report(now, norm)
+        if now - self.saved >= self.run.checkpoint_minutes * 60:
+            self.run.evaluate(limit=1 << 18)
+            self.run.save_checkpoint()
+            self.since = self.saved = time.monotonic()
+
+    def _report(self, now: float, norm: float) -> None:
+        run, bits = self.run, self.nats / log(2) / self.bytes
+        speed = self.bytes / (now - self.since)
+        used = run.budget.used(run.record)
+        left = run.record.minutes * (1 / used - 1) if used else float("inf")
+        run.record.add_loss(bits, speed)
+        run.report(
+            f"step {run.trainer.steps}  loss {bits:.3f} bits/byte  {speed / 1000:.1f} kB/s, "
+            f"{run.roofline_share(speed):.0%} of the roofline  gradient {norm:.2f}  "
+            f"{run.record.minutes:.1f} min  ETA {left:.0f} min"
+        )
+        self.since, self.nats, self.bytes = now, 0.0, 0
+
+
+def check_inputs(
+    config: ModelConfig, initial: ModelFile | None, weights: Sequence[float], texts: Sequence[Text]
+) -> None:
+    """What would only fail minutes later, found before anything is read."""
+    if len(weights) != len(texts) or any(not w > 0 for w in weights):
+        raise TrainingError("--mix needs one share above 0 for each --data file")
+    if initial is not None and initial.config != config:
+        raise ModelFileError(f"{initial.path}: has other sizes than the config")
+
+
+def summary(record: Record) -> dict[str, Any]:
+    """The figures of a finished run, for the command line."""
+    return {
+        "steps": record.steps,
+        "bytes": record.bytes_read,
+        "minutes": round(record.minutes, 1),
+        "valid": record.valid,
+    }

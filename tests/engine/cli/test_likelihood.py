@@ -1,0 +1,95 @@
+"""`plm choose`, `plm fill`, `plm judge` as they are typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine import GAP, Model
+from tests.engine.cli.test_commands import plm, refuse
+
+QUESTIONS = [
+    {"question": "甘草的药性是", "choices": ["甘平", "苦寒"]},
+    {"question": "其治法是", "choices": ["清热", "温里", "解表"], "answer": 2},
+]
+LINES = "\n\n".join(json.dumps(one, ensure_ascii=False) for one in QUESTIONS) + "\n"
+
+
+def test_choose_answers_every_line(model_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "questions").write_text(LINES, encoding="utf-8")
+    model = Model.load(model_path)
+    expected = [model.choose(one["question"], one["choices"]) for one in QUESTIONS]
+    for result in (
+        plm("choose", model_path, "--json", stdin=LINES),
+        plm("choose", model_path, "-", "--json", stdin=LINES),
+        plm("choose", model_path, tmp_path / "questions", "--json"),
+    ):
+        assert result.exit_code == 0
+        assert [json.loads(line) for line in result.stdout.splitlines()] == [c.to_dict() for c in expected]
+    shown = [json.loads(line) for line in plm("choose", model_path, stdin=LINES).stdout.splitlines()]
+    assert [one["choice"] for one in shown] == [
+        one["choices"][choice.answer] for one, choice in zip(QUESTIONS, expected, strict=True)
+    ]
+    assert plm("choose", model_path, stdin="").stdout == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"{", b"[]", b"3", b"\xff", b"[" * 100_000, b'{"question": "a"}'),
+        *(b'{"question": 1, "choices": ["a", "b"]}', b'{"question": "a", "choices": "ab"}'),
+        b'{"question": "a", "choices": ["a", 2]}',
+    ],
+)
+def test_choose_names_the_bad_line(model_path: Path, line: bytes) -> None:
+    result = plm("choose", model_path, stdin=LINES.encode() + line + b"\n")
+    assert result.exit_code == 1
+    assert len(result.stdout.splitlines()) == 2
+    assert result.stderr == 'Error: line 4 is not {"question": "…", "choices": ["…", …]}\n'
+
+
+def test_choose_refuses_a_question_without_a_choice(model_path: Path) -> None:
+    one = json.dumps({"question": "a", "choices": ["b"]})
+    refuse(plm("choose", model_path, stdin=one), 1, "line 1: a question needs 2 to 26 choices, not 1")
+
+
+def test_fill_prints_the_likeliest_fillings(model_path: Path) -> None:
+    text = f"味{GAP}，无{GAP}。"
+    filled = Model.load(model_path).fill(text, 3, 2)
+    result = plm("fill", model_path, text, "--count", "3", "--max-characters", "2", "--json")
+    assert json.loads(result.stdout) == filled.to_dict()
+    piped = plm("fill", model_path, "-", "--count", "3", "--max-characters", "2", stdin=text + "\n")
+    lines = piped.stdout.splitlines()
+    assert (lines[0], lines[4], lines[-1]) == ("____ 1", "____ 2", filled.text)
+    assert lines[1] == f"{filled.gaps[0][0].bits:8.1f}  {filled.gaps[0][0].text}"
+
+
+def test_fill_refuses_a_text_without_a_gap(model_path: Path) -> None:
+    refuse(plm("fill", model_path, "味甘"), 1, "the text has no gap: mark it with ____ (four underscores)")
+    refuse(plm("fill", model_path, "-", stdin=b"\xff____"), 1, "standard input is not UTF-8 (byte 0)")
+    refuse(plm("fill", model_path), 2, "Missing argument")
+
+
+def test_judge_prints_a_probability_and_the_reason(model_path: Path) -> None:
+    statement, against = "甘草的药性是甘平", ["甘草的药性是苦寒", "甘草的药性是辛温"]
+    verdict = Model.load(model_path).judge(statement, against)
+    options = [word for one in against for word in ("--against", one)]
+    assert (
+        plm("judge", model_path, statement, *options).stdout
+        == f"{verdict.probability:.2f}  {verdict.reason}\n"
+    )
+    piped = plm("judge", model_path, "-", *options, "--json", stdin=statement)
+    assert json.loads(piped.stdout) == verdict.to_dict()
+
+
+def test_judge_refuses_what_says_nothing(model_path: Path) -> None:
+    refuse(plm("judge", model_path, " 。"), 1, "the statement is empty")
+    refuse(plm("judge", model_path, "甲", "--against", "甲"), 1, "empty or the statement itself")
+
+
+@pytest.mark.parametrize("command", [["choose"], ["fill", GAP], ["judge", "甲"]])
+def test_no_such_model_is_one_line(command: list[str]) -> None:
+    name, *rest = command
+    refuse(plm(name, "nosuch", *rest, stdin=""), 1, "no model 'nosuch'")
