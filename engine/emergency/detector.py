@@ -44,14 +44,17 @@ class Detector:
             return Assessment(Level.EMERGENCY, "owner", 1.0)
         settings = self._weights.settings
         if score >= settings["emergency"]:
-            return Assessment(Level.EMERGENCY, self._weights.kind(place), score)
+            return Assessment(Level.EMERGENCY, self._kind(place), score)
         if toxic >= settings["toxic_dose_alone"] or (
             asks_dose(plain) and toxic >= settings["toxic_dose_with_name"]
         ):
             return Assessment(Level.TOXIC_DOSE, "poisoning" if names_toxic(plain) else "", score)
         if score >= settings["uncertain"]:
-            return Assessment(Level.UNCERTAIN, self._weights.kind(place), score)
+            return Assessment(Level.UNCERTAIN, self._kind(place), score)
         return Assessment(Level.NONE, "", score)
+
+    def _kind(self, numbers: set[int]) -> str:
+        return self._weights.kinds.likeliest(numbers, self._weights.divisor(len(numbers)))
 
     def _scores(self, plain: str, numbers: set[int]) -> tuple[float, float, set[int]]:
         """The probabilities of an emergency and of a toxic dose, and the part of the text that decided the first."""

@@ -1,6 +1,6 @@
 """What the classifier sees of a normalized message: hashed pieces of it, and patterns of who, when and how bad.
 
-Pieces are characters, pairs, triples, fours, pairs with a gap, syllables (so that a wrong character of the right
+Pieces are characters, pairs, triples, pairs with a gap, syllables (so that a wrong character of the right
 sound still counts), Latin words, pairs of words and fours of letters. Each is a number below 2**BITS.
 """
 
@@ -57,15 +57,11 @@ _PATTERN_PAIRS = {
 def features(text: str) -> set[int]:
     """Of a normalized text the numbers of all it holds, in no order; how often does not matter."""
     c = [ord(character) for character in text]
-    c1, c2, c3 = c[1:], c[2:], c[3:]
+    c1, c2 = c[1:], c[2:]
     found = {((a * _A + 1) * _MIX & _WRAP) >> _SHIFT for a in c}
     found.update([((a * _A + b * _B + 2) * _MIX & _WRAP) >> _SHIFT for a, b in zip(c, c1)])
     found.update([((a * _A + b * _B + d * _C + 3) * _MIX & _WRAP) >> _SHIFT for a, b, d in zip(c, c1, c2)])
-    found.update(
-        [((a * _A + b * _B + d * _C + e * _D + 4) * _MIX & _WRAP) >> _SHIFT for a, b, d, e in zip(c, c1, c2, c3)]
-    )
     found.update([((a * _A + d * _C + 5) * _MIX & _WRAP) >> _SHIFT for a, d in zip(c, c2)])
-    found.update([((a * _A + d * _D + 6) * _MIX & _WRAP) >> _SHIFT for a, d in zip(c, c3)])
     found.update(_sounds(text))
     found.update(_words(text))
     return found | patterns(text)

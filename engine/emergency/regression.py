@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MEMORY = 10
 STEPS = 200
-TOLERANCE = 1e-6  # of the loss, relative
+TOLERANCE = 1e-5  # of the loss, relative
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Rows:
         return np.bincount(self.columns, weights=residual[self.of_row] * self.values, minlength=width)
 
 
-def fit(rows: Rows, positive: NDArray[np.bool_], width: int, l2: float) -> Floats:
+def fit(rows: Rows, positive: NDArray[np.bool_], width: int, l2: float, steps: int = STEPS) -> Floats:
     """(width + 1,): weights and, last, the bias, which bears no penalty."""
     sign = np.where(positive, 1.0, -1.0)
 
@@ -69,15 +69,14 @@ def fit(rows: Rows, positive: NDArray[np.bool_], width: int, l2: float) -> Float
         gradient = np.append(rows.transposed_times(residual, width) + l2 * w[:-1], residual.sum())
         return float(np.logaddexp(0, -margin).sum() + l2 / 2 * w[:-1] @ w[:-1]), gradient
 
-    return _minimize(loss, np.zeros(width + 1))
+    return _minimize(loss, np.zeros(width + 1), steps)
 
 
-def _minimize(loss: object, w: Floats) -> Floats:
-    assert callable(loss)
+def _minimize(loss: Callable[[Floats], tuple[float, Floats]], w: Floats, limit: int) -> Floats:
     value, gradient = loss(w)
     steps: list[Floats] = []
     changes: list[Floats] = []
-    for _ in range(STEPS):
+    for _ in range(limit):
         direction = -_inverse_hessian_times(gradient, steps, changes)
         size = 1.0
         while True:

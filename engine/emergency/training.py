@@ -21,11 +21,13 @@ from engine.emergency.messages import Message, digest
 from engine.emergency.normalize import normalize
 from engine.emergency.regression import Floats, Rows, fit
 from engine.emergency.weights import KIND_BITS, write_weights
+from engine.emergency.weights import fold as fold_number
 
 WIDTH = 1 << BITS
 POWER = 0.4  # a sum over n features is divided by n ** 0.4: long messages neither drown nor shout
 PENALTIES = (0.02, 0.05, 0.15)
 KIND_PENALTY = 0.1
+KIND_STEPS = 25  # enough to choose among kinds
 FOLDS = 5
 # Shares of the look-alikes (messages labelled none) that may pass a threshold, and why: README.md, "Thresholds".
 EMERGENCY_PASSES = 0.02
@@ -64,11 +66,11 @@ def train(messages: Sequence[Message], path: Path, folds: int = FOLDS) -> Traine
         "toxic_dose": fit(rows, toxic, WIDTH, penalty),
     }
     kinds = np.array([message.kind for message in messages])
-    folded = Rows.of([{n & (1 << KIND_BITS) - 1 for n in s} for s in sets], POWER)
+    folded = Rows.of([set(map(fold_number, numbers)) for numbers in sets], POWER)
     of_emergencies = np.flatnonzero(emergency)
-    lines |= _kind_lines(folded.pick(of_emergencies), kinds[of_emergencies])
+    kind_lines = _kind_lines(folded.pick(of_emergencies), kinds[of_emergencies])
     accuracy = _kind_accuracy(folded.pick(of_emergencies), kinds[of_emergencies], fold[of_emergencies])
-    _write(path, lines, settings, messages)
+    _write(path, lines, kind_lines, settings, messages)
     return Trained(penalty, _probability(held_out[penalty], settings), settings, accuracy)
 
 
@@ -116,29 +118,35 @@ def _calibrate(logits: Floats, positive: NDArray[np.bool_]) -> tuple[float, floa
 
 
 def _kind_lines(rows: Rows, kinds: NDArray[np.str_]) -> dict[str, Floats]:
-    return {f"kind.{kind}": fit(rows, kinds == kind, 1 << KIND_BITS, KIND_PENALTY) for kind in np.unique(kinds)}
+    return {str(kind): fit(rows, kinds == kind, 1 << KIND_BITS, KIND_PENALTY, KIND_STEPS) for kind in np.unique(kinds)}
 
 
 def _kind_accuracy(rows: Rows, kinds: NDArray[np.str_], fold: Any) -> float:
     seen, unseen = np.flatnonzero(fold != 0), np.flatnonzero(fold == 0)
     lines = _kind_lines(rows.pick(seen), kinds[seen])
     logits = np.stack([rows.pick(unseen).times(line[:-1]) + line[-1] for line in lines.values()])
-    names = np.array([name.removeprefix("kind.") for name in lines])
-    return float((names[logits.argmax(axis=0)] == kinds[unseen]).mean())
+    return float((np.array(list(lines))[logits.argmax(axis=0)] == kinds[unseen]).mean())
 
 
-def _write(path: Path, lines: dict[str, Floats], settings: dict[str, float], messages: Sequence[Message]) -> None:
-    tables, scales, biases = {}, {}, {}
-    for name, line in lines.items():
-        scale = float(np.abs(line[:-1]).max() / 127)
-        tables[name] = np.rint(line[:-1] / scale).astype(np.int8).tobytes()
-        scales[name], biases[name] = scale, float(line[-1])
+def _write(
+    path: Path,
+    lines: dict[str, Floats],
+    kinds: dict[str, Floats],
+    settings: dict[str, float],
+    messages: Sequence[Message],
+) -> None:
+    matrix = np.stack([line[:-1] for line in kinds.values()], axis=1)  # (2**KIND_BITS, K)
+    floats = {name: line[:-1] for name, line in lines.items()} | {"kinds": matrix.ravel()}
+    scales = {name: float(np.abs(table).max() / 127) for name, table in floats.items()}
+    tables = {name: np.rint(table / scales[name]).astype(np.int8).tobytes() for name, table in floats.items()}
+    biases: dict[str, Any] = {name: float(line[-1]) for name, line in lines.items()}
     counts = Counter(f"{message.label} {message.kind}" for message in messages)
     head = {
         "bits": BITS,
         "power": POWER,
+        "kinds": list(kinds),
         "scales": scales,
-        "biases": biases,
+        "biases": biases | {"kinds": [float(line[-1]) for line in kinds.values()]},
         "settings": settings,
         "counts": {"messages": len(messages), "sha256": digest(messages), **dict(sorted(counts.items()))},
     }

@@ -33,22 +33,39 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Kinds:
+    """One decision for each kind of emergency, side by side: the table's row of a number holds all of them."""
+
+    names: list[str]
+    table: memoryview  # (2**KIND_BITS * K,) int8
+    scale: float
+    biases: list[float]
+
+    def likeliest(self, numbers: Iterable[int], divisor: float) -> str:
+        width = len(self.names)
+        rows = [self.table[start : start + width] for start in {fold(number) * width for number in numbers}]
+        sums = map(sum, zip(*rows, strict=True))
+        logits = [total * self.scale / divisor + bias for total, bias in zip(sums, self.biases, strict=True)]
+        return self.names[logits.index(max(logits))]
+
+
+def fold(number: int) -> int:
+    """A feature's number in the kinds' table."""
+    return number & (1 << KIND_BITS) - 1
+
+
+@dataclass(frozen=True)
 class Weights:
     bits: int
     power: float
     emergency: Line
     toxic_dose: Line
-    kinds: dict[str, Line]
+    kinds: Kinds
     settings: dict[str, float]  # calibration and thresholds
     counts: dict[str, Any]  # what it was made from
 
     def divisor(self, count: int) -> float:
         return max(count, 1) ** self.power
-
-    def kind(self, numbers: Iterable[int]) -> str:
-        folded = [number & (1 << KIND_BITS) - 1 for number in numbers]
-        divisor = self.divisor(len(folded))
-        return max(self.kinds, key=lambda name: self.kinds[name].logit(folded, divisor))
 
 
 def probability(logit: float) -> float:
@@ -79,22 +96,15 @@ def read_weights(path: Path) -> Weights:
         if metadata["format"] != FORMAT:
             raise WeightsError(f"{path}: another version of the emergency classifier: {metadata['format']}")
         head, data = json.loads(metadata["head"]), memoryview(content)[8 + length :]
-        lines = {
-            name: Line(
-                data[slice(*entry["data_offsets"])].cast("b"), head["scales"][name], head["biases"][name]
-            )
-            for name, entry in index.items()
-        }
-        if any(len(line.table) != index[name]["shape"][0] for name, line in lines.items()):
+        tables = {name: data[slice(*entry["data_offsets"])].cast("b") for name, entry in index.items()}
+        if any(len(table) != index[name]["shape"][0] for name, table in tables.items()):
             raise WeightsError(f"{path}: cut short")
+        lines = {
+            name: Line(tables[name], head["scales"][name], head["biases"][name]) for name in ("emergency", "toxic_dose")
+        }
+        kinds = Kinds(head["kinds"], tables["kinds"], head["scales"]["kinds"], head["biases"]["kinds"])
         return Weights(
-            head["bits"],
-            head["power"],
-            lines["emergency"],
-            lines["toxic_dose"],
-            {name.removeprefix("kind."): line for name, line in lines.items() if name.startswith("kind.")},
-            head["settings"],
-            head["counts"],
+            head["bits"], head["power"], lines["emergency"], lines["toxic_dose"], kinds, head["settings"], head["counts"]
         )
     except WeightsError:
         raise
