@@ -1,7 +1,4 @@
-"""The same message gets the same decision in every channel: commands, emergencies, long texts, blocks, limits.
-
-`pytest tests/bot/channels/test_decisions.py -s -k table` prints the table.
-"""
+"""The same message gets the same decision in every channel. With -s the table is printed; + is a caution."""
 
 from __future__ import annotations
 
@@ -39,11 +36,6 @@ TOXIC = "砒霜怎么吃"
 CHANNELS = ("wechat", *(kind.name for kind in KINDS), "webhook", "page")
 
 
-class Engine(ScriptedEngine):
-    def about(self) -> dict[str, object]:
-        return {}
-
-
 @dataclass
 class Channel:
     """One channel as its users see it: what `say` returns is all that they are told."""
@@ -62,7 +54,7 @@ class House:
     """The application with all channels."""
 
     bot: Bot
-    engine: Engine
+    engine: ScriptedEngine
     channels: list[Channel]
     decisions: list[Decision] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
@@ -121,7 +113,7 @@ def patched() -> Iterator[pytest.MonkeyPatch]:
 def open_house(store: Store, api: PlatformApi, patch: pytest.MonkeyPatch) -> tuple[object, House]:
     settings = {name: value for kind in KINDS for name, value in kind.settings.items()}
     settings |= {f"{kind.name}_api_url": api.url for kind in KINDS}
-    engine = Engine(lambda prompt: f"答{question_of(prompt)[:20]}。")
+    engine = ScriptedEngine(lambda prompt: f"答{question_of(prompt)[:20]}。")
     app = create_app(
         load_settings(
             **settings, redis_url=store.url, disclaimer="。", wechat_token="AAAAA",
@@ -228,7 +220,7 @@ def test_every_channel_decides_alike(house: House, number: int) -> None:
             channel.tell(user, text, message_id())
         told = channel.tell(user, case.text, message_id())
         decision, caution = house.decisions[-1], house.cautions[-1]
-        SEEN.setdefault(case.name + str(number), {})[channel.name] = decision.outcome
+        SEEN.setdefault(case.name + str(number), {})[channel.name] = decision.outcome + "+" * bool(caution)
         found = (decision.outcome, decision.command, decision.cut, caution[: len(case.caution)])
         assert found == (case.outcome, case.command, case.cut, case.caution), channel.name
         assert bool(decision.kind) == (case.outcome is EMERGENCY), channel.name
