@@ -92,6 +92,7 @@ class Turn:
             return blocked
         if not question.text:
             return Decision(Outcome.UNREADABLE, dialogue.NOTHING_TO_READ)
+        command = command or dialogue.slash_command(question.text)
         if command == "more":
             return self._continue()
         if command:

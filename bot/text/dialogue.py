@@ -62,6 +62,7 @@ _COMMANDS = {
 }  # fmt: skip
 # Controls (Cc) but for line end and tab, lone surrogates (Cs), and two that are no characters.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_SLASH = re.compile(r"(/[a-z]+)(?:@\w+)?(?:\s+(.*))?", re.DOTALL)
 _SENTENCE_ENDS = "。！？!?；;\n…"
 _CLAUSE_ENDS = "，,、：: ）)"
 _CLOSERS = "”’」』）)》\"'"
@@ -89,6 +90,14 @@ def printable(text: str) -> str:
 def command(text: str) -> str | None:
     """The command's name ("new", "help", "more" …) if the whole message is one, however quoted or ended."""
     return _COMMANDS.get(text.strip().strip("“”\"'「」。.!！~ ").lower())
+
+
+def slash_command(text: str) -> str | None:
+    """The command's name in "/new@bot and more": what stands behind a command of one word is not read."""
+    found = _SLASH.fullmatch(text.strip().lower())
+    if not found:
+        return None
+    return _COMMANDS.get(f"{found[1]} {found[2]}") or _COMMANDS.get(found[1])
 
 
 def cautioned(caution: str, answer: str) -> str:
