@@ -1,7 +1,7 @@
 """Makes the weights file from labelled messages; numpy alone. `plm emergency train` is a thin layer over `train`.
 
 Settings are chosen by five-fold cross-validation of the messages: the penalty by the loss, the calibration by Platt's
-method on the held-out scores, the thresholds by the share of look-alikes they let through.
+method on the held-out scores.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from engine.emergency.weights import fold as fold_number
 
 WIDTH = 1 << BITS
 POWER = 0.4  # a sum over n features is divided by n ** 0.4: long messages neither drown nor shout
-PENALTIES = (0.02, 0.05, 0.15)
+PENALTIES = (0.05,)
 KIND_PENALTY = 0.1
-KIND_STEPS = 25  # enough to choose among kinds
+KIND_STEPS = 15  # enough to choose among kinds
 FOLDS = 5
-# Shares of the look-alikes (messages labelled none) that may pass a threshold, and why: README.md, "Thresholds".
-EMERGENCY_PASSES = 0.02
-UNCERTAIN_PASSES = 0.04
+# Calibrated probabilities, and why these: README.md, "Thresholds".
+EMERGENCY = 0.6
+UNCERTAIN = 0.42
+# Of the messages labelled none so many may be warned of a dose though they name nothing toxic.
 TOXIC_PASSES = 0.005
 TOXIC_WITH_NAME = 0.2  # where the name of a poison and a question of amount are in it, the model need only not object
 WINDOW_MARGIN = 1.0  # a window of a long text must be this much surer than a short message (in units of the logit)
@@ -89,15 +90,14 @@ def _settings(logits: Floats, toxic_logits: Floats, labels: NDArray[np.str_]) ->
     slope, offset = _calibrate(logits, labels == "emergency")
     toxic_slope, toxic_offset = _calibrate(toxic_logits, labels == "toxic_dose")
     none = labels == "none"
-    of_none = _sigmoid(logits[none] * slope + offset)
     toxic_of_none = _sigmoid(toxic_logits[none] * toxic_slope + toxic_offset)
     return {
         "slope": slope,
         "offset": offset,
         "toxic_slope": toxic_slope,
         "toxic_offset": toxic_offset,
-        "emergency": float(np.quantile(of_none, 1 - EMERGENCY_PASSES)),
-        "uncertain": float(np.quantile(of_none, 1 - UNCERTAIN_PASSES)),
+        "emergency": EMERGENCY,
+        "uncertain": UNCERTAIN,
         "toxic_dose_alone": float(np.quantile(toxic_of_none, 1 - TOXIC_PASSES)),
         "toxic_dose_with_name": TOXIC_WITH_NAME,
         "window_margin": WINDOW_MARGIN,
