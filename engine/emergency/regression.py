@@ -1,4 +1,4 @@
-"""Logistic regression on sparse binary features, with numpy alone: L-BFGS (Nocedal & Wright, algorithm 7.4)."""
+"""Logistic regression on sparse binary features: L-BFGS (Nocedal & Wright, algorithm 7.4), numpy alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOLERANCE = 1e-5  # of the loss, relative
 
 @dataclass(frozen=True)
 class Rows:
-    """N sparse rows: `columns` of all, where each row starts, and the value of a row's ones (their count ** -power)."""
+    """N sparse rows: all their columns, where each row starts, the value of its ones (count ** -power)."""
 
     columns: Ints  # (nonzeros,)
     starts: Ints  # (N + 1,)
@@ -52,12 +52,14 @@ class Rows:
 
     def times(self, weights: Floats) -> Floats:
         """(N,): the rows' sums of weights (columns,)."""
-        return np.bincount(self.of_row, weights=weights[self.columns] * self.values, minlength=len(self))
+        products: Floats = weights[self.columns] * self.values
+        sums: Floats = np.bincount(self.of_row, weights=products, minlength=len(self)).astype(np.float64)
+        return sums
 
 
 def fit(rows: Rows, positive: NDArray[np.bool_], width: int, l2: float, steps: int = STEPS) -> Floats:
-    """(width + 1,): weights and, last, the bias, which bears no penalty. What only one row has gets no weight: it
-    could do no more than learn that row by heart."""
+    """(width + 1,): weights and, last, the bias, which bears no penalty. What only one row has
+    gets no weight: it could do no more than learn that row by heart."""
     often = np.flatnonzero(np.bincount(rows.columns, minlength=width) > 1)
     place = np.full(width, -1)
     place[often] = np.arange(len(often))

@@ -20,7 +20,11 @@ from engine.emergency.training import train
 def _some() -> list[Message]:
     """Every twelfth message of each label, in order."""
     messages = read_messages(bundled_files())
-    return [m for label in ("emergency", "none", "toxic_dose") for m in [x for x in messages if x.label == label][::12]]
+    return [
+        m
+        for label in ("emergency", "none", "toxic_dose")
+        for m in [x for x in messages if x.label == label][::12]
+    ]
 
 
 def test_the_card_names_the_bundled_messages_and_weights() -> None:
@@ -70,7 +74,9 @@ def test_test_counts_by_kind(tmp_path: Path) -> None:
     assert "100.0%" in printed.output
 
 
-@pytest.mark.parametrize("line", ["{", '{"text": "x"}', '{"text": "x", "label": "urgent"}', '{"text": " ", "label": "none"}'])
+@pytest.mark.parametrize(
+    "line", ["{", '{"text": "x"}', '{"text": "x", "label": "urgent"}', '{"text": " ", "label": "none"}']
+)
 def test_a_wrong_line_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / "bad.jsonl").write_text(line, encoding="utf-8")
     result = CliRunner().invoke(emergency, ["test", str(tmp_path / "bad.jsonl")])

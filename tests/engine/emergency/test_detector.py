@@ -20,7 +20,12 @@ HELD_OUT = [
 ]
 EMERGENCIES = [text for label, text in HELD_OUT if label == "emergency"]
 # Clear cases: what is put into them shall not bring them under the threshold.
-CLEAR = ["我妈喝了百草枯，现在嘴里吐白沫", "老公突然倒在地上没有呼吸了怎么办", "孩子被花生噎住了脸都紫了", "我爸嘴歪了右手抬不起来"]
+CLEAR = [
+    "我妈喝了百草枯，现在嘴里吐白沫",
+    "老公突然倒在地上没有呼吸了怎么办",
+    "孩子被花生噎住了脸都紫了",
+    "我爸嘴歪了右手抬不起来",
+]
 NOISE = list(" \t\n，。！？…、~—～·,.!?;:*_-|/()（）【】\"'😭😱🙏💔❗️\u200b\u200d\ufeff")
 
 
@@ -44,7 +49,8 @@ def test_the_held_out_messages_are_not_in_the_training() -> None:
 def test_spaces_punctuation_emoji_and_repeated_characters_silence_nothing(data: st.DataObject) -> None:
     text = data.draw(st.sampled_from(CLEAR))
     typed = "".join(
-        character * data.draw(st.integers(1, 3)) + "".join(data.draw(st.lists(st.sampled_from(NOISE), max_size=3)))
+        character * data.draw(st.integers(1, 3))
+        + "".join(data.draw(st.lists(st.sampled_from(NOISE), max_size=3)))
         for character in text
     )
     assert _DETECTOR.assess(typed).level is Level.EMERGENCY, typed
@@ -55,9 +61,10 @@ def test_spaces_punctuation_emoji_and_repeated_characters_silence_nothing(data: 
 def test_traditional_forms_say_the_same(text: str, choice: int) -> None:
     traditional: dict[str, list[str]] = {}
     for code, plain in simplified().items():
-        traditional.setdefault(chr(plain) if isinstance(plain, int) else plain, []).append(chr(code))
+        traditional.setdefault(chr(plain), []).append(chr(code))
     typed = "".join(
-        forms[choice % len(forms)] if (forms := traditional.get(character)) else character for character in text
+        forms[choice % len(forms)] if (forms := traditional.get(character)) else character
+        for character in text
     )
     assert _DETECTOR.assess(typed) == _DETECTOR.assess(text)
 
@@ -75,7 +82,10 @@ def test_a_cry_for_help_is_heard_in_a_long_text(detector: Detector, length: int)
     chat = "今天去公园散步，看到很多花，中午吃了面条，下午看了一会儿书，讲四君子汤由哪几味药组成。"
     before = (chat * (length // len(chat) + 1))[: length // 2]
     assert detector.assess(before + before).level is Level.NONE
-    assert detector.assess(f"{before}我妈刚才喝了百草枯，现在嘴里吐白沫，快救救她！{before}").level is Level.EMERGENCY
+    assert (
+        detector.assess(f"{before}我妈刚才喝了百草枯，现在嘴里吐白沫，快救救她！{before}").level
+        is Level.EMERGENCY
+    )
 
 
 def test_a_message_takes_about_a_millisecond(detector: Detector) -> None:

@@ -48,7 +48,14 @@ def test_cautions(script: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "script"),
-    [("救命", "hans"), ("help!", "en"), ("ICU 里的爸爸", "hans"), ("阿媽暈咗，點算", "hant"), ("", "hans"), ("？？", "hans")],
+    [
+        ("救命", "hans"),
+        ("help!", "en"),
+        ("ICU 里的爸爸", "hans"),
+        ("阿媽暈咗，點算", "hant"),
+        ("", "hans"),
+        ("？？", "hans"),
+    ],
 )
 def test_language_and_script(text: str, script: str) -> None:
     assert language(text) == script
