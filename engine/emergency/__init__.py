@@ -1,8 +1,8 @@
 """Hears an emergency in a message, whatever its words; warns of toxic doses. See README.md.
 
-    detector = Detector.load()
-    assessment = detector.assess(text)
-    answer = reply(assessment, text) or caution(assessment, text) + ...
+detector = Detector.load()
+assessment = detector.assess(text)
+answer = reply(assessment, text) or caution(assessment, text) + ...
 """
 
 from engine.emergency.assessment import Assessment, Level

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """What is to be done: nothing; a word before the answer; help in place of an answer; a warning before it."""
+    """What is to be done: nothing; a word before the answer; help in its place; a warning before it."""
 
     NONE = "none"
     UNCERTAIN = "uncertain"

@@ -28,10 +28,16 @@ def emergency() -> None:
 
 @emergency.command()
 @click.option(
-    "--data", "data", multiple=True, type=FILE, help="More messages (JSON lines: text, label, kind); repeatable."
+    "--data",
+    "data",
+    multiple=True,
+    type=FILE,
+    help="More messages (JSON lines: text, label, kind); repeatable.",
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=HERE / WEIGHTS)
-@click.option("--plot", "picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the ROC curve.")
+@click.option(
+    "--plot", "picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the ROC curve."
+)
 def train(data: tuple[Path, ...], out: Path, picture: Path | None) -> None:
     """Make the weights from the bundled messages and --data; some minutes. Beside them their card (.json)."""
     from engine.emergency.training import train as train_on  # needs numpy, which no answer needs
@@ -53,7 +59,9 @@ def train(data: tuple[Path, ...], out: Path, picture: Path | None) -> None:
     }
     card = {
         "made": datetime.now(UTC).date().isoformat(),
-        "messages": {label: sum(m.label == label for m in messages) for label in ("emergency", "none", "toxic_dose")},
+        "messages": {
+            label: sum(m.label == label for m in messages) for label in ("emergency", "none", "toxic_dose")
+        },
         "sha256 of the messages": digest(messages),
         "sha256 of the weights": hashlib.sha256(out.read_bytes()).hexdigest(),
         "penalty": trained.penalty,
@@ -67,7 +75,9 @@ def train(data: tuple[Path, ...], out: Path, picture: Path | None) -> None:
             "right kind of emergency": round(trained.kind_accuracy, 3),
         },
     }
-    out.with_suffix(".json").write_text(json.dumps(card, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    out.with_suffix(".json").write_text(
+        json.dumps(card, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
+    )
     if picture:
         plot(picture, {"cross-validation": points}, marks)
     click.echo(json.dumps(card, ensure_ascii=False, indent=2))
@@ -125,6 +135,7 @@ def _report(result: dict[str, Any]) -> str:
             hits, of, low, high = shares(counts, levels)
             unsure = shares(counts, more)[0]
             lines.append(
-                f"{label + ' ' + kind:24}{of:>6} {hits / of:>7.1%} {low:>8.1%}–{high:<8.1%} {unsure / of:>9.1%}"
+                f"{label + ' ' + kind:24}{of:>6} {hits / of:>7.1%} "
+                f"{low:>8.1%}–{high:<8.1%} {unsure / of:>9.1%}"
             )
     return "\n".join([*lines, f"{result['ms_per_message']} ms a message"])

@@ -1,4 +1,4 @@
-"""Is a message an emergency? The text is read once; the decision needs no network, no service and no numpy."""
+"""Is a message an emergency? The text is read once; the decision needs no network, service or numpy."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from engine.emergency.assessment import Assessment, Level
 from engine.emergency.features import features
 from engine.emergency.normalize import normalize
-from engine.emergency.toxic import asks_dose, names_toxic
+from engine.emergency.toxic import asks_amount, names_toxic
 from engine.emergency.weights import Weights, probability, read_weights
 
 WEIGHTS = "weights.safetensors"
 WINDOW = 60  # characters; a cry for help in a long text is found in the window that holds it
 STEP = 30
-LONG = 90  # from here on windows are read beside the whole
+LONG = 120  # from here on windows are read beside the whole
 
 
 class Detector:
@@ -45,10 +45,13 @@ class Detector:
         settings = self._weights.settings
         if score >= settings["emergency"]:
             return Assessment(Level.EMERGENCY, self._kind(place), score)
-        if toxic >= settings["toxic_dose_alone"] or (
-            asks_dose(plain) and toxic >= settings["toxic_dose_with_name"]
-        ):
-            return Assessment(Level.TOXIC_DOSE, "poisoning" if names_toxic(plain) else "", score)
+        if toxic >= min(settings["toxic_dose_asked"], settings["toxic_dose_named"]):
+            named = names_toxic(plain)
+            needed = "toxic_dose_named" if named else "toxic_dose_alone"
+            if named and asks_amount(plain):
+                needed = "toxic_dose_asked"
+            if toxic >= settings[needed]:
+                return Assessment(Level.TOXIC_DOSE, "poisoning", score)
         if score >= settings["uncertain"]:
             return Assessment(Level.UNCERTAIN, self._kind(place), score)
         return Assessment(Level.NONE, "", score)
@@ -57,7 +60,7 @@ class Detector:
         return self._weights.kinds.likeliest(numbers, self._weights.divisor(len(numbers)))
 
     def _scores(self, plain: str, numbers: set[int]) -> tuple[float, float, set[int]]:
-        """The probabilities of an emergency and of a toxic dose, and the part of the text that decided the first."""
+        """How likely an emergency and a toxic dose are, and the numbers of what decided the first."""
         weights, settings = self._weights, self._weights.settings
         divisor = weights.divisor(len(numbers))
         best = weights.emergency.logit(numbers, divisor)

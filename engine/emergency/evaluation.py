@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def roc(scores: Sequence[float], positive: Sequence[bool]) -> list[tuple[float, 
 
 def area(points: Sequence[tuple[float, float]]) -> float:
     """Under a ROC curve."""
-    return sum((x - left) * (y + low) / 2 for (left, low), (x, y) in zip(points, points[1:], strict=False))
+    return sum((x - left) * (y + low) / 2 for (left, low), (x, y) in pairwise(points))
 
 
 def plot(

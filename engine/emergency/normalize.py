@@ -1,7 +1,7 @@
 """What a message says, without how it is typed: the form that the classifier reads.
 
-Full and half width, capitals, traditional characters, spaces, punctuation, emoji and repeated characters carry no
-meaning here, so nothing of that kind put into a message can silence it.
+Full and half width, capitals, traditional characters, spaces, punctuation, emoji and repeated characters
+carry no meaning here, so nothing of that kind put into a message can silence it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FEVER, SMALL, MIDDLE, LARGE = "ⓕ", "①", "②", "③"  # a fever, a number of
 
 
 @cache
-def simplified() -> dict[int, str]:
+def simplified() -> dict[int, int]:
     """A table for str.translate: some 2,800 traditional characters to simplified ones."""
     traditional, plain = lines_of("simplified.txt")
     return str.maketrans(traditional, plain)
@@ -34,7 +34,7 @@ def syllables() -> dict[str, str]:
 
 
 def normalize(text: str) -> str:
-    """Chinese characters without anything between them, Latin words with one space between, numbers as classes."""
+    """Chinese characters with nothing between, Latin words with one space between, numbers as classes."""
     text = unicodedata.normalize("NFKC", text).lower().translate(simplified())
     text = _FEVER.sub(FEVER, text)
     text = "".join(map(_kept, text.replace("'", "").replace("’", "")))

@@ -1,4 +1,4 @@
-"""Logistic regression on sparse binary features, with numpy alone: L-BFGS (Nocedal & Wright, algorithm 7.4)."""
+"""Logistic regression on sparse binary features: L-BFGS (Nocedal & Wright, algorithm 7.4), numpy alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOLERANCE = 1e-5  # of the loss, relative
 
 @dataclass(frozen=True)
 class Rows:
-    """N sparse rows: `columns` of all, where each row starts, and the value of a row's ones (their count ** -power)."""
+    """N sparse rows: all their columns, where each row starts, the value of its ones (count ** -power)."""
 
     columns: Ints  # (nonzeros,)
     starts: Ints  # (N + 1,)
@@ -52,24 +52,38 @@ class Rows:
 
     def times(self, weights: Floats) -> Floats:
         """(N,): the rows' sums of weights (columns,)."""
-        return np.bincount(self.of_row, weights=weights[self.columns] * self.values, minlength=len(self))
-
-    def transposed_times(self, residual: Floats, width: int) -> Floats:
-        """(width,): the columns' sums of residual (N,)."""
-        return np.bincount(self.columns, weights=residual[self.of_row] * self.values, minlength=width)
+        products: Floats = weights[self.columns] * self.values
+        sums: Floats = np.bincount(self.of_row, weights=products, minlength=len(self)).astype(np.float64)
+        return sums
 
 
 def fit(rows: Rows, positive: NDArray[np.bool_], width: int, l2: float, steps: int = STEPS) -> Floats:
-    """(width + 1,): weights and, last, the bias, which bears no penalty."""
+    """(width + 1,): weights and, last, the bias, which bears no penalty. What only one row has
+    gets no weight: it could do no more than learn that row by heart."""
+    often = np.flatnonzero(np.bincount(rows.columns, minlength=width) > 1)
+    place = np.full(width, -1)
+    place[often] = np.arange(len(often))
+    kept = place[rows.columns] >= 0
+    columns, values, of_row = place[rows.columns[kept]], rows.values[kept], rows.of_row[kept]
     sign = np.where(positive, 1.0, -1.0)
 
-    def loss(w: Floats) -> tuple[float, Floats]:
-        margin = sign * (rows.times(w[:-1]) + w[-1])
-        residual = -sign * np.exp(-np.logaddexp(0, margin))
-        gradient = np.append(rows.transposed_times(residual, width) + l2 * w[:-1], residual.sum())
-        return float(np.logaddexp(0, -margin).sum() + l2 / 2 * w[:-1] @ w[:-1]), gradient
+    products = np.empty(len(columns))  # one buffer: fresh pages for each sum would take longer than the sums
 
-    return _minimize(loss, np.zeros(width + 1), steps)
+    def loss(w: Floats) -> tuple[float, Floats]:
+        np.take(w, columns, out=products, mode="clip")
+        np.multiply(products, values, out=products)
+        margin = sign * (np.bincount(of_row, weights=products, minlength=len(rows)) + w[-1])
+        residual = -sign * np.exp(-np.logaddexp(0, margin))
+        np.take(residual, of_row, out=products, mode="clip")
+        np.multiply(products, values, out=products)
+        gradient = np.bincount(columns, weights=products, minlength=len(often)) + l2 * w[:-1]
+        total = np.logaddexp(0, -margin).sum() + l2 / 2 * w[:-1] @ w[:-1]
+        return float(total), np.append(gradient, residual.sum())
+
+    compact = _minimize(loss, np.zeros(len(often) + 1), steps)
+    weights = np.zeros(width + 1)
+    weights[often], weights[-1] = compact[:-1], compact[-1]
+    return weights
 
 
 def _minimize(loss: Callable[[Floats], tuple[float, Floats]], w: Floats, limit: int) -> Floats:

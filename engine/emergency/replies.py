@@ -1,4 +1,4 @@
-"""The words that go before everything else, in the language and script of the one who writes (replies.toml)."""
+"""The words that go before everything else, in the language and script of the writer (replies.toml)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def caution(assessment: Assessment, text: str) -> str:
 
 
 def language(text: str) -> str:
-    """hans, hant or en: English without Chinese, traditional by more traditional than simplified characters."""
+    """hans, hant or en; traditional where more characters are traditional than simplified."""
     chinese = "".join(_CHINESE.findall(text))
     if not chinese:
         return "en" if _LATIN.search(text) else "hans"
@@ -47,8 +47,7 @@ def language(text: str) -> str:
 
 @cache
 def _simplified_only() -> frozenset[str]:
-    table = simplified()
-    return frozenset(str(plain) if isinstance(plain, str) else chr(plain) for plain in table.values())
+    return frozenset(map(chr, simplified().values()))
 
 
 @cache

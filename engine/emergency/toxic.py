@@ -7,7 +7,7 @@ from functools import cache
 
 from engine.emergency.normalize import lines_of, normalize
 
-# In the form that `normalize` gives: no space beside a Chinese character, no character twice in a row, numbers as ①②③.
+# On normalized texts: no space beside a Chinese character, no character twice in a row, numbers as ①②③.
 _HOW_MUCH = re.compile(
     r"多少|几[克颗粒片条只个钱两丸枚朵勺滴斤毫张包口次分瓣根支头厘]|好多|几多|剂量|用量|加量|加倍|[①②③]克|"
     r"多大(?:剂|量)|最大|怎么[吃服喝用]|咋[吃服喝用]|点样[食饮]|如何(?:服|吃|用)|怎样(?:服|吃)|一次[吃放用服]|每[次天日][吃放用服]|能[吃放用]到|"
@@ -15,12 +15,13 @@ _HOW_MUCH = re.compile(
 )  # fmt: skip
 
 
-def asks_dose(normalized: str) -> bool:
-    """Whether a normalized text names something toxic and asks for its amount."""
-    return bool(_HOW_MUCH.search(normalized)) and names_toxic(normalized)
+def asks_amount(normalized: str) -> bool:
+    """Whether a normalized text asks how much or how to take something."""
+    return bool(_HOW_MUCH.search(normalized))
 
 
 def names_toxic(normalized: str) -> bool:
+    """Whether a normalized text names something of toxic.tsv."""
     return bool(_names().search(normalized))
 
 
@@ -33,5 +34,7 @@ def _names() -> re.Pattern[str]:
         if word.strip()
     }
     words.discard("")
-    parts = [rf"\b{re.escape(word)}" if word.isascii() else re.escape(word) for word in sorted(words, key=len)]
+    parts = [
+        rf"\b{re.escape(word)}" if word.isascii() else re.escape(word) for word in sorted(words, key=len)
+    ]
     return re.compile("|".join(parts))
