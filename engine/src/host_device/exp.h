@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "text_rules.h"
+#include "host_device/text_rules.h"
 
 namespace plm {
 

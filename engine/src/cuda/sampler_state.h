@@ -5,18 +5,18 @@
 #include "../infer/network.h"
 #include "cuda/infer_model.h"
 
-namespace plm {
+namespace plm::infer {
 
-struct Writers {
+struct SamplerStates {
     // All but where the head stands (`at`).
-    Writers(const Draw draws[], size_t M);
+    SamplerStates(const SampleRequest requests[], size_t M);
     // What the kernel left in `rows`, for their samplers too.
-    void give(Draw draws[]) const;
+    void give(SampleRequest requests[]) const;
 
     int most_repeats = 1;
-    std::vector<Writer> rows;
+    std::vector<SamplerState> rows;
     std::vector<Repeat> repeats;    // (rows, most_repeats)
     std::vector<double> penalties;  // (rows, 256); none where no sampler is wyGPT's
 };
 
-}  // namespace plm
+}  // namespace plm::infer

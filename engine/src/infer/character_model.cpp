@@ -1,4 +1,4 @@
-#include "charsync.h"
+#include "character_model.h"
 
 #include <algorithm>
 #include <cstring>
@@ -6,7 +6,7 @@
 
 #include "open_patch.h"
 
-namespace plm {
+namespace plm::infer {
 namespace {
 
 constexpr int kMaxChunk = 4 * kMaxRows + 3;  // bytes: kMaxRows characters, if there are no longer patches
@@ -18,14 +18,14 @@ Prefix prefix_of(const Config& c, const float* bases, const PatchCutter& cutter)
 
 }  // namespace
 
-class CharsyncNetwork::CharsyncState : public Network::State {
+class CharacterModel::CharacterState : public Network::State {
   public:
-    explicit CharsyncState(CharsyncNetwork& network)
+    explicit CharacterState(CharacterModel& network)
         : State(Encoding::kUtf8),
           trunk(network.weights_.config),
           cutter(cutter_of(network.weights_.config)),
           network_(&network) {}
-    std::unique_ptr<State> clone() const override { return std::make_unique<CharsyncState>(*this); }
+    std::unique_ptr<State> clone() const override { return std::make_unique<CharacterState>(*this); }
 
     std::string save() const override {
         std::string out;
@@ -38,7 +38,7 @@ class CharsyncNetwork::CharsyncState : public Network::State {
     void restore(const std::string& bytes, const TextCutter& pending) override {
         if (bytes.size() != trunk.saved_size() + sizeof(OpenPatch))
             throw std::invalid_argument("the state has another size");
-        CharsyncState next(*network_);
+        CharacterState next(*network_);
         if (!next.trunk.restore(bytes.data(), trunk.saved_size()))
             throw std::invalid_argument("the state holds a value that is not finite or too large");
         next.cutter =
@@ -61,33 +61,33 @@ class CharsyncNetwork::CharsyncState : public Network::State {
     PatchCutter cutter;
 
   private:
-    CharsyncNetwork* network_;
+    CharacterModel* network_;
 };
 
-CharsyncNetwork::Lease CharsyncNetwork::lease() {
+CharacterModel::Lease CharacterModel::lease() {
     return {pool_, [this] { return std::make_unique<Scratch>(weights_.config); }};
 }
 
-CharsyncNetwork::CharsyncNetwork(Weights weights)
-    : weights_(std::move(weights)), start_(std::make_unique<CharsyncState>(*this)) {
+CharacterModel::CharacterModel(Weights weights)
+    : weights_(std::move(weights)), start_(std::make_unique<CharacterState>(*this)) {
     const uint8_t mark = kEndMark;
     read(*start_, &mark, 1, nullptr);
 }
 
-std::unique_ptr<Network::State> CharsyncNetwork::begin() {
+std::unique_ptr<Network::State> CharacterModel::begin() {
     return start_->clone();
 }
 
-void CharsyncNetwork::read(State& state, const uint8_t* bytes, size_t size, double* bits) {
+void CharacterModel::read(State& state, const uint8_t* bytes, size_t size, double* bits) {
     Lease scratch = lease();
     for (size_t done = 0; done < size;)
-        done += read_chunk(*scratch, static_cast<CharsyncState&>(state), bytes + done, size - done,
+        done += read_chunk(*scratch, static_cast<CharacterState&>(state), bytes + done, size - done,
                            bits ? bits + done : nullptr);
 }
 
 // Reads bytes until the batch is full or the bytes end; returns how many.
-size_t CharsyncNetwork::read_chunk(Scratch& scratch, CharsyncState& state, const uint8_t* bytes, size_t size,
-                                   double* bits) {
+size_t CharacterModel::read_chunk(Scratch& scratch, CharacterState& state, const uint8_t* bytes, size_t size,
+                                  double* bits) {
     const Config& c = weights_.config;
     Patch patches[kMaxRows];
     TrunkState* states[kMaxRows];
@@ -108,7 +108,7 @@ size_t CharsyncNetwork::read_chunk(Scratch& scratch, CharsyncState& state, const
     return size_t(read);
 }
 
-void CharsyncNetwork::score(Scratch& scratch, const Target targets[], int count, double* bits) const {
+void CharacterModel::score(Scratch& scratch, const Target targets[], int count, double* bits) const {
     for (int begin = 0; begin < count; begin += kMaxRows) {
         Prefix prefixes[kMaxRows];
         const int M = std::min(kMaxRows, count - begin);
@@ -116,29 +116,29 @@ void CharsyncNetwork::score(Scratch& scratch, const Target targets[], int count,
         head(weights_, scratch, prefixes, M);
         for (int m = 0; m < M; ++m)
             bits[begin + m] =
-                bits_of(*weights_.elementwise, scratch.logits.data() + m * kBytes, targets[begin + m].byte);
+                cost_bits(*weights_.vector_ops, scratch.logits.data() + m * kBytes, targets[begin + m].byte);
     }
 }
 
-void CharsyncNetwork::predict(float* logits, State* const states[], size_t count) {
+void CharacterModel::predict(float* logits, State* const states[], size_t count) {
     Lease scratch = lease();
     for (size_t begin = 0; begin < count; begin += kMaxRows) {
         const int M = int(std::min(size_t(kMaxRows), count - begin));
         Prefix prefixes[kMaxRows];
         for (int m = 0; m < M; ++m)
-            prefixes[m] = static_cast<CharsyncState*>(states[begin + size_t(m)])->prefix();
+            prefixes[m] = static_cast<CharacterState*>(states[begin + size_t(m)])->prefix();
         head(weights_, *scratch, prefixes, M);
         std::copy_n((*scratch).logits.data(), size_t(M) * kBytes, logits + begin * kBytes);
     }
 }
 
-void CharsyncNetwork::advance(State* const states[], const uint8_t bytes[], size_t count) {
+void CharacterModel::advance(State* const states[], const uint8_t bytes[], size_t count) {
     Lease scratch = lease();
     Patch patches[kMaxRows + 1];  // one byte may close two
     TrunkState* trunks[kMaxRows + 1];
     int closed = 0;
     for (size_t i = 0; i < count; ++i) {
-        auto* state = static_cast<CharsyncState*>(states[i]);
+        auto* state = static_cast<CharacterState*>(states[i]);
         const int more = state->push(bytes[i], patches + closed);
         std::fill_n(trunks + closed, more, &state->trunk);
         closed += more;
@@ -152,9 +152,9 @@ void CharsyncNetwork::advance(State* const states[], const uint8_t bytes[], size
 
 // The rows of a batch are patches of as many texts as fit, text after text. Only the texts of one batch
 // need states of their own, and at most kMaxRows texts have a patch in it.
-void CharsyncNetwork::score_each(const State& start, const std::vector<std::string_view>& texts,
-                                 double* bits) {
-    CharsyncState here(static_cast<const CharsyncState&>(start));
+void CharacterModel::score_each(const State& start, const std::vector<std::string_view>& texts,
+                                double* bits) {
+    CharacterState here(static_cast<const CharacterState&>(start));
     Lease lease_of_scratch = lease();
     Scratch& scratch = *lease_of_scratch;
     std::vector<TrunkState> slots(std::min(size_t(kMaxRows), texts.size()), here.trunk);
@@ -200,4 +200,4 @@ void CharsyncNetwork::score_each(const State& start, const std::vector<std::stri
     run();
 }
 
-}  // namespace plm
+}  // namespace plm::infer

@@ -14,7 +14,8 @@ bool is_low_surrogate(uint8_t high) {
     return high >= 0xDC && high <= 0xDF;
 }
 
-// The same restrictions on what is written as in cuda/text_rules.h, for one code unit that is no surrogate.
+// The same restrictions on what is written as in host_device/text_rules.h, for one code unit that is no
+// surrogate.
 bool is_writable(uint8_t high, uint8_t low) {
     if (high == 0x00) return low == '\n' || low == '\t' || (low >= 0x20 && low != 0x7F);
     return high != 0xFF || low < 0xFE;

@@ -1,11 +1,11 @@
 // What wyGPT has below and above its blocks: computed embeddings of +1 and -1, and a norm and a matrix to the
 // 256 bytes.
 #pragma once
-#include "../infer/wygpt_hash.h"
+#include "../wygpt_hash.h"
 #include "head.h"
 #include "input.h"
 
-namespace plm {
+namespace plm::train {
 
 template <class T>
 class WygptInput : public Input<T> {
@@ -67,4 +67,4 @@ class WygptHead : public Head<T> {
     Buffer<T> top_{ops_}, rinv_{ops_}, rows_{ops_}, logits_{ops_};
 };
 
-}  // namespace plm
+}  // namespace plm::train

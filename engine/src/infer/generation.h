@@ -1,7 +1,8 @@
 // A text on its way out of a session: what is drawn, what of it a reader may have yet, and why it ended.
 //
-// Alone or in company it goes the same way, through Round: one character more for each. Rows of a batch do
-// not know of each other (step.h), and each text has a sampler of its own, so company changes nothing.
+// SingleGeneration or in company it goes the same way, through BatchDecoder: one character more for each.
+// Rows of a batch do not know of each other (step.h), and each text has a sampler of its own, so company
+// changes nothing.
 #pragma once
 
 #include <deque>
@@ -12,38 +13,38 @@
 
 #include "sampling.h"
 #include "session.h"
-#include "stop_strings.h"
+#include "text/stop_strings.h"
 
-namespace plm {
+namespace plm::infer {
 
-enum class Ending : uint8_t { kNone, kEnd, kStop, kLength, kCancelled, kDeadline, kError };
+enum class FinishReason : uint8_t { kNone, kEnd, kStop, kLength, kCancelled, kDeadline, kError };
 
-class Writing {
+class Generation {
   public:
-    // At most `room` bytes are written, the rest of an open character that was fed included.
-    Writing(std::shared_ptr<Session> session, Sampler sampler, int room, bool end_allowed,
-            const std::vector<std::string>& stops);
+    // At most `max_bytes` bytes are written, the rest of an open character that was fed included.
+    Generation(std::shared_ptr<Session> session, Sampler sampler, int max_bytes, bool end_allowed,
+               const std::vector<std::string>& stops);
 
     // The next character that a reader may have, and what its bytes cost under the full softmax. False if
-    // there is none, for now or, where `ending` says so, for ever.
+    // there is none, for now or, where `finish_reason` says so, for ever.
     bool take(Character* out, double* bits);
 
     // Ends the text where it is; what was held back for a stop string comes out.
-    void end(Ending ending);
+    void end(FinishReason finish_reason);
     void fail(std::exception_ptr error);
 
     // Takes the session back to before the first character that was not taken. To be called at the end.
     void close();
 
-    Ending ending() const { return ending_; }
+    FinishReason finish_reason() const { return finish_reason_; }
     // Of kError: std::domain_error where the model's output is not finite. The session has read what was
     // drawn before, which may end inside a character.
     std::exception_ptr error() const { return error_; }
     Session& session() const { return *session_; }
 
   private:
-    friend class Round;
-    enum class Drawn { kNothing, kByte, kCharacter };  // the text ends; more follow; the last one
+    friend class BatchDecoder;
+    enum class Sampled { kNothing, kByte, kCharacter };  // the text ends; more follow; the last one
     struct Written {
         Character character;
         double bits;
@@ -51,17 +52,17 @@ class Writing {
 
     Network::State& state() const { return *session_->state_; }
     bool begin();  // a character; false if the text ends before it
-    Draw next() { return {&state(), &sampler_, end_allowed_}; }
-    Drawn take_byte(uint8_t byte, double bits);  // one that was drawn
-    void finish();                               // the character, once its bytes have been read
+    SampleRequest next() { return {&state(), &sampler_, end_allowed_}; }
+    Sampled take_byte(uint8_t byte, double bits);  // one that was drawn
+    void finish();                                 // the character, once its bytes have been read
 
     std::shared_ptr<Session> session_;
     Sampler sampler_;
-    int room_;
+    int bytes_left_;
     const bool end_allowed_;
     StopStrings stops_;
     bool begun_ = false;
-    Ending ending_ = Ending::kNone;
+    FinishReason finish_reason_ = FinishReason::kNone;
     std::exception_ptr error_;
 
     // The character being drawn.
@@ -76,11 +77,11 @@ class Writing {
 };
 
 // Moves texts of one network on together, and keeps the memory for that. One call at a time.
-class Round {
+class BatchDecoder {
   public:
-    // One character more for each text that has not ended; an error ends the text that it befalls alone. The
+    // One character more for each text that has not ended; an error ends the text that it befalls single. The
     // caller holds a Session::Use of each session.
-    void run(const std::vector<Writing*>& writings);
+    void run(const std::vector<Generation*>& generations);
 
   private:
     // Bytes to be read together.
@@ -90,11 +91,11 @@ class Round {
         void add(Network::State& state, uint8_t byte) { states.push_back(&state), bytes.push_back(byte); }
         void read(Network& network);
     };
-    void take(const Draw& draw, int byte, Writing*& writing);
+    void take(const SampleRequest& request, int byte, Generation*& generation);
 
-    std::vector<Writing*> open_, closed_;
-    std::vector<Draw> draws_;
+    std::vector<Generation*> open_, closed_;
+    std::vector<SampleRequest> requests_;
     Bytes inner_, last_;
 };
 
-}  // namespace plm
+}  // namespace plm::infer

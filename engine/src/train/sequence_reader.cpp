@@ -1,10 +1,10 @@
-#include "lanes.h"
+#include "sequence_reader.h"
 
 #include <algorithm>
 
 #include "../splitmix.h"
 
-namespace plm {
+namespace plm::train {
 namespace {
 
 constexpr size_t kDocumentSearch = 8192;  // bytes looked through for the start of a document after a jump
@@ -26,10 +26,10 @@ void Batch::clear() {
                        &prefix, &suffix}) {
         rows->clear();
     }
-    target.clear(), fresh.clear();
+    target.clear(), reset.clear();
 }
 
-void Lane::jump(const std::vector<Source>& sources, uint32_t windows) {
+void SequenceReader::jump(const std::vector<Source>& sources, uint32_t windows) {
     SplitMix64 generator{random};
     double total = 0;
     for (const Source& s : sources) total += s.weight;
@@ -40,7 +40,7 @@ void Lane::jump(const std::vector<Source>& sources, uint32_t windows) {
     const Source& chosen = sources[source];
     uint64_t at =
         landing(chosen, static_cast<uint64_t>(generator.uniform() * static_cast<double>(chosen.size)));
-    // Runs differ in length, so that the lanes do not all jump in the same step.
+    // Runs differ in length, so that the readers do not all jump in the same step.
     windows_left = windows / 2 + static_cast<uint32_t>(generator.uniform() * windows) + 1;
     random = generator.state;
     restart(at, chosen.size);
@@ -50,14 +50,14 @@ void Lane::jump(const std::vector<Source>& sources, uint32_t windows) {
     }
 }
 
-bool Lane::fits(const std::vector<Source>& sources) const {
+bool SequenceReader::fits(const std::vector<Source>& sources) const {
     if (windows_left == 0) return true;  // it jumps before it reads
     return source < sources.size() && end == sources[source].size && position <= end && waiting_count <= 2 &&
            cutter.run_size <= kLongestRun && cutter.character.size <= 3 &&
            is_prefix(cutter.character.pending, cutter.character.size);
 }
 
-void Lane::restart(uint64_t at, uint64_t stop) {
+void SequenceReader::restart(uint64_t at, uint64_t stop) {
     cutter.character = Utf8Cutter();
     cutter.run_size = 0;
     cutter.before[0] = cutter.before[1] = 0;
@@ -65,12 +65,12 @@ void Lane::restart(uint64_t at, uint64_t stop) {
     position = at, end = stop;
 }
 
-void Lane::begin(uint64_t from, uint64_t to) {
+void SequenceReader::begin(uint64_t from, uint64_t to) {
     restart(from, to);
     waiting_count = static_cast<uint8_t>(cutter.push(kEndMark, waiting));
 }
 
-void Lane::take(const Patch& p, const Config& c, Batch& batch) {
+void SequenceReader::take(const Patch& p, const Config& c, Batch& batch) {
     int patch = static_cast<int>(batch.lead.size());
     batch.lead.push_back(p.bytes[0]), batch.id.push_back(p.row(c.characters));
     if (c.bigrams) batch.bigram.push_back(static_cast<int>(p.pair % static_cast<uint32_t>(c.bigrams)));
@@ -80,7 +80,7 @@ void Lane::take(const Patch& p, const Config& c, Batch& batch) {
     }
 }
 
-void Lane::read(const Source& text, const Config& c, int length, bool wrap, Batch& batch) {
+void SequenceReader::read(const Source& text, const Config& c, int length, bool wrap, Batch& batch) {
     int first = static_cast<int>(batch.lead.size());
     auto rows = [&] { return static_cast<int>(batch.lead.size()) - first; };
     int taken = 0;
@@ -112,4 +112,4 @@ void Lane::read(const Source& text, const Config& c, int length, bool wrap, Batc
     while (rows() < length) take(Patch{{kEndMark}, 1, 0, 0}, c, batch);
 }
 
-}  // namespace plm
+}  // namespace plm::train

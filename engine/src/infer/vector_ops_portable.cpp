@@ -1,9 +1,9 @@
-#include "elementwise.h"
-#include "elementwise.inc"
+#include "vector_ops.h"
+#include "vector_ops.inc"
 #include "wygpt_ops.h"
 #include "wygpt_ops.inc"
 
-namespace plm {
+namespace plm::infer {
 PLM_ELEMENTWISE(portable);
 PLM_WYGPT_OPS(portable);
-}  // namespace plm
+}  // namespace plm::infer

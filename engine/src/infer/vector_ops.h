@@ -1,6 +1,6 @@
 // The float work between the matrix products of inference, fused row by row.
 //
-// The functions are written once, in elementwise.inc, and compiled for several instruction sets without FMA
+// The functions are written once, in vector_ops.inc, and compiled for several instruction sets without FMA
 // contraction and with sums in a fixed order of sixteen lanes. Every table therefore gives the same bits, and
 // a conversation may move between machines. All sizes are multiples of 16.
 #pragma once
@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace plm {
+namespace plm::infer {
 
 // int32 sums of one row of a matrix product, and what turns them into floats: sums[n] * (inp * weights[n]).
 struct Sums {
@@ -25,7 +25,7 @@ struct Ring {
     int size, position;                   // where the character being read goes
 };
 
-struct Elementwise {
+struct VectorOps {
     const char* name;
 
     // out[n] = lead[n] * lead_scale + rest[n] * rest_scale (+ base[n], where there is a base).
@@ -75,17 +75,17 @@ struct Elementwise {
     // out = e^x for x <= 0, good to about one unit in the last place; 0 where it would be subnormal.
     void (*exp_row)(double* out, const double* x, int n);
     // x -= max(x); weights = e^x; totals = the sums of weights and of weights * x. n is at least 1.
-    void (*weigh)(double* x, double* weights, double totals[2], int n);
+    void (*softmax)(double* x, double* weights, double totals[2], int n);
     // places <- every i with x[i] >= bound, rising; returns how many.
-    int (*at_least)(uint8_t* places, const double* x, double bound, int n);
+    int (*indices_above)(uint8_t* places, const double* x, double bound, int n);
 
     // out = exp(-x), relative error below 2e-6 for |x| <= 40 and clamped beyond. For tests.
     void (*exp_minus)(float* out, const float* x, int n);
 };
 
-extern const Elementwise elementwise_portable;
+extern const VectorOps vector_ops_portable;
 #if defined(__x86_64__)
-extern const Elementwise elementwise_avx2, elementwise_avx512;
+extern const VectorOps vector_ops_avx2, vector_ops_avx512;
 #endif
 
-}  // namespace plm
+}  // namespace plm::infer

@@ -5,11 +5,11 @@
 #include "step.h"
 #include "weights.h"
 
-namespace plm {
+namespace plm::infer {
 
-class CharsyncNetwork : public Network {
+class CharacterModel : public Network {
   public:
-    explicit CharsyncNetwork(Weights weights);
+    explicit CharacterModel(Weights weights);
 
     std::unique_ptr<State> begin() override;  // an end mark has been read, as before every text
     void read(State& state, const uint8_t* bytes, size_t size, double* bits) override;
@@ -17,12 +17,12 @@ class CharsyncNetwork : public Network {
     void predict(float* logits, State* const states[], size_t M) override;
     void advance(State* const states[], const uint8_t bytes[], size_t M) override;
     const char* isa() const override { return weights_.kernels->name; }
-    const Elementwise& elementwise() const override { return *weights_.elementwise; }
+    const VectorOps& vector_ops() const override { return *weights_.vector_ops; }
     Encoding encoding() const override { return Encoding::kUtf8; }
     bool has_marks() const override { return true; }
 
   private:
-    class CharsyncState;
+    class CharacterState;
     using Lease = ScratchPool<Scratch>::Lease;
 
     // A byte to be scored, and what is known before it.
@@ -32,7 +32,7 @@ class CharsyncNetwork : public Network {
     };
 
     Lease lease();
-    size_t read_chunk(Scratch& scratch, CharsyncState& state, const uint8_t* bytes, size_t size,
+    size_t read_chunk(Scratch& scratch, CharacterState& state, const uint8_t* bytes, size_t size,
                       double* bits);
     // bits[i] for targets[0..count).
     void score(Scratch& scratch, const Target targets[], int count, double* bits) const;
@@ -42,4 +42,4 @@ class CharsyncNetwork : public Network {
     std::unique_ptr<State> start_;  // an end mark has been read
 };
 
-}  // namespace plm
+}  // namespace plm::infer

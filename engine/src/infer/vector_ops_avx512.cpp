@@ -1,12 +1,12 @@
-#include "elementwise.h"
+#include "vector_ops.h"
 #include "wygpt_ops.h"
 
 #if defined(__x86_64__)
-#include "elementwise.inc"
+#include "vector_ops.inc"
 #include "wygpt_ops.inc"
 
-namespace plm {
+namespace plm::infer {
 PLM_ELEMENTWISE(avx512);
 PLM_WYGPT_OPS(avx512);
-}  // namespace plm
+}  // namespace plm::infer
 #endif

@@ -2,7 +2,7 @@
 #pragma once
 #include <string>
 
-#include "infer/patches.h"
+#include "text/patches.h"
 
 namespace plm {
 
