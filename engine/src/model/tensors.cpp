@@ -7,7 +7,10 @@
 namespace plm {
 namespace {
 
-constexpr int kLargest = 16384;  // of any size in a config, as in engine/model/config.py
+constexpr int kBytes = 256, kTaps = 3;
+constexpr int kLeads = kBytes + 1;  // and one row for "no pending byte"
+constexpr int kPairs = 1025;        // rows for the last bytes of a prefix, and one for "no pending byte"
+constexpr int kLargest = 16384;     // of any size in a config, as in engine/model/config.py
 
 // What each layer adds to the residual stream starts small, so that the sum of all layers does not grow with
 // depth.
@@ -48,7 +51,7 @@ struct Builder {
 
     void add_character_model() {
         const int E = c.embedding_width();
-        add("lead_embedding", {256, E}, Start::kNormal, 0.1f, false);
+        add("lead_embedding", {kBytes, E}, Start::kNormal, 0.1f, false);
         add("char_embedding", {c.characters, E}, Start::kNormal, 0.1f, false);
         if (c.bigrams) add("bigram_embedding", {c.bigrams, E}, Start::kNormal, 0.03f, false);
         if (c.trigrams) add("trigram_embedding", {c.trigrams, E}, Start::kNormal, 0.03f, false);
@@ -59,8 +62,8 @@ struct Builder {
         add_matrix("head.base", c.views * c.head_width, c.width, 1.0f, c.views);
         if (c.skip) add_matrix("head.skip", c.views * c.head_width, E, 1.0f, c.views);
         if (c.patch != PatchRule::kByte) {
-            add("head.prefix_lead", {257, c.head_width}, Start::kNormal, 0.2f, false);
-            add("head.prefix_pair", {1025, c.head_width}, Start::kNormal, 0.2f, false);
+            add("head.prefix_lead", {kLeads, c.head_width}, Start::kNormal, 0.2f, false);
+            add("head.prefix_pair", {kPairs, c.head_width}, Start::kNormal, 0.2f, false);
         }
         if (c.prefixes) add("head.prefix", {c.prefixes, c.head_width}, Start::kNormal, 0.1f, false);
         for (int i = 0; i < c.head_layers; ++i) {
@@ -70,7 +73,7 @@ struct Builder {
             add_matrix(layer + "down", c.head_width, c.head_hidden, 0.5f);
         }
         add("head.norm", {c.head_width}, Start::kOnes, 0, false);
-        add_matrix("head.out", 256, c.head_width, 0.5f, 0);
+        add_matrix("head.out", kBytes, c.head_width, 0.5f, 0);
     }
 
     void add_layer(const std::string& layer, char mixer) {
@@ -94,7 +97,7 @@ struct Builder {
 
     void begin_mixer(const std::string& name) {
         add(name + "norm", {c.width}, Start::kOnes, 0, false);
-        add(name + "conv", {c.width, 3}, Start::kLastTap, 0, false);
+        add(name + "conv", {c.width, kTaps}, Start::kLastTap, 0, false);
     }
 
     // The names are those of an imported model (engine/model/wygpt.py).
@@ -114,7 +117,7 @@ struct Builder {
             add_matrix(layer + "second.in", 2 * c.width, c.width, 1.0f, 2);
             add_matrix(layer + "second.out", c.width, c.width, residual_gain(c));
         }
-        add_matrix("out", 256, c.width, 0.5f, 0);
+        add_matrix("out", kBytes, c.width, 0.5f, 0);
     }
 };
 
