@@ -67,14 +67,14 @@ fuzz: build $(VENV)/.test  ## 100,000 mutated requests on every public path
 CONTROL_MINUTES ?= 0
 bench-train: build $(VENV)/.bench  ## speed of training beside PyTorch (CORPORA=folder, CONTROL_MINUTES)
 	@[ -f "$(BOOKS).train.txt.xz" ] || { echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
-	@$(BIN)/python -m tests.bench.bench_train --data $(BOOKS).train.txt.xz --valid $(BOOKS).valid.txt.xz \
+	@$(BIN)/python -m tests.bench.benchmarks.bench_train --data $(BOOKS).train.txt.xz --valid $(BOOKS).valid.txt.xz \
 		--control-minutes $(CONTROL_MINUTES) $(ARGS)
 
 # In an environment of its own: the peers are a gigabyte.
 PEERS := $(VENV)-peers
 bench-peers: build $(PEERS)/.made  ## speed of inference beside PyTorch and ONNX Runtime (MODEL=tcm)
-	@$(PEERS)/bin/python -m tests.bench.bench_peers --model $(MODEL) --csv tests/bench/peers.csv \
-		--plot tests/bench/peers.png $(ARGS)
+	@$(PEERS)/bin/python -m tests.bench.benchmarks.bench_peers --model $(MODEL) --csv tests/bench/benchmarks/peers.csv \
+		--plot tests/bench/benchmarks/peers.png $(ARGS)
 
 $(PEERS)/.made: $(SETTINGS)
 	$(PYTHON) -m venv --clear $(PEERS)
@@ -87,27 +87,27 @@ SECONDS_EACH ?= 120
 BYTES_EACH ?= 2000000
 bench-architectures: build $(VENV)/.test  ## candidate architectures side by side (CORPORA=folder)
 	@[ -f "$(BOOKS).train.txt.xz" ] || { echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
-	@$(BIN)/python -m tests.bench.bench_architectures --corpora $(CORPORA) \
+	@$(BIN)/python -m tests.bench.studies.bench_architectures --corpora $(CORPORA) \
 		--seconds $(SECONDS_EACH) --bytes $(BYTES_EACH) $(ARGS)
 
 # Reads recipes for so many minutes, with text of the model's own beside them.
 bench-finetune: build  ## what five minutes of fine-tuning do (CORPORA=folder, MODEL, ARGS="--minutes 1")
 	@[ -f "$(CORPORA)/zh.train.txt.xz" ] || { echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
-	@$(BIN)/python -m tests.bench.bench_finetune --corpora $(CORPORA) --model $(MODEL) $(ARGS)
+	@$(BIN)/python -m tests.bench.studies.bench_finetune --corpora $(CORPORA) --model $(MODEL) $(ARGS)
 
 bench-likelihood: build  ## how well MODEL chooses, fills and judges (CORPORA=folder)
 	@[ -f "$(CORPORA)/tcm-exam.dev.jsonl" ] || \
 		{ echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
-	@$(BIN)/python -m tests.bench.bench_likelihood --corpora $(CORPORA) --model $(MODEL) $(ARGS)
+	@$(BIN)/python -m tests.bench.studies.bench_likelihood --corpora $(CORPORA) --model $(MODEL) $(ARGS)
 
 bench-samplers: build  ## which sampler writes most like people (CORPORA=folder)
 	@[ -f "$(CORPORA)/tcm-dialogue.valid.jsonl.xz" ] || \
 		{ echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
-	@$(BIN)/python -m tests.bench.study_samplers --corpora $(CORPORA) --model $(MODEL) \
-		--csv tests/bench/samplers.csv --markdown engine/SAMPLERS.md $(ARGS)
+	@$(BIN)/python -m tests.bench.studies.study_samplers --corpora $(CORPORA) --model $(MODEL) \
+		--csv tests/bench/studies/samplers.csv --markdown engine/SAMPLERS.md $(ARGS)
 
 samples: build  ## what the bundled models write, into engine/SAMPLES.md
-	@$(BIN)/python -m tests.bench.write_samples engine/SAMPLES.md
+	@$(BIN)/python -m tests.bench.studies.write_samples engine/SAMPLES.md
 
 # tcm in three stages: books with some dialogue and general Chinese; dialogues and books in equal parts, so that both are
 # kept; mostly books. The first ends at a third of the highest rate, where the second begins; the others fall to nothing.

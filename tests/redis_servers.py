@@ -11,7 +11,7 @@ from pathlib import Path
 
 import redis
 
-from bot.embedded import find_servers
+from bot.server.embedded_store import find_servers
 from tests.service import free_port, wait_until
 
 

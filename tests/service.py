@@ -22,8 +22,10 @@ from werkzeug.serving import make_server
 ROOT = Path(__file__).resolve().parent.parent
 # Patience (see Plm) under which what a killed process had in its hands is soon another's.
 SOON_MISSED = (
-    "bot.work.SILENT_MS=5000", "bot.work.MAINTENANCE=300_000", "bot.outbound_store.PUSH_LEASE_MS=6000",
-)  # fmt: skip
+    "bot.tasks.queue.SILENT_MS=5000",
+    "bot.tasks.queue.MAINTENANCE=300_000",
+    "bot.store.outbox.PUSH_LEASE_MS=6000",
+)
 
 
 def free_port() -> int:

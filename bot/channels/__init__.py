@@ -1,1 +1,1 @@
-"""One way in each: WeChat, signed webhooks, the chat page."""
+"""The ways in and out: one module for each chat platform."""

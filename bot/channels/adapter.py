@@ -2,8 +2,8 @@
 
 An adapter knows what is its platform's own: who sends a request and what it says (`open`), how a reply goes
 back with the response (`Incoming.respond`), and how a text is sent without one (`send`). All the rest is
-here, in reply.py and in push.py: a message is taken in once, whatever needs no model is replied to at once,
-and the answer of the model is pushed when it is finished.
+here, in turn.py and in delivery.py: a message is taken in once, whatever needs no model is replied to at
+once, and the answer of the model is pushed when it is finished.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from flask import Blueprint, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 from werkzeug.exceptions import BadRequest, NotFound
 
-from bot import current_bot, dialogue, metrics
-from bot.channels.push import Messenger
-from bot.channels.reply import Exchange
-from bot.records import Conversation, short_id
-from bot.store import StoreDownError
+from bot.channels.delivery import Messenger
+from bot.channels.turn import Turn
+from bot.context import current_bot
+from bot.store.connection import StoreDownError
+from bot.telemetry import metrics
+from bot.text import dialogue
+from bot.text.records import Conversation, short_id
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("adapters", __name__)
@@ -98,12 +100,12 @@ def _reply(channel: Adapter, incoming: Incoming, began: float) -> str:
     refusal = bot.limits.blocked(conversation, message_id)
     if refusal is not None:
         return refusal
-    urgent = bot.commands.urgent(incoming.text or "")  # help is said with the store away, too
-    messenger = None if urgent else channel.messenger(conversation, incoming)
-    exchange = Exchange(bot, conversation, message_id, began, channel.limit, messenger)
+    is_emergency = bot.commands.is_emergency(incoming.text or "")  # help is said with the store away, too
+    messenger = None if is_emergency else channel.messenger(conversation, incoming)
+    turn = Turn(bot, conversation, message_id, began, channel.limit, messenger)
     if incoming.greeting:
-        return exchange.greet()
-    return dialogue.TEXT_ONLY if incoming.text is None else exchange.reply(incoming.text)
+        return turn.greet()
+    return dialogue.TEXT_ONLY if incoming.text is None else turn.reply(incoming.text)
 
 
 for _name in NAMES:

@@ -24,17 +24,16 @@ from flask import Response, jsonify, request
 from pydantic import Field
 from werkzeug.exceptions import Forbidden
 
-from bot import Bot
 from bot.channels.adapter import Adapter, Incoming, Payload, read
-from bot.channels.channel import SendError
-from bot.channels.platform_api import ask
-from bot.channels.push import Messenger
-from bot.records import Conversation, short_id
+from bot.channels.client import SendError, call_json
+from bot.channels.delivery import Messenger
+from bot.context import Bot
+from bot.text.records import Conversation, short_id
 
 WINDOW_MS = 3600 * 1000
 SESSION_MS = 24 * WINDOW_MS  # no sessionWebhook is good for so long
 SENDS = 1000  # messages that one sessionWebhook takes: no number is documented
-PASSING = (-1, 130101, 130103, 130108)  # busy, or too many messages in a minute
+RETRYABLE = (-1, 130101, 130103, 130108)  # busy, or too many messages in a minute
 PATH = "/robot/sendBySession"
 Id = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -102,18 +101,18 @@ class Dingtalk(Adapter):
         left, _, address = incoming.address.partition(" ")
         if not address:
             return None
-        self.bot.outbound.allow(conversation, short_id(incoming.id), SENDS, int(left), False, address)
+        self.bot.outbox.allow(conversation, short_id(incoming.id), SENDS, int(left), False, address)
         return self
 
     def send(self, user: str, text: str, key: str) -> None:
-        address = self.bot.outbound.address(Conversation(self.name, user))
+        address = self.bot.outbox.address(Conversation(self.name, user))
         if not self._is_own(address):
-            raise SendError("the session has ended", passing=False)
-        answer = ask("sendBySession", address, {"msgtype": "text", "text": {"content": text}})
+            raise SendError("the session has ended", retryable=False)
+        answer = call_json("sendBySession", address, {"msgtype": "text", "text": {"content": text}})
         code = answer.fields.get("errcode")
         if code:
             text = f"sendBySession: error {code}: {str(answer.fields.get('errmsg', ''))[:200]!r}"
-            raise SendError(text, passing=code in PASSING)
+            raise SendError(text, retryable=code in RETRYABLE)
 
 
 def _respond(reply: str) -> Response:

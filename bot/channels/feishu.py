@@ -28,12 +28,11 @@ from flask import Response, jsonify, request
 from pydantic import Field
 from werkzeug.exceptions import Forbidden, ServiceUnavailable
 
-from bot import Bot
 from bot.channels.adapter import Adapter, Incoming, Payload, read
-from bot.channels.channel import SendError
-from bot.channels.platform_api import Answer, TokenApi, ask
-from bot.config import Settings
-from bot.outbound_store import OutboundStore
+from bot.channels.client import Answer, SendError, TokenApi, call_json
+from bot.context import Bot
+from bot.settings.config import Settings
+from bot.store.outbox import Outbox
 
 log = logging.getLogger(__name__)
 # Wider than an event is asked for again: a copy is known by its message id, which is remembered for longer.
@@ -106,7 +105,7 @@ class Feishu(Adapter):
         settings = bot.settings
         self.key = (settings.feishu_encrypt_key or "").encode()
         self.token = (settings.feishu_verification_token or "").encode()
-        self.api = FeishuApi(settings, bot.outbound)
+        self.api = FeishuApi(settings, bot.outbox)
 
     def open(self) -> Incoming | Response:
         signed = self._signed(request.get_data())
@@ -146,7 +145,7 @@ class Feishu(Adapter):
             self.send(user, reply, hashlib.sha256(message_id.encode()).hexdigest()[:32])
         except SendError as error:
             log.error("feishu: a reply was not sent: %s", error)
-            if error.passing:
+            if error.retryable:
                 raise ServiceUnavailable("the reply could not be sent: ask again") from None
 
     def _signed(self, body: bytes) -> bool:
@@ -188,9 +187,9 @@ class Feishu(Adapter):
 class FeishuApi(TokenApi):
     stale = (99991661, 99991663, 99991664, 99991668)
     # too many calls, to this user, to this group; the application lacks a right, which somebody will give it
-    passing = (99991400, 11232, 11233, 230020, 230006, 230027, 99991672)
+    retryable = (99991400, 11232, 11233, 230020, 230006, 230027, 99991672)
 
-    def __init__(self, settings: Settings, store: OutboundStore) -> None:
+    def __init__(self, settings: Settings, store: Outbox) -> None:
         super().__init__(store, f"feishu:{settings.feishu_app_id}", settings.feishu_app_secret or "")
         self.url = settings.feishu_api_url
         self.app_id = settings.feishu_app_id
@@ -207,7 +206,7 @@ class FeishuApi(TokenApi):
         return self._post(path, body, {"authorization": f"Bearer {token}"})
 
     def _post(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> Answer:
-        return ask(path, f"{self.url}/open-apis/{path}", body, headers)
+        return call_json(path, f"{self.url}/open-apis/{path}", body, headers)
 
     def explain(self, path: str, answer: Answer) -> tuple[int, str]:
         code = answer.fields.get("code", -1)

@@ -19,15 +19,14 @@ from flask import Response, jsonify, request
 from pydantic import Field
 from werkzeug.exceptions import Unauthorized
 
-from bot import Bot
 from bot.channels.adapter import Adapter, Incoming, Payload, read
-from bot.channels.channel import SendError
-from bot.channels.platform_api import ask
-from bot.config import Settings
+from bot.channels.client import SendError, call_json
+from bot.context import Bot
+from bot.settings.config import Settings
 
 HEADER = "X-Telegram-Bot-Api-Secret-Token"
 # 401 and 404 are a wrong token of the bot, mended by hand; 403 is a user who has blocked it.
-PASSING = (401, 404, 429)
+RETRYABLE = (401, 404, 429)
 
 
 class Chat(Payload):
@@ -90,15 +89,15 @@ class TelegramApi:
 
     def call(self, method: str, body: dict[str, Any]) -> object:
         """The result. Raises SendError."""
-        answer = ask(method, self.url + method, body)
+        answer = call_json(method, self.url + method, body)
         if answer.fields.get("ok") is True:
             return answer.fields.get("result")
         more = answer.fields.get("parameters")
-        wait = more.get("retry_after") if isinstance(more, dict) else None
+        retry_after = more.get("retry_after") if isinstance(more, dict) else None
         raise SendError(
             f"{method}: error {answer.status}: {str(answer.fields.get('description', ''))[:200]!r}",
-            passing=answer.status in PASSING,
-            wait=float(wait) if isinstance(wait, int) else 0,
+            retryable=answer.status in RETRYABLE,
+            retry_after=float(retry_after) if isinstance(retry_after, int) else 0,
         )
 
 

@@ -21,16 +21,17 @@ from flask import Blueprint, request
 from standardwebhooks.webhooks import Webhook as Signer
 from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable, Unauthorized
 
-from bot import Bot, current_bot, dialogue
-from bot.channels.channel import Channel
-from bot.jobs import LONGEST
-from bot.records import Conversation, short_id
-from bot.setting_values import Webhook
-from bot.work import GiveUpError, TryAgainError
+from bot.chat.answers import MAX_ANSWER_SECONDS
+from bot.chat.channel import Channel
+from bot.context import Bot, current_bot
+from bot.settings.values import Webhook
+from bot.tasks.queue import PermanentError, RetryLaterError
+from bot.text import dialogue
+from bot.text.records import Conversation, short_id
 
 blueprint = Blueprint("webhook", __name__)
-LANE, TASK = "webhook", "send_on"
-PATIENCE = 25.0  # seconds; senders commonly wait for 30
+QUEUE, TASK = "webhook", "send_on"
+REPLY_TIMEOUT = 25.0  # seconds; senders commonly wait for 30
 SEND_TIMEOUT = 10.0
 MAX_USER = 200  # characters
 
@@ -46,12 +47,12 @@ def receive(name: str) -> dict[str, str]:
         raise Unauthorized("the signature, or the time in it, is wrong")
     user, text, message_id = _read(body)
     conversation, question = Conversation("webhook-" + name, user), dialogue.clean_question(text)
-    exchange = Exchange(bot, conversation, short_id(message_id), question.text, question.cut)
-    reply = exchange.begin()
+    turn = Turn(bot, conversation, short_id(message_id), question.text, question.cut)
+    reply = turn.begin()
     if settings.url and reply != "":
-        bot.work.send(LANE, TASK, conversation, name, user, message_id, reply, question.cut)
+        bot.tasks.send(QUEUE, TASK, conversation, name, user, message_id, reply, question.cut)
     if reply is None:
-        reply = exchange.wait(PATIENCE)
+        reply = turn.wait(REPLY_TIMEOUT)
     if reply is None:
         raise ServiceUnavailable(dialogue.BUSY + "。 No answer in time; send it again with the same id.")
     return {"reply": reply, "conversation": conversation.id}
@@ -90,7 +91,7 @@ def _read(body: bytes) -> tuple[str, str, str]:
 
 
 @dataclass(frozen=True)
-class Exchange:
+class Turn:
     """One message and the reply to it, which more than one may wait for."""
 
     bot: Bot
@@ -112,17 +113,17 @@ class Exchange:
             return done.reply or done.text
         refusal = self.bot.limits.refusal(self.conversation, self.message_id)
         if refusal is None:
-            self.bot.jobs.ask(self.conversation, self.message_id, text)
+            self.bot.answers.enqueue(self.conversation, self.message_id, text)
         return refusal
 
     def wait(self, seconds: float) -> str | None:
         """The reply; None if there is none by then, or none to be had."""
-        job = self.bot.jobs.generate(self.conversation, self.message_id, time.monotonic() + seconds)
-        if job.status != "done":
+        message = self.bot.answers.wait(self.conversation, self.message_id, time.monotonic() + seconds)
+        if message.status != "done":
             return None
         disclaimer = self.bot.settings.disclaimer
-        notice = disclaimer + "\n\n" if job.notice and disclaimer else ""
-        return notice + job.text + ("\n" + dialogue.QUESTION_CUT if self.cut else "")
+        notice = disclaimer + "\n\n" if message.notice and disclaimer else ""
+        return notice + message.text + ("\n" + dialogue.QUESTION_CUT if self.cut else "")
 
 
 # Answers sent on
@@ -136,20 +137,22 @@ class Callback(Channel):
         self.webhook = webhook
         self.name = "webhook-" + webhook
 
-    def reaches(self, conversation: Conversation) -> bool:
+    def can_reach(self, conversation: Conversation) -> bool:
         return True
 
-    def tell(self, conversation: Conversation, message_id: str, text: str) -> None:
-        self.bot.work.send(LANE, TASK, conversation, self.webhook, conversation.user, message_id, text, False)
+    def notify(self, conversation: Conversation, message_id: str, text: str) -> None:
+        self.bot.tasks.send(
+            QUEUE, TASK, conversation, self.webhook, conversation.user, message_id, text, False
+        )
 
-    def outcomes(self, conversations: Sequence[Conversation], message_id: str) -> list[str]:
-        given_up = self.bot.work.given_up(LANE, 3)
+    def delivery_status(self, conversations: Sequence[Conversation], message_id: str) -> list[str]:
+        dead_letter_args = self.bot.tasks.dead_letter_args(QUEUE, 3)
 
         def outcome(conversation: Conversation) -> str:
             answer = {"conversation": conversation.id, "user": conversation.user, "id": message_id}
-            if self.bot.outbound.done(_delivery_id(answer)):
+            if self.bot.outbox.done(_delivery_id(answer)):
                 return "sent"
-            return "failed" if (self.webhook, conversation.user, message_id) in given_up else ""
+            return "failed" if (self.webhook, conversation.user, message_id) in dead_letter_args else ""
 
         return [outcome(conversation) for conversation in conversations]
 
@@ -159,35 +162,38 @@ def add_task(bot: Bot) -> None:
         """The task: wait for the answer to a message and deliver it, once."""
         settings = bot.settings.webhooks.get(name)
         if settings is None or not settings.url:
-            raise GiveUpError(f"webhook {name} has no address any more")
+            raise PermanentError(f"webhook {name} has no address any more")
         conversation = Conversation("webhook-" + name, user)
         answer = {"conversation": conversation.id, "user": user, "id": message_id}
         delivery_id = _delivery_id(answer)
-        if bot.outbound.done(delivery_id):
+        if bot.outbox.done(delivery_id):
             return
         reply = reply or _wait_for_answer(bot, conversation, short_id(message_id), cut)
-        with bot.outbound.alone(delivery_id, 2 * SEND_TIMEOUT + 5):
-            if not bot.outbound.done(delivery_id):
+        with bot.outbox.lock(delivery_id, 2 * SEND_TIMEOUT + 5):
+            if not bot.outbox.done(delivery_id):
                 _deliver(name, settings, delivery_id, {"reply": reply, **answer})
-                bot.outbound.mark_done(delivery_id)
+                bot.outbox.mark_done(delivery_id)
 
-    bot.work.task(LANE, TASK, send_on)
+    bot.tasks.register(QUEUE, TASK, send_on)
 
 
 def _wait_for_answer(bot: Bot, conversation: Conversation, message_id: str, cut: bool) -> str:
-    job = bot.store.job(conversation, message_id)
-    if not job.status:
-        raise GiveUpError("the message is not known any more")
-    if job.status == "failed":
-        bot.jobs.ask(conversation, message_id, job.question)
-    exchange, end = Exchange(bot, conversation, message_id, job.question, cut), time.monotonic() + LONGEST
-    while time.monotonic() < end and not bot.jobs.stopping:
-        reply = exchange.wait(1.0)
+    message = bot.store.message(conversation, message_id)
+    if not message.status:
+        raise PermanentError("the message is not known any more")
+    if message.status == "failed":
+        bot.answers.enqueue(conversation, message_id, message.question)
+    turn, end = (
+        Turn(bot, conversation, message_id, message.question, cut),
+        time.monotonic() + MAX_ANSWER_SECONDS,
+    )
+    while time.monotonic() < end and not bot.answers.stopping:
+        reply = turn.wait(1.0)
         if reply is not None:
             return reply
-        if bot.store.job(conversation, message_id).status == "failed":
+        if bot.store.message(conversation, message_id).status == "failed":
             break
-    raise TryAgainError(f"message {message_id} has no answer to send on")
+    raise RetryLaterError(f"message {message_id} has no answer to send on")
 
 
 def _delivery_id(answer: dict[str, str]) -> str:
@@ -217,10 +223,10 @@ def _deliver(name: str, settings: Webhook, delivery_id: str, answer: dict[str, s
         ) as response:
             status = response.status_code
     except requests.RequestException as error:
-        raise TryAgainError(
+        raise RetryLaterError(
             f"the answer could not be sent to webhook {name}: {type(error).__name__}"
         ) from None
     if status == 410:  # as the specification has it: for good
-        raise GiveUpError(f"webhook {name} says that it is gone")
+        raise PermanentError(f"webhook {name} says that it is gone")
     if not 200 <= status < 300:
-        raise TryAgainError(f"the answer could not be sent to webhook {name}: it says {status}")
+        raise RetryLaterError(f"the answer could not be sent to webhook {name}: it says {status}")

@@ -15,12 +15,12 @@ from urllib.parse import urlencode
 
 from flask import Response, request
 
-from bot import Bot
 from bot.channels.adapter import Adapter, Incoming
-from bot.channels.wechat_api import TencentApi
-from bot.channels.wechat_wire import check_age, check_signature, decrypt, open_sealed, query, render
-from bot.config import Settings
-from bot.outbound_store import OutboundStore
+from bot.channels.wechat.client import TencentApi
+from bot.channels.wechat.crypto import check_age, check_signature, decrypt, open_sealed, query, render
+from bot.context import Bot
+from bot.settings.config import Settings
+from bot.store.outbox import Outbox
 
 WINDOW = 300  # seconds that a request's timestamp may be off
 
@@ -35,7 +35,7 @@ class Wecom(Adapter):
         self.token, self.corpid = settings.wecom_token or "", settings.wecom_corpid or ""
         self.keys = (settings.wecom_aes_key, settings.wecom_aes_key_previous)
         self.agentid = settings.wecom_agentid
-        self.api = WecomApi(settings, bot.outbound)
+        self.api = WecomApi(settings, bot.outbox)
 
     def open(self) -> Incoming | Response:
         if request.method == "GET":
@@ -68,11 +68,11 @@ class Wecom(Adapter):
 
 
 class WecomApi(TencentApi):
-    def __init__(self, settings: Settings, store: OutboundStore) -> None:
+    def __init__(self, settings: Settings, store: Outbox) -> None:
         account = f"wecom:{settings.wecom_corpid}:{settings.wecom_agentid}"
         super().__init__(store, account, settings.wecom_secret or "")
         self.url, self.corpid = settings.wecom_api_url, settings.wecom_corpid or ""
 
     def fetch(self, stale: str) -> tuple[str, float]:
         query = urlencode({"corpid": self.corpid, "corpsecret": self.secret})
-        return self.read_token("gettoken", self.ask("gettoken", None, "?" + query))
+        return self.read_token("gettoken", self.call_json("gettoken", None, "?" + query))

@@ -102,7 +102,7 @@ def train(
         if resume:
             run.resume()
         click.echo(f"{plan.model.parameters:,} parameters, {run.trainer.isa}, {run.threads} threads")
-        with signals_asked() as run.stop:
+        with stop_on_signal() as run.stop:
             finished = run.train()
     except (OSError, RuntimeError, ValueError) as error:  # all of the engine's own are ValueErrors
         raise click.ClickException(str(error)) from None
@@ -150,7 +150,7 @@ def with_rehearsal(
         "texts": [*texts, read],
         "weights": [*(weight * scale for weight in weights), share],
         "budget": replace(budget, bytes=most),
-        "kept": written.bytes[:cut],
+        "anchor_text": written.bytes[:cut],
     }
 
 
@@ -161,7 +161,7 @@ def default_place(config_name: str | None, initial: ModelFile | None, first: Pat
 
 
 @contextmanager
-def signals_asked() -> Iterator[Callable[[], bool]]:
+def stop_on_signal() -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C or SIGTERM asked to stop, to be looked at between steps. A second one does not wait."""
     asked: list[int] = []
 

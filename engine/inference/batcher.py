@@ -11,9 +11,9 @@ from engine.inference.model import Model
 from engine.inference.samplers import Sampler, TopE
 from engine.inference.session import Session, encoded_stops
 
-BusyError: type[RuntimeError] = _core.BusyError  # no room for one more text, nor in the line
+BusyError: type[RuntimeError] = _core.BusyError  # the batch and its queue are full
 _PREFILL_BYTES = 256  # bytes of prompts read for each character: about what the step of a full batch costs
-_LOOK = 0.2  # seconds between two looks for Ctrl-C
+_POLL_SECONDS = 0.2  # between two looks for Ctrl-C
 
 
 class Stream:
@@ -33,7 +33,7 @@ class Stream:
 
     def __iter__(self) -> Iterator[str]:
         while not self.ended:
-            if piece := self.read(_LOOK):
+            if piece := self.read(_POLL_SECONDS):
                 yield piece
 
     def read(self, timeout: float = 0.0) -> str:
@@ -76,7 +76,7 @@ class Batcher:
 
     Texts join and leave at every character (continuous batching; Yu et al., "Orca", OSDI 2022). Prompts are
     read in pieces between the characters of the others, taking turns. A text is what Session.generate would
-    write, bit for bit, whatever the company. Use it from as many threads as you like.
+    write, bit for bit, whatever else is in the batch. Use it from as many threads as you like.
     """
 
     def __init__(
@@ -88,9 +88,9 @@ class Batcher:
         max_waiting: int = 256,
         step_seconds: float = 0.0,
     ) -> None:
-        """At most `max_batch` texts are in work at a time and `max_waiting` more in line. `threads` is the
-        number of cores by default, on a device one. A step takes `step_seconds` at least: for trying out slow
-        machines."""
+        """At most `max_batch` texts are written at a time and `max_waiting` more wait in the queue. `threads`
+        is the number of cores by default, on a device one. A step takes `step_seconds` at least: for trying
+        out slow machines."""
         self.model = model
         self.threads = threads or (1 if model.isa == "cuda" else cores())  # calls of a device take turns
         self._native = _core.Batcher(
@@ -115,7 +115,7 @@ class Batcher:
 
         As Session.generate otherwise. `deadline` is a time.monotonic() at which the text ends as it is. Text
         that comes within `join` seconds of the last piece is given together, which saves waking the reader.
-        BusyError at once where the line is full; ValueError for wrong arguments or another model's session;
+        BusyError at once where the queue is full; ValueError for wrong arguments or another model's session;
         RuntimeError for a session in use.
         """
         if max_bytes < 0:
@@ -137,7 +137,7 @@ class Batcher:
 
     @property
     def load(self) -> tuple[int, int]:
-        """Texts in work, and in line."""
+        """Texts being written, and texts waiting in the queue."""
         working, waiting = self._native.load
         return working, waiting
 

@@ -27,7 +27,7 @@ from engine.model.config import ModelConfig
 
 STREAMS = (1, 8, 32, 64, 256)
 ROWS = 64  # of one pass over the weights; kMaxRows in step.h
-COMPANY = 32  # streams beside which an answer begins
+CONCURRENT = 32  # streams beside which an answer begins
 PROMPT = "黄帝问曰：余闻上古之人，春秋皆度百岁，而动作不衰；今时之人，年半百而动作皆衰者，何也？"
 QUESTION = PROMPT + "时世异耶？人将失之耶？岐伯对曰：上古之人，其知?\n"  # 200 bytes
 _ENDLESS = 1 << 30
@@ -76,7 +76,7 @@ def bench_model(name_or_path: str, seconds: float) -> dict[str, Any]:
         "prefill": {"bytes_per_second": measure_prefill(model, seconds)},
         "first_byte_ms": {
             "alone": _first_byte(model, 0, seconds),
-            f"beside_{COMPANY}": _first_byte(model, COMPANY, seconds),
+            f"beside_{CONCURRENT}": _first_byte(model, CONCURRENT, seconds),
         },
         "load_seconds": load_seconds,
         "snapshot_bytes": len(snapshot),
@@ -213,14 +213,14 @@ def _two_cores(model: Model, seconds: float) -> dict[str, float] | None:
     return {"bytes_per_second": two, "times_one": two / one}
 
 
-def _first_byte(model: Model, company: int, seconds: float) -> dict[str, float]:
+def _first_byte(model: Model, concurrent: int, seconds: float) -> dict[str, float]:
     """Milliseconds from a snapshot and a question of 200 bytes to the first of the answer, as the service has
     it: through a Batcher with a thread a core, beside so many streams."""
     session = model.session()
     session.feed(PROMPT)
     snapshot = session.snapshot()
-    batcher = Batcher(model, company + 1)
-    others = [_endless(batcher, seed) for seed in range(company)]
+    batcher = Batcher(model, concurrent + 1)
+    others = [_endless(batcher, seed) for seed in range(concurrent)]
     for stream in others:
         stream.read(10.0)
     took: list[float] = []

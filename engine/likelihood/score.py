@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engine.likelihood.protocol import LanguageModel
 from engine.model.encoding import pieces
 
-PIECE = 1 << 16  # bytes: what one native call reads, so that an interrupt is seen within a second
+CHUNK = 1 << 16  # bytes: what one native call reads, so that an interrupt is seen within a second
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def score_text(model: LanguageModel, text: str | bytes) -> Score:
     data = text.encode() if isinstance(text, str) else text
     started = time.perf_counter()
     session = model.session()
-    bits = sum(session.score(piece) for piece in pieces(data, PIECE))
+    bits = sum(session.score(piece) for piece in pieces(data, CHUNK))
     return Score(len(data), bits, time.perf_counter() - started)
 
 

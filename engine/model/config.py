@@ -130,7 +130,7 @@ class ModelConfig:
     def step_weights(self) -> tuple[int, int]:
         """Weights of the matrices used once a patch, and once a byte."""
         used = {name: prod(shape) for name, shape in self.tensors.items() if is_matrix(name, shape)}
-        head = sum(size for name, size in used.items() if name.startswith(("head.layers.", "head.out")))
+        head = sum(size for name, size in used.items() if applied_per_byte(name))
         tables = sum(size for name, size in used.items() if "embedding" in name or "prefix" in name)
         return sum(used.values()) - tables - head, head
 
@@ -146,6 +146,11 @@ def wygpt_tensors(layers: int, width: int, heads: int, context: int) -> dict[str
         shapes |= {f"{p}attention.in": (4 * C, C), f"{p}attention.out": (C, C)}
         shapes |= {f"{p}second.in": (2 * C, C), f"{p}second.out": (C, C)}
     return shapes | {"out": (BYTES, C)}
+
+
+def applied_per_byte(name: str) -> bool:
+    """Whether a matrix of a character model is multiplied once per byte; the others are once per patch."""
+    return name.startswith(("head.layers.", "head.out"))
 
 
 def is_matrix(name: str, shape: tuple[int, ...]) -> bool:

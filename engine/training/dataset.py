@@ -26,7 +26,7 @@ from engine.model.special_bytes import ASSISTANT_MARK, END_MARK, USER_MARK
 
 FORMAT = "3"  # of the prepared files: a change makes old ones stale
 BLANK_LINES = 2
-LEAST = 16  # bytes that the trainer needs to read a sequence
+MIN_BYTES = 16  # bytes that the trainer needs to read a sequence
 BYTE_OF_ROLE = {"user": USER_MARK, "assistant": ASSISTANT_MARK}
 
 
@@ -66,8 +66,8 @@ def load_text(path: str | Path, folder: Path | None = None, blank_lines: int = B
     prepared = (folder or cache_folder()) / f"{sha256[:24]}-{FORMAT}{cut}.bytes"
     if not prepared.exists():
         framed = prepare(path.name, raw, blank_lines)
-        if len(framed) < LEAST:
-            raise DataError(f"{path.name}: a text to train on needs at least {LEAST} bytes")
+        if len(framed) < MIN_BYTES:
+            raise DataError(f"{path.name}: a text to train on needs at least {MIN_BYTES} bytes")
         prepared.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(prepared, framed)
     return Text(path.name, sha256, len(raw), np.memmap(prepared, np.uint8, mode="r"))
@@ -86,7 +86,7 @@ def answers_name(name: str) -> str:
     return f"{name} (answers)"
 
 
-def answers_of(framed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def answer_mask(framed: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """1 for each byte of an answer and for its end mark, 0 for all else; shape as `framed`."""
     places = np.arange(1, framed.size + 1)
     opened = np.maximum.accumulate(np.where(framed == ASSISTANT_MARK[0], places, 0))

@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from engine.inference.model import Model
-from engine.likelihood.score import PIECE, Score
+from engine.likelihood.score import CHUNK, Score
 from engine.model.encoding import pieces
-from engine.training.dataset import answers_name, answers_of, text_to_score
+from engine.training.dataset import answer_mask, answers_name, text_to_score
 
 
 def score_answers(model: Model, framed: bytes) -> tuple[Score, Score]:
     """The score of framed dialogues, and that of the answers and their end marks, given all before them."""
     started = time.perf_counter()
     session = model.session()
-    bits = np.concatenate([np.zeros(0), *(session.bits(piece) for piece in pieces(framed, PIECE))])
+    bits = np.concatenate([np.zeros(0), *(session.bits(piece) for piece in pieces(framed, CHUNK))])
     seconds = time.perf_counter() - started
-    counted = answers_of(np.frombuffer(framed, np.uint8)).astype(bool)
+    counted = answer_mask(np.frombuffer(framed, np.uint8)).astype(bool)
     answers = Score(int(counted.sum()), float(bits[counted].sum()), seconds, len(framed))
     return Score(len(framed), float(bits.sum()), seconds), answers
 

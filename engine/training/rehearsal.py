@@ -27,13 +27,13 @@ def rehearsal_text(model: Model, size: int = SIZE, seed: int = 1, folder: Path |
     prepared = (folder or cache_folder()) / f"written-{model.hash}-{size}-{seed}-{FORMAT}.bytes"
     if not prepared.exists():
         prepared.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(prepared, write_freely(model, size, seed))
+        write_atomically(prepared, sample_freely(model, size, seed))
     data = np.memmap(prepared, np.uint8, mode="r")
     sha256 = hashlib.sha256(data.tobytes()).hexdigest()
     return Text(f"written by {model.name} ({model.hash})", sha256, data.size, data)
 
 
-def write_freely(model: Model, size: int, seed: int) -> bytes:
+def sample_freely(model: Model, size: int, seed: int) -> bytes:
     """Streams of bytes drawn from the model's own distribution, one after the other.
 
     Half of the streams may draw the special bytes of dialogue. The others may not: a model that has read

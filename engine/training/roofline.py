@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import prod
 
-from engine.model.config import ModelConfig
+from engine.model.config import ModelConfig, applied_per_byte
 
 
 def flops_per_byte(config: ModelConfig, matrices: Iterable[str], patches_per_byte: float) -> float:
     """FLOPs of the matrix products for one byte of text; `matrices` names the tensors that are multiplied."""
     flops = 0.0
     for name in matrices:
-        per_byte = name.startswith("head.") and name not in ("head.base", "head.skip")
-        flops += 6 * prod(config.tensors[name]) * (1.0 if per_byte else patches_per_byte)
+        flops += 6 * prod(config.tensors[name]) * (1.0 if applied_per_byte(name) else patches_per_byte)
     return flops

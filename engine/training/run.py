@@ -28,14 +28,14 @@ from engine.model.checkpoint import ModelFile, write_model
 from engine.model.config import ModelConfig
 from engine.model.device import on_device
 from engine.training.card import training_card
-from engine.training.dataset import Text, answers_name, answers_of
+from engine.training.dataset import Text, answer_mask, answers_name
 from engine.training.history import Record, plot_losses
 from engine.training.recipe import Recipe, TrainingError
 from engine.training.roofline import flops_per_byte
 
 ISA_FOR_TRAINING = {"": "", "portable": "portable", "avx2": "avx2", "avxvnni": "avx2", "avx512vnni": ""}
 REPORT_SECONDS = 15.0
-FORGETTING = 0.02  # on what it wrote itself; about 3 % on texts like those it was made from
+MAX_FORGETTING = 0.02  # on what it wrote itself; about 3 % on texts like those it was made from
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ class Run:
     valid: Sequence[Text] = ()
     threads: int = 1
     initial: ModelFile | None = None
-    kept: NDArray[np.uint8] | None = None  # text of the initial model that must not become much less likely
+    # Text of the initial model that must not become much less likely.
+    anchor_text: NDArray[np.uint8] | None = None
     notes: dict[str, str] = field(default_factory=dict)
     report: Callable[[str], None] = print
     stop: Callable[[], bool] = lambda: False  # asked after each step
@@ -131,7 +132,7 @@ class Run:
         self.record.peak_flops = (
             self.cuda.peak_flops() if self.cuda else _train.peak_flops(self.trainer.isa, self.threads)
         )
-        meter = Meter(self)
+        progress = Progress(self)
         while (used := self.budget.used(self.record)) < 1.0:
             started = time.monotonic()
             nats, count, norm = self.trainer.step(self.recipe.rate_at(used, self.trainer.steps))
@@ -139,7 +140,7 @@ class Run:
             if self.stop():
                 self.save_checkpoint()
                 return False
-            meter.tick(nats, count, norm)
+            progress.tick(nats, count, norm)
         self.save_checkpoint()
         self.interpolate_weights()
         self.evaluate()
@@ -147,22 +148,22 @@ class Run:
         return True
 
     def interpolate_weights(self) -> None:
-        """Step back toward the initial model until its own text costs at most FORGETTING more than before.
+        """Step back toward the initial model until its own text costs at most MAX_FORGETTING more.
 
         On the straight line between the weights before and after fine-tuning most of what was learned is
         kept while much less is lost (Wortsman et al., 2022, arXiv:2109.01903).
         """
-        if self.kept is None or self.initial is None:
+        if self.anchor_text is None or self.initial is None:
             return
         before, after = self.initial.float_tensors(), self.trainer.tensors()
-        text = np.ascontiguousarray(self.kept)
+        text = np.ascontiguousarray(self.anchor_text)
 
         def cost(share: float) -> float:
             blend = {name: b + np.float32(share) * (after[name] - b) for name, b in before.items()}
             self.trainer.set_tensors(blend)
             return self.trainer.evaluate(text)
 
-        low, high, limit = 0.0, 1.0, cost(0.0) * (1 + FORGETTING)
+        low, high, limit = 0.0, 1.0, cost(0.0) * (1 + MAX_FORGETTING)
         if cost(1.0) <= limit:
             low = 1.0
         else:
@@ -180,7 +181,7 @@ class Run:
         """
         for text in self.valid:
             data = np.ascontiguousarray(text.bytes[:limit])
-            counted = answers_of(data)
+            counted = answer_mask(data)
             whole, answers = self.trainer.evaluate(data, counted)
             figures = {text.name: whole} | ({answers_name(text.name): answers} if counted.any() else {})
             for name, bits in figures.items():
@@ -206,7 +207,7 @@ class Run:
             threads=self.threads,
             isa=self.trainer.isa,
             roofline_share=self.roofline_share(self.record.bytes_per_second),
-            interpolated=self.kept is not None,
+            interpolated=self.anchor_text is not None,
         )
         card |= self.notes
         with self._writing(self.out):
@@ -229,7 +230,7 @@ class Run:
         return bytes_per_second * flops / self.record.peak_flops
 
 
-class Meter:
+class Progress:
     """Progress lines, checkpoints and evaluations, each at its own pace."""
 
     def __init__(self, run: Run) -> None:

@@ -31,11 +31,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from bot import create_app, dialogue, load_settings
-from bot.embedded import EmbeddedStore
-from bot.events import Event, Finished, Prompt
-from bot.processes import Server
-from tests.bench.crowd import APPID, KEY, SETTINGS, TOKEN
+from bot.app import create_app
+from bot.inference.messages import Event, Finished, Prompt
+from bot.server.embedded_store import EmbeddedStore
+from bot.server.processes import Server
+from bot.settings.config import load_settings
+from bot.text import dialogue
+from tests.bench.load_users import APPID, KEY, SETTINGS, TOKEN
 from tests.bench.record import record, table
 from tests.bot.test_latency import question
 from tests.service import Service, descendants, environment, free_port, kill_all, wait_until

@@ -9,8 +9,8 @@ Each fault has a web process, a Redis and users of its own: ten seconds with all
 - failover: the master is killed for good, and a sentinel makes its replica the master.
 
 The table says what became of the messages by when they were sent: answered; in part (继续 brings the rest);
-"busy" (told at once to try again); no answer in three requests of five seconds. crowd.py says what counts as
-acknowledged, and what is counted against the bot.
+"busy" (told at once to try again); no answer in three requests of five seconds. What counts as
+acknowledged, and what is counted against the bot, is in load_users.py.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import Model
-from tests.bench.crowd import SETTINGS, Crowd, Sent, count
+from tests.bench.load_users import SETTINGS, LoadUsers, Sent, count
 from tests.bench.record import record, table
 from tests.redis_servers import Failover, Server, SlowLine
 from tests.service import Service
@@ -97,41 +97,41 @@ def suffer(
     pace = {"PLM_MAX_BYTES": MAX_BYTES, "PLM_ENGINE_DELAY_MS": PACE_MS}
     try:
         with Service(directory / name, "web", **settings, **pace) as web:
-            crowd = Crowd([web.url], seed, forged=0)
+            users = LoadUsers([web.url], seed, forged=0)
             with ThreadPoolExecutor(100) as pool:
-                write(crowd, pool, calm, rate)
+                write(users, pool, calm, rate)
                 began = time.monotonic()
                 trouble.begin()
-                write(crowd, pool, seconds, rate)
+                write(users, pool, seconds, rate)
                 trouble.end()
                 ended = time.monotonic()
-                write(crowd, pool, calm, rate)
-                lasts = list(pool.map(crowd.write, map(user, range(USERS))))
+                write(users, pool, calm, rate)
+                lasts = list(pool.map(users.write, map(user, range(USERS))))
             for last in lasts:
                 if last.outcome not in ("answered", "in part"):
-                    crowd.faults.append(f"{last.id}: {last.outcome}, with all well again")
-            breaches = count(crowd, trouble.truth(), Model.load(str(model)), MAX_BYTES)
+                    users.faults.append(f"{last.id}: {last.outcome}, with all well again")
+            breaches = count(users, trouble.truth(), Model.load(str(model)), MAX_BYTES)
     finally:
         trouble.stop()
-    messages = [sent for one in crowd.sent.values() for sent in one]
+    messages = [sent for one in users.sent.values() for sent in one]
     phases = {
         "before": [sent for sent in messages if sent.began < began],
         "during": [sent for sent in messages if began <= sent.began < ended],
         "after": [sent for sent in messages if sent.began >= ended],
     }
     seen = {phase: told(sent) for phase, sent in phases.items()}
-    return {"fault": name, "seconds": seconds, "seen": seen, "breaches": breaches, "faults": crowd.faults[:9]}
+    return {"fault": name, "seconds": seconds, "seen": seen, "breaches": breaches, "faults": users.faults[:9]}
 
 
 def user(number: int) -> str:
     return f"o{number:03d}"
 
 
-def write(crowd: Crowd, pool: ThreadPoolExecutor, seconds: float, rate: float) -> None:
+def write(users: LoadUsers, pool: ThreadPoolExecutor, seconds: float, rate: float) -> None:
     """Messages come at random, whatever became of those before."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        pool.submit(crowd.write, user(random.randrange(USERS)))
+        pool.submit(users.write, user(random.randrange(USERS)))
         time.sleep(random.expovariate(rate))
 
 

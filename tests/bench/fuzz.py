@@ -23,9 +23,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from bot import create_app
-from bot.config import load_settings
-from bot.embedded import EmbeddedStore
+from bot.app import create_app
+from bot.server.embedded_store import EmbeddedStore
+from bot.settings.config import load_settings
 from tests.bench import fuzz_adapters
 from tests.bench.fuzz_requests import SETTINGS, Maker, Request
 from tests.bench.record import record, resident_mb, table

@@ -10,11 +10,11 @@ import time
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.bot import test_channel_dingtalk as dingtalk
-from tests.bot import test_channel_feishu as feishu
-from tests.bot import test_channel_telegram as telegram
-from tests.bot import test_channel_wecom as wecom
-from tests.bot.channel_suite import Platform
+from tests.bot.channels import test_dingtalk as dingtalk
+from tests.bot.channels import test_feishu as feishu
+from tests.bot.channels import test_telegram as telegram
+from tests.bot.channels import test_wecom as wecom
+from tests.bot.channels.adapter_suite import Platform
 from tests.platform_api import CORPID
 from tests.wechat_platform import to_xml
 

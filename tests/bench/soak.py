@@ -4,7 +4,7 @@ Users of the stand-in platform write to three web processes, which ask two engin
 Redis with an append-only file. A tenth of all deliveries is repeated, one in a hundred is forged or
 malformed, bodies come slowly, and every few seconds a process stands still for a while (SIGSTOP: longer than
 a lease at times). Meanwhile each kind of process is killed with SIGKILL `--kills` times and started again,
-and Redis `--redis-kills` times. What is counted, and what the words mean, is said in crowd.py; the platform
+and Redis `--redis-kills` times. load_users.py says what is counted and what the words mean; the platform
 chooses a web process for each request blindly, so that one which is down costs an attempt.
 
 **Memory.** The first web and the first engine process are spared from kills in the second half. Their
@@ -31,9 +31,9 @@ from typing import Any
 
 import redis
 
-from bot.embedded import EmbeddedStore
+from bot.server.embedded_store import EmbeddedStore
 from engine import Model
-from tests.bench.crowd import LONGEST, SETTINGS, Crowd, count
+from tests.bench.load_users import LONGEST, SETTINGS, LoadUsers, count
 from tests.bench.record import record, resident_mb, table
 from tests.service import Service, descendants
 from tests.tiny_model import write_talkative_model
@@ -148,27 +148,27 @@ def soak(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
     cast = Cast.start(directory, options.webs, options.engines, options.seed)
     began = time.monotonic()
     try:
-        crowd = Crowd([web.url for web in cast.webs], options.seed)
-        crowd.slow(0.02)
-        live(crowd, cast, options, each)
-        last_words(crowd)
+        users = LoadUsers([web.url for web in cast.webs], options.seed)
+        users.slow(0.02)
+        live(users, cast, options, each)
+        last_words(users)
         seconds = time.monotonic() - began
         model = Model.load(str(directory / "talkative.safetensors"))
-        breaches = count(crowd, cast.store.url, model, MAX_BYTES)
+        breaches = count(users, cast.store.url, model, MAX_BYTES)
     finally:
         cast.stop()
     return {
-        "messages": sum(map(len, crowd.sent.values())), "users": options.users, "webs": options.webs,
+        "messages": sum(map(len, users.sent.values())), "users": options.users, "webs": options.webs,
         "engines": options.engines, "seconds": round(seconds), "kills": cast.kills, "pauses": cast.pauses,
-        "outcomes": outcomes(crowd), "requests": dict(sorted(crowd.counts.items())), "breaches": breaches,
-        "growth": cast.growth(), "faults": crowd.faults[:20],
+        "outcomes": outcomes(users), "requests": dict(sorted(users.counts.items())), "breaches": breaches,
+        "growth": cast.growth(), "faults": users.faults[:20],
     }  # fmt: skip
 
 
-def live(crowd: Crowd, cast: Cast, options: argparse.Namespace, each: int) -> None:
+def live(users: LoadUsers, cast: Cast, options: argparse.Namespace, each: int) -> None:
     """All users write all but their last message, while the processes are killed and paused."""
     over, total = threading.Event(), options.users * (each - 1)
-    sent = lambda: sum(map(len, list(crowd.sent.values())))  # noqa: E731
+    sent = lambda: sum(map(len, list(users.sent.values())))  # noqa: E731
 
     def user(number: int) -> None:
         dice, name = random.Random(f"{options.seed}:{number}"), f"o{number:04d}"
@@ -178,7 +178,7 @@ def live(crowd: Crowd, cast: Cast, options: argparse.Namespace, each: int) -> No
         while left:
             began = time.monotonic()
             burst = [
-                threading.Thread(target=crowd.write, args=(name,))
+                threading.Thread(target=users.write, args=(name,))
                 for _ in range(min(left, dice.choice((1,) * 7 + (2,))))
             ]
             for thread in burst:  # the second before the first is answered, at times
@@ -206,10 +206,10 @@ def live(crowd: Crowd, cast: Cast, options: argparse.Namespace, each: int) -> No
             cast.sample(sent() / total, sent())
 
     helpers = [threading.Thread(target=work) for work in (chaos, pauses, watch)]
-    users = [threading.Thread(target=user, args=(number,)) for number in range(options.users)]
-    for thread in (*helpers, *users):
+    threads = [threading.Thread(target=user, args=(number,)) for number in range(options.users)]
+    for thread in (*helpers, *threads):
         thread.start()
-    for thread in users:
+    for thread in threads:
         thread.join()
     helpers[0].join()
     over.set()
@@ -217,18 +217,18 @@ def live(crowd: Crowd, cast: Cast, options: argparse.Namespace, each: int) -> No
         thread.join()
 
 
-def last_words(crowd: Crowd) -> None:
+def last_words(users: LoadUsers) -> None:
     """Everybody writes once more, with nothing going wrong: what waits in a queue is answered before it."""
-    crowd.slow(0)
+    users.slow(0)
     with ThreadPoolExecutor(8) as pool:
-        for sent in pool.map(lambda user: crowd.write(user, repeat=False), sorted(crowd.sent)):
+        for sent in pool.map(lambda user: users.write(user, repeat=False), sorted(users.sent)):
             if sent.outcome not in ("answered", "in part"):
-                crowd.faults.append(f"{sent.id}: {sent.outcome}, with all well")
+                users.faults.append(f"{sent.id}: {sent.outcome}, with all well")
 
 
-def outcomes(crowd: Crowd) -> dict[str, int]:
+def outcomes(users: LoadUsers) -> dict[str, int]:
     found: dict[str, int] = {}
-    for sent in (sent for messages in crowd.sent.values() for sent in messages):
+    for sent in (sent for messages in users.sent.values() for sent in messages):
         found[sent.outcome] = found.get(sent.outcome, 0) + 1
     return found
 

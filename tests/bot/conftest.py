@@ -6,26 +6,26 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot.embedded import EmbeddedStore
-from bot.store import Store
-from bot.work import Work
-from tests.bot.receiver import Receiver
+from bot.server.embedded_store import EmbeddedStore
+from bot.store.conversations import Store
+from bot.tasks.queue import TaskQueue
+from tests.bot.webhook_receiver import Receiver
 
 
 @pytest.fixture(autouse=True)
 def no_work_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Ends the workers of every application that a test made: they would go on into the next tests."""
-    started: list[Work] = []
-    start = Work.start
+    started: list[TaskQueue] = []
+    start = TaskQueue.start
 
-    def remember(work: Work) -> None:
-        started.append(work)
-        start(work)
+    def remember(tasks: TaskQueue) -> None:
+        started.append(tasks)
+        start(tasks)
 
-    monkeypatch.setattr(Work, "start", remember)
+    monkeypatch.setattr(TaskQueue, "start", remember)
     yield
-    for work in started:
-        work.close(1)
+    for tasks in started:
+        tasks.close(1)
 
 
 @pytest.fixture(scope="session")

@@ -22,13 +22,16 @@ from flask.testing import FlaskClient
 from standardwebhooks.webhooks import Webhook as Signer
 from werkzeug.test import TestResponse
 
-from bot import ConfigError, Settings, create_app, dialogue
-from bot.channels import reply, webhook, wechat_wire
-from bot.embedded import EmbeddedStore
-from bot.records import Conversation
-from bot.safety import SEEK_HELP
-from bot.store import Store
-from tests.bot.scripted import ScriptedEngine, question_of
+from bot.app import create_app
+from bot.channels import turn, webhook
+from bot.channels.wechat import crypto
+from bot.server.embedded_store import EmbeddedStore
+from bot.settings.config import ConfigError, Settings
+from bot.store.conversations import Store
+from bot.text import dialogue
+from bot.text.records import Conversation
+from bot.text.safety import SEEK_HELP
+from tests.bot.scripted_engine import ScriptedEngine, question_of
 from tests.service import run_in_background, wait_until
 from tests.wechat_platform import Message, Platform
 
@@ -51,7 +54,7 @@ def app(store: Store, engine: ScriptedEngine) -> Iterator[Flask]:
     webhooks = {"forms": {"secret": [NEW, OLD]}}
     app = make(store, engine, wechat_token="AAAAA", webhooks=webhooks, disclaimer="仅供参考。")
     yield app
-    app.extensions["plm"].jobs.close(2)
+    app.extensions["plm"].answers.close(2)
 
 
 @pytest.fixture
@@ -252,7 +255,7 @@ def test_one_webhook_is_one_conversation_however_its_name_is_written(
 def test_an_answer_that_nobody_waits_for_any_more_is_still_sent_on(
     store: Store, engine: ScriptedEngine, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook, "PATIENCE", 0.1)
+    monkeypatch.setattr(webhook, "REPLY_TIMEOUT", 0.1)
     hook = {"secret": [NEW], "url": receiver.url}
     app = make(store, engine, webhooks={"forms": hook}, disclaimer="提示。")
     engine.gate.clear()
@@ -262,7 +265,7 @@ def test_an_answer_that_nobody_waits_for_any_more_is_still_sent_on(
     wait_until(lambda: receiver.got, what="the answer is sent on")
     sent = {"user": "u", "id": "7", "reply": "提示。\n\n答一。", "conversation": "webhook-forms:u"}
     assert json.loads(receiver.got[0][1]) == sent
-    app.extensions["plm"].jobs.close(2)
+    app.extensions["plm"].answers.close(2)
 
 
 def test_an_answer_that_failed_is_not_sent_on_but_found_again(
@@ -278,7 +281,7 @@ def test_an_answer_that_failed_is_not_sent_on_but_found_again(
     time.sleep(0.5)
     sent = {"user": "u", "id": "7", "reply": "答一。", "conversation": "webhook-forms:u"}
     assert [json.loads(body) for _, body in receiver.got] == [sent]
-    app.extensions["plm"].jobs.close(2)
+    app.extensions["plm"].answers.close(2)
 
 
 # The store is away
@@ -306,7 +309,7 @@ def test_without_the_store_everyone_is_told_within_a_second_and_it_heals(
     os.kill(server.pid, signal.SIGCONT)
     wait_until(lambda: client.get("/readyz").status_code == 200, what="healed")
     assert say(client, platform, platform.text("o1", "二")) == "答二。"
-    app.extensions["plm"].jobs.close(2)
+    app.extensions["plm"].answers.close(2)
     app.extensions["plm"].store.close()
     server.stop()
 
@@ -386,7 +389,7 @@ def test_old_requests_are_refused_unless_that_is_turned_off(
     assert len(store.turns(Conversation("wechat", "o1"))) == 2
     real = time.time()
     for shift in (301, -301):
-        monkeypatch.setattr(wechat_wire.time, "time", lambda shift=shift: real + shift)
+        monkeypatch.setattr(crypto.time, "time", lambda shift=shift: real + shift)
         assert client.post("/wechat", query_string=query, data=body).status_code == 403
     # A clock that is wrong refuses everyone: the log says by how much.
     assert re.search(r"-30\d s off the clock here", caplog.messages[-2])
@@ -470,8 +473,8 @@ def test_an_answer_longer_than_a_message_comes_in_pieces_bound_to_it(
 def test_the_third_request_tells_what_there_is(
     client: FlaskClient, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reply, "ANSWER_BY", 0.3)
-    monkeypatch.setattr(reply, "HOLD", 0.4)
+    monkeypatch.setattr(turn, "ANSWER_BY", 0.3)
+    monkeypatch.setattr(turn, "HOLD", 0.4)
     engine.answer = lambda prompt: "甲。乙。"
     platform = Platform("/wechat", "AAAAA")
     client.get("/healthz")

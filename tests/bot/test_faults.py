@@ -13,15 +13,16 @@ from pathlib import Path
 import pytest
 import requests
 
-from bot import dialogue
-from bot.embedded import EmbeddedStore
-from bot.engines import RemoteEngine
-from bot.records import Conversation
-from bot.store import COPY_MS, Store, StoreDownError
+from bot.inference.remote import RemoteEngine
+from bot.server.embedded_store import EmbeddedStore
+from bot.store.connection import StoreDownError
+from bot.store.conversations import COPY_MS, Store
+from bot.text import dialogue
+from bot.text.records import Conversation
 from engine import Model
 from tests.bench.faults import passed, suffer
-from tests.bot.foretell import message_answered_in
-from tests.bot.test_webhook import NEW, post
+from tests.bot.channels.test_webhook import NEW, post
+from tests.bot.expected_answer import message_answered_in
 from tests.redis_servers import Failover
 from tests.service import Service, descendants, kill_all, wait_until
 from tests.tiny_model import write_talkative_model
@@ -46,9 +47,9 @@ class Scene:
         return str(self.message.fields["MsgId"])
 
     def being_answered(self) -> bool:
-        job = self.store.job(self.talker, self.message_id)
-        assert not job.finished, "the answer was done before it could be interrupted"
-        return len(job.text) >= 5
+        message = self.store.message(self.talker, self.message_id)
+        assert not message.finished, "the answer was done before it could be interrupted"
+        return len(message.text) >= 5
 
     def interrupted(self) -> list[tuple[str, str]]:
         """What is kept while the answer is missing: nothing earlier is lost, the question is there."""
@@ -243,13 +244,13 @@ def test_a_master_hands_on_what_it_says_is_done(tmp_path: Path) -> None:
     assert trio.replica.process
     try:
         store = Store(trio.url)
-        store.ask(talker, "m1", "n", FIRST)
+        store.enqueue(talker, "m1", "n", FIRST)
         trio.replica.process.send_signal(signal.SIGSTOP)
         began = time.monotonic()
-        store.ask(talker, "m2", "n", FIRST)  # not copied: it is waited for, and not for long
+        store.enqueue(talker, "m2", "n", FIRST)  # not copied: it is waited for, and not for long
         assert COPY_MS / 1000 <= time.monotonic() - began < 1
         trio.replica.process.send_signal(signal.SIGCONT)
-        store.ask(talker, "m3", "n", FIRST)
+        store.enqueue(talker, "m3", "n", FIRST)
         trio.master.kill()
         wait_until(lambda: waiting(store, talker) is not None, 20, "the replica is the master")
         assert waiting(store, talker) == ["m1", "m2", "m3"]

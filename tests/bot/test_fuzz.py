@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from bot.embedded import EmbeddedStore
+from bot.server.embedded_store import EmbeddedStore
 from tests.bench.fuzz import fuzz
 from tests.bench.fuzz_requests import SECRET
 from tests.service import Service
@@ -33,7 +33,7 @@ def web(tmp_path: Path) -> Service:
     """With two threads, and little patience."""
     model = write_tiny_model(tmp_path / "tiny.safetensors")
     settings = {"PLM_MODEL": model, "PLM_THREADS": 2, "PLM_WEBHOOK_SHOP_SECRET": SECRET}
-    return Service(tmp_path, "web", patience=[f"bot.processes.STALLED={STALLED}"], **settings)
+    return Service(tmp_path, "web", patience=[f"bot.server.processes.STALLED={STALLED}"], **settings)
 
 
 def test_broken_bodies_and_callers_who_stall(tmp_path: Path, web: Service) -> None:

@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bot.channels.page import COOKIE
-from bot.records import Conversation
-from bot.store import Store
-from tests.bot.administration import KEY, SECRET, Desk
-from tests.bot.receiver import Receiver
-from tests.bot.scripted import ScriptedEngine, question_of
-from tests.bot.test_webhook import sent_to
+from bot.store.conversations import Store
+from bot.text.records import Conversation
+from bot.web.page import COOKIE
+from tests.bot.admin_client import KEY, SECRET, AdminClient
+from tests.bot.channels.test_webhook import sent_to
+from tests.bot.scripted_engine import ScriptedEngine, question_of
+from tests.bot.webhook_receiver import Receiver
 from tests.service import Service, wait_until
 from tests.tiny_model import write_tiny_model
 
@@ -30,14 +30,14 @@ API_KEY, TOKEN, AES_KEY = "sk-" + "a1b2" * 8, "wechat-token-hush", "A" * 43
 
 
 @pytest.fixture
-def desk(store: Store, receiver: Receiver) -> Iterator[Desk]:
+def admin_client(store: Store, receiver: Receiver) -> Iterator[AdminClient]:
     engine = ScriptedEngine(lambda prompt: f"答{question_of(prompt)}。")
-    desk = Desk(
+    admin_client = AdminClient(
         store, receiver.url, engine, api_keys=f"me:{API_KEY}", wechat_token=TOKEN, wechat_appid="wx1",
         wechat_aes_key=AES_KEY,
     )  # fmt: skip
-    yield desk
-    desk.close()
+    yield admin_client
+    admin_client.close()
 
 
 def test_every_test_that_the_table_names_exists() -> None:
@@ -58,11 +58,11 @@ def test_every_test_of_this_file_is_in_the_table() -> None:
 # What comes in
 
 
-def test_a_message_cannot_say_where_its_answer_goes(desk: Desk, receiver: Receiver) -> None:
+def test_a_message_cannot_say_where_its_answer_goes(admin_client: AdminClient, receiver: Receiver) -> None:
     other = Receiver()
     message = {"user": "u1", "text": "问", "id": "m1", "url": other.url, "callback": other.url}
     message |= {"webhook": "lab", "reply_to": other.url}
-    assert desk.sign_in(message, "shop").status_code == 200
+    assert admin_client.sign_in(message, "shop").status_code == 200
     wait_until(lambda: sent_to(receiver, "u1"), 10, "it is sent to the configured address")
     time.sleep(0.5)
     assert other.received == []
@@ -70,18 +70,18 @@ def test_a_message_cannot_say_where_its_answer_goes(desk: Desk, receiver: Receiv
     other.server.server_close()
 
 
-def test_marks_of_the_dialogue_in_a_question_are_text_or_refused(desk: Desk) -> None:
+def test_marks_of_the_dialogue_in_a_question_are_text_or_refused(admin_client: AdminClient) -> None:
     for mark in (b"\xfd", b"\xfe", b"\xff"):
         body = b'{"user": "u1", "text": "a' + mark + b'b", "id": "m0"}'
-        assert desk.sign_in(body, "shop").status_code in (400, 401)
-    desk.say("u1", "ý þ ÿ \u00fd\u00fe\u00ff \\xfd 您好", "m1")
-    engine = desk.bot.jobs.engine
+        assert admin_client.sign_in(body, "shop").status_code in (400, 401)
+    admin_client.say("u1", "ý þ ÿ \u00fd\u00fe\u00ff \\xfd 您好", "m1")
+    engine = admin_client.bot.answers.engine
     (prompt,) = engine.prompts  # type: ignore[attr-defined]
     read = prompt.history() + prompt.tail
     assert (read.count(b"\xfd"), read.count(b"\xfe"), read.count(b"\xff")) == (1, 1, 0)
     chat = {"model": "tcm", "messages": [{"role": "user", "content": "ý\u00ff"}], "max_tokens": 5}
     key = {"Authorization": f"Bearer {API_KEY}"}
-    desk.client.post("/v1/chat/completions", json=chat, headers=key)
+    admin_client.client.post("/v1/chat/completions", json=chat, headers=key)
     read = engine.prompts[-1].history() + engine.prompts[-1].tail  # type: ignore[attr-defined]
     assert (read.count(b"\xfd"), read.count(b"\xfe"), read.count(b"\xff")) == (1, 1, 0)
 
@@ -89,23 +89,25 @@ def test_marks_of_the_dialogue_in_a_question_are_text_or_refused(desk: Desk) -> 
 @pytest.mark.parametrize(
     "path", ["/v1/score", "/v1/chat/completions", "/webhook/shop", "/page/chat", "/admin/api/block"]
 )
-def test_deep_and_huge_bodies_are_refused(desk: Desk, path: str) -> None:
+def test_deep_and_huge_bodies_are_refused(admin_client: AdminClient, path: str) -> None:
     headers = {"Content-Type": "application/json"}
     headers |= {"Authorization": f"Bearer {KEY if 'admin' in path else API_KEY}"}
-    desk.client.set_cookie(COOKIE, "0" * 32)
+    admin_client.client.set_cookie(COOKIE, "0" * 32)
     for body, expected in ((b"[" * 200_000, 400), (b'{"a":' * 100_000, 400), (b" " * (1 << 20) + b"{}", 413)):
         if path.startswith("/webhook"):
-            status = desk.sign_in(body, "shop").status_code
+            status = admin_client.sign_in(body, "shop").status_code
         else:
-            status = desk.client.post(path, data=body, headers=headers).status_code
+            status = admin_client.client.post(path, data=body, headers=headers).status_code
         assert status == expected, (path, body[:10])
 
 
-def test_an_id_of_somebody_else_reads_and_ends_nothing_of_theirs(desk: Desk, store: Store) -> None:
+def test_an_id_of_somebody_else_reads_and_ends_nothing_of_theirs(
+    admin_client: AdminClient, store: Store
+) -> None:
     message_id = secrets.token_hex(16)
     answers = []
     for visitor, question in (("a" * 32, "我的秘密"), ("b" * 32, "别的")):
-        browser = desk.app.test_client()
+        browser = admin_client.app.test_client()
         browser.set_cookie(COOKIE, visitor)
         for path in ("/page/stop", "/page/chat"):
             said = browser.post(path, json={"id": message_id, "text": question})
@@ -113,19 +115,19 @@ def test_an_id_of_somebody_else_reads_and_ends_nothing_of_theirs(desk: Desk, sto
         assert question in browser.get("/").text
     assert "秘密" in answers[0]
     assert "秘密" not in answers[1]
-    assert desk.say("u1", "我的秘密", "same").json["reply"] == "答我的秘密。"
+    assert admin_client.say("u1", "我的秘密", "same").json["reply"] == "答我的秘密。"
     for hook in ("shop", "lab"):
-        assert "秘密" not in desk.say("u2", "别的", "same", hook).json["reply"]
+        assert "秘密" not in admin_client.say("u2", "别的", "same", hook).json["reply"]
     # Names that look like other keys are names.
     odd = "u1}:turns"
-    desk.say(odd, "三", "m1")
+    admin_client.say(odd, "三", "m1")
     assert store.turns(Conversation("webhook-shop", "u1"))[0]["content"] == "我的秘密"
     assert len(store.turns(Conversation("webhook-shop", odd))) == 2
 
 
-def test_a_cookie_that_was_not_given_out_is_no_conversation(desk: Desk) -> None:
+def test_a_cookie_that_was_not_given_out_is_no_conversation(admin_client: AdminClient) -> None:
     for cookie in ("", "x" * 32, "A" * 32, "a" * 31, "a" * 33, "../../etc", "a" * 32 + "}:turns"):
-        browser = desk.app.test_client()
+        browser = admin_client.app.test_client()
         browser.set_cookie(COOKIE, cookie)
         said = browser.post("/page/chat", json={"id": "0" * 32, "text": "问"})
         assert said.status_code == 400, cookie
@@ -134,7 +136,9 @@ def test_a_cookie_that_was_not_given_out_is_no_conversation(desk: Desk) -> None:
 # Keys
 
 
-def test_secrets_are_compared_in_constant_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_compared_in_constant_time(
+    admin_client: AdminClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     compared: list[tuple[Any, Any]] = []
     compare = hmac.compare_digest
 
@@ -145,10 +149,12 @@ def test_secrets_are_compared_in_constant_time(desk: Desk, monkeypatch: pytest.M
     monkeypatch.setattr(hmac, "compare_digest", watch)
     wrong = {"Authorization": "Bearer " + "x" * 30}
     for ask in (
-        lambda: desk.client.get("/admin/api/stats", headers=wrong),
-        lambda: desk.client.get("/v1/models", headers=wrong),
-        lambda: desk.client.get("/wechat?signature=0&timestamp=1&nonce=1&echostr=x"),
-        lambda: desk.client.post("/webhook/shop", data=b"{}", headers=desk.signature(b"{}", b"wrong" * 5)),
+        lambda: admin_client.client.get("/admin/api/stats", headers=wrong),
+        lambda: admin_client.client.get("/v1/models", headers=wrong),
+        lambda: admin_client.client.get("/wechat?signature=0&timestamp=1&nonce=1&echostr=x"),
+        lambda: admin_client.client.post(
+            "/webhook/shop", data=b"{}", headers=admin_client.signature(b"{}", b"wrong" * 5)
+        ),
     ):
         before = len(compared)
         assert ask().status_code in (401, 403)
@@ -157,26 +163,31 @@ def test_secrets_are_compared_in_constant_time(desk: Desk, monkeypatch: pytest.M
     assert all(len(left) == len(right) == 32 for left, right in compared[:2])
 
 
-def test_guesses_are_counted_whatever_a_caller_says_of_itself(desk: Desk) -> None:
+def test_guesses_are_counted_whatever_a_caller_says_of_itself(admin_client: AdminClient) -> None:
     def guess(n: int) -> int:
         headers = {
             "Authorization": f"Bearer wrong-{n}",
             "X-Forwarded-For": f"10.0.0.{n}",
             "X-Real-IP": f"10.1.0.{n}",
         }
-        return desk.client.get("/admin/api/stats", headers=headers).status_code
+        return admin_client.client.get("/admin/api/stats", headers=headers).status_code
 
     assert [guess(n) for n in range(12)] == [401] * 10 + [429] * 2
 
 
 def test_no_secret_is_in_a_repr_an_error_page_a_log_or_the_numbers(
-    desk: Desk, store: Store, caplog: pytest.LogCaptureFixture
+    admin_client: AdminClient, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     hidden = [KEY, API_KEY, TOKEN, AES_KEY, SECRET, SECRET.removeprefix("whsec_"), "hush-hush"]
     caplog.set_level(logging.DEBUG)
-    shown = [repr(desk.settings), str(desk.settings), repr(desk.bot), repr(desk.bot.channels)]
+    shown = [
+        repr(admin_client.settings),
+        str(admin_client.settings),
+        repr(admin_client.bot),
+        repr(admin_client.bot.channels),
+    ]
     store.client.set("plm:{webhook-shop:u}:turns", "spoilt")
-    shown.append(desk.say("u", "一", "m1").text)
+    shown.append(admin_client.say("u", "一", "m1").text)
     assert shown[-1]
     for path in (
         "/",
@@ -189,10 +200,10 @@ def test_no_secret_is_in_a_repr_an_error_page_a_log_or_the_numbers(
         "/wechat",
         "/v1/models",
     ):
-        response = desk.client.get(path)
+        response = admin_client.client.get(path)
         shown.append(f"{response.headers}{response.text}")
     for path in ("stats", "audit", "people", "models", "dead-letters", "broadcasts"):
-        shown.append(desk.get(path).text)
+        shown.append(admin_client.get(path).text)
     assert "WRONGTYPE" in caplog.text
     for secret in hidden:
         assert [text[:80] for text in shown if secret in text] == []
@@ -202,9 +213,9 @@ def test_no_secret_is_in_a_repr_an_error_page_a_log_or_the_numbers(
 # Pages and addresses
 
 
-def test_every_response_says_how_a_browser_must_take_it(desk: Desk) -> None:
+def test_every_response_says_how_a_browser_must_take_it(admin_client: AdminClient) -> None:
     for path in ("/", "/admin", "/static/page.js", "/healthz", "/nowhere", "/v1/models", "/admin/api/stats"):
-        with desk.client.get(path) as response:
+        with admin_client.client.get(path) as response:
             headers = response.headers
         assert headers["X-Content-Type-Options"] == "nosniff", path
         assert headers["X-Frame-Options"] == "DENY", path
@@ -215,21 +226,21 @@ def test_every_response_says_how_a_browser_must_take_it(desk: Desk) -> None:
         assert "Server" not in headers or "Python" not in headers["Server"]
 
 
-def test_no_address_leads_elsewhere(desk: Desk) -> None:
+def test_no_address_leads_elsewhere(admin_client: AdminClient) -> None:
     for path in (
         "//evil.example", "//evil.example/admin", "/admin/", "/wechat/", "/\\evil.example", "//admin",
         "///evil.example/..", "/static//evil.example", "/?next=https://evil.example", "/admin?u=//evil",
     ):  # fmt: skip
         where, _, query = path.partition("?")
         raw = {"PATH_INFO": where, "QUERY_STRING": query}  # as they come; the client would take them apart
-        response = desk.client.get("/", headers={"Host": "bot.example.org"}, environ_overrides=raw)
+        response = admin_client.client.get("/", headers={"Host": "bot.example.org"}, environ_overrides=raw)
         assert "Location" not in response.headers, (path, response.headers.get("Location"))
         assert response.status_code in (200, 404)
 
 
-def test_static_files_are_those_of_the_folder_alone(desk: Desk) -> None:
+def test_static_files_are_those_of_the_folder_alone(admin_client: AdminClient) -> None:
     for path in ("../config.py", "..%2fconfig.py", "%2e%2e/config.py", "/etc/passwd", "..\\config.py", ""):
-        assert desk.client.get(f"/static/{path}").status_code == 404, path
+        assert admin_client.client.get(f"/static/{path}").status_code == 404, path
 
 
 # The wire, with the real server

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from bot.records import Conversation
-from bot.store import Store
+from bot.store.conversations import Store
+from bot.text.records import Conversation
 from engine import Model
-from tests.bench.crowd import FORGED, Crowd, Sent, count
+from tests.bench.load_users import FORGED, LoadUsers, Sent, count
 from tests.bench.soak import soak
-from tests.bot.foretell import foretell
+from tests.bot.expected_answer import expected_answer
 from tests.tiny_model import write_talkative_model
 
 USER, LONGEST = "o1", 120
@@ -43,59 +43,59 @@ def model(tmp_path: Path) -> Model:
 
 
 @pytest.fixture
-def crowd(store: Store, model: Model) -> Crowd:
+def users(store: Store, model: Model) -> LoadUsers:
     """Two messages of one user, sent, kept and answered as they should be."""
-    crowd = Crowd(["http://127.0.0.1:1"])
+    users = LoadUsers(["http://127.0.0.1:1"])
     history = b""
     for number in range(2):
-        sent = Sent(crowd.platforms[0].text(USER, f"第{number}问"), f"第{number}问", began=time.monotonic())
-        answer = foretell(model, TALKER, sent.id, sent.question, history, max_bytes=LONGEST)
+        sent = Sent(users.platforms[0].text(USER, f"第{number}问"), f"第{number}问", began=time.monotonic())
+        answer = expected_answer(model, TALKER, sent.id, sent.question, history, max_bytes=LONGEST)
         history += b"\xfd" + sent.question.encode() + b"\xfe" + answer.encode() + b"\xff"
-        store.ask(TALKER, sent.id, "n", sent.question)
-        work = store.take(TALKER, "me")
-        assert not isinstance(work, str)
-        assert store.finish(TALKER, work, answer, "end", "p", b"")
+        store.enqueue(TALKER, sent.id, "n", sent.question)
+        lease = store.acquire(TALKER, "me")
+        assert not isinstance(lease, str)
+        assert store.finish(TALKER, lease, answer, "end", "p", b"")
         sent.replies, sent.acknowledged, sent.outcome = [answer], time.monotonic(), "answered"
-        crowd.sent[USER].append(sent)
-    return crowd
+        users.sent[USER].append(sent)
+    return users
 
 
-def swap(crowd: Crowd, store: Store) -> None:
+def swap(users: LoadUsers, store: Store) -> None:
     rows: list[Any] = store.client.lrange(TURNS, 0, -1)
     store.client.delete(TURNS)
     store.client.rpush(TURNS, *rows[2:], *rows[:2])
 
 
-def exchange(crowd: Crowd, store: Store) -> None:
+def exchange(users: LoadUsers, store: Store) -> None:
     """The second question gets the first one's answer, in Redis and on the user's screen."""
     rows = [json.loads(row) for row in store.client.lrange(TURNS, 0, -1)]
     rows[3]["content"] = rows[1]["content"]
     store.client.lset(TURNS, 3, json.dumps(rows[3]))
-    crowd.sent[USER][1].replies = [rows[1]["content"]]
+    users.sent[USER][1].replies = [rows[1]["content"]]
 
 
-BREACHES: list[tuple[str, Callable[[Crowd, Store], object]]] = [
-    ("lost", lambda crowd, store: store.client.ltrim(TURNS, 2, -1)),
-    ("left", lambda crowd, store: store.ask(TALKER, "9", "n", "无人回答")),
-    ("twice", lambda crowd, store: store.client.rpush(TURNS, store.client.lindex(TURNS, -1))),  # type: ignore[arg-type]
-    ("twice", lambda crowd, store: crowd.sent[USER][0].replies.append("别的话")),
-    ("mixed up", lambda crowd, store: crowd.sent[USER][0].replies.__setitem__(0, "别人的回答")),
+BREACHES: list[tuple[str, Callable[[LoadUsers, Store], object]]] = [
+    ("lost", lambda users, store: store.client.ltrim(TURNS, 2, -1)),
+    ("left", lambda users, store: store.enqueue(TALKER, "9", "n", "无人回答")),
+    ("twice", lambda users, store: store.client.rpush(TURNS, store.client.lindex(TURNS, -1))),  # type: ignore[arg-type]
+    ("twice", lambda users, store: users.sent[USER][0].replies.append("别的话")),
+    ("mixed up", lambda users, store: users.sent[USER][0].replies.__setitem__(0, "别人的回答")),
     ("mixed up", exchange),
-    ("mixed up", lambda crowd, store: crowd.more[USER].append("别人的回答")),
+    ("mixed up", lambda users, store: users.more[USER].append("别人的回答")),
     ("out of order", swap),
-    ("forged", lambda crowd, store: store.ask(TALKER, "9", "n", FORGED)),
-    ("forged", lambda crowd, store: store.ask(Conversation("wechat", "x"), "9", "n", "问")),
-    ("protocol", lambda crowd, store: crowd.faults.append("1: status 500")),
+    ("forged", lambda users, store: store.enqueue(TALKER, "9", "n", FORGED)),
+    ("forged", lambda users, store: store.enqueue(Conversation("wechat", "x"), "9", "n", "问")),
+    ("protocol", lambda users, store: users.faults.append("1: status 500")),
 ]
 
 
-def test_right_messages_count_as_no_breach(crowd: Crowd, store: Store, model: Model) -> None:
-    assert not any(count(crowd, store.url, model, LONGEST).values())
+def test_right_messages_count_as_no_breach(users: LoadUsers, store: Store, model: Model) -> None:
+    assert not any(count(users, store.url, model, LONGEST).values())
 
 
 @pytest.mark.parametrize(("what", "breach"), BREACHES)
 def test_each_breach_is_counted(
-    what: str, breach: Callable[[Crowd, Store], object], crowd: Crowd, store: Store, model: Model
+    what: str, breach: Callable[[LoadUsers, Store], object], users: LoadUsers, store: Store, model: Model
 ) -> None:
-    breach(crowd, store)
-    assert count(crowd, store.url, model, LONGEST)[what] > 0
+    breach(users, store)
+    assert count(users, store.url, model, LONGEST)[what] > 0

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KERNELS = ROOT / "cuda"
 HOST_DEVICE = ROOT / "engine/src/host_device"
 SHIM = ROOT / "tests/cuda/shim"
-PLANTED = ROOT / "tests/cuda/planted"
+SEEDED_FAULTS = ROOT / "tests/cuda/seeded_faults"
 PARTS = ROOT / "tests/cuda/parts"
 KEPT = ROOT / "build/cuda"
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from .against import arrays, close, normal, reference
 from .device import Device
+from .reference import arrays, close, normal, reference
 
 
 @pytest.mark.parametrize("n", [1, 255, 257])

@@ -1,4 +1,4 @@
-"""The checker finds what is planted in planted/planted.cu, under every schedule, and is silent without it."""
+"""The checker finds the faults in seeded_faults.cu, under every schedule, and is silent without them."""
 
 from __future__ import annotations
 
@@ -60,53 +60,53 @@ def ones(device: Device, n: int) -> Array:
 
 
 @pytest.fixture(scope="module")
-def planted() -> Device:
+def seeded_faults() -> Device:
     if not build.SUPPORTED:
         pytest.skip("the executor of CUDA kernels is written for Linux on x86-64")
-    return Device(build.library("checked", build.PLANTED))
+    return Device(build.library("checked", build.SEEDED_FAULTS))
 
 
 def execute(device: Device, name: str, fault: int) -> None:
-    getattr(device, f"planted_{name}_{fault}")(*ARGUMENTS[name](device))
+    getattr(device, f"seeded_{name}_{fault}")(*ARGUMENTS[name](device))
 
 
 @pytest.mark.parametrize(("name", "fault", "report"), FAULTS)
-def test_a_planted_mistake_is_found_by_every_schedule(
-    planted: Device, name: str, fault: int, report: str
+def test_a_seeded_fault_is_found_by_every_schedule(
+    seeded_faults: Device, name: str, fault: int, report: str
 ) -> None:
     for schedule in SEEDS:
-        planted.schedule(*schedule)
+        seeded_faults.schedule(*schedule)
         with pytest.raises(KernelError, match=report) as caught:
-            execute(planted, name, fault)
-        assert "deadlock" in str(caught.value) or "planted.cu:" in str(caught.value)
+            execute(seeded_faults, name, fault)
+        assert "deadlock" in str(caught.value) or "seeded_faults.cu:" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
-def test_the_same_kernel_without_it_is_silent(planted: Device, name: str) -> None:
+def test_the_same_kernel_without_it_is_silent(seeded_faults: Device, name: str) -> None:
     for schedule in SEEDS:
-        planted.schedule(*schedule)
-        execute(planted, name, 0)
+        seeded_faults.schedule(*schedule)
+        execute(seeded_faults, name, 0)
 
 
-def test_what_correct_kernels_compute(planted: Device) -> None:
-    out = planted.empty(1)
-    planted.planted_tree_0(out, planted.array(np.arange(64, dtype=np.float32)), 64)
+def test_what_correct_kernels_compute(seeded_faults: Device) -> None:
+    out = seeded_faults.empty(1)
+    seeded_faults.seeded_tree_0(out, seeded_faults.array(np.arange(64, dtype=np.float32)), 64)
     assert out.numpy() == 2016
-    counts = planted.array(np.zeros(5, np.float32))
-    planted.planted_scatter_0(counts, planted.array(np.arange(70, dtype=np.int32) % 5), 70)
+    counts = seeded_faults.array(np.zeros(5, np.float32))
+    seeded_faults.seeded_scatter_0(counts, seeded_faults.array(np.arange(70, dtype=np.int32) % 5), 70)
     np.testing.assert_array_equal(counts.numpy(), [14] * 5)
 
 
-def test_the_host_may_not_read_what_no_kernel_wrote_nor_past_the_end(planted: Device) -> None:
+def test_the_host_may_not_read_what_no_kernel_wrote_nor_past_the_end(seeded_faults: Device) -> None:
     with pytest.raises(KernelError, match="before it was written"):
-        planted.empty(4).numpy()
+        seeded_faults.empty(4).numpy()
     words = np.zeros(5, np.float32)
     with pytest.raises(KernelError, match="out of bounds"):
-        planted.copy(planted.empty(4).address, words.ctypes.data, 20, TO_DEVICE)
+        seeded_faults.copy(seeded_faults.empty(4).address, words.ctypes.data, 20, TO_DEVICE)
 
 
-def test_one_mistake_does_not_hide_the_next(planted: Device) -> None:
+def test_one_mistake_does_not_hide_the_next(seeded_faults: Device) -> None:
     for _ in range(2):
         with pytest.raises(KernelError, match="out of bounds"):
-            execute(planted, "tree", 2)
-    execute(planted, "tree", 0)
+            execute(seeded_faults, "tree", 2)
+    execute(seeded_faults, "tree", 0)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from .against import arrays, close, normal, reference
 from .device import Device
+from .reference import arrays, close, normal, reference
 
 
 @pytest.mark.parametrize(("B", "length", "D"), [(1, 1, 1), (2, 2, 65), (3, 17, 5), (2, 16, 64)])

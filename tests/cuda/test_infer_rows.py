@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from . import build
-from .against import arrays, bf16_bits, normal
 from .device import Device
+from .reference import arrays, bf16_bits, normal
 
 SIZES = [(1, 16), (5, 48), (3, 160)]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from .against import arrays, close, normal, reference
 from .device import Array, Device
+from .reference import arrays, close, normal, reference
 
 # Around the tiles of 64 by 64, with sums around 32, and rows that cp.async cannot copy in pieces of 16 bytes.
 SIZES = [(1, 1, 1), (3, 5, 7), (65, 8, 40), (64, 72, 64), (33, 66, 31), (130, 16, 8)]

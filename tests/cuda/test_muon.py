@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .against import arrays, close, normal, reference
 from .device import Device, MuonMatrix
+from .reference import arrays, close, normal, reference
 
 SHAPES = [(1, 1), (9, 33), (70, 17), (20, 20)]
 

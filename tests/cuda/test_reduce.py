@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from .against import normal
 from .device import Device
+from .reference import normal
 
 
 @pytest.mark.parametrize("n", [1, 255, 40_000])

@@ -52,11 +52,11 @@ def test_all_operators_under_the_sanitizers() -> None:
     assert "skipped" not in done.stdout
 
 
-PLANTED = """
+SEEDED_FAULTS = """
 from tests.cuda import build
 from tests.cuda.device import Device
 from tests.cuda.test_checker import execute
-device = Device(build.library("asan", build.PLANTED))
+device = Device(build.library("asan", build.SEEDED_FAULTS))
 execute(device, "{name}", {fault})
 print("not found")
 """
@@ -70,14 +70,14 @@ print("not found")
         ("wide", 1, "misaligned address"),
     ],
 )
-def test_they_find_what_is_planted(name: str, fault: int, report: str) -> None:
-    build.library("asan", build.PLANTED)
-    done = sanitized("-c", PLANTED.format(name=name, fault=fault))
+def test_they_find_seeded_faults(name: str, fault: int, report: str) -> None:
+    build.library("asan", build.SEEDED_FAULTS)
+    done = sanitized("-c", SEEDED_FAULTS.format(name=name, fault=fault))
     assert done.returncode != 0
     assert report in done.stderr, done.stderr[-2000:]
     assert "not found" not in done.stdout
 
 
 def test_the_same_kernel_without_it_is_silent() -> None:
-    done = sanitized("-c", PLANTED.format(name="copy", fault=0))
+    done = sanitized("-c", SEEDED_FAULTS.format(name="copy", fault=0))
     assert (done.returncode, done.stdout) == (0, "not found\n"), done.stderr[-2000:]

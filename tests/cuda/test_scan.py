@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from .against import arrays, close, normal, reference
 from .device import Device
+from .reference import arrays, close, normal, reference
 
 
 @pytest.mark.parametrize(("B", "length", "R"), [(1, 1, 1), (2, 15, 33), (1, 16, 32), (3, 37, 5), (1, 100, 3)])

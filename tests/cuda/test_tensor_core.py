@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from .against import bf16_bits
 from .device import Device
+from .reference import bf16_bits
 
 
 def a_place(lane: int, i: int, per: int) -> tuple[int, int]:

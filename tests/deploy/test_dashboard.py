@@ -9,8 +9,9 @@ from pathlib import Path
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from bot import create_app, metrics
-from bot.config import Settings
+from bot.app import create_app
+from bot.settings.config import Settings
+from bot.telemetry import metrics
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 

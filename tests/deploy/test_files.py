@@ -23,9 +23,9 @@ import click
 import pytest
 import yaml
 
-from bot import create_app
+from bot.app import create_app
 from bot.cli import main as plm
-from bot.config import WEBHOOK_VARIABLE, Settings, load_settings
+from bot.settings.config import WEBHOOK_VARIABLE, Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -115,7 +115,7 @@ def test_image_copies_all_that_a_build_needs(tmp_path: Path) -> None:
     assert built.returncode == 0, built.stderr
     missing = re.findall(r"File '.*' cannot be found", built.stderr)
     assert missing == []
-    for tracked in ("bot/templates", "bot/static", "engine/models"):
+    for tracked in ("bot/store/lua", "bot/web/templates", "bot/web/static", "engine/models"):
         here = {p.name for p in (ROOT / tracked).iterdir() if p.suffix not in {".md", ".pyc"} and p.is_file()}
         there = {p.name for p in (tmp_path / "lib" / tracked).iterdir()}
         assert here <= there, tracked
@@ -215,7 +215,7 @@ def test_the_store_of_compose_takes_its_options(tmp_path: Path) -> None:
     """The same command line on the server that comes along, so that a mistyped option cannot hide."""
     server = shutil.which("valkey-server") or shutil.which("redis-server")
     if server is None:
-        embedded = pytest.importorskip("bot.embedded", reason="no Redis server here")
+        embedded = pytest.importorskip("bot.server.embedded_store", reason="no Redis server here")
         server = next(iter(embedded.find_servers().values()))
     options = compose()["services"]["store"]["command"][1:]
     socket = tmp_path / "s"

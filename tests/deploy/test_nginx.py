@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bot import create_app
-from bot.config import Settings
+from bot.app import create_app
+from bot.settings.config import Settings
 
 CONF = Path(__file__).resolve().parents[2] / "deploy" / "nginx.conf"
 Block = list[tuple[list[str], "Block | None"]]

@@ -1,6 +1,6 @@
 """A wyGPT model as its equations say, in NumPy and float64, one byte at a time; nothing here is the engine's.
 
-The order of the numbers in a file: engine/wygpt.py. Held to golden data that his own program confirms.
+The order of the numbers in a file: engine/model/wygpt.py. Held to golden data that his own program confirms.
 """
 
 from __future__ import annotations

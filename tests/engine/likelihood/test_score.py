@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import Model
-from engine.likelihood.score import PIECE
+from engine.likelihood.score import CHUNK
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,9 @@ def test_any_bytes_have_finite_bits_wherever_they_are_cut(model: Model, data: by
 
 
 def test_a_long_text_is_scored_as_one(model: Model) -> None:
-    text = "上古之人，其知道者，法於陰陽。" * (PIECE // 40)
+    text = "上古之人，其知道者，法於陰陽。" * (CHUNK // 40)
     score = model.score(text)
-    assert score.bytes == len(text.encode()) > PIECE
+    assert score.bytes == len(text.encode()) > CHUNK
     assert score.bits == pytest.approx(model.session().bits(text).sum(), rel=1e-12)
     assert score.bits_per_byte == score.bits / score.bytes
     assert score.bytes_per_second == pytest.approx(score.bytes / score.seconds)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,6 @@ from safetensors import safe_open
 
 from engine.model.catalog import ModelFileError
 from engine.model.checkpoint import DTYPES, quantize_model, read_model, write_model
-from engine.model.config import ModelConfig
-from engine.model.number_formats import from_bf16, quantize_rows, to_bf16
 from tests.tiny_model import TINY, random_tensors, write_tiny_model
 
 Header = dict[str, Any]
@@ -74,27 +71,6 @@ def test_the_hash_follows_the_content(tmp_path: Path) -> None:
     assert first == read_model(write_tiny_model(tmp_path / "b", seed=1)).hash
     assert first != read_model(write_tiny_model(tmp_path / "c", seed=2)).hash
     assert len(first) == 16
-
-
-@given(st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-(2.0**120), max_value=2.0**120))
-def test_bf16_rounds_to_the_nearest_and_ties_to_even(value: float) -> None:
-    exact = np.float32(value)
-    rounded = from_bf16(to_bf16(np.array([exact])))[0]
-    below = np.array([exact]).view(np.uint32) & np.uint32(0xFFFF0000)
-    neighbours = [below.view(np.float32)[0], (below + np.uint32(0x10000)).view(np.float32)[0]]
-    distances = [abs(float(n) - float(exact)) for n in neighbours]
-    assert abs(float(rounded) - float(exact)) == min(distances)
-    if distances[0] == distances[1]:
-        assert to_bf16(np.array([exact]))[0] % 2 == 0
-
-
-def test_quantize_rows() -> None:
-    values = np.array([[127, -63.5, 1.5, 2.5], [0, 0, 0, 0], [-1e-3, 0, 0, 5e-4]], np.float32)
-    quantized, scale = quantize_rows(values)
-    assert quantized[0].tolist() == [127, -64, 2, 2]
-    assert quantized[2].tolist() == [-127, 0, 0, 64]
-    assert scale[1] == 1
-    assert not quantized[1].any()
 
 
 def test_quantize_model_equals_writing_int8_at_once(tmp_path: Path) -> None:
@@ -242,40 +218,3 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
         write_tiny_model(path, seed=1)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"width": 24}, "width must be a multiple of 16"),
-        ({"layers": 0}, "layers must be a whole number"),
-        ({"state": True}, "state must be a whole number"),
-        ({"hidden": 1 << 20}, "hidden must be a whole number"),
-        ({"conv": 4}, "conv must be 3"),
-        ({"colour": 1}, "unknown setting 'colour'"),
-    ],
-)
-def test_a_wrong_config_is_refused(change: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        ModelConfig.from_dict(TINY.to_dict() | change)
-
-
-def test_the_config_of_the_bundled_model_has_three_million_parameters() -> None:
-    config = ModelConfig(160, 8, 160, 320, 128, 256, 1)
-    assert ModelConfig.from_dict(config.to_dict()) == config
-    assert config.parameters == 3_068_064
-
-
-def test_options_of_a_config_are_kept_and_named_by_the_arch() -> None:
-    config = replace(TINY, patch="word", bigrams=100, views=2)
-    assert config.to_dict()["arch"] == "charsync-2"
-    assert TINY.to_dict()["arch"] == "charsync-gru1"
-    assert ModelConfig.from_dict(config.to_dict()) == config
-    with pytest.raises(ValueError, match="unknown setting 'bigrams'"):
-        ModelConfig.from_dict(TINY.to_dict() | {"bigrams": 100})
-    with pytest.raises(ValueError, match="patch must be one of"):
-        replace(TINY, patch="line")
-    with pytest.raises(ValueError, match="bigrams must be a whole number from 0"):
-        replace(TINY, bigrams=-1)
-    with pytest.raises(ValueError, match="window of attention must be a multiple of 16, not 20"):
-        replace(TINY, mixers="ra", window=20)

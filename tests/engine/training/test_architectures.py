@@ -13,7 +13,7 @@ from engine.inference.model import Model
 from engine.model.catalog import ModelFileError
 from engine.model.checkpoint import write_model
 from engine.training.recipe import load_plan
-from tests.bench import bench_architectures as bench
+from tests.bench.studies import bench_architectures as bench
 
 CANDIDATES = bench.load_candidates()
 

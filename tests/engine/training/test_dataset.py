@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.training.dataset import DataError, answers_of, load_text, prepare, text_to_score
+from engine.training.dataset import DataError, answer_mask, load_text, prepare, text_to_score
 
 
 def test_a_text_is_cut_at_two_empty_lines() -> None:
@@ -37,7 +37,7 @@ def test_answers_end_with_their_mark(framed: bytes) -> None:
     for byte in framed:
         want.append(int(inside))
         inside = byte == 0xFE or (inside and byte != 0xFF)
-    assert answers_of(np.frombuffer(framed, np.uint8)).tolist() == want
+    assert answer_mask(np.frombuffer(framed, np.uint8)).tolist() == want
 
 
 def test_windows_line_ends_and_byte_order_mark_are_dropped() -> None:

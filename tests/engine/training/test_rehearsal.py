@@ -8,7 +8,7 @@ import numpy as np
 
 from engine import Model
 from engine.likelihood.score import cost_bits
-from engine.training.rehearsal import STREAMS, rehearsal_text, write_freely
+from engine.training.rehearsal import STREAMS, rehearsal_text, sample_freely
 
 STEPS = 48
 
@@ -21,7 +21,7 @@ def streams_of(written: bytes) -> list[bytes]:
 
 def test_it_is_as_likely_as_the_model_thinks(model: Model) -> None:
     surprise = expected = variance = 0.0
-    for stream in streams_of(write_freely(model, STREAMS * STEPS, 1))[1::2]:
+    for stream in streams_of(sample_freely(model, STREAMS * STEPS, 1))[1::2]:
         session = model.session()
         for byte in stream:
             bits = cost_bits(session.logits())
@@ -34,7 +34,7 @@ def test_it_is_as_likely_as_the_model_thinks(model: Model) -> None:
 
 
 def test_half_of_it_is_without_dialogue(model: Model) -> None:
-    streams = streams_of(write_freely(model, STREAMS * STEPS, 1))
+    streams = streams_of(sample_freely(model, STREAMS * STEPS, 1))
     assert {len(stream) for stream in streams} == {STEPS}
     assert not set(b"\xfd\xfe") & set(b"".join(streams[::2]))
     assert set(b"\xfd\xfe") <= set(b"".join(streams[1::2]))  # random weights draw any byte

@@ -15,7 +15,7 @@ import pytest
 
 from engine import _train
 from engine.model.checkpoint import read_model
-from engine.training.dataset import Text, answers_of, load_text
+from engine.training.dataset import Text, answer_mask, load_text
 from engine.training.recipe import TrainingError, load_plan
 from engine.training.run import Budget, Run
 
@@ -179,7 +179,7 @@ def test_answers_are_evaluated_by_themselves(make_run: Callable[..., Run], tmp_p
     flat = np.concatenate([tensors[name].ravel() for name in names])
     data = np.asarray(dialogue.bytes)
     losses, _ = _train.network("portable", run.config.to_dict(), flat, data, 4096)
-    counted = answers_of(data).astype(bool)
+    counted = answer_mask(data).astype(bool)
     assert counted.sum() == 3 * len("天地之道也。".encode() + b"\xff")
     bits = losses[counted].mean() / np.log(2)
     assert run.record.valid["d.jsonl (answers)"] == pytest.approx(bits, rel=0.01)

@@ -13,7 +13,7 @@ from engine.training.recipe import load_plan
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[bench]'")
 
-from tests.bench.torch_twin import losses  # noqa: E402
+from tests.bench.benchmarks.torch_twin import losses  # noqa: E402
 
 PLAN = load_plan("tiny")
 TEXT = np.frombuffer((Path(__file__).parents[1] / "held_out.txt").read_bytes(), np.uint8)

@@ -1,0 +1,1 @@
+"""What becomes of a message, whichever channel it came by."""

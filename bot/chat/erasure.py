@@ -1,0 +1,53 @@
+"""Erasure of all traces of a conversation, wherever they are, as its user or an administrator asks."""
+
+from __future__ import annotations
+
+from bot.store.admin import AdminStore
+from bot.store.broadcasts import BroadcastStore
+from bot.store.conversations import Store
+from bot.tasks.queue import TaskQueue
+from bot.text.records import Conversation, Message
+
+
+class Erasure:
+    """Any method raises StoreDownError; begun again, it goes on.
+
+    The conversation goes first: what a process still does for it finds it gone, and writes nothing. Tasks go
+    after the lists that tasks are made from.
+    """
+
+    def __init__(self, store: Store, tasks: TaskQueue) -> None:
+        self.store = store
+        self.tasks = tasks
+        self.admin = AdminStore(store)
+        self.broadcasts = BroadcastStore(store)
+
+    def erase_on_request(
+        self, conversation: Conversation, message_id: str, nonce: str, reply: str
+    ) -> Message:
+        """The reply is kept for a minute, for retries; what was counted of rates stays, under a hash: else
+        this would be the way to have more."""
+        message = self.store.erase(conversation, message_id, nonce, reply)
+        self._elsewhere(conversation.user, conversation.channel)
+        return message
+
+    def erase_conversation(self, conversation: Conversation) -> None:
+        self._conversation(conversation)
+        self._elsewhere(conversation.user, conversation.channel)
+
+    def erase_user(self, user: str) -> list[Conversation]:
+        """In every channel, also what is left elsewhere when this was cut off; the conversations found."""
+        found = self.admin.of_user(user)
+        for conversation in found:
+            self._conversation(conversation)
+        self._elsewhere(user)
+        return found
+
+    def _conversation(self, conversation: Conversation) -> None:
+        self.store.erase(conversation)
+        self.admin.erase_counts(conversation)
+
+    def _elsewhere(self, user: str, channel: str = "") -> None:
+        self.broadcasts.erase(user, channel)
+        self.tasks.erase(user, channel)
+        self.admin.erase(user, channel)

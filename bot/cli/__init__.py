@@ -1,0 +1,5 @@
+"""The command line, `plm`."""
+
+from bot.cli.plm import main
+
+__all__ = ["main"]

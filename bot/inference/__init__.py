@@ -1,0 +1,1 @@
+"""Where answers come from: the model here, or on engine hosts."""

@@ -1,0 +1,111 @@
+"""An engine host: `plm engine`. It keeps nothing between requests; the model's state travels with them.
+
+POST /stream {"state": base64|null, "feed": base64, "seed": n, "sampling": {…}|null} answers lines of JSON as
+messages.py has them: {"text": …} as it is written, then {"state": base64, "stop": …}, or {"error": …} at any
+time. 409 says that the state is another model's, 503 that the engine is busy. POST /likelihood {"kind": …,
+"fields": {…}} answers what the model's method of that name (score, choose, fill, judge) does; 400 with
+{"error": …} where they make no sense. POST /model {"name"} loads one of its models, 404 if it has none such.
+GET /about answers what the card says. There is no sign-in: listen where only the web processes can reach it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import BadRequest, Conflict, NotFound, ServiceUnavailable
+
+from bot.inference.interface import Engine, EngineDownError
+from bot.inference.local import LocalEngine
+from bot.inference.messages import Event, Prompt, Sampling, to_line
+from bot.server.client_disconnect import client_disconnected
+from bot.settings.config import ConfigError, Settings, load_settings
+from bot.telemetry import logs
+
+log = logging.getLogger(__name__)
+
+
+class _StateRefusedError(Exception):
+    pass
+
+
+def _refuse() -> bytes:
+    raise _StateRefusedError
+
+
+def create_engine_app(settings: Settings | None = None, engine: Engine | None = None) -> Flask:
+    settings = settings or load_settings()
+    local = engine or LocalEngine.from_settings(settings)
+    app = Flask("bot.inference.server", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = 8 << 20
+    logs.watch_requests(app)
+
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        return {"status": "ok", "model": local.model_name}
+
+    @app.post("/model")
+    def load_model() -> dict[str, str]:
+        body: Any = request.get_json()
+        try:
+            local.load(str(body["name"]))
+        except (KeyError, TypeError):
+            raise BadRequest("name is missing") from None
+        except ConfigError as error:
+            raise NotFound(str(error)) from None
+        return {"model": local.model_name}
+
+    @app.get("/about")
+    def about() -> dict[str, Any]:
+        return local.about()
+
+    @app.post("/stream")
+    def stream() -> Response:
+        events = local.stream(_read_prompt(), cancel=client_disconnected(request.environ))
+        try:
+            first = next(events)  # the state is looked at before the first character is out
+        except _StateRefusedError:
+            raise Conflict("the state does not fit this model") from None
+        except EngineDownError as error:
+            raise ServiceUnavailable(str(error)) from None
+        return Response(_lines(chain([first], events)), mimetype="application/x-ndjson")
+
+    @app.post("/likelihood")
+    def likelihood() -> tuple[dict[str, Any], int]:
+        body: Any = request.get_json()
+        try:
+            return local.likelihood(body["kind"], body["fields"]), 200
+        except EngineDownError as error:
+            return {"error": str(error)}, 503
+        except (KeyError, TypeError, ValueError) as error:
+            return {"error": str(error)}, 400
+
+    return app
+
+
+def _read_prompt() -> Prompt:
+    body: Any = request.get_json()
+    try:
+        state = base64.b64decode(body["state"], validate=True) if body["state"] else None
+        feed = base64.b64decode(body["feed"], validate=True)
+        seed = int(body["seed"])
+        sampling = Sampling(**given) if (given := body.get("sampling")) else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadRequest(f"state, feed, seed or sampling is wrong: {error}") from None
+    # A state that does not fit makes the engine ask for the history: here that is the caller's to send.
+    return Prompt("", state, feed, _refuse if state else bytes, seed, sampling)
+
+
+def _lines(events: Iterator[Event]) -> Iterator[str]:
+    """A caller that goes away ends it with GeneratorExit."""
+    try:
+        for event in events:
+            yield json.dumps(to_line(event)) + "\n"
+    except Exception as error:  # the status line is long gone: the fault goes as a line
+        log.exception("answering failed")
+        yield json.dumps({"error": str(error) or type(error).__name__}) + "\n"

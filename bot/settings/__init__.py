@@ -1,0 +1,1 @@
+"""The settings: variables of the environment, PLM_*."""

@@ -1,0 +1,170 @@
+"""What values of settings look like: how each kind is read, and what is said of a wrong one.
+
+No complaint quotes a secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from pathlib import Path
+from typing import Annotated
+
+import limits
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_settings import NoDecode
+from standardwebhooks.webhooks import Webhook as Signer
+
+SCOPES = frozenset({"chat", "likelihood"})  # what an API key may be for
+KEY_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+KEY = re.compile(r"[A-Za-z0-9_.~+/=-]{20,200}")
+
+
+def split(value: object) -> object:
+    return tuple(part for part in re.split(r"[,\s]+", value) if part) if isinstance(value, str) else value
+
+
+def _read_words(value: object) -> object:
+    """A list, words with commas between, or the path of a file with one a line (# begins a remark)."""
+    if isinstance(value, str):
+        if "/" in value:
+            try:
+                lines = Path(value).expanduser().read_text("utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or "it is not UTF-8"
+                raise ValueError(f"the file {value} cannot be read: {reason}") from None
+            value = [line for line in lines if not line.startswith("#")]
+        else:
+            value = re.split("[,，]", value)
+    if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
+        raise ValueError("must be words, or the path of a file with a word a line")
+    return tuple(word.strip() for word in value if word.strip())
+
+
+def _check_url(value: str) -> str:
+    if not re.match(r"https?://[^/\s]+", value):
+        raise ValueError("must be a URL that starts with http:// or https://")
+    return value.rstrip("/")
+
+
+def _check_redis_url(value: str) -> str:
+    sentinels = r"redis\+sentinel://([^@\s]*@)?[^/\s,]+:\d+(,[^/\s,]+:\d+)*/[^/\s]+(/\d+)?$"
+    if not re.match(rf"(rediss?://[^/\s]|unix://\S|{sentinels})", value):
+        raise ValueError(
+            "must be redis://host:port/0, rediss://…, unix:///path or redis+sentinel://host:port,host:port/name"
+        )
+    return value
+
+
+def _check_aes_key(value: str) -> str:
+    try:
+        good = len(value) == 43 and len(base64.b64decode(value + "=", validate=True)) == 32
+    except (binascii.Error, ValueError):
+        good = False
+    if not good:
+        raise ValueError("must be the EncodingAESKey: 43 letters and digits")
+    return value
+
+
+def _check_signing_secret(value: str) -> str:
+    try:
+        Signer(value)
+    except Exception:  # the library has several kinds of complaint, and none may quote the secret
+        raise ValueError("must be whsec_ followed by base64") from None
+    return value
+
+
+def _read_rates(value: object) -> object:
+    """`20/minute;500/day`, as the library `limits` writes it."""
+    if not isinstance(value, str):
+        return value
+    try:
+        rates = tuple(limits.parse_many(value))
+    except ValueError:
+        rates = ()
+    if not rates or not all(rate.amount > 0 for rate in rates):
+        raise ValueError("must be like 20/minute or 20/minute;500/day")
+    return rates
+
+
+Rates = Annotated[tuple[limits.RateLimitItem, ...], BeforeValidator(_read_rates)]
+
+
+class ApiKey(BaseModel):
+    """One API key, of which only the hash is kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    name: str
+    digest: bytes  # sha256
+    scopes: frozenset[str]
+    rates: Rates
+
+
+def read_api_keys(value: object) -> object:
+    """NAME:KEY[:SCOPE+SCOPE[:RATE]], separated by commas or spaces; no complaint may quote a key."""
+    entries = split(value)
+    if not isinstance(entries, list | tuple) or not all(isinstance(entry, str) for entry in entries):
+        raise ValueError("must be texts of the form NAME:KEY:SCOPES:RATE")
+    keys = [_read_api_key(number, entry) for number, entry in enumerate(entries, 1)]
+    for what in ("name", "digest"):
+        if len({getattr(key, what) for key in keys}) < len(keys):
+            raise ValueError(f"two entries have the same {'key' if what == 'digest' else what}")
+    return tuple(keys)
+
+
+def _read_api_key(number: int, entry: str) -> ApiKey:
+    name, key, scopes, rates, *more = [*entry.split(":"), "", "", ""]
+    if not KEY_NAME.fullmatch(name) or any(more):
+        raise ValueError(f"entry {number} must be NAME:KEY, NAME:KEY:SCOPES or NAME:KEY:SCOPES:RATE")
+    if not KEY.fullmatch(key):
+        raise ValueError(f"the key of entry {number} must be 20 to 200 letters, digits or any of _.~+/=-")
+    wanted = frozenset(scopes.split("+")) if scopes else SCOPES
+    if not wanted <= SCOPES:
+        raise ValueError(
+            f"the scopes of entry {number} must be among {', '.join(sorted(SCOPES))}, joined by +"
+        )
+    try:
+        own = _read_rates(rates) if rates else ()
+    except ValueError as error:
+        raise ValueError(f"the rate of entry {number} {error}") from None
+    return ApiKey(name=name, digest=hashlib.sha256(key.encode()).digest(), scopes=wanted, rates=own)  # type: ignore[arg-type]
+
+
+Url = Annotated[str, BeforeValidator(lambda v: _check_url(v) if isinstance(v, str) else v)]
+RedisUrl = Annotated[str, BeforeValidator(lambda v: _check_redis_url(v) if isinstance(v, str) else v)]
+AesKey = Annotated[str, BeforeValidator(lambda v: _check_aes_key(v) if isinstance(v, str) else v)]
+SigningSecret = Annotated[
+    str, BeforeValidator(lambda v: _check_signing_secret(v) if isinstance(v, str) else v)
+]
+
+
+def _check_telegram_token(value: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,20}:[A-Za-z0-9_-]{20,100}", value):
+        raise ValueError("must be as @BotFather writes it: a number, a colon, letters and digits")
+    return value
+
+
+TelegramToken = Annotated[
+    str, BeforeValidator(lambda v: _check_telegram_token(v) if isinstance(v, str) else v)
+]
+Secret = Annotated[str | None, Field(min_length=3, max_length=200, repr=False)]
+WordList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_words)]
+
+
+class Redacted:
+    """Shows no value: a traceback, a log line or a debugger's page must not tell a secret."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+    __str__ = __repr__
+
+
+class Webhook(Redacted, BaseModel):
+    """One name under /webhook: several secrets are valid while one is being changed; the first one signs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    secret: Annotated[tuple[SigningSecret, ...], BeforeValidator(split), Field(min_length=1, repr=False)]
+    url: Url | None = None

@@ -1,0 +1,357 @@
+"""What administrators see and set, in Redis; admin.py and channels/admin.py ask it. The keys:
+
+    plm:{admin}:people     hash  who is blocked or has a quota: a hash of the user and channel, then JSON
+    plm:{admin}:told       hash  which message of a blocked person got the polite answer, both as hashes
+    plm:{admin}:model      text  the model that was loaded, as JSON
+    plm:{admin}:version    text  grows with each change of people or model: processes look at it
+    plm:{admin}:processes  hash  the web processes that are up, and their model
+    plm:{admin}:audit      list  what administrators did, newest first
+    plm:{admin}:errors     list  the newest errors of all processes
+    plm:{admin}:minute:N   hash  what was counted in minute N since 1970
+    plm:{admin}:built      text  set while the list of conversations is known to be whole
+
+Whoever is blocked, has a quota or is named in the audit log is a hash there, or is made one when forgotten: a
+user of whom no trace was to stay leaves none here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote, unquote
+
+from bot.store.conversations import INDEX, Store
+from bot.text.records import Conversation
+
+BASE = "plm:{admin}:"
+PEOPLE, TOLD, MODEL, VERSION, PROCESSES, AUDIT, ERRORS, BUILT = (
+    BASE + name
+    for name in ("people", "told", "model", "version", "processes", "audit", "errors", "built")
+)  # fmt: skip
+KEEP = 400 * 24 * 3600  # seconds; every web process renews it for what must not lapse
+MAX_AUDIT, MAX_ERRORS = 10_000, 200
+MINUTES_KEPT = 26 * 3600  # seconds
+ALIVE = 15.0  # seconds after which a process that said nothing is gone
+WHOLE_FOR = 600  # seconds between two searches for conversations that are not in the list
+LOOKED_AT = 200  # conversations of the list that are read at a time
+ID = re.compile(r"[A-Za-z0-9_-]+:[A-Za-z0-9@._~%-]+")  # as Conversation.id writes them
+
+
+@dataclass(frozen=True)
+class AccessRule:
+    """What holds for one person. A user without a channel is that user in every channel."""
+
+    user: str  # "" once the person was forgotten
+    channel: str
+    blocked: bool = False
+    rate: str = ""  # as PLM_RATE_LIMIT
+    since: float = 0.0
+
+    @property
+    def empty(self) -> bool:
+        return not self.blocked and not self.rate
+
+
+def digest(user: str, channel: str = "") -> str:
+    return hashlib.sha256(f"{channel}\n{user}".encode()).hexdigest()[:32]
+
+
+def conversation_of(conversation_id: str) -> Conversation | None:
+    """The one with this id; None if nothing can have it."""
+    if not ID.fullmatch(conversation_id):
+        return None
+    channel, _, user = conversation_id.partition(":")
+    found = Conversation(channel, unquote(user, errors="replace"))
+    return found if found.id == conversation_id else None
+
+
+class AdminStore:
+    """Any method raises StoreDownError when Redis is away."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.client: Any = store.client
+        self._try = store._try
+
+    def _do(self, command: str, *args: Any, **options: Any) -> Any:
+        return self._try(lambda: getattr(self.client, command)(*args, **options))
+
+    # Conversations
+
+    def page(self, limit: int, cursor: tuple[float, str] | None) -> tuple[list[Conversation], Any]:
+        """Conversations after the cursor, the one with the newest turn first, and the next cursor or None."""
+        if cursor is None:
+            self._mend()
+        found: list[Conversation] = []
+        highest = cursor[0] if cursor else "+inf"
+        start = 0
+        while True:
+            rows: Any = self._do(
+                "zrevrangebyscore", INDEX, highest, "-inf", start, LOOKED_AT, withscores=True
+            )
+            for member, score in rows:
+                name = member.decode()
+                if cursor and score == cursor[0] and name >= cursor[1]:
+                    continue  # shown already; equal scores come in falling order
+                conversation = conversation_of(name)
+                if conversation:
+                    found.append(conversation)
+                if len(found) == limit:
+                    return found, (score, name)
+            if len(rows) < LOOKED_AT:
+                return found, None
+            start += LOOKED_AT
+
+    def about(self, conversations: list[Conversation]) -> list[dict[str, Any]]:
+        """What the list says of each; those that have expired are left out, and taken off the list."""
+
+        def read() -> list[Any]:
+            pipe = self.client.pipeline(transaction=False)
+            for conversation in conversations:
+                pipe.hget(conversation.base + "meta", "updated")
+                pipe.llen(conversation.base + "turns")
+            found: list[Any] = pipe.execute()
+            return found
+
+        answers = self._try(read)
+        rows, gone = [], []
+        for conversation, updated, turns in zip(conversations, answers[::2], answers[1::2], strict=True):
+            if updated is None:
+                gone.append(conversation.id)
+            else:
+                rows.append(_head(conversation) | {"turns": turns, "updated": float(updated)})
+        if gone:
+            self._do("zrem", INDEX, *gone)
+        return rows
+
+    def show(self, conversation: Conversation) -> dict[str, Any] | None:
+        """The whole of a conversation; None if there is none."""
+        fields = ("role", "content", "time", "message_id")
+        turns = [{name: turn[name] for name in fields} for turn in self.store.turns(conversation, 100_000)]
+        return _head(conversation) | {"turns": turns} if turns else None
+
+    def of_user(self, user: str) -> list[Conversation]:
+        """All that has a key in Redis under this user's name, in any channel."""
+        name = quote(user, safe="@._-")
+        keys = self._search(f"plm:{{*:{name}}}:*")
+        own = re.compile(rf"plm:{{([A-Za-z0-9_-]+):{re.escape(name)}}}:")
+        channels = {match[1] for key in keys if (match := own.match(key))}
+        return [Conversation(channel, user) for channel in sorted(channels)]
+
+    def erase(self, user: str, channel: str = "") -> None:
+        """Their name wherever it stands here. A block or a quota stays in force, but under a hash alone."""
+        for line in self._do("lrange", ERRORS, 0, -1):
+            if Conversation(channel, user).id in json.loads(line)["message"]:
+                self._do("lrem", ERRORS, 0, line)
+        for key, rule in self.rules().items():
+            if rule.user == user and channel in ("", rule.channel):
+                self._write(key, replace(rule, user=""))
+
+    def erase_counts(self, conversation: Conversation) -> None:
+        """What was counted of its rates, and any key of its own that is left."""
+        counted = hashlib.sha256(conversation.id.encode()).hexdigest()[:32]
+        keys = [*self._search(f"plm:limit*{counted}*"), *self._search(f"{conversation.base}*")]
+        if keys:
+            self._do("delete", *keys)
+
+    def count(self) -> int:
+        return int(self._do("zcard", INDEX))
+
+    def _mend(self) -> None:
+        """Conversations whose entry was lost (a process died between two writes) are listed again."""
+        if not self._do("set", BUILT, "1", nx=True, ex=WHOLE_FOR):
+            return
+        for key in self._search("plm:{*:*}:meta"):
+            name = key[len("plm:{") : -len("}:meta")]
+            if conversation_of(name):
+                updated: Any = self._do("hget", key, "updated")
+                if updated is not None:
+                    self._do("zadd", INDEX, {name: float(updated)}, gt=True)
+        self._do("pexpire", INDEX, self.store.keep_ms)
+
+    def _search(self, pattern: str) -> list[str]:
+        found: list[str] = []
+        cursor = 0
+        while True:
+            cursor, keys = self._do("scan", cursor, match=pattern, count=1000)
+            found += [key.decode("utf-8", "replace") for key in keys]
+            if not cursor:
+                return found
+
+    # Rules
+
+    def rules(self) -> dict[str, AccessRule]:
+        rows: Any = self._do("hgetall", PEOPLE)
+        return {key.decode(): AccessRule(**json.loads(value)) for key, value in rows.items()}
+
+    def rule(self, user: str, channel: str = "", **change: Any) -> AccessRule:
+        """Change what holds for a person; a rule that says nothing is taken away."""
+        key = digest(user, channel)
+        held = self.rules().get(key, AccessRule(user, channel))
+        values: dict[str, Any] = {"blocked": held.blocked, "rate": held.rate} | change
+        rule = AccessRule(user, channel, **values, since=time.time())
+        self._write(key, None if rule.empty else rule)
+        if not rule.blocked:
+            self._do("hdel", TOLD, key)
+        return rule
+
+    def _write(self, key: str, rule: AccessRule | None) -> None:
+        def write() -> None:
+            pipe = self.client.pipeline()
+            if rule:
+                pipe.hset(PEOPLE, key, json.dumps(rule.__dict__))
+            else:
+                pipe.hdel(PEOPLE, key)
+            pipe.incr(VERSION)
+            pipe.execute()
+
+        self._try(write)
+        self.renew()
+
+    def is_notice(self, key: str, conversation: Conversation, message_id: str) -> bool:
+        """Whether this blocked message, and no earlier one, is the one that gets the polite answer."""
+        own = hashlib.sha256(f"{conversation.id}\n{message_id}".encode()).hexdigest()[:32]
+        if self._do("hsetnx", TOLD, key, own):
+            self._do("expire", TOLD, KEEP)
+        return bool(self._do("hget", TOLD, key) == own.encode())
+
+    def renew(self) -> None:
+        def write() -> None:
+            pipe = self.client.pipeline()
+            for key in (PEOPLE, TOLD, MODEL, VERSION, AUDIT, ERRORS):
+                pipe.expire(key, KEEP)
+            pipe.execute()
+
+        self._try(write)
+
+    # Model and processes
+
+    def want_model(self, name: str, configured: str) -> None:
+        """Every process loads `name`, as long as its PLM_MODEL is what it is now."""
+        wish = json.dumps({"name": name, "configured": configured})
+
+        def write() -> None:
+            pipe = self.client.pipeline()
+            pipe.set(MODEL, wish, ex=KEEP)
+            pipe.incr(VERSION)
+            pipe.execute()
+
+        self._try(write)
+
+    def wanted_model(self, configured: str) -> str | None:
+        wish: Any = self._do("get", MODEL)
+        held = json.loads(wish) if wish else {}
+        return str(held["name"]) if held.get("configured") == configured else None
+
+    def version(self) -> int:
+        return int(self._do("get", VERSION) or 0)
+
+    def report(self, name: str, state: Mapping[str, Any]) -> None:
+        def write() -> None:
+            pipe = self.client.pipeline()
+            pipe.hset(PROCESSES, name, json.dumps({**state, "seen": time.time()}))
+            pipe.expire(PROCESSES, 3600)
+            pipe.execute()
+
+        self._try(write)
+
+    def processes(self) -> list[dict[str, Any]]:
+        rows: Any = self._do("hgetall", PROCESSES)
+        found = {key.decode(): json.loads(value) for key, value in rows.items()}
+        gone = [name for name, state in found.items() if time.time() - state["seen"] > ALIVE]
+        if gone:
+            self._do("hdel", PROCESSES, *gone)
+        return [{"name": name, **state} for name, state in sorted(found.items()) if name not in gone]
+
+    def leave(self, name: str) -> None:
+        self._do("hdel", PROCESSES, name)
+
+    # What happened
+
+    def audit(self, entry: Mapping[str, Any]) -> None:
+        self._push(AUDIT, [entry], MAX_AUDIT)
+
+    def audited(self, start: int, limit: int) -> list[dict[str, Any]]:
+        rows: Any = self._do("lrange", AUDIT, start, start + limit - 1)
+        return [json.loads(row) for row in rows]
+
+    def add_errors(self, entries: list[dict[str, Any]]) -> None:
+        self._push(ERRORS, entries, MAX_ERRORS)
+
+    def errors(self, limit: int = 50) -> list[dict[str, Any]]:
+        rows: Any = self._do("lrange", ERRORS, 0, limit - 1)
+        return [json.loads(row) for row in rows]
+
+    def _push(self, key: str, entries: list[Any], most: int) -> None:
+        def write() -> None:
+            pipe = self.client.pipeline()
+            pipe.lpush(key, *(json.dumps(entry, ensure_ascii=False) for entry in entries))
+            pipe.ltrim(key, 0, most - 1)
+            pipe.expire(key, KEEP)
+            pipe.execute()
+
+        self._try(write)
+
+    def add_counts(self, counts: Mapping[str, float]) -> None:
+        """Add what this process has counted since it last did to the running minute's numbers."""
+
+        def write() -> None:
+            key = f"{BASE}minute:{int(time.time() // 60)}"
+            pipe = self.client.pipeline()
+            for name, value in counts.items():
+                pipe.hincrbyfloat(key, name, value)
+            pipe.expire(key, MINUTES_KEPT)
+            pipe.execute()
+
+        self._try(write)
+
+    def minutes(self, count: int) -> list[dict[str, float]]:
+        """The last `count` minutes, oldest first, the running one last."""
+        last = int(time.time() // 60)
+
+        def read() -> list[Any]:
+            pipe = self.client.pipeline(transaction=False)
+            for minute in range(last - count + 1, last + 1):
+                pipe.hgetall(f"{BASE}minute:{minute}")
+            found: list[Any] = pipe.execute()
+            return found
+
+        rows = self._try(read)
+        return [
+            {"time": 60.0 * minute, **{key.decode(): float(value) for key, value in row.items()}}
+            for minute, row in zip(range(last - count + 1, last + 1), rows, strict=True)
+        ]
+
+    def server(self) -> dict[str, Any]:
+        """What the Redis server says of itself."""
+        return dict(self._do("info"))
+
+
+def _head(conversation: Conversation) -> dict[str, Any]:
+    return {"id": conversation.id, "channel": conversation.channel, "user": conversation.user}
+
+
+def every(store: AdminStore, user: str | None) -> Iterator[dict[str, Any]]:
+    """Every conversation, or a user's, whole; one after the other, so that none but one is in memory."""
+    if user is not None:
+        batches: Iterator[list[Conversation]] = iter([store.of_user(user)])
+    else:
+        batches = _pages(store)
+    for batch in batches:
+        for conversation in batch:
+            if whole := store.show(conversation):
+                yield whole
+
+
+def _pages(store: AdminStore) -> Iterator[list[Conversation]]:
+    cursor = None
+    while True:
+        found, cursor = store.page(LOOKED_AT, cursor)
+        yield found
+        if cursor is None:
+            return

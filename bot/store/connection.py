@@ -1,0 +1,62 @@
+"""The connection to Redis: its URLs, one retry, and which of its errors mean that it is away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+SENTINEL = "redis+sentinel://"
+# Not a fault of ours: its disk is full, its memory is full, it is a replica, it is still reading its file …
+_REFUSALS = (redis.ReadOnlyError, redis.OutOfMemoryError)
+_REFUSAL_CODES = ("MISCONF", "OOM", "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS")
+
+T = TypeVar("T")
+
+
+class StoreDownError(Exception):
+    """Redis cannot be reached, or does not take writes, for now."""
+
+
+def connect(url: str, timeout: float) -> redis.Redis:
+    """A client for redis://, rediss://, unix:// or redis+sentinel://[USER:PASSWORD@]HOST:PORT,…/NAME[/DB].
+
+    The last asks the sentinels for the master of this name at each new connection. ValueError if it is none
+    of these. No retries in the client: it nests them (connection in command), which can take over a second.
+    """
+    options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+    options["retry"] = Retry(NoBackoff(), 0)
+    if not url.startswith(SENTINEL):
+        return redis.Redis.from_url(url, **options)
+    account, _, place = url.removeprefix(SENTINEL).rpartition("@")
+    user, _, password = (unquote(part) or None for part in account.partition(":"))
+    hosts, name, db = [*place.split("/"), "", ""][:3]
+    nodes = [(host.rpartition(":")[0], int(host.rpartition(":")[2])) for host in hosts.split(",")]
+    own = {"username": user, "password": password, "db": int(db or 0), **options}
+    sentinel: Any = Sentinel(nodes, sentinel_kwargs=options, **own)  # type: ignore[no-untyped-call]
+    master: redis.Redis = sentinel.master_for(name)
+    return master
+
+
+def attempt(call: Callable[[], T]) -> T:
+    """What `call` gives, with one retry on a fresh connection; StoreDownError instead of errors of Redis."""
+    try:
+        try:
+            return call()
+        except redis.ConnectionError as error:
+            if isinstance(error, redis.BusyLoadingError):
+                raise
+            return call()  # a connection of the pool that broke with a restart of the server
+        except redis.TimeoutError:
+            return call()
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise StoreDownError(f"Redis does not answer: {error}") from error
+    except redis.ResponseError as error:
+        if isinstance(error, _REFUSALS) or any(code in str(error) for code in _REFUSAL_CODES):
+            raise StoreDownError(f"Redis refuses: {error}") from error
+        raise

@@ -1,0 +1,310 @@
+"""Conversations in Redis, for the rest of the bot: one method for each thing that can happen to one.
+
+What happens at once is a script in lua/; the package says which keys there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import limits
+import redis
+from limits.storage import RedisStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+from bot.store.connection import SENTINEL, attempt, connect
+from bot.store.scripts import SCRIPTS
+from bot.text.dialogue import TAKEN_BACK
+from bot.text.records import Conversation, Lease, LeaseState, Message, NoLease
+
+TIMEOUT = 0.3  # seconds; the whole WeChat path has five, and "busy" must be said within one
+LEASE_MS = 2500  # how long a killed process blocks its conversation
+MESSAGE_MS = 3 * 24 * 3600 * 1000  # how long a message id is remembered, at most
+MAX_TURNS = 2000
+MAX_STATE = 48_000  # bytes; a larger state is rebuilt from the transcript instead of kept
+FORGOTTEN_MS = (
+    60_000  # how long it is remembered that a conversation was forgotten, for the request's retries
+)
+CONFIRM_WITHIN = 600  # seconds
+INDEX = "plm:index"
+MAX_STARTS = 3  # a message whose answering was cut short this often is given up
+
+T = TypeVar("T")
+Call = tuple[Any, str, tuple[str | bytes | int, ...]]  # a script, its key, its arguments
+
+COPY_MS = 100  # how long a write waits for its copy
+LISTED = ("enqueue", "add_answered")  # the newest turn of a conversation: it goes first in the list
+NOT_COPIED = ("heartbeat", "request_stop", "release")  # worth nothing after a failover
+
+
+class Store:
+    """Everything the bot keeps. Any method raises StoreDownError when Redis is away, within about 0.6 s."""
+
+    def __init__(self, url: str, keep_days: float = 30) -> None:
+        self.url = url
+        self.client = connect(url, TIMEOUT)
+        self.keep_ms = int(keep_days * 24 * 3600 * 1000)
+        self.message_ms = min(MESSAGE_MS, self.keep_ms)  # it holds the question and the answer too
+        self._scripts = {name: self.client.register_script(lua) for name, lua in SCRIPTS.items()}
+        counters = RedisStorage("redis://", self.client.connection_pool, key_prefix="plm:limit")
+        self._limiter = SlidingWindowCounterRateLimiter(counters)
+
+    def close(self) -> None:
+        self.client.close()
+        manager = getattr(self.client.connection_pool, "sentinel_manager", None)
+        for sentinel in manager.sentinels if manager else ():
+            sentinel.close()
+
+    def ping(self) -> None:
+        self._try(self.client.ping)
+
+    def clock(self) -> float:
+        """The server's time, in seconds since 1970."""
+        seconds, micro = self._try(self.client.time)
+        return float(seconds) + float(micro) / 1e6
+
+    def server_info(self) -> dict[str, Any]:
+        """What the server says of itself, and when it takes snapshots: "save"."""
+        server_info: dict[str, Any] = dict(self._try(self.client.info))
+        try:
+            server_info["save"] = self._try(lambda: self.client.config_get("save"))["save"]
+        except redis.ResponseError:  # a managed server
+            server_info["save"] = "unknown"
+        return server_info
+
+    def enqueue(self, conversation: Conversation, message_id: str, nonce: str, question: str) -> Message:
+        """Take in a user's message, once: a second call with its id only counts an attempt (once per
+        nonce)."""
+        fields = self._run(
+            "enqueue", conversation, message_id, nonce, question, self.keep_ms, self.message_ms, MAX_TURNS,
+            conversation.channel, conversation.user,
+        )  # fmt: skip
+        return self._message(message_id, fields)
+
+    def run_command(
+        self, conversation: Conversation, message_id: str, nonce: str, action: str, reply: str
+    ) -> Message:
+        """Run "new", "greet", "export" … once for this message id, and remember what was replied."""
+        args = (message_id, nonce, action, reply, self.keep_ms, self.message_ms)
+        return self._message(message_id, self._run("run_command", conversation, *args))
+
+    def add_answered(
+        self, conversation: Conversation, message_id: str, nonce: str, question: str, answer: str
+    ) -> Message:
+        """Take in a message with its answer, once: both go into the transcript, no engine is asked."""
+        args = (
+            message_id, nonce, question, answer, self.keep_ms, self.message_ms, MAX_TURNS,
+            conversation.channel, conversation.user,
+        )  # fmt: skip
+        return self._message(message_id, self._run("add_answered", conversation, *args))
+
+    def undo(
+        self, conversation: Conversation, message_id: str, nonce: str, undone: str, nothing: str
+    ) -> Message:
+        """Take back the talk's last question with its answer, also one that is not finished; the reply is
+        `undone` or `nothing`."""
+        args = (message_id, nonce, undone, nothing, TAKEN_BACK, self.keep_ms, self.message_ms)
+        return self._message(message_id, self._run("undo", conversation, *args))
+
+    def erasure_requested(self, conversation: Conversation) -> bool:
+        """The user has asked to be forgotten in the last ten minutes."""
+        asked = self._try(lambda: self.client.hget(conversation.base + "meta", "forget"))
+        return asked is not None and time.time() - float(asked) < CONFIRM_WITHIN
+
+    def wants_news(self, conversation: Conversation) -> bool:
+        """The user is known, and has not opted out of what is sent to everybody."""
+        found = self._try(lambda: self.client.hmget(conversation.base + "meta", "user", "quiet"))
+        return found[0] is not None and found[1] is None
+
+    def continue_answer(self, conversation: Conversation, message_id: str, nonce: str) -> Message:
+        """A wish for the rest of an answer, bound here to the message (`source`) whose answer it is."""
+        return self._message(
+            message_id, self._run("continue", conversation, message_id, nonce, self.message_ms)
+        )
+
+    def reply(
+        self,
+        conversation: Conversation,
+        message_id: str,
+        source: str,
+        start: int,
+        end: int,
+        reply: str,
+        more: bool,
+    ) -> str | None:
+        """Settle the reply to a message and hand out bytes [start, end) of the source's answer with it.
+
+        Returns the reply that holds: an earlier one if there was one; None if those bytes were handed out
+        meanwhile as the reply to another message.
+        """
+        held = self._run("reply", conversation, message_id, source, start, end, reply, int(more))
+        return None if held is None else str(held, "utf-8")
+
+    def message(self, conversation: Conversation, message_id: str) -> Message:
+        def read() -> list[Any]:
+            pipe = self.client.pipeline(transaction=False)
+            pipe.hgetall(f"{conversation.base}job:{message_id}")
+            pipe.exists(conversation.base + "lease")
+            return pipe.execute()
+
+        fields, owned = self._try(read)
+        return Message.read(message_id, fields, owned=bool(owned))
+
+    def acquire(self, conversation: Conversation, owner: str) -> Lease | NoLease:
+        """The conversation's lease, with the next message to answer."""
+        found = self._run("acquire", conversation, owner, LEASE_MS, MAX_STARTS, uuid.uuid4().hex)
+        if found[0] != b"acquired":
+            return NoLease(str(found[0], "utf-8"))
+        token, message_id, question, talk, prefix, state_prefix, blob, starts, waited = found[1:]
+        # An empty prefix is a talk without answers: it has no state to be valid.
+        fresh = bool(prefix) and prefix == state_prefix and bool(blob)
+        return Lease(
+            token=token.decode(), id=message_id.decode(), question=question.decode(), talk=int(talk),
+            prefix=(prefix or b"").decode(), state=blob if fresh else None, starts=int(starts),
+            waited=float(waited),
+        )  # fmt: skip
+
+    def request_stop(self, conversation: Conversation, message_id: str) -> None:
+        """The sender wants no more of this answer: whoever writes it hears of it from `heartbeat`."""
+        self._run("request_stop", conversation, message_id)
+
+    def heartbeat(
+        self, conversation: Conversation, token: str, message_id: str = "", text: str = ""
+    ) -> LeaseState:
+        """Renew the lease, and publish the text so far."""
+        return LeaseState(self._run("heartbeat", conversation, token, message_id, text, LEASE_MS))
+
+    def finish(
+        self,
+        conversation: Conversation,
+        lease: Lease,
+        answer: str,
+        stop: str,
+        prefix: str,
+        state: bytes,
+        remark: str = "",
+    ) -> tuple[Message, bool] | None:
+        """Append the answer to the transcript and end the message, in one step.
+
+        Returns the message as it is then, and whether more waits (if not, the lease is given back); None if
+        the lease is lost.
+
+        `remark` is shown behind the answer; the model will not read it.
+        """
+        blob = state if len(state) <= MAX_STATE else b""
+        args = (lease.token, lease.id, answer, stop, prefix, blob, self.keep_ms, lease.prefix, remark)
+        held, *record = self._run("finish", conversation, *args)
+        return (self._message(lease.id, record[0]), held == 1) if held else None
+
+    def fail(self, conversation: Conversation, lease: Lease, error: str) -> bool:
+        """End the message as failed; with an empty error, hand it back for another process to take."""
+        return bool(self._run("fail", conversation, lease.token, lease.id, error))
+
+    def release(self, conversation: Conversation, token: str) -> None:
+        """Give the lease back before its time, with the queue as it is."""
+        self._run("release", conversation, token)
+
+    def erase(
+        self, conversation: Conversation, message_id: str = "", nonce: str = "", reply: str = ""
+    ) -> Message:
+        """Delete all that is kept of a conversation. An answer being written finds its lease gone and stops.
+
+        Asked for by a message of the conversation itself, its id and reply stay for a minute: a retry gets
+        the same words and forgets nothing that came after. What was counted for limits stays: it is under a
+        hash, for as long as the rate looks back.
+        """
+        fields = self._run("erase", conversation, message_id, nonce, reply, FORGOTTEN_MS)
+        self._try(lambda: self.client.zrem(INDEX, conversation.id))
+        return self._message(message_id, fields)
+
+    def turns(
+        self, conversation: Conversation, last: int = 200, talk: int | None = None
+    ) -> list[dict[str, Any]]:
+        """The newest turns (0: all), oldest first; of one talk only if it is given."""
+        rows = self._try(lambda: self.client.lrange(conversation.base + "turns", -last, -1))
+        turns = [json.loads(row) for row in rows]
+        return [turn for turn in turns if talk is None or turn["talk"] == talk]
+
+    def talk(self, conversation: Conversation) -> int:
+        """Which talk the conversation is in: 0, and one more after every /new."""
+        return int(self._try(lambda: self.client.hget(conversation.base + "meta", "talk")) or 0)
+
+    def waiting(self, conversation: Conversation) -> list[str]:
+        """Ids of the messages that are not answered yet, in order."""
+        rows: list[Any] = self._try(lambda: self.client.lrange(conversation.base + "queue", 0, -1))
+        return [row.decode() for row in rows]
+
+    def hit(self, who: str, rates: tuple[limits.RateLimitItem, ...]) -> int:
+        """Count one more for `who` against each rate; 0, or the seconds until the first that is used up has
+        room again. Names are kept as hashes, for as long as the rate looks back."""
+        name = hashlib.sha256(who.encode()).hexdigest()[:32]
+        for rate in rates:
+            if not self._try(lambda rate=rate: self._limiter.hit(rate, name)):  # type: ignore[misc]
+                stats = self._try(lambda rate=rate: self._limiter.get_window_stats(rate, name))  # type: ignore[misc]
+                return max(1, math.ceil(stats.reset_time - time.time()))
+        return 0
+
+    def time_until_allowed(self, who: str, rates: tuple[limits.RateLimitItem, ...]) -> int:
+        """What `hit` would say, without counting."""
+        name = hashlib.sha256(who.encode()).hexdigest()[:32]
+        for rate in rates:
+            if not self._try(lambda rate=rate: self._limiter.test(rate, name)):  # type: ignore[misc]
+                stats = self._try(lambda rate=rate: self._limiter.get_window_stats(rate, name))  # type: ignore[misc]
+                return max(1, math.ceil(stats.reset_time - time.time()))
+        return 0
+
+    def attempt(self, call: Callable[[], T]) -> T:
+        """What `call` gives, with the errors of Redis as this class raises them."""
+        return self._try(call)
+
+    def run(self, name: str, conversation: Conversation, *args: str | bytes | int) -> Any:
+        """A script of a conversation, for outbox.py."""
+        return self._run(name, conversation, *args)
+
+    def _message(self, message_id: str, fields: list[bytes]) -> Message:
+        pairs = dict(zip(fields[::2], fields[1::2], strict=True))
+        return Message.read(message_id, pairs)
+
+    def _run(self, name: str, conversation: Conversation, *args: str | bytes | int) -> Any:
+        calls = [(self._scripts[name], conversation.base, args)]
+        if name in LISTED:  # the list lies in another slot: what is missed is found again by admin.py
+            calls.append((self._scripts["index_conversation"], INDEX, (conversation.id, self.keep_ms)))
+        copied = self.url.startswith(SENTINEL) and name not in NOT_COPIED
+        return self._try(lambda: self._call(calls, copied))
+
+    def _call(self, calls: list[Call], copied: bool) -> Any:
+        """Scripts with their key and arguments, in one round trip; what the first one says.
+
+        A master that dies must have handed on (`copied`) what it said was done. With no replica there, it
+        goes on without (min-replicas-to-write forbids that).
+        """
+        script, key, args = calls[0]
+        if len(calls) == 1 and not copied:
+            return script(keys=[key], args=args)
+        said = self._pipe(calls, copied)
+        if any(isinstance(one, redis.exceptions.NoScriptError) for one in said):  # it has just started
+            for script, _, _ in calls:
+                self.client.script_load(script.script)
+            said = self._pipe(calls, copied)
+        for one in said:
+            if isinstance(one, Exception):
+                raise one
+        return said[0]
+
+    def _pipe(self, calls: list[Call], copied: bool) -> list[Any]:
+        pipe = self.client.pipeline(transaction=False)
+        for script, key, args in calls:
+            pipe.evalsha(script.sha, 1, key, *args)
+        if copied:
+            pipe.wait(1, COPY_MS)
+        said: list[Any] = pipe.execute(raise_on_error=False)  # its errors quote what people said
+        return said
+
+    def _try(self, call: Callable[[], T]) -> T:
+        return attempt(call)

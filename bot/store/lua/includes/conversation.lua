@@ -1,0 +1,35 @@
+--[[
+  What all scripts of a conversation share. Included, not run: KEYS[1] is the conversation's prefix.
+  All keys are built from it, so they lie in its slot of a cluster. The clock is the server's.
+]]
+local base, time = KEYS[1], redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local function message_key(id) return base .. 'job:' .. id end
+local function renew(ms) for _, name in ipairs({'meta', 'turns', 'queue', 'state', 'open'}) do
+  redis.call('PEXPIRE', base .. name, ms) end end
+local function append_turn(role, content, id, talk, remark)
+  if remark == '' then remark = nil end
+  redis.call('RPUSH', base .. 'turns', cjson.encode({role=role, content=content, time=now, message_id=id,
+    talk=tonumber(talk), remark=remark}))
+  redis.call('HINCRBY', base .. 'meta', 'version', 1)
+  redis.call('HSET', base .. 'meta', 'updated', now)
+end
+local function remember(id, ms)  -- a message came: its record lives so long, and can be found to be forgotten
+  redis.call('PEXPIRE', message_key(id), ms)
+  redis.call('ZADD', base .. 'jobs', now, id)
+  redis.call('ZREMRANGEBYSCORE', base .. 'jobs', '-inf', now - ms / 1000 - 60)
+  redis.call('PEXPIRE', base .. 'jobs', ms)
+end
+local function count_attempt(id, nonce)
+  if redis.call('HGET', message_key(id), 'nonce') ~= nonce then
+    redis.call('HINCRBY', message_key(id), 'attempts', 1)
+    redis.call('HSET', message_key(id), 'nonce', nonce)
+  end
+  local fields = redis.call('HGETALL', message_key(id))
+  fields[#fields + 1], fields[#fields + 2] = 'now', tostring(now)
+  return fields
+end
+-- A lease that ran out is still good as long as nobody took the next fence number.
+local function holds_lease(token)
+  return tonumber(string.match(token, ':(%d+)$')) == tonumber(redis.call('HGET', base .. 'meta', 'fence'))
+end

@@ -1,0 +1,16 @@
+--[[
+  List the conversation by its newest question, and drop what has expired.
+
+  KEYS[1]  plm:index
+  ARGV[1]  conversation id
+  ARGV[2]  ms that the conversation is kept
+
+  Returns 1.
+]]
+
+local time, index = redis.call('TIME'), KEYS[1]
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+redis.call('ZADD', index, now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', index, '-inf', now - ARGV[2] / 1000)
+redis.call('PEXPIRE', index, ARGV[2])
+return 1

@@ -1,0 +1,1 @@
+"""Work out of band."""

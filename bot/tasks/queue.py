@@ -1,0 +1,266 @@
+"""Task queues: pushes and callbacks, as tasks of the library dramatiq over the same Redis.
+
+The only module that knows dramatiq. Each queue has threads of its own, so that a dead
+receiver of callbacks does not hold up WeChat. Every web process works on the queues that its settings need,
+and `plm worker` is more of the same without the web.
+
+A task is done at least once: a killed process stops its heartbeat, and what it had fetched goes back to the
+queue. So each task must be harmless when it runs twice. What fails is tried again, later and later; what
+fails to the end, or with GiveUpError, is a dead letter for KEPT_MS, to be listed, sent again or dropped.
+
+A task says what conversation it is about, and goes with it when that is forgotten: waiting, delayed, dead, or
+in the hands of a process, which then finds that it may not be put back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import dramatiq
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.errors import ConnectionClosed
+from dramatiq.middleware import Middleware, Retries
+from dramatiq.worker import ConsumerThread, WorkerThread
+
+from bot.store.connection import StoreDownError
+from bot.store.conversations import MESSAGE_MS, Store
+from bot.store.tasks import TaskStore
+from bot.telemetry import metrics
+from bot.text.records import Conversation, belongs_to
+
+log = logging.getLogger(__name__)
+
+KEPT_MS = MESSAGE_MS  # a dead letter names a message, and is worth nothing without it
+THREADS = 16  # tasks of one queue that a process works on at a time
+POLL_MS = 200  # at most so long does a task wait for an idle process to look
+SILENT_MS = 15_000  # without a sign of life for so long, a process counts as killed
+MAINTENANCE = 50_000  # of a million looks: so many also look for killed processes (about one in five seconds)
+LONGEST_WAIT = 6 * 3600.0  # seconds between two tries
+RETRIES = 15  # with five seconds before the first: a day in all
+
+T = TypeVar("T")
+
+
+class RetryLaterError(Exception):
+    """The task could not be done now; its text is one line for the log, without secrets. With `wait`, it is
+    tried again after so many seconds, not when its turn would come."""
+
+    def __init__(self, text: str, retry_after: float = 0) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+class PermanentError(Exception):
+    """The task will never succeed: a dead letter at once."""
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    id: str
+    queue: str
+    task: str
+    about: str  # a conversation's id, or ""
+    args: tuple[Any, ...]
+    error: str
+    died: str  # ISO 8601, UTC
+
+
+class TaskQueue:
+    """The task queues of one process. `task` first, then `start`; `send` works without `start` too."""
+
+    def __init__(self, store: Store, retry_seconds: float = 5.0) -> None:
+        self.store = TaskStore(store)
+        self.retry_seconds = retry_seconds
+        self._brokers: dict[str, _Broker] = {}
+        self._workers: list[dramatiq.Worker] = []
+
+    def register(self, queue: str, name: str, function: Callable[..., None]) -> None:
+        """Have `function` run for every task of this name; its arguments are what JSON can carry."""
+        broker = self._brokers.setdefault(queue, _Broker(self.store, queue))
+
+        def run(*args: Any) -> None:
+            _run(name, function, args)
+
+        dramatiq.actor(
+            actor_name=name,
+            queue_name=queue,
+            broker=broker,
+            max_retries=RETRIES,
+            min_backoff=int(self.retry_seconds * 1000),
+            max_backoff=int(max(self.retry_seconds, LONGEST_WAIT) * 1000),
+            throws=PermanentError,
+        )(run)
+
+    def send(self, queue: str, name: str, about: Conversation | None, *args: Any) -> None:
+        """Raises StoreDownError if it cannot be written down; else it will be done, unless what it is `about`
+        is forgotten."""
+        self._send(queue, name, about.id if about else "", args)
+
+    def _send(self, queue: str, name: str, about: str, args: tuple[Any, ...]) -> None:
+        try:
+            self._brokers[queue].get_actor(name).send_with_options(args=args, about=about)
+        except ConnectionClosed as error:
+            raise StoreDownError(str(error)) from None
+
+    @property
+    def queues(self) -> list[str]:
+        return list(self._brokers)
+
+    def start(self) -> None:
+        for broker in self._brokers.values():
+            worker = dramatiq.Worker(broker, worker_timeout=POLL_MS, worker_threads=THREADS)
+            worker.start()
+            self._workers.append(worker)
+
+    def close(self, timeout: float) -> None:
+        """Finish what is being done; what is not finished in time is done again by another process."""
+        for broker in self._brokers.values():
+            broker.closing = True
+        for worker in self._workers:
+            worker.stop(timeout=int(timeout * 1000))
+        self._workers.clear()
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """For each queue how many tasks are waiting or being done, delayed, and dead."""
+        return {name: self.store.counts(broker.key) for name, broker in self._brokers.items()}
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Newest first."""
+        found = [letter for name in self._brokers for letter in self._dead(name)]
+        return sorted(found, key=lambda letter: letter.died, reverse=True)
+
+    def dead_letter_args(self, queue: str, count: int) -> set[tuple[Any, ...]]:
+        """The first `count` arguments of each dead letter of the queue."""
+        return {letter.args[:count] for letter in self._dead(queue)}
+
+    def _dead(self, queue: str) -> Iterator[DeadLetter]:
+        for letter_id, died, data in self.store.dead_letters(self._brokers[queue].key):
+            message = dramatiq.Message.decode(data)
+            when = datetime.fromtimestamp(died / 1000, UTC).isoformat(timespec="seconds")
+            about, error = (str(message.options.get(key, "")) for key in ("about", "error"))
+            yield DeadLetter(letter_id, queue, message.actor_name, about, tuple(message.args), error, when)
+
+    def requeue(self, letter: DeadLetter) -> None:
+        """Begin again from the first try. Written down before it is dropped: at worst it is done twice."""
+        self._send(letter.queue, letter.task, letter.about, letter.args)
+        self.drop(letter)
+
+    def drop(self, letter: DeadLetter) -> None:
+        self.store.remove(self._brokers[letter.queue].key + ".XQ", letter.id)
+
+    def erase(self, user: str, channel: str = "") -> None:
+        """Drop every task about a user.
+
+        Until two looks in succession find none: one may miss a task that is put from the one queue into the
+        other meanwhile. It stays in the queue of delayed tasks for longer than a look takes.
+        """
+
+        def drop(key: str, task_id: str, data: bytes) -> bool:
+            about = dramatiq.Message.decode(data).options.get("about", "")
+            return belongs_to(about, user, channel) and self.store.remove(key, task_id)
+
+        clean = 0
+        while clean < 2:
+            clean = 0 if sum(drop(*task) for task in self.store.all_tasks()) else clean + 1
+
+
+def _run(name: str, function: Callable[..., None], args: tuple[Any, ...]) -> None:
+    try:
+        function(*args)
+    except RetryLaterError as error:
+        metrics.TASKS_FAILED.labels(name).inc()
+        log.warning("%s: to be tried again: %s", name, error)
+        delay = int(min(error.retry_after, LONGEST_WAIT) * 1000) or None
+        raise dramatiq.errors.Retry(str(error), delay=delay) from None
+    except StoreDownError as error:
+        raise dramatiq.errors.Retry(str(error)) from None
+    except PermanentError as error:
+        metrics.TASKS_FAILED.labels(name).inc()
+        log.error("%s: given up: %s", name, error)
+        raise
+    metrics.TASKS_DONE.labels(name).inc()
+
+
+class _ErrorInDeadLetter(Middleware):
+    """A dead letter says what it died of: dramatiq keeps it as it was before the last try."""
+
+    def after_process_message(
+        self, broker: Any, message: Any, *, result: Any = None, exception: BaseException | None = None
+    ) -> None:
+        if exception is not None:
+            message.options["error"] = str(exception)[:300] or type(exception).__name__
+
+    def before_nack(self, broker: Any, message: Any) -> None:
+        broker.rewrite(message)
+
+
+class _Broker(RedisBroker):
+    """dramatiq's broker, mended where it would lose or forget a task when Redis is away for a while.
+
+    It takes a time-out for a bug of its own, and then keeps for ever what it was about to hand out; and it
+    acknowledges a task that failed even when it could not put it back.
+    """
+
+    def __init__(self, store: TaskStore, name: str) -> None:
+        self.store = store
+        self.closing = False
+        self.key = f"{{plm:work:{name}}}:{name}"
+        # The braces keep all keys of a queue in one slot of a cluster.
+        super().__init__(  # type: ignore[no-untyped-call]
+            client=store.queue_client(),
+            namespace=f"{{plm:work:{name}}}",
+            middleware=[Retries(), _ErrorInDeadLetter()],
+            maintenance_chance=MAINTENANCE,
+            heartbeat_timeout=SILENT_MS,
+            dead_message_ttl=KEPT_MS,
+        )
+
+    def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
+        """What was handed out comes back here to be delayed or tried again, unless it was forgotten."""
+        handed_out, send = message.options.get("redis_message_id"), super().enqueue
+        if handed_out and not self._retrying(lambda: self.store.contains(self.key, handed_out)):
+            return message
+        sent: dramatiq.Message[Any] = self._retrying(lambda: send(message, delay=delay))
+        # Asked again: forgotten in between, or by a look that begins after this and finds it.
+        if handed_out and not self._retrying(lambda: self.store.contains(self.key, handed_out)):
+            key, task_id = f"{self.namespace}:{sent.queue_name}", sent.options["redis_message_id"]
+            self._retrying(lambda: self.store.remove(key, task_id))
+        return sent
+
+    def _retrying(self, call: Callable[[], T]) -> T:
+        """In a thread of the library's a store that is away is waited for."""
+        while True:
+            try:
+                return call()
+            except (ConnectionClosed, StoreDownError):
+                own_thread = isinstance(threading.current_thread(), WorkerThread | ConsumerThread)
+                if not own_thread or self.closing:
+                    raise
+                time.sleep(0.5)
+
+    def rewrite(self, message: Any) -> None:
+        with contextlib.suppress(StoreDownError):  # then it has no last words
+            self.store.rewrite(self.key, message.options["redis_message_id"], message.encode())
+
+    def _dispatch(self, command: str) -> Callable[..., Any]:
+        send = super()._dispatch(command)  # type: ignore[no-untyped-call]
+
+        def dispatch(*args: Any) -> Any:
+            try:
+                return self.store.store.attempt(lambda: send(*args))
+            except StoreDownError as error:
+                if command == "fetch":
+                    # What Redis may have handed out unheard is noted under the old name, which falls silent
+                    # now: as with a killed process, all of it goes back to the queue.
+                    self.broker_id = str(uuid.uuid4())
+                raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
+
+        return dispatch

@@ -1,0 +1,104 @@
+"""Log lines: for people, or JSON for machines (PLM_LOG_FORMAT=json), each with the id of its request.
+
+The id comes in as X-Request-Id (or is made), goes out with the response, on to engine hosts, and into the
+threads that write answers. No text of a message is in a line unless PLM_LOG_TEXT=1 asks for it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+import traceback
+import uuid
+from contextvars import ContextVar
+
+from flask import Flask, Response, g, request
+
+from bot.telemetry import metrics
+
+HEADER = "X-Request-Id"
+GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
+QUIET = ("/healthz", "/readyz", "/metrics", "/static/", "/admin/api/stats")  # asked for all the time
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+log = logging.getLogger(__name__)
+_texts = False
+
+
+def set_up(level: str, form: str, texts: bool) -> None:
+    global _texts
+    _texts = texts
+    handler = logging.StreamHandler(sys.stderr)
+    plain = _Plain("%(asctime)s %(levelname)s %(name)s%(marked)s: %(message)s")
+    handler.setFormatter(_Lines() if form == "json" else plain)
+    handler.addFilter(_mark)
+    logging.basicConfig(level=level, handlers=[handler])
+    for library in ("urllib3", "dramatiq"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+
+
+def text(message: str) -> str:
+    """A message's text as a log line may say it."""
+    return message if _texts else f"({len(message)} characters)"
+
+
+def _mark(record: logging.LogRecord) -> bool:
+    own = request_id.get()
+    record.request, record.marked = own, f" [{own}]" if own else ""
+    return True
+
+
+class _Plain(logging.Formatter):
+    """A message is one line, whatever somebody has put into an id that is part of it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        line = super().formatMessage(record)
+        return "".join(c if c >= " " and c not in "\x7f\x85\u2028\u2029" else repr(c)[1:-1] for c in line)
+
+
+class _Lines(logging.Formatter):
+    """One JSON object a line: the record, what was given as `extra`, and the traceback."""
+
+    KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "marked", "request"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line = {
+            "time": f"{seconds}.{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if request_id := getattr(record, "request", ""):
+            line["request"] = request_id
+        line |= {name: value for name, value in vars(record).items() if name not in self.KNOWN}
+        if record.exc_info:
+            line["traceback"] = "".join(traceback.format_exception(*record.exc_info))
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def watch_requests(app: Flask) -> None:
+    """Give every request its id, and count it; a line for each that people or programs make."""
+
+    @app.before_request
+    def begin() -> None:
+        given = request.headers.get(HEADER, "")
+        request_id.set(given if GIVEN.fullmatch(given) else uuid.uuid4().hex[:16])
+        g.began = time.monotonic()
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        response.headers[HEADER] = request_id.get()
+        path = request.url_rule.rule if request.url_rule else "(none)"
+        method = request.method if request.method in METHODS else "(other)"  # callers may invent any number
+        metrics.REQUESTS.labels(path, method, str(response.status_code)).inc()
+        if not request.path.startswith(QUIET):
+            ms = round(1000 * (time.monotonic() - g.get("began", time.monotonic())), 1)
+            what = {"method": request.method, "path": path, "status": response.status_code, "ms": ms}
+            log.info("%(method)s %(path)s %(status)d %(ms).1f ms", what, extra=what)
+        return response

@@ -1,0 +1,1 @@
+"""Texts and records: pure functions that know neither Flask nor Redis."""

@@ -1,0 +1,271 @@
+// The administrators' page: shows what /admin/api says, and asks again every five seconds. All it changes is dead letters,
+// which are sent again or dropped. The key is kept in sessionStorage alone: other tabs, later visits and other sites never have it.
+"use strict";
+
+const byId = (id) => document.getElementById(id);
+const [login, board, keyBox, status, leave, language, figures, chart, processes, list, more, errors, talk, turns,
+  letters, broadcasts] = [
+  "login", "board", "key", "status", "leave", "language", "figures", "chart", "processes", "conversations", "more",
+  "errors", "talk", "turns", "letters", "broadcasts",
+].map(byId);
+const EVERY = 5000; // milliseconds
+const SVG = "http://www.w3.org/2000/svg";
+
+let tongue = sessionStorage.getItem("plm-language") || (navigator.language.startsWith("zh") ? "zh-CN" : "en");
+let timer = 0;
+let cursor = null;
+let shown = null; // the last stats, to be written again in the other language
+
+const word = (name) => STRINGS[tongue][name];
+
+class Refused extends Error {}
+
+async function ask(path, body) {
+  const headers = { Authorization: `Bearer ${sessionStorage.getItem("plm-key")}` };
+  const change = body && { method: "POST", body: JSON.stringify(body) };
+  if (body) headers["Content-Type"] = "application/json";
+  const response = await fetch(`admin/api/${path}`, { headers, cache: "no-store", ...change });
+  if (response.status === 401) throw new Refused(word("wrong"));
+  if (response.status === 429) throw new Refused(word("slow"));
+  if (response.status === 404) throw new Error(word("gone"));
+  if (!response.ok) throw new Error(word("away"));
+  return response.json();
+}
+
+function make(name, text = "", className = "") {
+  const element = document.createElement(name);
+  element.textContent = text;
+  if (className) element.className = className;
+  return element;
+}
+
+const seconds = (value) => (value == null ? "–" : `${value.toFixed(value < 10 ? 2 : 0)} s`);
+const clock = (time) => new Date(1000 * time).toLocaleString(tongue, { dateStyle: "short", timeStyle: "medium" });
+
+function showFigures(stats) {
+  const { totals, latency } = stats;
+  const count = (name) => Math.round(totals[name] || 0).toLocaleString(tongue);
+  const rows = [
+    ["messages", count("messages")], ["answers", count("answers")], ["p50", seconds(latency["0.5"])],
+    ["p95", seconds(latency["0.95"])], ["p99", seconds(latency["0.99"])], ["failed", count("failed")],
+    ["late", count("deadline_misses")], ["retries", count("retries")], ["limited", count("limited")],
+    ["blocked", count("blocked")], ["talks", stats.conversations.toLocaleString(tongue)],
+    ["memory", `${(stats.redis.used_memory / 1e6).toFixed(1)} MB`],
+  ];
+  figures.replaceChildren(...rows.map(([name, value]) => {
+    const row = make("div");
+    if (name === "failed" && value !== "0") row.className = "wrong";
+    row.append(make("dt", word(name)), make("dd", value));
+    return row;
+  }));
+}
+
+function showChart(minutes) {
+  const most = Math.max(5, ...minutes.map((row) => row.messages || 0));
+  const width = 600 / minutes.length;
+  const bars = [];
+  minutes.forEach((row, place) => {
+    for (const name of ["messages", "failed"]) {
+      const height = (130 * (row[name] || 0)) / most;
+      if (!height) continue;
+      const bar = document.createElementNS(SVG, "rect");
+      const box = { x: place * width + 1, y: 140 - height, width: width - 2, height, class: name };
+      for (const [key, value] of Object.entries(box)) bar.setAttribute(key, value);
+      bars.push(bar);
+    }
+  });
+  chart.replaceChildren(...bars);
+  chart.setAttribute("aria-label", `${word("chart")}: ${minutes.map((row) => row.messages || 0).join(" ")}`);
+}
+
+function lines(place, items) {
+  place.replaceChildren(...(items.length ? items : [make("li", word("none"), "faint")]));
+}
+
+function showStats(stats) {
+  shown = stats;
+  showFigures(stats);
+  showChart(stats.minutes);
+  lines(processes, stats.processes.map((process) => {
+    const item = make("li");
+    item.append(make("b", process.name), make("span", `${word("model")}: ${process.model}`),
+      make("span", `${word("running")}: ${process.running}`));
+    if (process.fault) item.append(make("span", process.fault, "wrong"));
+    return item;
+  }));
+  lines(errors, stats.errors.map((error) => {
+    const item = make("li");
+    item.append(make("time", clock(error.time), "faint"), make("span", error.message, "wrong"));
+    return item;
+  }));
+}
+
+function conversation(row) {
+  const item = make("li");
+  const button = make("button", row.id);
+  button.type = "button";
+  button.addEventListener("click", () => open(row.id));
+  item.append(button, make("span", `${row.turns} ${word("turns")}`, "faint"), make("time", clock(row.updated), "faint"));
+  return item;
+}
+
+async function showConversations(goOn) {
+  const query = new URLSearchParams({ limit: 20 });
+  const user = byId("user").value.trim();
+  if (user) query.set("user", user);
+  if (goOn && cursor) query.set("cursor", cursor);
+  const said = await ask(`conversations?${query}`);
+  const items = said.conversations.map(conversation);
+  if (goOn) list.append(...items);
+  else lines(list, items);
+  cursor = said.cursor;
+  more.hidden = !cursor;
+}
+
+async function open(id) {
+  await guarded(async () => {
+    const whole = await ask(`conversations/${encodeURIComponent(id)}`);
+    byId("talk-name").textContent = id;
+    turns.replaceChildren(...whole.turns.map((turn) => {
+      const item = make("article", "", turn.role);
+      const head = make("p", `${word(turn.role === "user" ? "me" : "bot")} · ${clock(turn.time)}`, "faint");
+      item.append(head, make("p", turn.content, "text"));
+      return item;
+    }));
+    talk.showModal();
+    turns.scrollTop = turns.scrollHeight;
+  });
+}
+
+function letter(row) {
+  const item = make("li");
+  const what = `${row.task} ${row.conversation}`;
+  item.append(make("b", what), make("time", clock(Date.parse(row.died) / 1000), "faint"), make("span", row.error, "wrong"));
+  for (const name of ["resend", "drop"]) {
+    const button = make("button", word(name), "act");
+    button.type = "button";
+    button.setAttribute("aria-label", `${word(name)}: ${what}`);
+    button.addEventListener("click", () => {
+      if (name === "resend" || confirm(word("sure"))) settle(name, row.id);
+    });
+    item.append(button);
+  }
+  return item;
+}
+
+// Not with every tick: each look at them is in the audit log.
+async function showLetters() {
+  lines(letters, (await ask("dead-letters")).dead_letters.map(letter));
+}
+
+async function settle(name, id) {
+  const good = await guarded(() => ask(`dead-letters/${name}`, { id }));
+  if (!login.hidden) return;
+  if (good) await guarded(showLetters);
+  byId("again").focus(); // the button that was pressed is gone
+}
+
+async function showBroadcasts() {
+  lines(broadcasts, (await ask("broadcasts")).broadcasts.map((row) => {
+    const item = make("li");
+    item.append(make("b", row.id), make("span", word(row.state === "running" ? "ongoing" : row.state)));
+    for (const name of ["sent", "left", "failed"]) {
+      item.append(make("span", `${word(name)}: ${row[name]}`, name === "failed" && row[name] ? "wrong" : "faint"));
+    }
+    if (row.started) item.append(make("time", clock(row.started), "faint"));
+    return item;
+  }));
+}
+
+async function look() {
+  showStats(await ask("stats"));
+  await showBroadcasts();
+}
+
+async function lists() {
+  await showConversations(false);
+  await showLetters();
+}
+
+// Do something with the API; a refusal ends the visit, an absent service is said and tried again later.
+async function guarded(action) {
+  try {
+    await action();
+    status.textContent = "";
+    return true;
+  } catch (error) {
+    if (error instanceof Refused) end();
+    status.textContent = error instanceof TypeError ? word("away") : error.message;
+    return false;
+  }
+}
+
+async function tick() {
+  clearTimeout(timer);
+  if (!sessionStorage.getItem("plm-key")) return;
+  if (!document.hidden) await guarded(look);
+  if (sessionStorage.getItem("plm-key")) timer = setTimeout(tick, EVERY);
+}
+
+async function begin() {
+  const good = await guarded(async () => {
+    await look();
+    await lists();
+  });
+  if (!good && !sessionStorage.getItem("plm-key")) return;
+  login.hidden = true;
+  board.hidden = leave.hidden = false;
+  keyBox.value = "";
+  timer = setTimeout(tick, EVERY);
+}
+
+function end() {
+  sessionStorage.removeItem("plm-key");
+  clearTimeout(timer);
+  if (talk.open) talk.close();
+  for (const place of [figures, chart, processes, list, errors, turns, letters, broadcasts]) place.replaceChildren();
+  board.hidden = leave.hidden = true;
+  login.hidden = false;
+  keyBox.focus();
+}
+
+function speak() {
+  document.documentElement.lang = tongue;
+  document.title = `personal-lm · ${word("title")}`;
+  for (const element of document.querySelectorAll("[data-word]")) element.textContent = word(element.dataset.word);
+  language.textContent = word("other");
+  language.lang = tongue === "en" ? "zh-CN" : "en";
+}
+
+login.addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem("plm-key", keyBox.value.trim());
+  begin();
+});
+byId("search").addEventListener("submit", (event) => {
+  event.preventDefault();
+  guarded(() => showConversations(false));
+});
+more.addEventListener("click", () => guarded(() => showConversations(true)));
+byId("close").addEventListener("click", () => talk.close());
+byId("again").addEventListener("click", () => guarded(showLetters));
+leave.addEventListener("click", () => {
+  end();
+  status.textContent = "";
+});
+language.addEventListener("click", () => {
+  tongue = tongue === "en" ? "zh-CN" : "en";
+  sessionStorage.setItem("plm-language", tongue);
+  speak();
+  if (board.hidden) return;
+  if (shown) showStats(shown);
+  guarded(async () => {
+    await showBroadcasts();
+    await lists();
+  });
+});
+document.addEventListener("visibilitychange", tick);
+
+speak();
+if (sessionStorage.getItem("plm-key")) begin();
+else keyBox.focus();

@@ -1,0 +1,153 @@
+"""The command `plm`: both halves in one, and a doctor that names what is wrong."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+from click.testing import CliRunner, Result
+from standardwebhooks.webhooks import Webhook as Signer
+
+from bot.cli import main
+from tests.service import Plm, Service, free_port, wait_until
+from tests.tiny_model import write_tiny_model
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in os.environ:
+        if name.startswith("PLM_") and name != "PLM_ISA":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PLM_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("PLM_MODEL", str(write_tiny_model(tmp_path / "tiny.safetensors")))
+
+
+def plm(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+def test_the_bots_commands_and_the_engines_are_in_one_list() -> None:
+    listed = plm("--help").output.split("Commands:")[1]
+    commands = re.findall(r"^  (\w+)", listed, re.MULTILINE)
+    assert commands == sorted(commands)
+    assert {"serve", "web", "engine", "doctor", "chat", "generate", "score", "train"} <= set(commands)
+
+
+def test_wrong_usage_is_exit_code_2() -> None:
+    assert plm("no-such-command").exit_code == 2
+    assert plm("serve", "--no-such-option").exit_code == 2
+
+
+def test_doctor_finds_nothing_wrong_with_a_good_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLM_WECHAT_TOKEN", "AAAAA")
+    result = plm("doctor")
+    assert result.exit_code == 0, result.output
+    assert [line.split()[0] for line in result.output.splitlines()] == ["ok"] * 9
+    assert "API: closed" in result.output
+    assert "plain mode" in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("PLM_MODEL", "nothing", "WRONG model: PLM_MODEL"),
+        ("PLM_REDIS_URL", "redis://127.0.0.1:1/0", "WRONG store: Redis does not answer"),
+        ("PLM_ENGINE_URLS", "http://127.0.0.1:1", "WRONG model: PLM_ENGINE_URLS"),
+        ("PLM_PORT", "x", "WRONG settings: PLM_PORT"),
+        ("PLM_ADMIN_KEY", "short-key", "WRONG keys: PLM_ADMIN_KEY"),
+        ("PLM_DATA_DIR", "/proc/nothing", "WRONG store: PLM_DATA_DIR"),
+        ("PLM_WECHAT_MODE", "safe", "WRONG settings: PLM_WECHAT_AES_KEY"),
+    ],
+)
+def test_doctor_names_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, line: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    result = plm("doctor")
+    assert result.exit_code == 1
+    wrong = [line for line in result.output.splitlines() if line.startswith("WRONG")]
+    assert wrong[0].startswith(line)
+    assert len(wrong) == (2 if "Redis" in line else 1)  # the clock is the store's
+
+
+def test_doctor_notes_variables_that_do_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLM_WECHAT_TOKNE", "AAAAA")
+    output = plm("doctor").output
+    assert "PLM_WECHAT_TOKNE is not a setting" in output
+
+
+def test_a_second_serve_on_one_data_directory_or_port_says_so(tmp_path: Path) -> None:
+    model = os.environ["PLM_MODEL"]
+    with Service(tmp_path, PLM_MODEL=model) as first:
+        wait_until(lambda: f"打开 {first.url}/" in first.output(), what="it says where to open it")
+        for settings, line in (
+            ({"PLM_DATA_DIR": tmp_path / "data", "PLM_PORT": free_port()}, r"PLM_DATA_DIR: .* is in use by"),
+            ({"PLM_DATA_DIR": tmp_path / "other", "PLM_PORT": first.port}, r"PLM_PORT: cannot listen on"),
+        ):
+            second = Plm(["serve"], tmp_path / "second.log", {"PLM_MODEL": model, **settings})
+            assert second.wait() == 1
+            assert re.search(line, second.output().splitlines()[-1])
+        assert first.stop() == 0
+
+
+def test_several_processes_answer_as_one_and_add_up_their_numbers(tmp_path: Path) -> None:
+    secret = "whsec_" + base64.b64encode(b"s" * 24).decode()
+    settings = {"PLM_MODEL": os.environ["PLM_MODEL"], "PLM_PROCESSES": 2, "PLM_WEBHOOK_FORMS_SECRET": secret}
+    with Service(tmp_path, PLM_MAX_BYTES=50, **settings) as service:
+        body = json.dumps({"user": "u", "text": "桂枝汤？", "id": "7"}).encode()
+        when = datetime.datetime.now(datetime.UTC)
+        headers = {
+            "webhook-id": "m",
+            "webhook-timestamp": str(int(when.timestamp())),
+            "webhook-signature": Signer(secret).sign("m", when, body.decode()),
+        }
+        with ThreadPoolExecutor(8) as pool:
+            said = [
+                pool.submit(requests.post, service.url + "/webhook/forms", body, headers=headers, timeout=30)
+                for _ in range(16)
+            ]
+        assert len({answer.result().json()["reply"] for answer in said}) == 1
+        numbers = requests.get(service.url + "/metrics", timeout=5).text
+        assert 'plm_messages_total{channel="webhook-forms"} 1.0' in numbers
+        assert 'plm_retries_seen_total{channel="webhook-forms"} 15.0' in numbers
+
+
+def test_a_web_server_that_does_not_come_up_is_one_line(tmp_path: Path) -> None:
+    script = (
+        "from bot import cli\nfrom bot.server import processes\nprocesses.STARTUP_TIMEOUT = 0.05  # seconds\n"
+        "cli.main(['serve'])"
+    )
+    environment = {**os.environ, "PLM_PORT": str(free_port())}
+    command = [sys.executable, "-c", script]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=40)
+    assert run.returncode == 1
+    assert re.fullmatch(r"Error: the web server does not answer at http://127\.0\.0\.1:\d+.*\n", run.stderr)
+
+
+def test_ctrl_c_ends_it_quietly(tmp_path: Path) -> None:
+    service = Service(tmp_path, PLM_MODEL=os.environ["PLM_MODEL"])
+    with service:
+        assert service.plm
+        os.killpg(service.plm.process.pid, signal.SIGINT)
+        assert service.plm.wait() == 0
+        assert "Traceback" not in service.output()
+
+
+def test_the_web_half_is_light() -> None:
+    """Commands of the engine, and what they draw and train with, are not loaded to serve."""
+    script = (
+        "import sys, bot.cli, bot.server.processes\n"
+        "print('matplotlib' in sys.modules, 'engine.cli' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["False", "False"]

@@ -1,0 +1,195 @@
+"""Settings: the environment over the file over defaults; a wrong value is one line that names it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from bot.settings.config import ConfigError, Settings, load_settings, unknown_variables
+from bot.settings.values import SCOPES
+from tests.service import free_port
+
+KEY = "A" * 43
+LONG = "sk-0123456789abcdefghij"
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("PLM_"):
+            monkeypatch.delenv(name)
+
+
+def put(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv("PLM_" + name, value)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"PORT": "eight"}, "PLM_PORT"),
+        ({"PORT": "99999"}, "PLM_PORT"),
+        ({"REDIS_URL": "localhost:6379"}, "PLM_REDIS_URL"),
+        ({"REDIS_URL": "redis+sentinel://localhost:26379"}, "PLM_REDIS_URL"),
+        ({"REDIS_URL": "redis+sentinel://localhost/main"}, "PLM_REDIS_URL"),
+        ({"THREADS": "0"}, "PLM_THREADS"),
+        ({"DEVICE": "tpu"}, "PLM_DEVICE"),
+        ({"LOG_LEVEL": "loud"}, "PLM_LOG_LEVEL"),
+        ({"SAMPLER": "best"}, "PLM_SAMPLER"),
+        ({"ENGINE_URLS": "http://a:1,b:2"}, "PLM_ENGINE_URLS"),
+        ({"WECHAT_TOKEN": "ab"}, "PLM_WECHAT_TOKEN"),
+        ({"WECHAT_TOKEN": "AAAAA", "WECHAT_AES_KEY": "A" * 42}, "PLM_WECHAT_AES_KEY"),
+        ({"WECHAT_TOKEN": "AAAAA", "WECHAT_AES_KEY": KEY}, "PLM_WECHAT_APPID"),
+        ({"WECHAT_AES_KEY": KEY, "WECHAT_APPID": "wx"}, "PLM_WECHAT_TOKEN"),
+        ({"WECHAT_TOKEN": "AAAAA", "WECHAT_MODE": "safe"}, "PLM_WECHAT_AES_KEY"),
+        ({"WECHAT_TOKEN": "AAAAA", "WECHAT_AES_KEY_PREVIOUS": KEY}, "PLM_WECHAT_AES_KEY"),
+        (
+            {"WECHAT_TOKEN": "AAAAA", "WECHAT_APPID": "wx", "WECHAT_AES_KEY": KEY, "WECHAT_MODE": "plain"},
+            "PLM_WECHAT_MODE",
+        ),
+        ({"WECHAT_PUSH": "1"}, "PLM_WECHAT_TOKEN"),
+        ({"WECHAT_PUSH": "1", "WECHAT_TOKEN": "AAA", "WECHAT_APPID": "wx"}, "PLM_WECHAT_SECRET"),
+        ({"DISCLAIMER": "示" * 301}, "PLM_DISCLAIMER"),
+        ({"KEEP_DAYS": "0.001"}, "PLM_KEEP_DAYS"),
+        ({"WEBHOOK_FORMS_URL": "http://a"}, "PLM_WEBHOOK_FORMS_SECRET"),
+        ({"WEBHOOK_FORMS_SECRET": "whsec_"}, "PLM_WEBHOOK_FORMS_SECRET"),
+        ({"WEBHOOK_FORMS_SECRET": "whsec_AAAA", "WEBHOOK_FORMS_URL": "ftp://a"}, "PLM_WEBHOOK_FORMS_URL"),
+        ({"API_KEYS": "shop"}, "PLM_API_KEYS"),
+        ({"API_KEYS": "shop:tooshort"}, "PLM_API_KEYS"),
+        ({"API_KEYS": f"shop:{LONG}:cooking"}, "PLM_API_KEYS"),
+        ({"API_KEYS": f"shop:{LONG}:chat:often"}, "PLM_API_KEYS"),
+        ({"API_KEYS": f"shop:{LONG}:chat:5/minute:more"}, "PLM_API_KEYS"),
+        ({"API_KEYS": f"shop:{LONG}, shop:{LONG}2"}, "PLM_API_KEYS"),
+        ({"API_KEYS": f"shop:{LONG}, lab:{LONG}"}, "PLM_API_KEYS"),
+        ({"RATE_LIMIT": "often"}, "PLM_RATE_LIMIT"),
+        ({"RATE_LIMIT": "0/minute"}, "PLM_RATE_LIMIT"),
+        ({"PROXIES": "-1"}, "PLM_PROXIES"),
+        ({"CONFIG": "/nowhere.toml"}, "PLM_CONFIG"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, str], named: str
+) -> None:
+    put(monkeypatch, values)
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(named + ":")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_secret_is_not_in_the_complaint(monkeypatch: pytest.MonkeyPatch) -> None:
+    put(monkeypatch, {"WECHAT_TOKEN": "AAAAA", "WECHAT_AES_KEY": "hidden", "WEBHOOK_FORMS_SECRET": "whsec_#"})
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert "hidden" not in str(caught.value)
+    assert "#" not in str(caught.value)
+
+
+def test_an_api_key_is_kept_as_its_hash_with_scopes_and_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    put(
+        monkeypatch, {"API_KEYS": f"shop:{LONG}, lab:{LONG}2:likelihood:5/second;100/day,all:{LONG}3::1/hour"}
+    )
+    settings = load_settings()
+    assert LONG not in repr(settings)
+    shop, lab, everything = settings.api_keys
+    assert (shop.name, shop.digest, shop.scopes) == ("shop", sha256(LONG.encode()).digest(), SCOPES)
+    assert (lab.scopes, [str(rate) for rate in lab.rates]) == (
+        {"likelihood"},
+        ["5 per 1 second", "100 per 1 day"],
+    )
+    assert (everything.scopes, len(everything.rates)) == (SCOPES, 1)
+
+
+def test_a_complaint_about_api_keys_quotes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for keys in (f"shop:{LONG}:cooking", f"sh op:{LONG}#", f"{LONG}", f"shop:{LONG}, lab:{LONG}"):
+        put(monkeypatch, {"API_KEYS": keys})
+        with pytest.raises(ConfigError) as caught:
+            load_settings()
+        assert LONG[3:] not in str(caught.value)
+
+
+def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "plm.toml"
+    file.write_text(
+        'port = 81\nmodel = "zh"\nengine_urls = ["http://a:1/"]\n[webhooks.forms]\nsecret = "whsec_AAAA"\n'
+    )
+    put(monkeypatch, {"CONFIG": str(file), "PORT": "82", "WEBHOOK_FORMS_URL": "http://b"})
+    settings = load_settings()
+    assert (settings.port, settings.model, settings.engine_urls) == (82, "zh", ("http://a:1",))
+    assert (settings.webhooks["forms"].secret, settings.webhooks["forms"].url) == (
+        ("whsec_AAAA",),
+        "http://b",
+    )
+
+
+@pytest.mark.parametrize(
+    "line", ["prot = 1", "port = ", 'port = "x"', '[webhooks.my-shop]\nsecret = "whsec_AAAA"']
+)
+def test_a_wrong_file_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str) -> None:
+    (tmp_path / "plm.toml").write_text(line)
+    put(monkeypatch, {"CONFIG": str(tmp_path / "plm.toml")})
+    with pytest.raises(ConfigError, match=r"^PLM_(CONFIG|PORT): .*$"):
+        load_settings()
+
+
+def test_an_empty_variable_is_an_absent_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    put(monkeypatch, {"PORT": "", "REDIS_URL": "", "WECHAT_TOKEN": "", "WEBHOOK_X_SECRET": ""})
+    settings = load_settings()
+    assert (settings.port, settings.redis_url, settings.webhooks) == (8000, None, {})
+
+
+def test_with_a_key_and_no_mode_only_encrypted_messages_are_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().wechat_mode_in_force == "plain"
+    put(monkeypatch, {"WECHAT_TOKEN": "AAAAA", "WECHAT_APPID": "wx", "WECHAT_AES_KEY": KEY})
+    assert load_settings().wechat_mode_in_force == "safe"
+
+
+def test_two_webhook_secrets_are_valid_while_one_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    put(monkeypatch, {"WEBHOOK_MY_FORMS_SECRET": "whsec_AAAA, whsec_BBBB"})
+    assert load_settings().webhooks["my_forms"].secret == ("whsec_AAAA", "whsec_BBBB")
+
+
+def test_mistyped_names_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    put(monkeypatch, {"PROT": "1", "ADMIN_KEY": "5", "PORT": "1", "WEBHOOK_A_SECRET": "x", "ISA": "avx2"})
+    assert unknown_variables() == ["PLM_PROT"]
+
+
+def test_every_setting_is_in_the_readme_and_no_other() -> None:
+    readme = (Path(__file__).parents[3] / "bot" / "README.md").read_text("utf-8")
+    documented = set(re.findall(r"\bPLM_[A-Z_]*[A-Z]\b", readme.split("## Settings")[1].split("## Why")[0]))
+    fields = {f"PLM_{name.upper()}" for name in Settings.model_fields} - {"PLM_WEBHOOKS"}
+    assert documented - {"PLM_WEBHOOK"} == fields | {"PLM_CONFIG", "PLM_ISA", "PLM_ADMIN_URL"}
+
+
+@pytest.mark.parametrize(
+    ("command", "values", "line"),
+    [
+        ("serve", {"PLM_PORT": "x"}, "PLM_PORT"),
+        ("web", {}, "PLM_REDIS_URL"),
+        ("web", {"PLM_REDIS_URL": "nonsense"}, "PLM_REDIS_URL"),
+        ("serve", {"PLM_MODEL": "no-such-model"}, "no-such-model"),
+        ("serve", {"PLM_HOST": "203.0.113.1"}, "PLM_HOST"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start(
+    tmp_path: Path, command: str, values: dict[str, str], line: str
+) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PLM_")}
+    environment = {**kept, "PLM_DATA_DIR": str(tmp_path), "PLM_PORT": str(free_port()), **values}
+    done = subprocess.run(
+        [sys.executable, "-m", "bot.cli", command],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert line in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
