@@ -21,7 +21,7 @@ from bot.config import Settings
 from bot.engine_host import create_engine_app
 from bot.engines import EngineDownError, LocalEngine, RemoteEngine
 from bot.events import Event, Finished, Prompt
-from engine.model.checkpoint import write_model
+from engine.checkpoint import write_model
 from engine.wygpt import read_published
 from tests.bot.scripted import ScriptedEngine
 from tests.service import run_in_background

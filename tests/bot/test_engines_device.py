@@ -8,7 +8,7 @@ import pytest
 
 from bot.config import ConfigError, Settings
 from bot.engines import LocalEngine
-from engine.model import device
+from engine import device
 from tests.tiny_model import write_tiny_model
 
 
