@@ -9,7 +9,8 @@ import click
 
 from engine.cli.lazy import LazyCommand
 
-# Name, where the command or group of commands is, and the first sentence of its help.
+# Name, where the command or group of commands is, and the first sentence of its help: a package that brings
+# commands of its own adds its group here.
 COMMANDS = (
     ("bench", "engine.cli.bench:bench", "How fast a model runs here, on one core."),
     ("chat", "engine.cli.generate:chat", "Talk with a model in the terminal."),
