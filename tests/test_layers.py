@@ -30,6 +30,7 @@ TOP_LEVEL = {
     "README.zh-CN.md",
     "CHANGELOG.md",
 }
+HOST_DEVICE = ROOT / "engine/src/host_device"
 NATIVE_ENDINGS = {".c", ".cpp", ".cu", ".cuh", ".h", ".inc", ".inl"}
 
 # Who alone may import what (beside the standard library and its own layer).
@@ -243,10 +244,18 @@ def test_public_names_of_the_engine_exist() -> None:
 
 @pytest.mark.parametrize("folder", ["cpu_vnni", "cuda"])
 def test_kernels_know_only_their_own_folder(folder: str) -> None:
+    """And engine/src/host_device, the leaf that both back-ends stand on."""
     for path in native_files(folder):
         own, system = reached(path)
-        assert {p for p in own if p.parent != ROOT / folder} == set(), name(path)
+        assert {p.parent for p in own} <= {ROOT / folder, HOST_DEVICE}, name(path)
         assert {h for h in system if h.lower().startswith(("python", "pybind11"))} == set(), name(path)
+
+
+def test_what_host_and_device_share_includes_nothing_else() -> None:
+    for path in sorted(HOST_DEVICE.iterdir()):
+        own, system = reached(path)
+        assert {p.parent for p in own} <= {HOST_DEVICE}, name(path)
+        assert system <= {"cstdint"}, name(path)
 
 
 def test_native_sources_include_only_lower_layers() -> None:

@@ -65,7 +65,7 @@ void SamplerStates::give(SampleRequest requests[]) const {
         request.count = row.count;
         std::copy_n(row.bytes, row.count, request.bytes);
         for (int i = 0; i < row.count; ++i)
-            draw.bits[i] = (std::log(row.costs[i].sum) + row.costs[i].drop) * kBitsPerNat;
+            request.bits[i] = (std::log(row.costs[i].sum) + row.costs[i].drop) * kBitsPerNat;
         request.sampler->sampled(row.sampling.generator, row.bytes, size_t(row.count));
     }
 }

@@ -6,7 +6,7 @@
 #include "wygpt_ops.inc"
 
 namespace plm::infer {
-PLM_ELEMENTWISE(avx2);
+PLM_VECTOR_OPS(avx2);
 PLM_WYGPT_OPS(avx2);
 }  // namespace plm::infer
 #endif

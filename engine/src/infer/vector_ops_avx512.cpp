@@ -6,7 +6,7 @@
 #include "wygpt_ops.inc"
 
 namespace plm::infer {
-PLM_ELEMENTWISE(avx512);
+PLM_VECTOR_OPS(avx512);
 PLM_WYGPT_OPS(avx512);
 }  // namespace plm::infer
 #endif

@@ -4,6 +4,6 @@
 #include "wygpt_ops.inc"
 
 namespace plm::infer {
-PLM_ELEMENTWISE(portable);
+PLM_VECTOR_OPS(portable);
 PLM_WYGPT_OPS(portable);
 }  // namespace plm::infer
