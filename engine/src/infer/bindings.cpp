@@ -199,7 +199,7 @@ PYBIND11_MODULE(_core, m) {
     m.def("logits_of", &logits_of, py::arg("sessions"),
           "Logits [sessions, 256] of the next byte of each, in one batch.");
     m.def("cut", &cut, py::arg("bytes"), py::arg("patch"), py::arg("longest"),
-          "For each byte of a text the patches that it closes; see engine/src/infer/patches.h.");
+          "For each byte of a text the patches that it closes; see engine/src/text/patches.h.");
     m.def("tensor_shapes", &tensor_shapes, py::arg("config"),
           "The tensors of a model by name, (out, in) for matrices, in the order of the forward pass.");
     m.def("wygpt_hash", &wygpt_hash, py::arg("byte"), py::arg("row"), "For tests.");

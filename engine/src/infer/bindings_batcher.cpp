@@ -94,7 +94,7 @@ py::bytes read_stream(Stream& stream, double timeout) {
 void bind_batcher(py::module_& m) {
     py::register_exception<BusyError>(m, "BusyError", PyExc_RuntimeError);
 
-    py::class_<StopStrings>(m, "StopStrings", "See engine/src/infer/stop_strings.h; for tests.")
+    py::class_<StopStrings>(m, "StopStrings", "See engine/src/text/stop_strings.h; for tests.")
         .def(py::init(
             [](const std::vector<std::string>& stops) { return StopStrings(stops, Encoding::kUtf8); }))
         .def(
