@@ -157,7 +157,14 @@ class BuildNative(build_ext):
 def cuda_sources() -> list[str]:
     """None where engine._cuda cannot be built or is not wanted (PLM_CUDA=0), with a line that says so."""
     sources = found("cuda/*.cu", "cuda/*.cpp", "engine/src/cuda/*.cpp")
-    shared = ("infer/vector_ops_portable", "infer/network", "infer/sampling", "infer/trunk_state", "infer/wygpt_penalty", "text/text")
+    shared = (
+        "infer/vector_ops_portable",
+        "infer/network",
+        "infer/sampling",
+        "infer/trunk_state",
+        "infer/wygpt_penalty",
+        "text/text",
+    )
     sources += [f"engine/src/{name}.cpp" for name in shared] if sources else []  # with engine._core
     if not sources or os.environ.get("PLM_CUDA") == "0":
         return []
@@ -171,7 +178,9 @@ def modules() -> list[Extension]:
     """The native modules whose sources exist."""
     sources = {
         CUDA: cuda_sources(),
-        "engine._core": found("engine/src/infer/*.cpp", "engine/src/text/*.cpp", "engine/src/model/*.cpp", "cpu_vnni/*.c"),
+        "engine._core": found(
+            "engine/src/infer/*.cpp", "engine/src/text/*.cpp", "engine/src/model/*.cpp", "cpu_vnni/*.c"
+        ),
         "engine._train": found("engine/src/train/**/*.cpp", "engine/src/model/*.cpp"),
     }
     return [

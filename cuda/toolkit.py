@@ -23,7 +23,16 @@ KEPT = ROOT / "build/cuda"
 TARGETS = ("sm_80", "sm_86", "sm_89", "sm_90")  # A100; RTX 30; RTX 40 and L4; H100
 HOST = ["-std=c++17", "-O3", "-Xcompiler", "-fPIC,-fvisibility=hidden", "-Xcompiler", "-Wall,-Wextra"]
 # No fused products but where fmaf says so: inference must give the CPU's bits (cuda/infer_math.h).
-FLAGS = [*HOST, "-fmad=false", "-Xptxas", "-v", "-Werror", "all-warnings", f"-I{KERNELS}", f"-I{ROOT}/engine/src"]
+FLAGS = [
+    *HOST,
+    "-fmad=false",
+    "-Xptxas",
+    "-v",
+    "-Werror",
+    "all-warnings",
+    f"-I{KERNELS}",
+    f"-I{ROOT}/engine/src",
+]
 FLAGS += [word for t in TARGETS for word in ("-gencode", f"arch=compute_{t[3:]},code={t}")]
 
 

@@ -25,7 +25,13 @@ KEPT = ROOT / "build/cuda"
 SUPPORTED = platform.machine() in ("x86_64", "AMD64") and platform.system() == "Linux"
 
 COMMON = ["-std=c++17", "-g1", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
-COMMON += ["-Wno-unknown-pragmas", "-ffp-contract=off", f"-I{SHIM}", f"-iquote{KERNELS}", f"-iquote{ROOT}/engine/src"]
+COMMON += [
+    "-Wno-unknown-pragmas",
+    "-ffp-contract=off",
+    f"-I{SHIM}",
+    f"-iquote{KERNELS}",
+    f"-iquote{ROOT}/engine/src",
+]
 ASAN = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
 KERNEL_FLAGS = {"checked": ["-O1", "-fsanitize=thread,alignment"], "asan": ["-O1", *ASAN]}
 RUNTIME_FLAGS = {"checked": ["-O2"], "asan": ["-O1", *ASAN]}
