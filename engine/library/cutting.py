@@ -1,0 +1,73 @@
+"""Cut a text into what the index knows: single characters, pairs of neighbours, and Latin words.
+
+Chinese has no spaces between its words, and the classics' words stand in no word list. Pairs of neighbouring
+characters find words of two characters and more; single characters find the names of one.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from operator import add
+
+# Ideographs (and the two iteration marks) of all planes, in one run; else a Latin or Greek word or a number.
+_RUN = re.compile(r"([々〇㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffff]+)|[^\W_]+")
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
+
+MAX_HEADING_KEY = 24  # characters; longer headings are sentences, not names
+
+
+@cache
+def _characters() -> dict[int, int]:
+    """Full width to half, capitals to small, variants (terms/characters.txt) to the standard character.
+
+    A line of the file holds the standard character, then its variants, parted by spaces.
+    """
+    table = dict(_FULL_WIDTH)
+    path = files("engine.library").joinpath("terms", "characters.txt")
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            standard, *variants = line.partition("#")[0].split() or [""]
+            table.update({ord(variant): ord(standard) for variant in variants})
+    for small in range(ord("a"), ord("z") + 1):
+        table[small - 32] = table[small - 32 + 0xFEE0] = small
+    return table
+
+
+def normalise(text: str) -> str:
+    """The text as the index spells it. Every character stays one character, so places stay the same."""
+    return text.translate(_characters())
+
+
+def tokens(text: str) -> list[str]:
+    """Tokens of a text in order of their runs: of ideographs each one, then each pair; other words whole."""
+    out: list[str] = []
+    for match in _RUN.finditer(normalise(text)):
+        run = match[0]
+        if match[1] is None:
+            out.append(run)
+        else:
+            out.extend(run)
+            out.extend(map(add, run, run[1:]))
+    return out
+
+
+_NUMBERING = re.compile(
+    r"^(?:[（(]?第?[一二三四五六七八九十百零〇\d]+[）)]?[、．.\s]|[（(][一二三四五六七八九十百\d]+[）)]|[◎○●·\s]+)\s*"
+)
+_BRACKETS = re.compile(r"[（(〔\[【][^（()）〔〕\[\]【】]*[）)〕\]】]")
+_NOT_WORD = re.compile(r"[\W_]+")
+
+
+def heading_key(name: str) -> str:
+    """A heading as names are compared: without numbering, brackets, punctuation, and 方 after a formula's name.
+
+    Empty for what is no name.
+    """
+    name = normalise(name.strip())
+    name = _NUMBERING.sub("", name)
+    bare = _NOT_WORD.sub("", _BRACKETS.sub("", name)) or _NOT_WORD.sub("", name)
+    if len(bare) > 3 and bare.endswith("方") and bare[-2] in "汤散丸丹饮膏煎圆酒":
+        bare = bare[:-1]
+    return bare if len(bare) <= MAX_HEADING_KEY else ""
