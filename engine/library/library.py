@@ -225,9 +225,11 @@ class Library:
             kinds = [
                 source.id for source in view.sources.values() if source.kind == "pairs" and source.enabled
             ]
+            if not kinds:
+                return []
             count = sum(view.sources[number].passages for number in kinds)
             closeness = Closeness(question, lambda token: view.index.frequency(token, "questions"), count)
-            if not kinds or not closeness.weights:
+            if not closeness.weights:
                 return []
             terms = Terms({"questions": closeness.weights}, {})
             hits = []

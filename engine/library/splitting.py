@@ -58,9 +58,10 @@ def split(text: str, headings: Iterable[Heading], *, keep_bare: bool = False) ->
     path: list[Heading] = []
     start = 0
     for heading in [*headings, Heading(len(text), len(text), 0, "")]:
-        pieces = list(_section(text, start, heading.start, tuple(above.name for above in path)))
+        names = tuple(above.name for above in path)
+        pieces = list(_section(text, start, heading.start, names))
         if not pieces and keep_bare and path and path[-1].level >= heading.level:
-            pieces = [Piece(tuple(above.name for above in path), path[-1].start, path[-1].end)]
+            pieces = [Piece(names, *place) for place in _bare(text, path[-1].start, path[-1].end)]
         yield from pieces
         while path and path[-1].level >= heading.level:
             path.pop()

@@ -162,7 +162,7 @@ def add_text(connection: sqlite3.Connection, source: int, data: bytes) -> None:
     connection.executemany(
         "INSERT INTO blocks VALUES (?, ?)",
         (
-            (first + number, zlib.compress(data[at : at + BLOCK_BYTES], 6))
+            (first + number, zlib.compress(data[at : at + BLOCK_BYTES], 4))
             for number, at in enumerate(range(0, len(data), BLOCK_BYTES))
         ),
     )

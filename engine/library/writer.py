@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import Self
 
 from engine.library import books, generation, store
-from engine.library.cutting import heading_keys
-from engine.library.index import IndexWriter, token_text
+from engine.library.cutting import heading_keys, token_text
+from engine.library.index import IndexWriter
 from engine.library.records import KINDS, Kind, LibraryError, Pair, Source
 from engine.library.splitting import Heading, Piece, split
 
@@ -99,10 +99,10 @@ class Writer:
     ) -> int:
         """Add a text and return its number.
 
-        A text of the same title replaces an older one from the same file; from another file it gets a title of
-        its own, `title (2)`. `sha256` is that of what the text was read from, else of the text. Its passages
-        are given, or cut by the headings, which are given or found by the rules of books. ValueError for an
-        empty text or a wrong kind.
+        A text of the same title replaces an older one from the same file; from another file it gets a title
+        of its own, `title (2)`. `sha256` is that of what was read, else of the text. Its passages are given,
+        or cut by the headings, which are given or found by the rules of books. ValueError for an empty text
+        or a wrong kind.
         """
         if kind not in KINDS:
             raise ValueError(f"a source is one of {', '.join(KINDS)}, not {kind}")
