@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.library import Library, LibraryBusyError, LibraryError
-from engine.library import generation, store
+from engine.library import Library, LibraryBusyError, LibraryError, generation, store
 
 SECRET = "祖传秘方紫金锭第七味不可外传"
 
@@ -47,10 +46,15 @@ def on_disk(library: Library, words: str) -> bool:
 
 def test_what_fails_leaves_the_library_as_it_was(library: Library) -> None:
     before = library.sources()
-    with pytest.raises(RuntimeError, match="on purpose"), library.writer() as writer:
-        writer.remove(library.source("伤寒论").id)
-        writer.add_text("笔记", "", "", SECRET)
-        raise RuntimeError("on purpose")
+
+    def half_done() -> None:
+        with library.writer() as writer:
+            writer.remove(library.source("伤寒论").id)
+            writer.add_text("笔记", "", "", SECRET)
+            raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        half_done()
     assert library.sources() == before
     assert found(library, SECRET) == []
     add(library, SECRET)
