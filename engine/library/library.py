@@ -160,12 +160,17 @@ class Library:
             if view.empty or not terms:
                 return []
             only = None if book is None else [self.source(book).id]
-            ranked = view.index.search(terms, limit, only, view.disabled())
-            hits = []
-            for number, score in ranked:
-                for passage, _ in view.passages(number, number):
-                    hits.append(Hit(**vars(passage), score=score, why=query.why(terms, passage)))
-            return hits
+            never = view.disabled()
+        ranked = view.index.search(terms, limit, only, never)  # without the lock: threads search side by side
+        with self._lock:
+            view = self._view()
+            if view.empty:
+                return []
+            return [
+                Hit(**vars(passage), score=score, why=query.why(terms, passage))
+                for number, score in ranked
+                for passage, _ in view.passages(number, number)
+            ]
 
     def passage(self, number: int) -> Passage:
         """LibraryError if it is removed or disabled."""
