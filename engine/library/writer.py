@@ -23,6 +23,7 @@ from engine.library.records import KINDS, Kind, LibraryError, Pair, Source
 from engine.library.splitting import Heading, Piece, split
 
 PATH_MARK = "/"
+MAX_TITLE = 200  # characters
 
 
 class Writer:
@@ -110,7 +111,7 @@ class Writer:
             raise LibraryError(f"{title}: no text in it")
         data = text.encode()
         source = Source(
-            0, self._free_title(title.strip(), file), author.strip(), dynasty.strip(), file,
+            0, self._free_title(title, file), author.strip(), dynasty.strip(), file,
             sha256 or hashlib.sha256(data).hexdigest(), True, kind, 0, len(data), bundled,
         )  # fmt: skip
         found = books.headings(text) if headings is None else headings
@@ -197,6 +198,7 @@ class Writer:
         return self._known[source]
 
     def _free_title(self, title: str, file: str) -> str:
+        title = " ".join(title.split())[:MAX_TITLE] or Path(file).stem or "text"
         taken = {source.title: source for source in self._known.values()}
         name, number = title, 2
         while name in taken:
@@ -209,6 +211,8 @@ class Writer:
     def _add(
         self, source: Source, text: str, data: bytes, pieces: Sequence[Piece], pairs: Sequence[Pair | None]
     ) -> int:
+        if len(pieces) > store.MAX_PASSAGES:
+            raise LibraryError(f"{source.title}: more than {store.MAX_PASSAGES:,} passages; split it")
         source = replace(source, passages=len(pieces))
         number = store.add_source(self._connection, source)
         self._known[number] = replace(source, id=number)

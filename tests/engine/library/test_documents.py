@@ -279,6 +279,26 @@ def test_jsonl_of_pairs_and_of_texts(empty: Library, tmp_path: Path) -> None:
     assert empty.search("停车")[0].heading == "停车"
 
 
+def test_half_characters_and_odd_titles_do_no_harm(empty: Library, tmp_path: Path) -> None:
+    path = tmp_path / "odd.jsonl"
+    path.write_text('{"id": "\\ud800", "question": "几点\\ud800开门", "answer": "九\\u0000点。"}\n', "utf-8")
+    assert put(empty, path).state == "added"
+    assert empty.pairs("几点开门")[0].pair.answer == "九 点。"
+    with empty.writer() as writer:
+        number = writer.add_text(" \n", "", "", "正文。", file="/a/名字.txt")
+    assert empty.source(number).title == "名字"
+
+
+def test_an_upload_has_the_name_it_had_at_home(empty: Library, tmp_path: Path) -> None:
+    path = tmp_path / "upload-1234.txt"
+    path.write_text(TEXT, "utf-8")
+    (outcome,) = add(empty, [path], name="门诊时间.txt")
+    assert (outcome.title, empty.source(outcome.source_id).file) == ("门诊时间", "门诊时间.txt")
+    path.write_text(TEXT + "春节停诊。", "utf-8")
+    (outcome,) = add(empty, [path], name="门诊时间.txt")
+    assert outcome.state == "replaced"
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
