@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.library.books import formulas_within, headings, plain_headings, read_books
+from engine.library.books import formulas_within, heading_level, headings, plain_headings, read_books
 from engine.library.splitting import PASSAGE_CHARACTERS, Heading, split
 from tests.engine.library.conftest import CORPUS
 
@@ -83,6 +83,21 @@ def test_a_numbered_clause_after_a_formula_belongs_to_the_chapter() -> None:
     paths = {text[piece.start : piece.start + 2]: piece.path for piece in split(text, headings(text))}
     assert paths["乌头"] == ("卷上", "腹满病第十", "乌头煎方")
     assert paths["10"] == ("卷上", "腹满病第十")
+
+
+def test_levels_are_told_by_words() -> None:
+    volumes = [
+        "卷一",
+        "卷十三金石部",
+        "卷之二 治伤寒",
+        "草部卷十四",
+        "女科上卷 血崩",
+        "一卷 摄生类",
+        "卷上·脉证治法",
+    ]
+    chapters = ["草部", "治风门", "第一章", "痈疽总论第二", "上古天真论篇第一", "发表之剂"]
+    names = ["百部", "卷柏", "命门", "桂枝汤", "当归", "二、百病始生邪分三部"]
+    assert [heading_level(name) for name in volumes + chapters + names] == [1] * 7 + [2] * 6 + [3] * 6
 
 
 def test_formulas_named_in_running_text() -> None:
