@@ -1,7 +1,7 @@
 """What a search takes: `python -m tests.engine.library.search_times FOLDER QUESTIONS.jsonl`.
 
-Each line of the file has a "question". Printed are milliseconds, median and 99th percentile, of processor time
-and by the clock, and the memory of the process.
+Each line of the file has a "question". Printed are milliseconds, median and 99th percentile, of processor
+time and by the clock, and the memory of the process.
 """
 
 from __future__ import annotations
