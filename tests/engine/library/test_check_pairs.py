@@ -36,6 +36,47 @@ def test_the_bundled_pairs_have_no_fault() -> None:
     assert list(faults(sorted(PAIRS.glob("*.jsonl")))) == []
 
 
+def complaints() -> list[dict[str, Any]]:
+    return [
+        json.loads(line) for line in (PAIRS / "complaints.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+
+
+def test_the_complaints_are_two_hundred_and_more_and_numbered() -> None:
+    assert len(complaints()) >= 200
+    assert [pair["id"] for pair in complaints()] == [
+        f"complaint-{n:03d}" for n in range(1, len(complaints()) + 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        "胸痛",
+        "中风半身",
+        "急惊风",
+        "吐血",
+        "怀孕见红",
+        "尿不出",
+        "肠痈",
+        "便血",
+        "乳房结块",
+        "吞咽困难",
+        "中暑",
+    ],
+)
+def test_urgent_signs_send_to_a_physician(sign: str) -> None:
+    urgent = [pair for pair in complaints() if sign in pair["topic"]]
+    assert urgent
+    for pair in urgent:
+        assert any(word in pair["answer"] for word in ("就医", "急诊", "120")), pair["answer"]
+
+
+def test_complaints_promise_nothing() -> None:
+    promises = ("包治", "根治", "保证", "神效", "必愈", "必好", "你应该")
+    assert [p["id"] for p in complaints() if any(word in p["answer"] for word in promises)] == []
+
+
 def test_a_good_pair_passes(tmp_path: Path) -> None:
     assert faults_in(tmp_path, a_pair(), questions=("桂枝汤由哪些药组成",)) == []
 
