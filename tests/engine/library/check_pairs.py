@@ -23,7 +23,7 @@ PAIRS = Path(__file__).resolve().parents[3] / "engine" / "library" / "pairs"
 FIELDS = {"id": str, "topic": str, "questions": list, "answer": str, "quotes": list}
 WORDINGS = range(4, 9)
 QUOTES = range(1, 4)
-QUOTE_LENGTHS = range(15, 121)
+QUOTE_LENGTHS = range(8, 121)  # a title line is short
 LONGEST_ANSWER = 120
 NEAR = 0.8
 # A number before a measure: 三钱, 10克. 合 is left out for 百合 and 六合汤.
