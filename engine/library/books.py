@@ -22,6 +22,11 @@ _CHAPTER = re.compile(
     rf"第{_NUMBER}[篇章节]|.*(?:[篇部类章]|..门|[上中下]品|之剂)$|.*第{_NUMBER}(?:[上中下])?$|.*篇第{_NUMBER}"
 )
 _NAME = re.compile(r"[^。，；：！？、（）]{2,14}[汤散丸丹饮膏煎圆酒方子]$")
+_PLAIN = re.compile(r"(?![（(【\[])[^。，；：！？,;:!?]{1,30}")
+_CLAUSE = re.compile(
+    r"\d{1,3}[．.]|[一二三四五六七八九十百]{2,}、"
+)  # a numbered clause, which ends a formula
+_UNMARKED_CHARACTERS = 8000  # a book with fewer than one empty line for so many has lost them
 _SENTENCE = tuple("。！？；）”」")
 
 
@@ -69,25 +74,53 @@ def _book(lines: list[str]) -> Book:
 
 
 def headings(text: str) -> Iterator[Heading]:
-    """The headings of a book: lines after an empty line, and names of formulas on lines of their own."""
-    at = text.find("\n") + 1 if title_line(text.partition("\n")[0]) else 0
-    previous = "" if at else "x"
-    while at < len(text):
-        end = text.find("\n", at)
-        end = len(text) if end < 0 else end
-        line = text[at:end].strip()
-        if line and _is_heading(text, previous, line, end):
-            yield Heading(at, end, heading_level(line), line)
-        previous = line
-        at = end + 1
+    """The headings of a book: lines after an empty line, and what stands on a line of its own like a name.
+
+    That is a formula's name, a chapter's below its volume, and, in books of which the corpus has lost the empty
+    lines, any short line without punctuation. A numbered clause after a formula belongs to the chapter again.
+    """
+    lines = list(_lines(text))
+    marked = sum(1 for i, (_, _, line) in enumerate(lines) if line and i and not lines[i - 1][2])
+    unmarked = marked * _UNMARKED_CHARACTERS < len(text)
+    above = 3
+    formula = False
+    for i, (start, end, line) in enumerate(lines):
+        before = lines[i - 1][2] if i else "x"
+        after = lines[i + 1][2] if i + 1 < len(lines) else ""
+        if not line or (i == 0 and title_line(line)):
+            continue
+        if (
+            _after_empty_line(before, line)
+            or (after and _PLAIN.fullmatch(line) and (above < 3 or unmarked) and len(after) > len(line))
+            or (after and _NAME.fullmatch(line) and before.endswith(_SENTENCE))
+        ):
+            above = heading_level(line)
+            yield Heading(start, end, above, line)
+            formula = bool(_NAME.fullmatch(line))
+        else:
+            above = 3
+            if formula and _CLAUSE.match(line):
+                formula = False
+                yield Heading(start, start, 3, "")
 
 
-def _is_heading(text: str, previous: str, line: str, end: int) -> bool:
-    if not previous:
-        return len(line) <= 60 and not line.endswith(("。", "；", "！"))
-    if not _NAME.fullmatch(line) or not previous.endswith(_SENTENCE):
-        return False
-    return end + 1 < len(text) and text[end + 1] != "\n"
+def _lines(text: str) -> Iterator[tuple[int, int, str]]:
+    start = 0
+    for line in text.split("\n"):
+        yield start, start + len(line), line.strip()
+        start += len(line) + 1
+
+
+def _after_empty_line(before: str, line: str) -> bool:
+    return not before and len(line) <= 60 and not line.endswith(("。", "；", "！"))
+
+
+def plain_headings(text: str) -> Iterator[Heading]:
+    """The headings of a text without marks: short lines between an empty line and a line that is none."""
+    lines = list(_lines(text))
+    for i, (start, end, line) in enumerate(lines[:-1]):
+        if (i == 0 or not lines[i - 1][2]) and lines[i + 1][2] and _PLAIN.fullmatch(line):
+            yield Heading(start, end, 1, line)
 
 
 def heading_level(name: str) -> int:

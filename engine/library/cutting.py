@@ -36,7 +36,7 @@ def _characters() -> dict[int, int]:
 
 
 def normalise(text: str) -> str:
-    """The text as the index spells it. Every character stays one character, so places stay the same."""
+    """The text as the index spells it, character for character, so that places stay the same."""
     return text.translate(_characters())
 
 
@@ -71,3 +71,21 @@ def heading_key(name: str) -> str:
     if len(bare) > 3 and bare.endswith("方") and bare[-2] in "汤散丸丹饮膏煎圆酒":
         bare = bare[:-1]
     return bare if len(bare) <= MAX_HEADING_KEY else ""
+
+
+_REST_OF_NAME = re.compile(r"[（(](汤|散|丸|丹|饮|饮子|煎|膏|圆|酒)[，,。）)]")
+
+
+def heading_keys(name: str, text: str = "") -> list[str]:
+    """The keys of a heading: its own, those of its parts where it names several, and of the name that goes on.
+
+    Verse books write a formula's name as `回阳救急（汤，…）`, the bracket being the beginning of the text.
+    """
+    keys = [heading_key(name)]
+    parts = name.split()
+    if 1 < len(parts) <= 4:
+        keys += [heading_key(part) for part in parts if len(part) > 1]
+    rest = _REST_OF_NAME.match(text)
+    if rest and keys[0]:
+        keys.append(keys[0] + rest[1])
+    return [key for key in dict.fromkeys(keys) if key]

@@ -74,7 +74,7 @@ def sweep(folder: Path) -> None:
 
 @contextmanager
 def lock(folder: Path, wait_seconds: float) -> Iterator[None]:
-    """Hold the library's lock; it goes with the process, however that ends. LibraryBusyError if it stays taken."""
+    """Hold the library's lock; it goes with the process, however that ends. LibraryBusyError if taken."""
     folder.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait_seconds
     with (folder / "writer.lock").open("a", encoding="ascii") as file:

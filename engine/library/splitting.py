@@ -30,7 +30,10 @@ _DOSES = re.compile(
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading of a text: characters `start` to `end` of it; level 1 is the highest."""
+    """A heading of a text: characters `start` to `end` of it; level 1 is the highest.
+
+    One without a name ends the sections of its level and below, and stands over nothing.
+    """
 
     start: int
     end: int
@@ -47,17 +50,23 @@ class Piece:
     end: int
 
 
-def split(text: str, headings: Iterable[Heading]) -> Iterator[Piece]:
-    """The passages of a text in order. Headings are in order and do not overlap; they stand in no passage."""
+def split(text: str, headings: Iterable[Heading], *, keep_bare: bool = False) -> Iterator[Piece]:
+    """The passages of a text in order. Headings are in order and do not overlap; they stand in no passage.
+
+    With `keep_bare` a heading with nothing below it is a passage itself, so that no word of the text is lost.
+    """
     path: list[Heading] = []
     start = 0
-    for heading in headings:
-        yield from _section(text, start, heading.start, tuple(above.name for above in path))
+    for heading in [*headings, Heading(len(text), len(text), 0, "")]:
+        pieces = list(_section(text, start, heading.start, tuple(above.name for above in path)))
+        if not pieces and keep_bare and path and path[-1].level >= heading.level:
+            pieces = [Piece(tuple(above.name for above in path), path[-1].start, path[-1].end)]
+        yield from pieces
         while path and path[-1].level >= heading.level:
             path.pop()
-        path.append(heading)
+        if heading.name:
+            path.append(heading)
         start = heading.end
-    yield from _section(text, start, len(text), tuple(above.name for above in path))
 
 
 def _section(text: str, start: int, end: int, path: tuple[str, ...]) -> Iterator[Piece]:
@@ -126,7 +135,7 @@ def _groups(text: str, units: list[tuple[int, int]]) -> list[tuple[int, int]]:
                 break
             cost = costs[first] + 1.0 + _length_cost(length)
             if first:
-                cost += _break_cost(text, *units[first])
+                cost += _break_cost(text, *units[first]) + _cut_cost(text, units[first - 1][1])
             if cost < best:
                 best, best_first = cost, first
         costs.append(best)
@@ -142,6 +151,11 @@ def _groups(text: str, units: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def _length_cost(length: int) -> float:
     return 1.0 * (1 - length / _SHORT) if length < _SHORT else 0.0
+
+
+def _cut_cost(text: str, end: int) -> float:
+    """What it costs to end a passage here: a sentence of which the next line may hold the rest."""
+    return 0.0 if text[end - 1] in "。！？；!?;.）)」”】" else 0.5
 
 
 def _break_cost(text: str, start: int, end: int) -> float:

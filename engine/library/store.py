@@ -87,8 +87,8 @@ def sources(connection: sqlite3.Connection) -> list[Source]:
 
 
 def _source(row: tuple[Any, ...]) -> Source:
-    *texts, enabled, kind, count, size, bundled = row
-    return Source(*texts, bool(enabled), kind, count, size, bool(bundled))
+    values = dict(zip(_SOURCE.split(", "), row, strict=True))
+    return Source(**values | {"enabled": bool(values["enabled"]), "bundled": bool(values["bundled"])})
 
 
 def passages(

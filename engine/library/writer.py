@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from engine.library import books, generation, store
-from engine.library.cutting import heading_key
+from engine.library.cutting import heading_keys
 from engine.library.index import IndexWriter, token_text
 from engine.library.records import KINDS, Kind, LibraryError, Pair, Source
 from engine.library.splitting import Heading, Piece, split
@@ -216,7 +216,7 @@ def add_pieces(
         if piece.path != path or pair is not None:
             path = piece.path
             name = PATH_MARK.join(part.replace(PATH_MARK, "／") for part in path)
-            own = [key for key in {heading_key(path[-1])} if key] if path else []
+            own = heading_keys(path[-1], text[piece.start : piece.start + 6]) if path else []
             headings.append((first + len(headings), name, number, number))
             keys += [(key, headings[-1][0]) for key in own]
             heading_tokens = token_text(" ".join(path if pair is None else pair.questions))
