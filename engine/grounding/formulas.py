@@ -17,7 +17,7 @@ from engine.library import words
 
 _ITEM = re.compile(r"([^\s（）()、，。；：]{1,9})((?:[（(][^（）()]{0,60}[）)]?)*)([。．.，、]?)")
 _DOSE = re.compile("[一二三四五六七八九十半百两钱分升斤枚个片合各等字匕粒把条握寸铢毫]")
-_NOT_HERB = re.compile("^(上|右|以上|共|为末|水|每服|治|主|煎|组成|方|又|加|去|本方|煮|各等|蜜丸|用|名|者|也)|主之$|^[一二三四五六七八九十两钱分半各枚]+$")
+_NOT_HERB = re.compile("^(或|上|右|以上|共|为末|水|每服|治|主|煎|组成|方|又|加|去|本方|煮|各等|蜜丸|用|名|者|也)|主之$|^[一二三四五六七八九十两钱分半各枚]+$")
 _PREPARE = re.compile("上[一二三四五六七八九十两]+味|右[一二三四五六七八九十两]+味|[上右]件?[药为锉㕮]|为末|水[一二三四五六七八九十两半]+[升杯碗盏钟茶]|煮取|水煎|煎服|煎[一二三四五六七八九十]|每服|顿服|温服|作[一二三]服|调下|为丸|分[温]?[二三]服|共[为研]|蜜丸|和丸")
 _INDICATED = re.compile("治|主之|主治|疗|宜|之剂|者.{0,4}(?:用|服)|此方|专")
 _ACTS = re.compile("与|宜|可与|主之")
@@ -52,6 +52,8 @@ def _split(text: str) -> list[tuple[int, int]]:
 
 def herb_name(item: str) -> str:
     """The herb of an item of a list, `桂枝（三两，去皮）` → 桂枝, under its commonest name; empty for what is none."""
+    if "。" in item.rstrip("。") and len(item) > 30:
+        return ""
     name = re.sub(r"[（(].*", "", item)
     name = re.sub("(各?[一二三四五六七八九十半百两钱分升斤枚个片合]{2,}.*|各等分?.*|少许|等分|适量)$", "", name).strip("。，、；：.")
     if not 1 <= len(name) <= 7 or _NOT_HERB.search(name) or not re.fullmatch(r"[㐀-鿿]+", name):
@@ -80,11 +82,30 @@ def herb_lists(text: str) -> list[tuple[int, int, tuple[str, ...]]]:
                     good = []
                     continue
                 good.append((start + first, start + last, name))
-            dosed = any(re.search(r"[（(].*", line[a:b]) or _DOSE.search(line[a:b]) for a, b, _ in good)
-            if len(good) >= 2 or (len(good) == 1 and dosed and len(items) <= 2 and "（" in line[good[0][0] : good[0][1]]):
+            if _is_list(line, good, len(items)):
                 found.append((place + good[0][0], place + good[-1][1], tuple(n for _, _, n in good)))
         place += len(line) + 1
-    return found
+    return _joined(text, found)
+
+
+def _is_list(line: str, good: list[tuple[int, int, str]], items: int) -> bool:
+    """whether items are herbs and no prose: doses or names that are known"""
+    known = sum(name in words.known_herbs() for _, _, name in good)
+    dosed = sum("（" in line[a:b] or bool(_DOSE.search(line[a:b])) for a, b, _ in good)
+    if len(good) == 1:
+        return bool(dosed) and items <= 2 and "（" in line[good[0][0] : good[0][1]] and bool(known)
+    return len(good) >= 2 and known + dosed >= 0.5 * len(good) and (known > 0 or dosed >= 2)
+
+
+def _joined(text: str, lists: list[tuple[int, int, tuple[str, ...]]]) -> list[tuple[int, int, tuple[str, ...]]]:
+    """lists on lines that follow each other as one"""
+    out: list[tuple[int, int, tuple[str, ...]]] = []
+    for first, last, herbs in lists:
+        if out and text[out[-1][1] : first].strip(" 。；、") == "" and "\n" in text[out[-1][1] : first]:
+            out[-1] = (out[-1][0], last, out[-1][2] + herbs)
+        else:
+            out.append((first, last, herbs))
+    return out
 
 
 def _stretches(line: str) -> list[tuple[int, int]]:
@@ -235,9 +256,14 @@ def _preparation_after(best: HerbList) -> Citation | None:
 
 def preparation(question: Question, shelf: Shelf) -> Draft | None:
     lists = lists_of(question.names, entries_of(question.names, question, shelf))
+    if not lists:
+        return None
     lists = _named(lists, question, lambda x: x.entry.book)
+    best, _ = medoid(lists)
     ranked = []
     for item in lists:
+        if _f1(item.herbs, best.herbs) < 0.6:
+            continue
         citation = _preparation_after(item)
         if citation:
             water = bool(re.search("[升杯碗盏钟]", citation.quote))

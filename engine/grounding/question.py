@@ -107,7 +107,9 @@ def find_formulas(text: str, shelf: Shelf) -> tuple[list[str], str]:
         floor = max(last, end - 14)
         names = [text[start:end] for start in range(floor, end - 1)]
         names = [n for n in names if words.bare(n) == n]
-        name = next((n for n in names if n in known or (len(n) > 1 and shelf.is_heading(n))), "")
+        if any(n in words.known_herbs() and n not in known for n in names):
+            continue
+        name = next((n for n in names if n in known or _is_formula(n, shelf)), "")
         if name:
             before = text[max(last, 0) : end - len(name)]
             piece = words.MARKS.split(before)[-1]
@@ -126,6 +128,11 @@ def find_formulas(text: str, shelf: Shelf) -> tuple[list[str], str]:
         if len(name) >= 3 and name in text and name[-1] not in FORMULA and not any(name in f for f in found):
             found.append(name)
     return found, unknown
+
+
+def _is_formula(name: str, shelf: Shelf) -> bool:
+    """石膏 and 阿胶 end like formulas and are none; a name of two characters says too little"""
+    return len(name) > 2 and name not in words.known_herbs() and shelf.is_heading(name)
 
 
 def find_herbs(text: str, shelf: Shelf) -> list[str]:
@@ -196,7 +203,11 @@ def _read(text: str, shelf: Shelf) -> Question:
             return replace(base, kind="quote", quoted=words_quoted, topic=words_quoted)
     herbs = [] if formulas else find_herbs(_without(text, book_word), shelf)
     if _COMPARE.search(text):
-        things = formulas if len(formulas) > 1 else (find_herbs(text, shelf) if not formulas else formulas)
+        rest = text
+        for name in formulas:
+            rest = rest.replace(name, "，")
+        things = [*formulas, *(h for h in find_herbs(rest, shelf) if len(h) > 1)]
+        things.sort(key=text.find)
         if len(things) > 1:
             return replace(base, kind="comparison", topic=things[0], others=tuple(things[1:]))
         return replace(base, kind="comparison", topic="", others=())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from engine.grounding.formulas import herb_lists
 from engine.grounding.question import Question
 from engine.grounding.records import Citation, Draft
 from engine.grounding.shelf import Entry, Shelf, canon, plain, sentences, standing
@@ -17,6 +18,9 @@ FORMULA = re.compile(
 _PRESCRIBES = re.compile("主之|宜|方用|可与|用|服|治以|当以|与|投")
 _NAME = re.compile("[一-龥]{1,9}(?:饮子|[汤散丸丹饮煎膏])")
 _LEAD = re.compile("^(?:方用|宜用|宜服|宜|当服|当用|当与|可与|可服|先服|急服|服|用|与|以|即|如|或|次以|主以|方|治|者|合|加|兼服|投|则|后|再|又|并|更|先|随|吹以|涂|敷|外用|内服|名|曰|及|仍|仿|拟|此)+")
+_VERSE = re.compile("^(歌括|方歌|【方歌】|歌曰|歌诀|诗曰|眉批)")
+# a state of the sick that changes everything: a clause on it answers only who names it
+CONTEXTS = ("产后", "妊娠", "小儿", "痘", "伤寒", "胎前", "霍乱", "疟", "痢", "中风", "脚气", "金疮", "孕", "娩", "婴", "瘟", "虚劳", "狐惑", "蛊", "鬼")
 _CAUSE = re.compile("由|因|此|乃|盖|皆|故|属|所致|为之|本于|名|谓|是|生于|起于|发于|得之|者")
 
 
@@ -92,8 +96,10 @@ def clauses(question: Question, shelf: Shelf, kind: str) -> list[Clause]:
     if not total:
         return []
     out: dict[tuple[str, int], Clause] = {}
+    asked = plain(question.text + "".join(a for g in question.groups for a in g.alternatives))
+    foreign = tuple(c for c in CONTEXTS if c not in asked)
     for entry in candidates(question, shelf, kind):
-        for clause in _clauses_of(entry, weights, rest, total, kind):
+        for clause in _clauses_of(entry, weights, rest, total, kind, foreign):
             key = (entry.book, len(entry.text[: clause.first].encode()) + entry.start)
             if key not in out or out[key].value < clause.value:
                 out[key] = clause
@@ -120,10 +126,15 @@ def _matched(text: str, alternatives: tuple[str, ...]) -> float:
     return best
 
 
-def _clauses_of(entry: Entry, weights: list, rest: dict[str, float], total: float, kind: str) -> list[Clause]:
+def _clauses_of(
+    entry: Entry, weights: list, rest: dict[str, float], total: float, kind: str, foreign: tuple[str, ...]
+) -> list[Clause]:
     heading = plain(entry.heading)
     whole = plain(entry.text)
     parts = sentences(entry.text)
+    plates = [bool(_VERSE.match(entry.text[a:b].strip())) or bool(herb_lists(entry.text[a:b])) for a, b in parts]
+    exact = any(entry.key == a for group, _ in weights for a in group.alternatives)
+    strange = any(c in heading for c in foreign)
     head = {group.word: _matched(heading, group.alternatives) for group, _ in weights}
     around = {group.word: 0.35 * _matched(whole, group.alternatives) for group, _ in weights}
     rank = standing(kind, entry.book)
@@ -132,6 +143,8 @@ def _clauses_of(entry: Entry, weights: list, rest: dict[str, float], total: floa
     for number in range(len(parts)):
         for span in (1, 2):
             if number + span > len(parts):
+                continue
+            if any(plates[number : number + span]):
                 continue
             first, last = parts[number][0], parts[number + span - 1][1]
             if last - first > 180 and span > 1:
@@ -153,6 +166,7 @@ def _clauses_of(entry: Entry, weights: list, rest: dict[str, float], total: floa
                 value *= 0.75 + 0.25 * bool(_CAUSE.search(entry.text[first:last]))
                 value += 0.05 * (number < 2)
             value += 0.12 * rank + 0.06 * max(head.values(), default=0.0)
+            value += 0.1 * exact - 0.16 * (strange or any(c in text for c in foreign))
             value -= 0.0008 * max(0, last - first - 30) + 0.02 * (span - 1)
             out.append(Clause(entry, first, last, value, coverage, name, extra))
     return out
@@ -180,6 +194,8 @@ def _formula_of(entry: Entry, parts: list, first: int, last: int, formula_headin
         return entry.key, None, 1.0 if first < 3 else 0.6
     for number in range(last + 1, min(len(parts), last + 14)):
         text = entry.text[parts[number][0] : parts[number][1]]
+        if _VERSE.match(text.strip()):
+            continue
         name = formula_in(text)
         if name and _PRESCRIBES.search(text):
             return name, (parts[number][0], min(parts[number][1], parts[number][0] + 90)), max(0.5, 0.9 - 0.05 * (number - last))

@@ -99,6 +99,17 @@ def _hits(question: Question, shelf: Shelf, query: dict[str, float]) -> list:
     return hits
 
 
+def _defines(text: str, asked: list) -> bool:
+    """whether the sentence begins with a thing asked for and says what it is"""
+    for alternatives, _ in asked:
+        for word in alternatives:
+            if len(word) > 1 or len(asked) < 4:
+                place = text.find(word, 0, len(word) + 3)
+                if place >= 0 and re.match("之?为|者|曰|即|乃|是|之", text[place + len(word) :]):
+                    return True
+    return False
+
+
 def _windows(entry: Entry, asked: list, total: float, question: Question) -> list:
     heading = plain(entry.heading)
     parts = sentences(entry.text, 80)
@@ -123,6 +134,7 @@ def _windows(entry: Entry, asked: list, total: float, question: Question) -> lis
             coverage = held / total
             value = coverage + 0.1 * rank - 0.0012 * max(0, last - first - 24) - 0.03 * (span - 1)
             value += 0.06 * bool(re.search("(者|为|曰|谓|名|是)", text[:14]))
+            value += 0.12 * _defines(text, asked)
             if last - first > 160:
                 last = first + 160
             out.append((value, coverage, entry, first, last))
