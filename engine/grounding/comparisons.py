@@ -25,8 +25,9 @@ def comparison(question: Question, shelf: Shelf) -> Draft | None:
         return None
     citations, leads = [], []
     for draft in drafts:
-        citations.append(draft.citations[0])
-        leads.append("")
+        own = [c for c in draft.citations if c.book == draft.citations[0].book][:2]
+        citations += own
+        leads += [""] * len(own)
     whole = len(drafts) == len(things)
     return Draft(citations, leads, "", 1.0 if whole else 0.5, whole)
 

@@ -70,7 +70,7 @@ def herb_lists(text: str) -> list[tuple[int, int, tuple[str, ...]]]:
     """The stretches of a text that are lists of herbs: (first, last, herbs)."""
     found = []
     place = 0
-    for line in text.split("\n"):
+    for line in _unbroken(text).split("\n"):
         for start, end in _stretches(line):
             items = _split(line[start:end])
             good: list[tuple[int, int, str]] = []
@@ -86,6 +86,22 @@ def herb_lists(text: str) -> list[tuple[int, int, tuple[str, ...]]]:
                 found.append((place + good[0][0], place + good[-1][1], tuple(n for _, _, n in good)))
         place += len(line) + 1
     return _joined(text, found)
+
+
+def _unbroken(text: str) -> str:
+    """line ends within brackets, which the corpus has by mistake, made commas: places stay the same"""
+    if text.count("（") <= text.count("\n"):
+        out, depth = list(text), 0
+        for place, character in enumerate(text):
+            depth += (character in "（(") - (character in "）)")
+            depth = max(0, depth)
+            if character == "\n" and depth == 1 and text.rfind("（", max(0, place - 30), place) >= 0:
+                out[place] = "，"
+                continue
+            if character == "\n":
+                depth = 0
+        return "".join(out)
+    return re.sub(r"（[^（）\n]{0,30}\n[^（）\n]{0,30}）", lambda m: m.group().replace("\n", "，"), text)
 
 
 def _is_list(line: str, good: list[tuple[int, int, str]], items: int) -> bool:
@@ -134,7 +150,7 @@ def entries_of(names: tuple[str, ...], question: Question, shelf: Shelf) -> list
     for hit in hits:
         if hit.id in seen:
             continue
-        place = max((hit.text.find(name) for name in names), default=-1)
+        place = hit.text.find(question.topic)
         if place >= 0:
             seen.add(hit.id)
             entry = shelf.entry(hit, 0, 1)
@@ -158,7 +174,7 @@ def lists_of(names: tuple[str, ...], entries: list[tuple[Entry, int]]) -> list[H
         if headed:
             chosen = next((x for x in lists), None)
         else:
-            chosen = _after_name(entry.text, names, lists)
+            chosen = _after_name(entry.text, names[:1], lists)
         if chosen:
             out.append(HerbList(entry, *chosen))
     return out
@@ -202,7 +218,7 @@ def medoid(lists: list[HerbList]) -> tuple[HerbList, list[HerbList]]:
 
     def rank(item: HerbList) -> float:
         headed = item.entry.key and item.first < 400
-        return agreement(item) + 0.16 * standing("formula", item.entry.book) + 0.01 * bool(headed)
+        return agreement(item) + 0.16 * standing("formula", item.entry.book) + 0.06 * bool(headed)
 
     best = max(lists, key=rank)
     differ = [x for x in lists if x.entry.book != best.entry.book and _f1(x.herbs, best.herbs) < 0.6]

@@ -9,7 +9,7 @@ from engine.grounding.records import Citation, Draft
 from engine.grounding.shelf import Entry, Shelf, plain, sentences, standing
 from engine.library import words
 
-LENGTH = 105  # characters of quotation from the first book; half of it from the second
+LENGTH = 130  # characters of quotation from the first book; half of it from the second
 SAYS = {
     "nature": re.compile("[味性气][甘辛苦酸咸淡寒热温凉平大微]|[甘辛苦酸咸淡涩][，、]?[甘辛苦酸咸淡微大而]*[寒热温凉平]|[大微][寒热温凉]|平。"),
     "channel": re.compile("入[手足心肝脾肺肾胃胆大小膀三包命]|[主入通]手|[主入通]足|[太少]阴|阳明|厥阴|归.{0,4}经|经.{0,2}药"),
@@ -18,7 +18,7 @@ SAYS = {
     "effect": re.compile("补|泻|散|治|主|益|清|止|消|利|通|润|安|养|除|解|破|和|温|燥|升|降|滋|壮|活|调|敛|发|化|开|明|健|生|固|凉"),
     "dose": re.compile("[两钱斤分]"),
 }
-_CAUTION = re.compile("忌|勿|不宜|不可|禁|慎用|少用|不可多|久服")
+_CAUTION = re.compile("忌|恐|妨|滑|勿|不宜|不可|禁|慎用|少用|不可多|久服")
 
 
 def _entries(question: Question, shelf: Shelf) -> list[tuple[float, Entry]]:
@@ -102,7 +102,7 @@ def herb(question: Question, shelf: Shelf) -> Draft | None:
         length = LENGTH if order == 0 else LENGTH // 2
         cited, match = _best(entry, aspect, wanted, shelf, length)
         if cited:
-            ranked.append((value * 1.2 + min(match, 2.5) * 0.35, -order, cited))
+            ranked.append((value * 2.0 + min(match, 2.5) * 0.35, -order, cited))
     if not ranked:
         return None
     ranked.sort(reverse=True)
@@ -110,7 +110,7 @@ def herb(question: Question, shelf: Shelf) -> Draft | None:
     total = sum(len(c.quote) for c in citations)
     for _, _, cited in ranked[1:]:
         more = [c for c in cited if not _says_same(c.quote, citations)][:1]
-        if more and total + len(more[0].quote) <= 175:
+        if more and total + len(more[0].quote) <= 190:
             citations += more
             break
     return Draft(citations, [""] * len(citations), "", 1.0, True)

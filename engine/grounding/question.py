@@ -107,6 +107,8 @@ def find_formulas(text: str, shelf: Shelf) -> tuple[list[str], str]:
         floor = max(last, end - 14)
         names = [text[start:end] for start in range(floor, end - 1)]
         names = [n for n in names if words.bare(n) == n]
+        if not names:
+            continue
         if any(n in words.known_herbs() and n not in known for n in names):
             continue
         name = next((n for n in names if n in known or _is_formula(n, shelf)), "")
@@ -122,7 +124,12 @@ def find_formulas(text: str, shelf: Shelf) -> tuple[list[str], str]:
         elif names and len(names) > 1 and not unknown:
             whole = words.MARKS.split(text[last:end])[-1]
             rest = _edge(whole)
-            if len(rest) >= 3 and not re.search("什么|哪|啥|熬|一?碗|喝|煮", rest[-3:]):
+            if len(rest) < 3 or re.search("什么|哪|啥|熬|一?碗|喝|煮", rest[-3:]):
+                continue
+            if shelf.holds(rest):
+                found.append(rest)
+                last = end
+            else:
                 unknown = rest
     for name in known:
         if len(name) >= 3 and name in text and name[-1] not in FORMULA and not any(name in f for f in found):
@@ -138,6 +145,8 @@ def _is_formula(name: str, shelf: Shelf) -> bool:
 def find_herbs(text: str, shelf: Shelf) -> list[str]:
     """The herbs and foods that a text names, longest names first taken."""
     known = words.known_herbs()
+    symptoms = {group.word for group in words.groups(text)}
+    complaint = any(text.startswith(word) for word in symptoms)
     found: list[tuple[int, str]] = []
     taken = [False] * len(text)
     for size in range(6, 0, -1):
@@ -145,15 +154,16 @@ def find_herbs(text: str, shelf: Shelf) -> list[str]:
             name = text[start : start + size]
             if any(taken[start : start + size]) or words.bare(name) != name:
                 continue
-            single = size == 1 and not (start == 0 and _aspects(text[1:]))
-            if single or (name not in known and not (size > 1 and _is_herb(name, shelf))):
+            if size == 1 and (start or complaint or not _aspects(text[1:])):
+                continue
+            if name not in known and (size == 1 or name in symptoms or not _is_herb(name, shelf)):
                 continue
             taken[start : start + size] = [True] * size
             found.append((start, name))
     return [name for _, name in sorted(found)]
 
 
-_HERB_BOOKS = ("本草备要", "本草从新", "本草求真", "神农本草经", "本经逢原", "本草新编", "本草蒙筌", "本草纲目", "食疗本草", "雷公炮制药性解")
+_HERB_BOOKS = ("本草备要", "本草从新", "本草求真", "本经逢原", "食疗本草", "雷公炮制药性解", "本草分经", "本草撮要", "本草易读")
 
 
 def _is_herb(name: str, shelf: Shelf) -> bool:
@@ -195,6 +205,8 @@ def _read(text: str, shelf: Shelf) -> Question:
     quoted = _QUOTED.search(text)
     formulas, unknown = find_formulas(text, shelf)
     base = Question(text, "theory", "", (), aspects, books, book_word, groups=groups, unknown=unknown)
+    if _SONG.search(text):
+        return replace(base, kind="theory")
     if _AUTHOR.search(text) and (books or "《" in text or "书" in text) and not quoted:
         return replace(base, kind="author", topic=book_word)
     if quoted or _NEXT.search(text) or _ORIGIN.search(text):
@@ -210,12 +222,20 @@ def _read(text: str, shelf: Shelf) -> Question:
         things.sort(key=text.find)
         if len(things) > 1:
             return replace(base, kind="comparison", topic=things[0], others=tuple(things[1:]))
+        single = things or [name for name in words.known_herbs() if len(name) == 1 and text.startswith(name) and not groups]
+        if single and single[0] not in formulas:
+            return replace(base, kind="herb", topic=single[0], names=words.herb_names(single[0]))
         return replace(base, kind="comparison", topic="", others=())
     if formulas and not _complaint_first(text, formulas[0], groups):
         herb = [h for h in find_herbs(text.replace(formulas[0], ""), shelf) if len(h) > 1]
         return replace(base, kind="formula", topic=formulas[0], names=words.formula_names(formulas[0]), others=tuple(herb))
     if unknown:
         return replace(base, kind="formula", topic=unknown, names=(unknown,))
+    if _REASON.search(text) and not herbs:
+        return base
+    if herbs and _grows(text, herbs[0]):
+        name = herbs[0] + text[text.find(herbs[0]) + len(herbs[0])]
+        return replace(base, kind="herb", topic=name, names=(name,), unknown=name)
     symptoms = [g for g in groups if g.word not in herbs]
     if herbs and _herb_asked(text, herbs[0], aspects, symptoms):
         return replace(base, kind="herb", topic=herbs[0], names=words.herb_names(herbs[0]), others=tuple(herbs[1:]))
@@ -224,7 +244,15 @@ def _read(text: str, shelf: Shelf) -> Question:
     return base
 
 
+_SONG = re.compile("十八反|十九畏")
+_REASON = re.compile("为什么要|为何要|什么道理|为什么说|为何说|为什么叫")
 _THEORY = re.compile("是什么|什么是|什么官|提纲|何谓|何为|属什么|主什么|开窍|为什么|定义|怎么讲|什么叫|哪七|哪六|哪五|几种|哪几|养生|之府|什么关系|原则|道理|概念|理论|比方|指什么|什么意思")
+
+
+def _grows(text: str, herb: str) -> bool:
+    """whether the name goes on to another one that nobody knows: 玻璃花"""
+    after = text[text.find(herb) + len(herb) :][:1]
+    return bool(after) and after in "花草根叶藤果芝参豆木石" and herb + after not in words.known_herbs() and not herb.endswith(after)
 
 
 def _without(text: str, word: str) -> str:

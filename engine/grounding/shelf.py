@@ -155,6 +155,11 @@ class Shelf:
     def is_heading(self, name: str) -> bool:
         return bool(self.library.headed(name))
 
+    def holds(self, words_: str) -> bool:
+        """Whether some passage holds the words as they stand."""
+        spelled = plain(words_)
+        return any(spelled in plain(hit.text) for hit in self.search({words_: 1.0}, 12, heading_factor=0.3))
+
     def title_of(self, title: str) -> Entry | None:
         """The title line of a book, `《title》 dynasty author`."""
         source = next((s for s in self.library.sources() if s.title == title and s.enabled), None)

@@ -21,6 +21,8 @@ _LEAD = re.compile("^(?:方用|宜用|宜服|宜|当服|当用|当与|可与|可
 _VERSE = re.compile("^(歌括|方歌|【方歌】|歌曰|歌诀|诗曰|眉批)")
 # a state of the sick that changes everything: a clause on it answers only who names it
 CONTEXTS = ("产后", "妊娠", "小儿", "痘", "伤寒", "胎前", "霍乱", "疟", "痢", "中风", "脚气", "金疮", "孕", "娩", "婴", "瘟", "虚劳", "狐惑", "蛊", "鬼")
+_TREATS = re.compile("必用|宜|当|主于|专主|治法|治宜|法当|用|服")
+_BECAUSE = re.compile("者(是|由|皆|乃|因|此|盖)|因|由于|所致|皆|病也|之所作")
 _CAUSE = re.compile("由|因|此|乃|盖|皆|故|属|所致|为之|本于|名|谓|是|生于|起于|发于|得之|者")
 
 
@@ -97,13 +99,24 @@ def clauses(question: Question, shelf: Shelf, kind: str) -> list[Clause]:
         return []
     out: dict[tuple[str, int], Clause] = {}
     asked = plain(question.text + "".join(a for g in question.groups for a in g.alternatives))
+    need = 0.38 if re.search("方|汤|药|丸|散", question.text) or not question.asks("treat") else 0.22
     foreign = tuple(c for c in CONTEXTS if c not in asked)
     for entry in candidates(question, shelf, kind):
-        for clause in _clauses_of(entry, weights, rest, total, kind, foreign):
+        for clause in _clauses_of(entry, weights, rest, total, kind, foreign, need):
             key = (entry.book, len(entry.text[: clause.first].encode()) + entry.start)
             if key not in out or out[key].value < clause.value:
                 out[key] = clause
-    return sorted(out.values(), key=lambda c: -c.value)
+    ranked = sorted(out.values(), key=lambda c: -c.value)
+    for clause in ranked[:40]:
+        clause.value -= 0.035 * min(5, _others(clause, question))
+    return sorted(ranked[:40], key=lambda c: -c.value)
+
+
+def _others(clause: Clause, question: Question) -> int:
+    """how many complaints a clause names that were not asked for"""
+    mine = {a for group in question.groups for a in group.alternatives}
+    named = words.groups(clause.entry.text[clause.first : clause.last])
+    return sum(mine.isdisjoint(group.alternatives) for group in named)
 
 
 def _matched(text: str, alternatives: tuple[str, ...]) -> float:
@@ -126,19 +139,27 @@ def _matched(text: str, alternatives: tuple[str, ...]) -> float:
     return best
 
 
+def _unfit(sentence: str) -> bool:
+    """verses and herb lists are no clauses"""
+    stripped = sentence.strip()
+    return bool(_VERSE.match(stripped)) or (" " in stripped and bool(herb_lists(sentence)))
+
+
 def _clauses_of(
-    entry: Entry, weights: list, rest: dict[str, float], total: float, kind: str, foreign: tuple[str, ...]
+    entry: Entry, weights: list, rest: dict[str, float], total: float, kind: str, foreign: tuple[str, ...], need: float
 ) -> list[Clause]:
     heading = plain(entry.heading)
     whole = plain(entry.text)
     parts = sentences(entry.text)
-    plates = [bool(_VERSE.match(entry.text[a:b].strip())) or bool(herb_lists(entry.text[a:b])) for a, b in parts]
+    plates = [_unfit(entry.text[a:b]) for a, b in parts]
     exact = any(entry.key == a for group, _ in weights for a in group.alternatives)
     strange = any(c in heading for c in foreign)
     head = {group.word: _matched(heading, group.alternatives) for group, _ in weights}
     around = {group.word: 0.35 * _matched(whole, group.alternatives) for group, _ in weights}
     rank = standing(kind, entry.book)
     formula_heading = bool(re.search("[汤散丸丹饮煎膏](?:方)?$", entry.key)) and len(entry.key) > 2
+    spelled = [plain(entry.text[a:b]) for a, b in parts]
+    matched = [[_matched(text, group.alternatives) for group, _ in weights] for text in spelled]
     out = []
     for number in range(len(parts)):
         for span in (1, 2):
@@ -149,11 +170,13 @@ def _clauses_of(
             first, last = parts[number][0], parts[number + span - 1][1]
             if last - first > 180 and span > 1:
                 continue
-            text = plain(entry.text[first:last])
+            here_of = [max(values) for values in zip(*matched[number : number + span], strict=True)]
+            if not any(here_of) and not any(head.values()):
+                continue
+            text = "".join(spelled[number : number + span])
             found = 0.0
             inside = 0.0
-            for group, weight in weights:
-                here = _matched(text, group.alternatives)
+            for (group, weight), here in zip(weights, here_of, strict=True):
                 inside += weight * here
                 found += weight * max(here, 0.85 * head[group.word], around[group.word])
             if inside == 0 and not any(head.values()):
@@ -161,10 +184,12 @@ def _clauses_of(
             found += 0.15 * sum(w for word, w in rest.items() if word in text)
             coverage = min(1.0, found / total)
             name, extra, named = _formula_of(entry, parts, number, number + span - 1, formula_heading)
-            value = coverage * (0.62 + 0.38 * named) if kind == "symptom" else coverage
+            if not named and _TREATS.search(entry.text[first:last]):
+                named = 0.5
+            value = coverage * (1 - need + need * named) if kind == "symptom" else coverage
             if kind == "cause":
                 value *= 0.75 + 0.25 * bool(_CAUSE.search(entry.text[first:last]))
-                value += 0.05 * (number < 2)
+                value += 0.1 * (number == 0) + 0.05 * bool(_BECAUSE.search(text))
             value += 0.12 * rank + 0.06 * max(head.values(), default=0.0)
             value += 0.1 * exact - 0.16 * (strange or any(c in text for c in foreign))
             value -= 0.0008 * max(0, last - first - 30) + 0.02 * (span - 1)
@@ -177,7 +202,7 @@ def formula_in(sentence: str) -> str:
     for match in reversed(list(_NAME.finditer(sentence))):
         name = _LEAD.sub("", match.group())
         name = re.split("宜|主以|方用|可与|用|服|与|投|为|者|以", name)[-1] if len(name) > 4 else name
-        if len(name) >= 3 and not re.search("^(此|本|上|前|煎|热|冷|姜|作|米|清|温|白|水|蜜为|为)", name):
+        if len(name) >= 3 and not re.search("[各分钱两水酒]", name[:-1]) and not re.search("^(此|本|上|前|煎|各|热|冷|姜|作|米|清|温|白|水|蜜为|为)", name):
             return name
     return ""
 
@@ -197,7 +222,7 @@ def _formula_of(entry: Entry, parts: list, first: int, last: int, formula_headin
         if _VERSE.match(text.strip()):
             continue
         name = formula_in(text)
-        if name and _PRESCRIBES.search(text):
+        if name and _PRESCRIBES.search(text) and not (" " in text.strip() and herb_lists(text)):
             return name, (parts[number][0], min(parts[number][1], parts[number][0] + 90)), max(0.5, 0.9 - 0.05 * (number - last))
     return "", None, 0.0
 

@@ -21,6 +21,8 @@ def _asked(question: Question) -> str:
     text = question.text
     for title in (question.book_word,):
         text = text.replace(title, " ") if title else text
+    if question.kind == "comparison":
+        text = re.sub("和|与|跟|同|、|区别|不同|不一样|区分|怎么分|差别|辨别|比较", " ", text)
     return words.strip(_ASKING.sub(" ", text))
 
 
@@ -68,7 +70,7 @@ def theory(question: Question, shelf: Shelf) -> Draft | None:
         return None
     ranked.sort(key=lambda x: -x[0])
     best = ranked[0]
-    citations = [best[2].cite(best[3], best[4])]
+    citations = [best[2].cite(best[3], _answered(best[2].text, best[3], best[4]))]
     for value, _, entry, first, last in ranked[1:30]:
         if value < 0.8 * best[0] or sum(len(c.quote) for c in citations) + last - first > 170:
             continue
@@ -77,6 +79,16 @@ def theory(question: Question, shelf: Shelf) -> Draft | None:
             if len(citations) == 2:
                 break
     return Draft(citations, [""] * len(citations), "", best[1], best[1] > 0.9)
+
+
+def _answered(text: str, first: int, last: int) -> int:
+    """the end of what follows a sentence that is itself a question"""
+    if not re.search("何[也如谓]|奈何|何以|？|乎。", text[max(first, last - 8) : last]):
+        return last
+    for begin, end in sentences(text, 80):
+        if begin >= last - 1:
+            return min(end, last + 90)
+    return last
 
 
 def _same(text: str, citations: list[Citation]) -> bool:
@@ -89,13 +101,15 @@ def _same(text: str, citations: list[Citation]) -> bool:
 
 def _hits(question: Question, shelf: Shelf, query: dict[str, float]) -> list:
     hits = []
+    names = {run: 2.0 for run in _asked(question).split() if len(run) > 1}
+    names |= {group.word: 2.0 for group in words.groups(question.text, "concepts.tsv") if len(group.word) > 2}
     for book in question.books[:5] or canon("theory")[:BOOKS]:
         try:
-            hits += shelf.search(query, 12, None, book, 0.7)
+            hits += shelf.search(query, 12, names, book, 0.7)
         except ValueError:
             continue
     if not question.books:
-        hits += shelf.search(query, 40, None, None, 0.7)
+        hits += shelf.search(query, 40, names, None, 0.7)
     return hits
 
 
@@ -112,6 +126,7 @@ def _defines(text: str, asked: list) -> bool:
 
 def _windows(entry: Entry, asked: list, total: float, question: Question) -> list:
     heading = plain(entry.heading)
+    asked_text = plain(question.text)
     parts = sentences(entry.text, 80)
     out = []
     rank = standing("theory", entry.book)
@@ -134,6 +149,7 @@ def _windows(entry: Entry, asked: list, total: float, question: Question) -> lis
             coverage = held / total
             value = coverage + 0.1 * rank - 0.0012 * max(0, last - first - 24) - 0.03 * (span - 1)
             value += 0.06 * bool(re.search("(者|为|曰|谓|名|是)", text[:14]))
+            value += 0.12 * (len(entry.key) > 2 and entry.key in asked_text)
             value += 0.12 * _defines(text, asked)
             if last - first > 160:
                 last = first + 160

@@ -133,10 +133,12 @@ def formula_names(name: str) -> tuple[str, ...]:
     return _names("formulas.tsv").get(name, (name,))
 
 
+@lru_cache(maxsize=None)
 def known_herbs() -> frozenset[str]:
     return frozenset(_names("herbs.tsv"))
 
 
+@lru_cache(maxsize=None)
 def known_formulas() -> frozenset[str]:
     return frozenset(_names("formulas.tsv"))
 
