@@ -76,8 +76,8 @@ def _book(lines: list[str]) -> Book:
 def headings(text: str) -> Iterator[Heading]:
     """The headings of a book: lines after an empty line, and what stands on a line of its own like a name.
 
-    That is a formula's name, a chapter's below its volume, and, in books of which the corpus has lost the empty
-    lines, any short line without punctuation. A numbered clause after a formula belongs to the chapter again.
+    That is a formula's name, a chapter's below its volume, and, in books that have lost their empty lines,
+    any short line without punctuation. A numbered clause after a formula belongs to the chapter again.
     """
     lines = list(_lines(text))
     marked = sum(1 for i, (_, _, line) in enumerate(lines) if line and i and not lines[i - 1][2])
@@ -128,3 +128,15 @@ def heading_level(name: str) -> int:
     if _VOLUME.match(name):
         return 1
     return 2 if _CHAPTER.match(name) else 3
+
+
+_NAMED = re.compile(
+    r"([^，。；：、！？（）()\s“”「」\d]{2,12}[汤散丸丹饮煎])(?:方)?(?:亦|悉|皆)?(?:主之|。方|方)[^\n]{0,60}\n(?=[^\n。]{0,20}（)"
+)
+_LEAD = re.compile(r"^(?:.*[宜与属服用作以者])?(?:又|此|次|故名|一名)?(?:疗.*)?")
+
+
+def formulas_within(text: str) -> list[str]:
+    """Names of formulas whose herbs stand in the line below the clause that names them, as in 《伤寒论》."""
+    names = (_LEAD.sub("", match[1]) for match in _NAMED.finditer(text))
+    return [name for name in dict.fromkeys(names) if len(name) > 2]

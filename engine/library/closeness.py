@@ -1,8 +1,9 @@
 """How close two wordings of a question are: the weight of what they share against that of all they hold.
 
-Tokens are weighed by their rarity in the library (inverse document frequency), pairs of characters full,
-single characters less. The measure is the Dice coefficient of the weighted tokens: 1 for the same tokens, 0
-for none in common, and as high one way as the other, so a short wording within a long question is no match.
+Tokens are weighed by their rarity among the pairs' wordings (inverse document frequency), so that 怎么办,
+which many share, says little; pairs of characters full, single characters less. The measure is the Dice
+coefficient of the weighted tokens: 1 for the same tokens, 0 for none in common, and the same both ways, so a
+short wording within a long question is no match.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ class Closeness:
         self._weights: dict[str, float] = {}
         self._question = set(tokens(question))
         self._whole = self._sum(self._question)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The question's tokens with their weights."""
+        return {token: self._weight(token) for token in self._question}
 
     def _weight(self, token: str) -> float:
         if token not in self._weights:

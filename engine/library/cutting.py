@@ -61,7 +61,7 @@ _NOT_WORD = re.compile(r"[\W_]+")
 
 
 def heading_key(name: str) -> str:
-    """A heading as names are compared: without numbering, brackets, punctuation, and 方 after a formula's name.
+    """A heading as names are compared: without numbering, brackets, punctuation, 方 after a formula's name.
 
     Empty for what is no name.
     """
@@ -77,7 +77,7 @@ _REST_OF_NAME = re.compile(r"[（(](汤|散|丸|丹|饮|饮子|煎|膏|圆|酒)[
 
 
 def heading_keys(name: str, text: str = "") -> list[str]:
-    """The keys of a heading: its own, those of its parts where it names several, and of the name that goes on.
+    """The keys of a heading: its own, those of its parts where it names several, of a name that goes on.
 
     Verse books write a formula's name as `回阳救急（汤，…）`, the bracket being the beginning of the text.
     """

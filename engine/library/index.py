@@ -1,7 +1,7 @@
 """The search index: tantivy over the tokens of cutting.py. Only this module knows tantivy.
 
-A document is a passage: its number, its source's number, and three fields of tokens (title, heading, text)
-without positions, beside the keys of its own heading. No text is kept, so nothing can be read out of it.
+A document is a passage: its number, its source's number, fields of tokens (title, heading, text, questions)
+without positions, and the keys of its own heading. No text is kept, so none can be read out of it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tantivy
 
 from engine.library.cutting import tokens
 
-FIELDS = ("title", "heading", "text")
+FIELDS = ("title", "heading", "text", "questions")  # the last: wordings of question-answer pairs
 WRITER_MEMORY = 60_000_000  # bytes before a segment is written; tantivy takes no less than 15 MB
 
 
@@ -109,8 +109,12 @@ class IndexWriter:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._writer = tantivy.Index(SCHEMA, str(folder)).writer(WRITER_MEMORY, 1)
+        self._closed = False
 
-    def add(self, number: int, source: int, title: str, heading: str, text: str, keys: Iterable[str]) -> None:
+    def add(
+        self, number: int, source: int, title: str, heading: str, text: str, keys: Iterable[str],
+        questions: Iterable[str] = (),
+    ) -> None:  # fmt: skip
         """`title` and `heading` as tokens parted by spaces (`token_text`), which many passages share."""
         document = tantivy.Document()
         document.add_unsigned("id", number)
@@ -119,6 +123,8 @@ class IndexWriter:
         document.add_text("heading", heading)
         document.add_text("text", token_text(text))
         document.add_text("key", " ".join(keys))
+        for question in questions:
+            document.add_text("questions", token_text(question))
         self._writer.add_document(document)
 
     def delete(self, source: int) -> None:
@@ -131,8 +137,10 @@ class IndexWriter:
         self._writer.rollback()
 
     def close(self) -> None:
-        """Wait for merges, and let another writer in."""
-        self._writer.wait_merging_threads()
+        """Wait for merges, and let another writer in. It may be called twice."""
+        if not self._closed:
+            self._closed = True
+            self._writer.wait_merging_threads()
 
 
 def token_text(text: str) -> str:

@@ -15,7 +15,7 @@ from engine.library import generation, query, store
 from engine.library.closeness import Closeness
 from engine.library.cutting import heading_key
 from engine.library.index import IndexReader, Terms
-from engine.library.records import Hit, LibraryError, PairHit, Passage, Source
+from engine.library.records import Hit, LibraryError, Pair, PairHit, Passage, Source
 from engine.library.writer import Writer
 
 _CACHED_BLOCKS = 256  # of 16 KiB: 4 MiB a process
@@ -80,12 +80,12 @@ class _View:
         shift = first * store.BLOCK_BYTES
         return data[start - shift : end - shift]
 
-    def passages(self, first: int, last: int) -> list[tuple[Passage, str | None]]:
-        """Passages of enabled sources with their pairs."""
+    def passages(self, first: int, last: int, *, disabled: bool = False) -> list[tuple[Passage, str | None]]:
+        """Passages with their pairs, of enabled sources, or of disabled ones too."""
         out = []
         for row in store.passages(self.connection, first, last):
             source = self.sources.get(store.source_of(row[0]))
-            if source is not None and source.enabled:
+            if source is not None and (source.enabled or disabled):
                 data = self.bytes_of(source.id, row[2], row[3])
                 out.append((store.passage(row, source.title, data), row[4]))
         return out
@@ -125,6 +125,19 @@ class Library:
         self._held = view
         view.refresh()
         return view
+
+    @property
+    def documents(self) -> int:
+        """How many passages the index holds."""
+        with self._lock:
+            view = self._view()
+            return 0 if view.empty else view.index.documents
+
+    def frequency(self, token: str, field: str = "text") -> int:
+        """How many passages hold a token (cutting.tokens) in a field: title, heading or text."""
+        with self._lock:
+            view = self._view()
+            return 0 if view.empty else view.index.frequency(token, field)
 
     def sources(self) -> list[Source]:
         with self._lock:
@@ -166,6 +179,19 @@ class Library:
         first, last = store.span(store.source_of(number))
         return self._passages(max(first, number - before), min(last, number + after))
 
+    def passages(self, source: int) -> list[Passage]:
+        """All passages of a source, also of a disabled one; LibraryError if there is none."""
+        return [passage for passage, _ in self._all(source)]
+
+    def pairs_of(self, source: int) -> list[Pair]:
+        """All pairs of a source of that kind, also of a disabled one."""
+        return [store.read_pair(record) for _, record in self._all(source) if record is not None]
+
+    def _all(self, source: int) -> list[tuple[Passage, str | None]]:
+        self.source(source)
+        with self._lock:
+            return self._view().passages(*store.span(source), disabled=True)
+
     def _passages(self, first: int, last: int) -> list[Passage]:
         with self._lock:
             view = self._view()
@@ -199,10 +225,11 @@ class Library:
             kinds = [
                 source.id for source in view.sources.values() if source.kind == "pairs" and source.enabled
             ]
-            terms = query.parse(question)
-            if not kinds or not terms:
+            count = sum(view.sources[number].passages for number in kinds)
+            closeness = Closeness(question, lambda token: view.index.frequency(token, "questions"), count)
+            if not kinds or not closeness.weights:
                 return []
-            closeness = Closeness(question, view.index.frequency, view.index.documents)
+            terms = Terms({"questions": closeness.weights}, {})
             hits = []
             for number, _ in view.index.search(terms, max(limit, _PAIR_CANDIDATES), kinds):
                 for passage, record in view.passages(number, number):

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,16 @@ def connect(file: Path, *, create: bool = False) -> sqlite3.Connection:
     return connection
 
 
+@contextmanager
+def opened(file: Path) -> Iterator[sqlite3.Connection]:
+    """A connection for a few questions."""
+    connection = connect(file)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
 def span(source: int) -> tuple[int, int]:
     """First and last number that belong to a source."""
     return source << _SHIFT, (source << _SHIFT) + (1 << _SHIFT) - 1
@@ -76,6 +88,10 @@ def version(connection: sqlite3.Connection) -> int:
 def meta(connection: sqlite3.Connection, key: str) -> str | None:
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return None if row is None else str(row[0])
+
+
+def set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
 
 _SOURCE = "id, title, author, dynasty, file, sha256, enabled, kind, passages, bytes, bundled"
@@ -116,14 +132,28 @@ def block(connection: sqlite3.Connection, source: int, number: int) -> bytes:
     return zlib.decompress(row[0]) if row else b""
 
 
+def all_bytes(connection: sqlite3.Connection, source: int) -> bytes:
+    rows = connection.execute("SELECT data FROM blocks WHERE id BETWEEN ? AND ? ORDER BY id", span(source))
+    return b"".join(zlib.decompress(row[0]) for row in rows)
+
+
+def last_number(connection: sqlite3.Connection) -> int:
+    """The highest number that a source ever had."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'sources'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def count_from(connection: sqlite3.Connection, number: int) -> None:
+    """Give the next source a number above this one."""
+    connection.execute("DELETE FROM sqlite_sequence WHERE name = 'sources'")
+    connection.execute("INSERT INTO sqlite_sequence VALUES ('sources', ?)", (number,))
+
+
 def add_source(connection: sqlite3.Connection, source: Source) -> int:
-    """Insert all but the id, which is returned."""
-    values = list(asdict(source).values())[1:]
+    """Insert it and return its number: its own, or the next one for 0."""
+    values = [source.id or None, *list(asdict(source).values())[1:]]
     marks = ", ".join("?" * len(values))
-    cursor = connection.execute(
-        f"INSERT INTO sources ({_SOURCE.removeprefix('id, ')}) VALUES ({marks})",  # noqa: S608
-        values,
-    )
+    cursor = connection.execute(f"INSERT INTO sources ({_SOURCE}) VALUES ({marks})", values)  # noqa: S608
     return int(cursor.lastrowid or 0)
 
 
@@ -169,10 +199,13 @@ def purges(connection: sqlite3.Connection) -> list[int]:
 
 
 def wipe(connection: sqlite3.Connection) -> None:
-    """Give freed pages (zeroed by secure_delete) back and empty the write-ahead log."""
+    """Give back freed pages (zeroed by secure_delete); empty the write-ahead log, which has the old ones."""
     connection.execute("DELETE FROM purges")
     connection.execute("PRAGMA incremental_vacuum").fetchall()
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    for _ in range(100):  # a reader in the middle of a question keeps it for some milliseconds
+        if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0:
+            return
+        time.sleep(0.02)
 
 
 def pair_text(pair: Pair) -> str:

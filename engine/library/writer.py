@@ -28,25 +28,25 @@ PATH_MARK = "/"
 class Writer:
     """Use as a context manager; the methods work inside it alone."""
 
-    def __init__(self, folder: Path, wait_seconds: float = 30.0) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, wait_seconds: float = 30.0, *, fresh: bool = False) -> None:
+        """With `fresh` it writes a new library, which replaces the current one when the block ends."""
+        self.folder = folder
         self._wait = wait_seconds
+        self._fresh = fresh
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.enter_context(generation.lock(self._folder, self._wait))
-            generation.sweep(self._folder)
-            path = generation.current(self._folder) or self._first()
-            self._begin(path, stack)
+            stack.enter_context(generation.lock(self.folder, self._wait))
+            generation.sweep(self.folder)
+            path = None if self._fresh else generation.current(self.folder)
+            self._path = path or generation.new(self.folder)
+            if path is None:
+                create(self._path)
+                stack.callback(generation.sweep, self.folder)
+            self._begin(self._path, stack)
             self._stack = stack.pop_all()
         return self
-
-    def _first(self) -> Path:
-        path = generation.new(self._folder)
-        create(path)
-        generation.switch(self._folder, path)
-        return path
 
     def _begin(self, path: Path, stack: ExitStack) -> None:
         self._connection = store.connect(path / generation.DATABASE)
@@ -69,6 +69,10 @@ class Writer:
             self._index.commit()
             self._connection.execute("COMMIT")
             self._forget(self._removed)
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            if self._path != generation.current(self.folder):
+                self._index.close()
+                generation.switch(self.folder, self._path)
 
     def _forget(self, removed: Sequence[int]) -> None:
         if removed:
@@ -89,14 +93,16 @@ class Writer:
         file: str = "",
         kind: Kind = "document",
         headings: Iterable[Heading] | None = None,
+        pieces: Sequence[Piece] = (),
         sha256: str | None = None,
         bundled: bool = False,
     ) -> int:
         """Add a text and return its number.
 
-        A text of the same title takes the place of an older one from the same file; from another file it gets
-        a title of its own, `title (2)`. `sha256` is that of what the text was read from, else of the text.
-        Headings are given, or found by the rules of books. ValueError for an empty text or a wrong kind.
+        A text of the same title replaces an older one from the same file; from another file it gets a title of
+        its own, `title (2)`. `sha256` is that of what the text was read from, else of the text. Its passages
+        are given, or cut by the headings, which are given or found by the rules of books. ValueError for an
+        empty text or a wrong kind.
         """
         if kind not in KINDS:
             raise ValueError(f"a source is one of {', '.join(KINDS)}, not {kind}")
@@ -107,8 +113,9 @@ class Writer:
             0, self._free_title(title.strip(), file), author.strip(), dynasty.strip(), file,
             sha256 or hashlib.sha256(data).hexdigest(), True, kind, 0, len(data), bundled,
         )  # fmt: skip
-        pieces = list(split(text, books.headings(text) if headings is None else headings))
-        return self._add(source, text, data, pieces, [None] * len(pieces))
+        found = books.headings(text) if headings is None else headings
+        cut = pieces or list(split(text, found, keep_bare=kind != "book"))
+        return self._add(source, text, data, cut, [None] * len(cut))
 
     def add_pairs(
         self,
@@ -140,7 +147,10 @@ class Writer:
 
     def remove(self, source: int) -> None:
         """Take a source out; LibraryError if there is none."""
-        self._need(source)
+        found = self._need(source)
+        if found.bundled:  # a later build leaves it out
+            removed = store.meta(self._connection, "removed") or ""
+            self.set_meta("removed", f"{removed}\n{found.title}".strip("\n"))
         store.remove_source(self._connection, source)
         self._removed.append(source)
         del self._known[source]
@@ -149,6 +159,31 @@ class Writer:
         """Let a source answer, or not; LibraryError if there is none."""
         self._known[source] = replace(self._need(source), enabled=enabled)
         store.set_enabled(self._connection, source, enabled)
+
+    def copy(self, other: sqlite3.Connection, source: Source) -> int:
+        """Take a source over from an older generation's database, with its number."""
+        data = store.all_bytes(other, source.id)
+        text = data.decode()
+        pieces: list[Piece] = []
+        pairs: list[Pair | None] = []
+        at = byte = 0
+        for _, path, start, end, pair in store.passages(other, *store.span(source.id)):
+            first = at + len(data[byte:start].decode())
+            at, byte = first + len(data[start:end].decode()), end
+            pieces.append(Piece(tuple(filter(None, path.split(PATH_MARK))), first, at))
+            pairs.append(None if pair is None else store.read_pair(pair))
+        number = self._add(
+            replace(source, title=self._free_title(source.title, source.file)), text, data, pieces, pairs
+        )
+        self.set_enabled(number, source.enabled)
+        return number
+
+    def count_from(self, number: int) -> None:
+        """Give the next source a number above this one."""
+        store.count_from(self._connection, number)
+
+    def set_meta(self, key: str, value: str) -> None:
+        store.set_meta(self._connection, key, value)
 
     def sources(self) -> list[Source]:
         """As this writer has changed them."""
@@ -208,6 +243,7 @@ def add_pieces(
     heading_tokens = ""
     path: tuple[str, ...] | None = None
     own: list[str] = []
+    named: list[tuple[str, int, str]] = []
     at = byte = 0
     for number, (piece, pair) in enumerate(zip(pieces, pairs, strict=True), first):
         start = byte + len(text[at : piece.start].encode())
@@ -223,5 +259,16 @@ def add_pieces(
         else:
             headings[-1] = (*headings[-1][:3], number)
         rows.append((number, headings[-1][0], start, end, None if pair is None else store.pair_text(pair)))
-        index.add(number, source.id, title, heading_tokens, text[piece.start : piece.end], own)
+        words = text[piece.start : piece.end]
+        within = [key for name in books.formulas_within(words) for key in heading_keys(name)]
+        if source.kind == "book" and within:
+            named += [(key, number, name) for key in within]
+            index.add(number, source.id, title, heading_tokens, words, [*own, *within])
+        else:
+            index.add(
+                number, source.id, title, heading_tokens, words, own, () if pair is None else pair.questions
+            )
+    for key, number, name in named:  # stands under a heading of its own for `headed`, not for the passage
+        headings.append((first + len(headings), name, number, number))
+        keys.append((key, headings[-1][0]))
     store.add_passages(connection, headings, keys, rows)
