@@ -105,13 +105,22 @@ class Answerer:
         """Follow-ups such as 出自谁的书: the book that answered the question before."""
         if asked.before is None:
             return None
-        draft = self._draft(asked.before)
+        draft = self._said(asked) or self._draft(asked.before)
         if draft is None:
             return None
         line = authors.author_line(draft.citations[0].book, self.shelf)
         if line is None:
             return None
         return replace(line, citations=[*line.citations, draft.citations[0]], leads=["", ""])
+
+    def _said(self, asked: Question) -> Draft | None:
+        """The place of what the answer before said, if it stands in a book."""
+        said = asked.history[-1] if asked.history else ""
+        found = quotes.places(said, asked.before or asked, self.shelf) if len(said) > 5 else []
+        if not found:
+            return None
+        _, entry, first, last = found[0]
+        return Draft([entry.cite(first, last)], [""], "", 1.0, True)
 
     def _render(self, asked: Question, draft: Draft, score: float) -> Answer:
         lines = []

@@ -38,7 +38,9 @@ def _one(name: str, question: Question, shelf: Shelf) -> Draft | None:
         if question.asks("composition") or "味" in question.text or "药" in question.text:
             return composition(asked, shelf)
         return indications(asked, shelf)
-    asked = replace(question, kind="herb", topic=name, names=words.herb_names(name), groups=(), aspects=("effect",), text=name + "功效")
+    asked = replace(
+        question, kind="herb", topic=name, names=words.herb_names(name), groups=(), aspects=("effect",), text=name
+    )
     return herb(asked, shelf)
 
 

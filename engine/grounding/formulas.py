@@ -39,7 +39,10 @@ def _split(text: str) -> list[tuple[int, int]]:
             depth += 1
         elif character in "）)":
             depth = max(0, depth - 1)
-        if character.isspace() and depth == 0:
+        if first >= 0 and depth == 0 and text[place - 1] in "）)" and "㐀" <= character <= "鿿":
+            out.append((first, place))
+            first = place
+        elif character.isspace() and depth == 0:
             if first >= 0:
                 out.append((first, place))
             first = -1
@@ -117,8 +120,13 @@ def _joined(text: str, lists: list[tuple[int, int, tuple[str, ...]]]) -> list[tu
     """lists on lines that follow each other as one"""
     out: list[tuple[int, int, tuple[str, ...]]] = []
     for first, last, herbs in lists:
-        if out and text[out[-1][1] : first].strip(" 。；、") == "" and "\n" in text[out[-1][1] : first]:
-            out[-1] = (out[-1][0], last, out[-1][2] + herbs)
+        between = text[out[-1][1] : first] if out else "x"
+        if "\n" in between and not between.strip(" 。；、\n"):
+            before = out[-1][2]
+            whole = _canonical(before[-1] + herbs[0])  # a name that the line's end has cut in two
+            cut = len(before[-1]) <= 2 and before[-1] + herbs[0] in words.known_herbs()
+            herbs = before[:-1] + (whole,) + herbs[1:] if cut else before + herbs
+            out[-1] = (out[-1][0], last, herbs)
         else:
             out.append((first, last, herbs))
     return out

@@ -127,6 +127,18 @@ def _says_same(quote: str, citations: list[Citation]) -> bool:
     return False
 
 
+def _beginning(entry: Entry, pieces: list[tuple[int, int]], length: int) -> list[Citation]:
+    """the first sentences that say what it does, other names and places of growth left out"""
+    start = next((i for i, (a, b) in enumerate(pieces) if not _NAMES.search(entry.text[a:b])), 0)
+    end = start
+    while end + 1 < len(pieces) and pieces[end + 1][1] - pieces[start][0] <= length:
+        end += 1
+    return [entry.cite(pieces[start][0], pieces[end][1])]
+
+
+_NAMES = re.compile("^\\s*（?[一又]名|出.{0,6}(州|山)|生.{0,4}(川谷|平泽)|^\\s*[（(]|音")
+
+
 def _best(entry: Entry, aspect: str, wanted: dict[str, float], shelf: Shelf, length: int) -> tuple[list[Citation], float]:
     """the best run of pieces by aspect, words asked for and place, as quotations; and how well it fits"""
     pieces = _pieces(entry)
@@ -143,6 +155,8 @@ def _best(entry: Entry, aspect: str, wanted: dict[str, float], shelf: Shelf, len
         values.append(value)
     if not values:
         return [], 0.0
+    if aspect == "effect" and max(values) < 0.95 and not any(sentence_value(entry.text[a:b], wanted, shelf) > 0.35 for a, b in pieces):
+        return _beginning(entry, pieces, length), 0.6
     order = sorted(range(len(pieces)), key=lambda i: -values[i])
     chosen = {order[0]}
     used = pieces[order[0]][1] - pieces[order[0]][0]

@@ -131,7 +131,7 @@ def find_formulas(text: str, shelf: Shelf) -> tuple[list[str], str]:
                 last = end
             else:
                 unknown = rest
-    for name in known:
+    for name in sorted(known, key=len, reverse=True):
         if len(name) >= 3 and name in text and name[-1] not in FORMULA and not any(name in f for f in found):
             found.append(name)
     return found, unknown

@@ -24,7 +24,7 @@ def quoted_words(question: Question) -> str:
 
 def quote(question: Question, shelf: Shelf) -> Draft | None:
     said = quoted_words(question)
-    found = _places(said, question, shelf) if len(plain(said)) >= 3 else []
+    found = places(said, question, shelf) if len(plain(said)) >= 3 else []
     if not found:
         draft = theory(question, shelf)
         return draft
@@ -39,14 +39,14 @@ def quote(question: Question, shelf: Shelf) -> Draft | None:
     return Draft(citations, [""] * len(citations), "", 1.0, True)
 
 
-def _places(said: str, question: Question, shelf: Shelf) -> list[tuple[float, Entry, int, int]]:
+def places(said: str, question: Question, shelf: Shelf) -> list[tuple[float, Entry, int, int]]:
     """where the words stand, best book first: (value, entry, first, last)"""
     mine = plain(said)
     hits = []
     query = {run: 1.0 for run in words.MARKS.sub(" ", said).split()}
     if not question.books:
         hits = shelf.search(query, 60, heading_factor=0.3)
-    for book in (*question.books[:5], *canon("theory")[:6]):
+    for book in (*question.books[:5], *canon("theory")[:6], *canon("symptom")[:6]):
         try:
             hits += shelf.search(query, 8, None, book, 0.3)
         except ValueError:

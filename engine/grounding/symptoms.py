@@ -11,7 +11,8 @@ from engine.grounding.records import Citation, Draft
 from engine.grounding.shelf import Entry, Shelf, canon, plain, sentences, standing
 from engine.library import words
 
-BOOKS = 12  # well-known books that are searched one by one beside the whole library
+KEPT = 70  # entries that are read closely
+BOOKS = 14  # well-known books that are searched one by one beside the whole library
 FORMULA = re.compile(
     r"(?:[一-龥]{1,9}(?:[汤散丸丹饮煎膏酒]|饮子))(?:亦?主之|方|。|，|；|、|治|加|服|$|）|：|或)"
 )
@@ -20,9 +21,10 @@ _NAME = re.compile("[一-龥]{1,9}(?:饮子|[汤散丸丹饮煎膏])")
 _LEAD = re.compile("^(?:方用|宜用|宜服|宜|当服|当用|当与|可与|可服|先服|急服|服|用|与|以|即|如|或|次以|主以|方|治|者|合|加|兼服|投|则|后|再|又|并|更|先|随|吹以|涂|敷|外用|内服|名|曰|及|仍|仿|拟|此)+")
 _VERSE = re.compile("^(歌括|方歌|【方歌】|歌曰|歌诀|诗曰|眉批)")
 # a state of the sick that changes everything: a clause on it answers only who names it
-CONTEXTS = ("产后", "妊娠", "小儿", "痘", "伤寒", "胎前", "霍乱", "疟", "痢", "中风", "脚气", "金疮", "孕", "娩", "婴", "瘟", "虚劳", "狐惑", "蛊", "鬼")
+CONTEXTS = ("产后", "妊娠", "小儿", "痘", "胎前", "霍乱", "疟", "痢", "脚气", "金疮", "孕", "娩", "婴", "瘟", "虚劳", "狐惑", "蛊", "鬼")
+_VEHICLES = ("白汤", "姜汤", "盐汤", "枣汤", "米饮", "清汤", "热酒", "温酒", "茶汤", "米汤", "沸汤", "水煎", "酒煎", "同煎", "为丸", "为散", "作丸", "糊丸", "蜜丸")
 _TREATS = re.compile("必用|宜|当|主于|专主|治法|治宜|法当|用|服")
-_BECAUSE = re.compile("者(是|由|皆|乃|因|此|盖)|因|由于|所致|皆|病也|之所作")
+_BECAUSE = re.compile("者(是|由|皆|乃|因|此|盖)|因|由|所致|病也|所作|本于|生于|起于|得之|故令|所生")
 _CAUSE = re.compile("由|因|此|乃|盖|皆|故|属|所致|为之|本于|名|谓|是|生于|起于|发于|得之|者")
 
 
@@ -77,7 +79,7 @@ def candidates(question: Question, shelf: Shelf, kind: str) -> list[Entry]:
     books = question.books[:4] or tuple(canon(kind)[:BOOKS])
     for book in books:
         try:
-            hits += shelf.search(query, 14, headings, book)
+            hits += shelf.search(query, 9, headings, book)
         except ValueError:
             continue
     if not question.books:
@@ -100,8 +102,10 @@ def clauses(question: Question, shelf: Shelf, kind: str) -> list[Clause]:
     out: dict[tuple[str, int], Clause] = {}
     asked = plain(question.text + "".join(a for g in question.groups for a in g.alternatives))
     need = 0.38 if re.search("方|汤|药|丸|散", question.text) or not question.asks("treat") else 0.22
+    if re.search("治法|怎么治|怎样治|如何治|治则|原则|怎么说", question.text):
+        need = 0.12
     foreign = tuple(c for c in CONTEXTS if c not in asked)
-    for entry in candidates(question, shelf, kind):
+    for entry in _promising(candidates(question, shelf, kind), weights):
         for clause in _clauses_of(entry, weights, rest, total, kind, foreign, need):
             key = (entry.book, len(entry.text[: clause.first].encode()) + entry.start)
             if key not in out or out[key].value < clause.value:
@@ -119,12 +123,24 @@ def _others(clause: Clause, question: Question) -> int:
     return sum(mine.isdisjoint(group.alternatives) for group in named)
 
 
+def _promising(entries: list[Entry], weights: list) -> list[Entry]:
+    """the entries that hold most of what is asked, wherever it stands in them"""
+    ranked = []
+    for number, entry in enumerate(entries):
+        whole = plain(entry.heading + entry.text)
+        held = sum(w * any(a in whole for a in g.alternatives) for g, w in weights)
+        ranked.append((-held, number, entry))
+    return [entry for _, _, entry in sorted(ranked, key=lambda x: x[:2])[:KEPT]]
+
+
 def _matched(text: str, alternatives: tuple[str, ...]) -> float:
     """1 for a word of the books that is there; most of it where its characters stand close together"""
     best = 0.0
     for alternative in alternatives:
         if alternative in text:
-            return 1.0
+            if len(alternative) > 1 or alternatives[0] == alternative:
+                return 1.0
+            best = max(best, 0.6)
         if len(alternative) >= 3 and best < 0.7:
             place = -1
             start = text.find(alternative[0])
@@ -188,10 +204,12 @@ def _clauses_of(
                 named = 0.5
             value = coverage * (1 - need + need * named) if kind == "symptom" else coverage
             if kind == "cause":
-                value *= 0.75 + 0.25 * bool(_CAUSE.search(entry.text[first:last]))
-                value += 0.1 * (number == 0) + 0.05 * bool(_BECAUSE.search(text))
-            value += 0.12 * rank + 0.06 * max(head.values(), default=0.0)
+                because = bool(_BECAUSE.search(text)) + bool(_CAUSE.search(text))
+                value *= 0.6 + 0.2 * because
+                value += 0.06 * (number == 0) + 0.06 * rank
+            value += 0.16 * rank + 0.06 * max(head.values(), default=0.0)
             value += 0.1 * exact - 0.16 * (strange or any(c in text for c in foreign))
+            value -= 0.25 * (len(text) < 12 and not name and kind != "cause") + 0.4 * (len(text) < 9)
             value -= 0.0008 * max(0, last - first - 30) + 0.02 * (span - 1)
             out.append(Clause(entry, first, last, value, coverage, name, extra))
     return out
@@ -200,6 +218,8 @@ def _clauses_of(
 def formula_in(sentence: str) -> str:
     """The formula that a sentence prescribes, without the words before its name."""
     for match in reversed(list(_NAME.finditer(sentence))):
+        if sentence[match.end() : match.end() + 1] in ("下", "送", "调", "化", "服", "吞", "洗") or match.group()[-2:] in _VEHICLES:
+            continue
         name = _LEAD.sub("", match.group())
         name = re.split("宜|主以|方用|可与|用|服|与|投|为|者|以", name)[-1] if len(name) > 4 else name
         if len(name) >= 3 and not re.search("[各分钱两水酒]", name[:-1]) and not re.search("^(此|本|上|前|煎|各|热|冷|姜|作|米|清|温|白|水|蜜为|为)", name):
