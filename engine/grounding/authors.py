@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from engine.grounding.question import Question
 from engine.grounding.records import Draft
 from engine.grounding.shelf import Shelf
@@ -10,7 +12,11 @@ from engine.library.cutting import normalise
 
 def author(question: Question, shelf: Shelf) -> Draft | None:
     titles = question.books[:1] or _titles_in(question.text, shelf)
-    entries = [entry for entry in map(shelf.title_of, titles[:1]) if entry]
+    if re.search("哪些书|什么书|几本书|写过|著作有", question.text):
+        titles = _books_of_author(question.text, shelf)[:3] or question.books[:3] or titles
+    else:
+        titles = titles[:1]
+    entries = [entry for entry in map(shelf.title_of, titles) if entry]
     if not entries:
         return None
     return Draft([e.cite(0, len(e.text)) for e in entries], [""] * len(entries), "", 1.0, True)
@@ -20,6 +26,11 @@ def _titles_in(text: str, shelf: Shelf) -> tuple[str, ...]:
     asked = normalise(text)
     found = [s.title for s in shelf.library.sources() if s.enabled and normalise(s.title) in asked]
     return tuple(sorted(found, key=len, reverse=True))
+
+
+def _books_of_author(text: str, shelf: Shelf) -> tuple[str, ...]:
+    asked = normalise(text)
+    return tuple(s.title for s in shelf.library.sources() if s.enabled and len(s.author) > 1 and s.author in asked)
 
 
 def author_line(book: str, shelf: Shelf) -> Draft | None:

@@ -136,12 +136,14 @@ def _beginning(entry: Entry, pieces: list[tuple[int, int]], length: int) -> list
     return [entry.cite(pieces[start][0], pieces[end][1])]
 
 
-_NAMES = re.compile("^\\s*（?[一又]名|出.{0,6}(州|山)|生.{0,4}(川谷|平泽)|^\\s*[（(]|音")
+_NAMES = re.compile("【释名】|【集解】|【正误】|【修治】|^\\s*（?[一又]名|出.{0,6}(州|山)|生.{0,4}(川谷|平泽)|^\\s*[（(]|音")
 
 
 def _best(entry: Entry, aspect: str, wanted: dict[str, float], shelf: Shelf, length: int) -> tuple[list[Citation], float]:
     """the best run of pieces by aspect, words asked for and place, as quotations; and how well it fits"""
     pieces = _pieces(entry)
+    if aspect not in ("alias",):
+        pieces = [(a, b) for a, b in pieces if not _NAMES.search(entry.text[a:b])] or pieces
     values = []
     for number, (first, last) in enumerate(pieces):
         text = entry.text[first:last]

@@ -32,6 +32,7 @@ ASPECTS: dict[str, re.Pattern[str]] = {
     "treat": re.compile("用什么方|什么方|啥方|用啥|怎么治|咋治|怎么办|咋办|怎么调|治法|方子|拿什么|吃什么|吃啥|用什么药|配什么药|何方|古方|调理|怎么处理|怎么缓解|用哪个方|哪个方|什么汤|什么药|洗|偏方|验方"),
 }  # fmt: skip
 _AUTHOR = re.compile("谁写|谁编|谁著|谁撰|作者|哪朝|什么朝代|哪个朝代|何朝|何人|谁的书|谁的著作|成书|写于|年代|谁作|是谁写|谁所")
+_BOOK = re.compile("讲什么|是什么书|是本什么书|多少卷|几卷|写的什么|主要内容|什么时候的|哪个时代|哪年")
 _ORIGIN = re.compile(
     "出自|出处|哪里写|哪里说|哪本书|哪部书|什么书|原文|谁说的|谁的观点|谁的话|谁提出|哪里来|哪篇|语出|哪一篇|谁讲的|原话"
 )
@@ -91,7 +92,7 @@ def _aspects(text: str) -> tuple[str, ...]:
 def _edge(text: str) -> str:
     """what of a text glued before a name is no phrase without content"""
     rest = words.strip(text).replace(" ", "")
-    return re.sub("^(和|与|跟|把|将|关于|对|那|就|问|书里|里|中的?|说|再|还|不对|想|看|背|加|服|吃|喝|方剂|名方|经方|方|开|宜)+|(和|与|跟|的|用|服|吃|喝|说|问|方|之)+$", "", rest)
+    return re.sub("^(和|与|跟|把|将|关于|对|那|就|问|书里|里|中的?|说|再|还|不对|想|看|背|加|服|吃|喝|方剂|名方|经方|方|开|宜|能|不能|不|坐月子|小孩|孕妇|产后|产妇|感冒|时候)+|(和|与|跟|的|用|服|吃|喝|说|问|方|之|能|不|叫|治|给|开|是|有|该|宜)+$", "", rest)
 
 
 def find_formulas(text: str, shelf: Shelf) -> tuple[list[str], str]:
@@ -201,12 +202,17 @@ def _last_user(history: Sequence[Mapping[str, str]]) -> int:
 def _read(text: str, shelf: Shelf) -> Question:
     books, book_word = _books_of(text, shelf)
     aspects = _aspects(text)
-    groups = tuple(words.groups(text))
     quoted = _QUOTED.search(text)
     formulas, unknown = find_formulas(text, shelf)
+    left = _without(text, book_word)
+    for name in formulas:
+        left = left.replace(name, "，")
+    groups = tuple(words.groups(left))
     base = Question(text, "theory", "", (), aspects, books, book_word, groups=groups, unknown=unknown)
     if _SONG.search(text):
         return replace(base, kind="theory")
+    if books and _BOOK.search(text) and len(words.bare(left)) <= 8 and not formulas:
+        return replace(base, kind="author", topic=book_word)
     if _AUTHOR.search(text) and (books or "《" in text or "书" in text) and not quoted:
         return replace(base, kind="author", topic=book_word)
     if quoted or _NEXT.search(text) or _ORIGIN.search(text):

@@ -9,6 +9,7 @@ from engine.grounding.records import Citation, Draft
 from engine.grounding.shelf import Entry, Shelf, canon, plain, standing
 from engine.grounding.theory import theory
 from engine.library import words
+from engine.library.cutting import normalise
 
 _NEXT = re.compile("下一句|下句|后一句|后面|接什么|下半句|后半句|接下来|怎么接|呢[？?]?$|怎么背")
 _ORIGIN = re.compile("出自|出处|哪里写|哪里说|哪本书|什么书|谁说|谁的|谁提出|语出|哪篇")
@@ -69,11 +70,12 @@ def places(said: str, question: Question, shelf: Shelf) -> list[tuple[float, Ent
 
 def find(text: str, mine: str) -> tuple[int, int, float] | None:
     """(first, last, likeness) of the words in the text, punctuation apart; the best window of about their length"""
-    letters = [(place, character) for place, character in enumerate(text) if plain(character)]
-    spelled = "".join(plain(c)[:1] for _, c in letters)
+    same = normalise(text)
+    letters = [place for place, character in enumerate(same) if character.isalnum()]
+    spelled = "".join(same[place] for place in letters)
     at = spelled.find(mine)
     if at >= 0:
-        return letters[at][0], letters[at + len(mine) - 1][0] + 1, 1.0
+        return letters[at], letters[at + len(mine) - 1] + 1, 1.0
     if len(mine) < 5:
         return None
     grams = {mine[i : i + 2] for i in range(len(mine) - 1)}
@@ -88,7 +90,7 @@ def find(text: str, mine: str) -> tuple[int, int, float] | None:
     if share < 0.7 or start < 0:
         return None
     end = min(len(letters) - 1, start + size - 1)
-    return letters[start][0], letters[end][0] + 1, share
+    return letters[start], letters[end] + 1, share
 
 
 def _around(text: str, first: int, last: int) -> tuple[int, int]:

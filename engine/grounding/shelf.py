@@ -15,6 +15,7 @@ from engine.library.words import TERMS
 
 LONGEST = 110  # characters of a sentence before it is cut within brackets too
 _OPEN, _CLOSE = "（(〔[【「『“", "）)〕]】」』”"
+_NOT_WORD = re.compile(r"[\W_]+")
 _END = "。！？；!?\n"
 
 
@@ -203,4 +204,4 @@ def _whole(library: Library, source: int, end: int) -> int:
 
 def plain(text: str) -> str:
     """The text for comparing: as the index spells it, brackets' contents kept, punctuation gone."""
-    return re.sub(r"[\W_]+", "", normalise(text))
+    return _NOT_WORD.sub("", normalise(text))

@@ -22,6 +22,8 @@ _LEAD = re.compile("^(?:方用|宜用|宜服|宜|当服|当用|当与|可与|可
 _VERSE = re.compile("^(歌括|方歌|【方歌】|歌曰|歌诀|诗曰|眉批)")
 # a state of the sick that changes everything: a clause on it answers only who names it
 CONTEXTS = ("产后", "妊娠", "小儿", "痘", "胎前", "霍乱", "疟", "痢", "脚气", "金疮", "孕", "娩", "婴", "瘟", "虚劳", "狐惑", "蛊", "鬼")
+_INDICATES = re.compile("(?:【[^】]{1,4}】|主治：|（[^（）]{1,12}）|[一-龥]{2,8} ){0,2}(?:专|通|能|统|又|亦)?(?:治|主|疗)")
+_LEANS = re.compile("(?:【注】|【按】|【集注】|〔注〕|所以|此|故|盖|但|然|而|其|又|如|若|且|则|及|因|况|夫|岂|是以|是故|亦|凡|以|即|乃|“|问曰)")
 _VEHICLES = ("白汤", "姜汤", "盐汤", "枣汤", "米饮", "清汤", "热酒", "温酒", "茶汤", "米汤", "沸汤", "水煎", "酒煎", "同煎", "为丸", "为散", "作丸", "糊丸", "蜜丸")
 _TREATS = re.compile("必用|宜|当|主于|专主|治法|治宜|法当|用|服")
 _BECAUSE = re.compile("者(是|由|皆|乃|因|此|盖)|因|由|所致|病也|所作|本于|生于|起于|得之|故令|所生")
@@ -209,6 +211,7 @@ def _clauses_of(
                 value += 0.06 * (number == 0) + 0.06 * rank
             value += 0.16 * rank + 0.06 * max(head.values(), default=0.0)
             value += 0.1 * exact - 0.16 * (strange or any(c in text for c in foreign))
+            value -= 0.05 * bool(_LEANS.match(entry.text[first:last].strip()))
             value -= 0.25 * (len(text) < 12 and not name and kind != "cause") + 0.4 * (len(text) < 9)
             value -= 0.0008 * max(0, last - first - 30) + 0.02 * (span - 1)
             out.append(Clause(entry, first, last, value, coverage, name, extra))
@@ -236,7 +239,8 @@ def _formula_of(entry: Entry, parts: list, first: int, last: int, formula_headin
     if name and _PRESCRIBES.search(own):
         return name, None, 0.95
     if formula_heading:
-        return entry.key, None, 1.0 if first < 3 else 0.6
+        treats = bool(_INDICATES.match(own.strip()))
+        return entry.key, None, 1.0 if treats and first < 6 else 0.7 if first < 2 else 0.4
     for number in range(last + 1, min(len(parts), last + 14)):
         text = entry.text[parts[number][0] : parts[number][1]]
         if _VERSE.match(text.strip()):

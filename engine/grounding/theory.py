@@ -140,8 +140,10 @@ def _windows(entry: Entry, asked: list, total: float, question: Question) -> lis
             text = plain(entry.text[first:last])
             held = 0.0
             for alternatives, weight in asked:
-                if any(a in text for a in alternatives):
+                if any(a in text for a in alternatives if len(a) > 1 or len(alternatives) == 1):
                     held += weight
+                elif any(a in text for a in alternatives):
+                    held += 0.4 * weight
                 elif any(len(a) > 1 and a in heading for a in alternatives):
                     held += 0.5 * weight
             if held <= 0:

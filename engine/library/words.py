@@ -85,7 +85,7 @@ def _people(file: str) -> tuple[re.Pattern[str], dict[str, tuple[str, ...]], lis
             table[word] = tuple(dict.fromkeys((*table.get(word, ()), *_words(books))))
     for line in _lines(file):
         for word in _words(line.split("\t")[1]):  # a classical word names itself
-            if len(word) > 1 and GAP not in word:
+            if len(word) > 1 and GAP not in word:  # such as a term that the asker knows
                 table.setdefault(word, (word,))
     plain = sorted((w for w in table if GAP not in w), key=len, reverse=True)
     gapped = sorted((w for w in table if GAP in w), key=len, reverse=True)
@@ -108,7 +108,8 @@ def groups(question: str, file: str = "symptoms.tsv") -> list[Group]:
         word = match.group()
         if not any(taken[match.start() : match.end()]):
             taken[match.start() : match.end()] = [True] * len(word)
-            found.append((match.start(), Group(word, tuple(dict.fromkeys((word, *table[word]))))))
+            own = (word,) if file == "symptoms.tsv" else ()
+            found.append((match.start(), Group(word, tuple(dict.fromkeys((*own, *table[word]))))))
     return [group for _, group in sorted(found, key=lambda item: item[0])]
 
 
