@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from engine.command_errors import one_line_errors
+from engine.emergency import Detector
 from engine.grounding.answerer import Answerer, place
 from engine.grounding.records import Answer
 from engine.library import Library
@@ -32,7 +33,7 @@ def ask(model: str, question: str, as_json: bool, folder: Path | None, minimum: 
     {"id","question","history"?} a line, and a line is written for each:
     {"id","answer","sources":[{"book","heading","quote","start","end"}],"abstained","seconds"}.
     """
-    answerer = Answerer(_opened(folder or default_folder()), minimum)
+    answerer = Answerer(_opened(folder or default_folder()), minimum, detector=Detector.load())
     if as_json:
         for line in sys.stdin:
             if line.strip():
