@@ -17,7 +17,7 @@ from engine.grounding.smalltalk import smalltalk
 from engine.library import Library, words
 from engine.library.words import tidy
 
-MINIMUM = 0.5  # of `Answer.score`; PLM_LIBRARY_MINIMUM
+MINIMUM = 0.35  # of `Answer.score`; PLM_LIBRARY_MINIMUM. Chosen on the questions of fit_confidence
 PAIR_CLOSE = 0.72  # a pair's wording this close to the question answers it
 PAIR_ALIKE = 0.5  # and from here on where both name the same complaints or ideas
 NOT_FOUND = "书里没有找到"
