@@ -41,6 +41,7 @@ from bot.store.outbox import Outbox
 from bot.tasks.queue import TaskQueue
 from bot.telemetry import logs, metrics
 from bot.web import page
+from engine.emergency import Detector
 
 log = logging.getLogger(__name__)
 MAX_BODY = 1 << 20  # bytes
@@ -79,6 +80,7 @@ def create_bot(
         admin,
         erasure,
         Commands(store, engine, settings, erasure),
+        Detector.load(settings.emergency_words),
     )
     _open_channels(bot)
     bot.tasks.start()

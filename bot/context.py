@@ -16,6 +16,7 @@ from bot.settings.config import Settings
 from bot.store.conversations import Store
 from bot.store.outbox import Outbox
 from bot.tasks.queue import TaskQueue
+from engine.emergency import Detector
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Bot:
     admin: AdminSync | None
     erasure: Erasure
     commands: Commands
+    detector: Detector  # of emergencies
     channels: dict[str, Channel] = field(default_factory=dict)  # those that can be told something
 
     @property

@@ -42,16 +42,24 @@ class Choice:
 
 
 class Form:
-    """What both kinds of answers have in common. `prompt_tokens`: bytes read; `logprobs`: they are told."""
+    """What both kinds of answers have in common. `prompt_tokens`: bytes read; `logprobs`: they are told;
+    `more`: fields beside the choices, in every chunk too."""
 
     KIND: ClassVar[str]
     CHUNK: ClassVar[str]
     PREFIX: ClassVar[str]
 
-    def __init__(self, model: str, prompt_tokens: int, logprobs: bool) -> None:
+    def __init__(
+        self, model: str, prompt_tokens: int, logprobs: bool, more: dict[str, Any] | None = None
+    ) -> None:
         self.model, self.prompt_tokens, self.logprobs = model, prompt_tokens, logprobs
         self.choices: dict[int, Choice] = {}
-        self._head = {"id": self.PREFIX + uuid.uuid4().hex, "created": int(time.time()), "model": model}
+        self._head: dict[str, Any] = {
+            "id": self.PREFIX + uuid.uuid4().hex,
+            "created": int(time.time()),
+            "model": model,
+        }
+        self._head |= more or {}
 
     def whole(self, events: Iterable[tuple[int, Event]]) -> dict[str, Any]:
         for number, event in events:

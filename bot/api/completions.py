@@ -2,7 +2,7 @@
 
 Nothing is kept: a chat request brings its whole conversation. A token is a byte. With "stream", events
 (text/event-stream) end in `data: [DONE]`; what goes wrong on the way is an event {"error": …}. A caller that
-hangs up ends the writing.
+hangs up ends the writing. An emergency in the last message of a chat is answered with help, at once.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from bot.api.choices import ChatForm, Form, TextForm
 from bot.api.endpoint import operation
 from bot.api.errors import ApiError, error_body, respond
 from bot.api.generate import generate
+from bot.chat.turn import assess
 from bot.context import current_bot
 from bot.inference.interface import EngineDownError
-from bot.inference.messages import Event, Sampling
+from bot.inference.messages import Event, Finished, Sampling
 from bot.server.client_disconnect import client_disconnected
 from bot.telemetry import metrics
 from bot.text import dialogue
+from engine.emergency import Assessment, Level, caution, reply
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("openai", __name__)
@@ -50,8 +52,42 @@ def model(name: str) -> Response:
     return respond(_card())
 
 
+def help_in_an_emergency(body: bodies.ChatRequest) -> Response | None:
+    """The answer where the last message speaks of one, whatever the engine, rates and places; else None."""
+    heard, text = _heard(body), body.messages[-1].text
+    answer = reply(heard, text)
+    if not answer or body.model != current_bot().model_name:
+        return None
+    metrics.EMERGENCIES.labels(heard.level, heard.kind).inc()
+    size = sum(len(message.text.encode()) for message in body.messages)
+    form = ChatForm(body.model, size, bool(body.logprobs), {"emergency": {"kind": heard.kind}})
+    events: list[tuple[int, Event]] = []
+    for number in range(body.n or 1):
+        events += [(number, answer), (number, Finished(b"", "end"))]
+    if not body.stream:
+        return respond(form.whole(events))
+    return _stream(form.chunks(events, body.with_usage))
+
+
+def _heard(body: bodies.ChatRequest) -> Assessment:
+    """What the last message is, if it is the user's and the owner wants to know (PLM_EMERGENCIES)."""
+    bot, last = current_bot(), body.messages[-1]
+    if last.role != "user" or not bot.settings.hears_emergencies_in_api:
+        return Assessment(Level.NONE, "", 0.0)
+    return assess(bot.detector, last.text)
+
+
+def _cautioned(events: Iterator[tuple[int, Event]], warning: str) -> Iterator[tuple[int, Event]]:
+    begun = set[int]()
+    for number, event in events:
+        if number not in begun:
+            begun.add(number)
+            yield number, dialogue.cautioned(warning, "")
+        yield number, event
+
+
 @blueprint.post("/v1/chat/completions")
-@operation("chat", "Answer a conversation", bodies.ChatRequest, bodies.ChatAnswer, streams=True)
+@operation("chat", "Answer a conversation", bodies.ChatRequest, bodies.ChatAnswer, True, help_in_an_emergency)
 def chat(body: bodies.ChatRequest) -> Response:
     check_model(body.model)
     if body.messages[-1].role != "user":
@@ -62,7 +98,11 @@ def chat(body: bodies.ChatRequest) -> Response:
     _check_size(len(feed), MAX_PROMPT, "messages")
     top = (body.top_logprobs or 0) if body.logprobs else None
     form = ChatForm(body.model, len(feed), logprobs=top is not None)
-    return _answer(form, body, [feed], _sampling(body, body.limit, top))
+    heard = _heard(body)
+    warning = caution(heard, body.messages[-1].text)
+    if warning:
+        metrics.EMERGENCIES.labels(heard.level, heard.kind).inc()
+    return _answer(form, body, [feed], _sampling(body, body.limit, top), warning)
 
 
 @blueprint.post("/v1/completions")
@@ -91,11 +131,16 @@ def _sampling(
     return Sampling(most, body.temperature, body.top_p, body.stops, top, prompt_logprobs)
 
 
-def _answer(form: Form, body: bodies.Asked, prompts: list[bytes], sampling: Sampling) -> Response:
+def _answer(
+    form: Form, body: bodies.Asked, prompts: list[bytes], sampling: Sampling, warning: str = ""
+) -> Response:
+    """What the engine writes after the prompts, each choice behind the `warning`, if there is one."""
     metrics.MESSAGES.labels("openai").inc()
     seed = secrets.randbits(63) if body.seed is None else body.seed
     cancel = client_disconnected(request.environ)
     events = _write(prompts, sampling, body.n or 1, seed, cancel)
+    if warning:
+        events = _cautioned(events, warning)
     try:
         if not body.stream:
             return respond(form.whole(events))
@@ -106,7 +151,10 @@ def _answer(form: Form, body: bodies.Asked, prompts: list[bytes], sampling: Samp
             503, "no engine can answer for the moment: try again", code="engine_down",
             headers={"Retry-After": "2"},
         ) from None  # fmt: skip
-    chunks = form.chunks(chain([first], events), body.with_usage)
+    return _stream(form.chunks(chain([first], events), body.with_usage))
+
+
+def _stream(chunks: Iterable[dict[str, Any]]) -> Response:
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # a proxy must pass each event on
     return Response(_lines(chunks), mimetype="text/event-stream", headers=headers)
 

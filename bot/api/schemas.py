@@ -161,6 +161,10 @@ class ChatChoice(BaseModel):
     finish_reason: Literal["stop", "length"]
 
 
+class Emergency(BaseModel):
+    kind: str
+
+
 class ChatAnswer(BaseModel):
     id: str
     object: Literal["chat.completion"]
@@ -168,6 +172,7 @@ class ChatAnswer(BaseModel):
     model: str
     choices: list[ChatChoice]
     usage: Usage
+    emergency: Emergency | None = Field(None, description="There if the answer is help in one.")
 
 
 class TextLogprobs(BaseModel):

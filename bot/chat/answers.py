@@ -23,8 +23,8 @@ from bot.store.connection import StoreDownError
 from bot.store.conversations import LEASE_MS, Store
 from bot.telemetry import logs, metrics
 from bot.text import dialogue, questions
+from bot.text.censor import Censor
 from bot.text.records import Conversation, Lease, LeaseState, Message
-from bot.text.safety import Censor
 
 log = logging.getLogger(__name__)
 
@@ -74,9 +74,14 @@ class Answers:
         self._heartbeats = threading.Thread(target=self._send_heartbeats, name="heartbeats", daemon=True)
         self._heartbeats.start()
 
-    def enqueue(self, conversation: Conversation, message_id: str, question: str) -> Message:
-        """Take a message in (once per id) and begin to answer it. One call is one attempt of the sender."""
-        message = self.store.enqueue(conversation, message_id, uuid.uuid4().hex, question)
+    def enqueue(
+        self, conversation: Conversation, message_id: str, question: str, caution: str = ""
+    ) -> Message:
+        """Take a message in (once per id) and begin to answer it. One call is one attempt of the sender.
+
+        `caution` is what the answer begins with, in the transcript too.
+        """
+        message = self.store.enqueue(conversation, message_id, uuid.uuid4().hex, question, caution)
         (metrics.MESSAGES if message.attempts == 1 else metrics.RETRIES).labels(conversation.channel).inc()
         if message.attempts > 1 and message.finished:
             metrics.DUPLICATES.labels(conversation.channel).inc()
@@ -264,7 +269,7 @@ class ConversationWorker:
         if last.stop == "cancelled" and self.abandoned:
             self.store.fail(self.conversation, lease, "")
             return True
-        answer = text.strip() or dialogue.EMPTY_ANSWER
+        answer = dialogue.cautioned(lease.caution, text.strip() or dialogue.EMPTY_ANSWER)
         # The state has read what the model wrote; where the transcript says otherwise, the transcript is
         # right.
         state = last.state if answer == raw else b""
@@ -337,7 +342,8 @@ class ConversationWorker:
 
     def _publish(self, lease: Lease, text: str) -> None:
         try:
-            state = self.store.heartbeat(self.conversation, lease.token, lease.id, text)
+            shown = dialogue.cautioned(lease.caution, text)
+            state = self.store.heartbeat(self.conversation, lease.token, lease.id, shown)
             if state is LeaseState.LOST:
                 raise LeaseLostError
             self.stop_requested = state is LeaseState.STOP_REQUESTED

@@ -34,7 +34,6 @@ from bot.settings.values import (
     read_api_keys,
     split,
 )
-from bot.text.safety import EMERGENCIES
 from engine import CHAT, model_names
 
 DISCLAIMER = (
@@ -126,7 +125,7 @@ class Settings(Redacted, BaseSettings):
     rate_limit: Annotated[Rates, NoDecode] = ()  # of everybody who has none of their own
     proxies: int = Field(0, ge=0, le=10)  # how many stand in front and say who called
 
-    emergencies: WordList = EMERGENCIES
+    emergencies: WordList = ()  # words that are one, beside what the detector hears; "none": none in /v1
     forbidden: WordList = ()
     unsure: float = Field(1.31, ge=0)  # bits a byte; tests/bench/bench_unsure.py. 0: never unsure
     disclaimer: str = Field(DISCLAIMER, max_length=300)  # it shares one WeChat reply with the answer
@@ -196,6 +195,16 @@ class Settings(Redacted, BaseSettings):
     def adapters(self) -> list[str]:
         """The platforms beside WeChat that are set up."""
         return [name for name, needed in ADAPTERS.items() if getattr(self, f"{name}_{needed[0]}") is not None]
+
+    @property
+    def emergency_words(self) -> tuple[str, ...]:
+        """The owner's words."""
+        return () if self.emergencies == ("none",) else self.emergencies
+
+    @property
+    def hears_emergencies_in_api(self) -> bool:
+        """Also /v1/chat/completions answers with help. People are always heard."""
+        return self.emergencies != ("none",)
 
     @property
     def is_public(self) -> bool:

@@ -33,6 +33,8 @@ FORGOTTEN_MS = (
 )
 CONFIRM_WITHIN = 600  # seconds
 INDEX = "plm:index"
+EMERGENCIES = "plm:emergencies"
+MAX_EMERGENCIES = 1000  # conversations that are listed for one; the newest stay
 MAX_STARTS = 3  # a message whose answering was cut short this often is given up
 
 T = TypeVar("T")
@@ -78,12 +80,14 @@ class Store:
             server_info["save"] = "unknown"
         return server_info
 
-    def enqueue(self, conversation: Conversation, message_id: str, nonce: str, question: str) -> Message:
+    def enqueue(
+        self, conversation: Conversation, message_id: str, nonce: str, question: str, caution: str = ""
+    ) -> Message:
         """Take in a user's message, once: a second call with its id only counts an attempt (once per
-        nonce)."""
+        nonce). `caution` is what its answer will begin with."""
         fields = self._run(
             "enqueue", conversation, message_id, nonce, question, self.keep_ms, self.message_ms, MAX_TURNS,
-            conversation.channel, conversation.user,
+            conversation.channel, conversation.user, caution,
         )  # fmt: skip
         return self._message(message_id, fields)
 
@@ -95,14 +99,27 @@ class Store:
         return self._message(message_id, self._run("run_command", conversation, *args))
 
     def add_answered(
-        self, conversation: Conversation, message_id: str, nonce: str, question: str, answer: str
+        self,
+        conversation: Conversation,
+        message_id: str,
+        nonce: str,
+        question: str,
+        answer: str,
+        emergency: bool = False,
     ) -> Message:
-        """Take in a message with its answer, once: both go into the transcript, no engine is asked."""
+        """Take in a message with its answer, once: both go into the transcript, no engine is asked.
+
+        An `emergency` is listed apart too, by its time.
+        """
         args = (
             message_id, nonce, question, answer, self.keep_ms, self.message_ms, MAX_TURNS,
             conversation.channel, conversation.user,
         )  # fmt: skip
-        return self._message(message_id, self._run("add_answered", conversation, *args))
+        message = self._message(message_id, self._run("add_answered", conversation, *args))
+        if emergency and message.attempts == 1:
+            listed = conversation.id, self.keep_ms, MAX_EMERGENCIES
+            self._try(lambda: self._scripts["index_conversation"](keys=[EMERGENCIES], args=listed))
+        return message
 
     def undo(
         self, conversation: Conversation, message_id: str, nonce: str, undone: str, nothing: str
@@ -161,13 +178,13 @@ class Store:
         found = self._run("acquire", conversation, owner, LEASE_MS, MAX_STARTS, uuid.uuid4().hex)
         if found[0] != b"acquired":
             return NoLease(str(found[0], "utf-8"))
-        token, message_id, question, talk, prefix, state_prefix, blob, starts, waited = found[1:]
+        token, message_id, question, talk, prefix, state_prefix, blob, starts, waited, caution = found[1:]
         # An empty prefix is a talk without answers: it has no state to be valid.
         fresh = bool(prefix) and prefix == state_prefix and bool(blob)
         return Lease(
             token=token.decode(), id=message_id.decode(), question=question.decode(), talk=int(talk),
             prefix=(prefix or b"").decode(), state=blob if fresh else None, starts=int(starts),
-            waited=float(waited),
+            waited=float(waited), caution=caution.decode(),
         )  # fmt: skip
 
     def request_stop(self, conversation: Conversation, message_id: str) -> None:
@@ -221,6 +238,7 @@ class Store:
         """
         fields = self._run("erase", conversation, message_id, nonce, reply, FORGOTTEN_MS)
         self._try(lambda: self.client.zrem(INDEX, conversation.id))
+        self._try(lambda: self.client.zrem(EMERGENCIES, conversation.id))
         return self._message(message_id, fields)
 
     def turns(
@@ -274,7 +292,7 @@ class Store:
     def _run(self, name: str, conversation: Conversation, *args: str | bytes | int) -> Any:
         calls = [(self._scripts[name], conversation.base, args)]
         if name in LISTED:  # the list lies in another slot: what is missed is found again by admin.py
-            calls.append((self._scripts["index_conversation"], INDEX, (conversation.id, self.keep_ms)))
+            calls.append((self._scripts["index_conversation"], INDEX, (conversation.id, self.keep_ms, 0)))
         copied = self.url.startswith(SENTINEL) and name not in NOT_COPIED
         return self._try(lambda: self._call(calls, copied))
 

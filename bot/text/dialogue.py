@@ -91,6 +91,11 @@ def command(text: str) -> str | None:
     return _COMMANDS.get(text.strip().strip("“”\"'「」。.!！~ ").lower())
 
 
+def cautioned(caution: str, answer: str) -> str:
+    """The answer with what must be read before it."""
+    return f"{caution}\n\n{answer}" if caution else answer
+
+
 def turn_bytes(question: str, answer: str) -> bytes:
     return question_bytes(question) + answer.encode() + END_MARK
 

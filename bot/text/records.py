@@ -100,6 +100,7 @@ class Lease:
     state: bytes | None  # the model's state after exactly those turns
     starts: int
     waited: float = 0.0  # seconds since the message came in
+    caution: str = ""  # what the answer begins with, whoever writes it
 
 
 @dataclass(frozen=True)
