@@ -15,7 +15,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from bot.admin import broadcasts, statistics
 from bot.admin import delivery as admin_delivery
 from bot.admin import views as admin_views
-from bot.api import completions, likelihood, openapi
+from bot.api import answer, completions, likelihood, openapi, search
 from bot.api.errors import ApiError, error_body, respond
 from bot.channels import adapter, webhook
 from bot.channels.delivery import Messenger
@@ -141,7 +141,8 @@ def open_store(settings: Settings) -> Store:
 
 def _add_views(app: Flask) -> None:
     for room in (
-        wechat, adapter, webhook, page, completions, likelihood, admin_views, statistics, admin_delivery,
+        wechat, adapter, webhook, page, completions, likelihood, search, answer, admin_views, statistics,
+        admin_delivery,
     ):  # fmt: skip
         app.register_blueprint(room.blueprint)
 

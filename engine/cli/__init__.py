@@ -31,6 +31,7 @@ COMMANDS = (
         "engine.cli.likelihood:judge",
         "How likely STATEMENT is against its best contrast, as a probability; - reads standard input.",
     ),
+    ("library", "engine.library.command:library", "The texts that answers are quoted from."),
     (
         "quantize",
         "engine.cli.models:quantize",
