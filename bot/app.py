@@ -12,7 +12,7 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from bot.admin import broadcasts, statistics
+from bot.admin import broadcasts, statistics, unanswered
 from bot.admin import delivery as admin_delivery
 from bot.admin import views as admin_views
 from bot.api import answer, completions, likelihood, openapi, search
@@ -142,7 +142,7 @@ def open_store(settings: Settings) -> Store:
 def _add_views(app: Flask) -> None:
     for room in (
         wechat, adapter, webhook, page, completions, likelihood, search, answer, admin_views, statistics,
-        admin_delivery,
+        admin_delivery, unanswered,
     ):  # fmt: skip
         app.register_blueprint(room.blueprint)
 
