@@ -16,7 +16,7 @@ from engine.emergency.weights import Weights, probability, read_weights
 WEIGHTS = "weights.safetensors"
 WINDOW = 60  # characters; a cry for help in a long text is found in the window that holds it
 STEP = 30
-LONG = 90  # from here on windows are read beside the whole
+LONG = 120  # from here on windows are read beside the whole
 
 
 class Detector:

@@ -2,9 +2,10 @@
 
     CORPORA=folder python -m tests.bench.studies.emergency_study [--show]
 
-2,000 questions, the same each time: 900 that people asked in forums and 300 on the books (tcm-dialogue.train),
-650 exam questions (tcm-exam.train and dev), 150 of classics-qa.dev that are no emergencies. Some of the forum's
-are real emergencies and count as false alarms all the same. With emergency.dev.jsonl, the word list's figures.
+2,000 questions, the same each time: 900 that people asked in forums and 300 on the books
+(tcm-dialogue.train), 650 exam questions (tcm-exam.train and dev), 150 of classics-qa.dev that are no
+emergencies. Some of the forum's are real emergencies and count as false alarms all the same.
+With emergency.dev.jsonl in the folder, the word list's figures on it too.
 """
 
 from __future__ import annotations
