@@ -67,6 +67,11 @@ class Answerer:
             return self._abstain(asked, score, seen)
         return self._render(asked, draft, score)
 
+    def signals(self, question: str, history: Sequence[Mapping[str, str]] = ()) -> Signals:
+        """What the decision to answer rests on, for fitting it."""
+        asked = understand(question, history, self.shelf)
+        return signals(asked, self._draft(asked), self.shelf)
+
     def _pair(self, question: str, asked: Question) -> Answer | None:
         """The answer of a question-answer pair that is close enough."""
         if asked.before is not None:
