@@ -21,3 +21,10 @@ def _patterns() -> dict[str, re.Pattern[str]]:
 def aspects_of(text: str) -> tuple[str, ...]:
     found = tuple(aspect for aspect, pattern in _patterns().items() if pattern.search(text))
     return (*found, "composition") if "composition" not in found and _COUNTED.search(text) else found
+
+
+def without_aspects(text: str) -> str:
+    """What a question says beside the words that name its aspects."""
+    for pattern in _patterns().values():
+        text = pattern.sub(" ", text)
+    return text

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from engine.command_errors import one_line_errors
+from engine.cli.errors import one_line_errors
 from engine.emergency import Detector
 from engine.grounding.answerer import Answerer, place
 from engine.grounding.records import Answer

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from engine.grounding.aspects import aspects_of
+from engine.grounding.follow_ups import carries_on
 from engine.grounding.names import books_of, edge, find_formulas, find_herbs, grows, is_book
 from engine.grounding.shelf import Shelf
 from engine.library import words
@@ -75,7 +76,7 @@ def understand(question: str, history: Sequence[Mapping[str, str]], shelf: Shelf
     asked = [words.tidy(turn["content"]) for turn in history if turn.get("role") == "user"]
     text = words.tidy(question)
     read = _read(text, shelf)
-    if not asked:
+    if not asked or not carries_on(text, bool(read.groups or read.names or read.books)):
         return read
     before = understand(asked[-1], history[: _last_user(history)], shelf)
     said = tuple(words.tidy(t["content"]) for t in history if t.get("role") == "assistant")
