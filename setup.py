@@ -73,7 +73,7 @@ def found(*patterns: str) -> list[str]:
 
 def headers() -> list[str]:
     roots = (f"{root}/**/*.{ending}" for root in HEADER_ROOTS for ending in ("h", "inc", "inl"))
-    return found(*roots, "cuda/exp.h", "cuda/text_rules.h")  # those of cuda/ that the CPU's code includes too
+    return found(*roots)
 
 
 class BuildNative(build_ext):
@@ -157,8 +157,15 @@ class BuildNative(build_ext):
 def cuda_sources() -> list[str]:
     """None where engine._cuda cannot be built or is not wanted (PLM_CUDA=0), with a line that says so."""
     sources = found("cuda/*.cu", "cuda/*.cpp", "engine/src/cuda/*.cpp")
-    shared = ("elementwise_portable", "network", "sampling", "text", "trunk_state", "wygpt_penalty")
-    sources += [f"engine/src/infer/{name}.cpp" for name in shared] if sources else []  # with engine._core
+    shared = (
+        "infer/vector_ops_portable",
+        "infer/network",
+        "infer/sampling",
+        "infer/trunk_state",
+        "infer/wygpt_penalty",
+        "text/text",
+    )
+    sources += [f"engine/src/{name}.cpp" for name in shared] if sources else []  # with engine._core
     if not sources or os.environ.get("PLM_CUDA") == "0":
         return []
     if toolkit.find() is None:
@@ -171,8 +178,10 @@ def modules() -> list[Extension]:
     """The native modules whose sources exist."""
     sources = {
         CUDA: cuda_sources(),
-        "engine._core": found("engine/src/infer/*.cpp", "cpu_vnni/*.c"),
-        "engine._train": found("engine/src/train/**/*.cpp"),
+        "engine._core": found(
+            "engine/src/infer/*.cpp", "engine/src/text/*.cpp", "engine/src/model/*.cpp", "cpu_vnni/*.c"
+        ),
+        "engine._train": found("engine/src/train/**/*.cpp", "engine/src/model/*.cpp"),
     }
     return [
         Extension(

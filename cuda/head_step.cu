@@ -85,7 +85,7 @@ __global__ void __launch_bounds__(kWarp* kWarps)
 
 // Takes a byte that was drawn; true if the launch can draw more for this text. A word that a character of
 // several bytes ends is a patch that the trunk must see first.
-__device__ __forceinline__ bool push(Writer& w, int byte, const Cost& cost) {
+__device__ __forceinline__ bool push(SamplerState& w, int byte, const Cost& cost) {
     w.count = byte < 0 ? -1 : w.count + 1;
     if (byte < 0) return false;
     Sampling& s = w.sampling;
@@ -100,7 +100,7 @@ __device__ __forceinline__ bool push(Writer& w, int byte, const Cost& cost) {
 }
 
 __global__ void __launch_bounds__(kWarp* kWarps)
-    head_step_kernel(Writer* writers, const char* states, InferModel model, const Repeat* repeats,
+    head_step_kernel(SamplerState* samplers, const char* states, InferModel model, const Repeat* repeats,
                      const double* penalties, int M, int R, BlockSizes sizes) {
     DYN_SHARED(float, memory);
     const Work work(memory, sizes);
@@ -112,12 +112,12 @@ __global__ void __launch_bounds__(kWarp* kWarps)
     if (threadIdx.y == 0 && threadIdx.x < kRows) open[threadIdx.x] = static_cast<int>(threadIdx.x) < rows;
     for (bool more = true; more;) {
         each_row(rows, [&](int m) {
-            if (open[m]) head.begin(m, writers[first + m].at);
+            if (open[m]) head.begin(m, samplers[first + m].at);
         });
         head.logits();
         each_row(rows, [&](int m) {
             if (!open[m]) return;
-            Writer& w = writers[first + m];
+            SamplerState& w = samplers[first + m];
             unsigned long long generator = w.sampling.generator;
             const size_t text = static_cast<size_t>(first + m);
             const int byte = draw_byte(spaces + m * kBytes, &generator, w.sampling, work.row(m),
@@ -154,12 +154,12 @@ PLM_API head_logits(float* logits, Cost* costs, const char* states, const float*
                   costs, states, bases, *model, prefixes, bytes, M, sizes);
 }
 
-// Draws for each of writers (M) the bytes of a character: until it is closed, or `most` are drawn, or a word
+// Draws for each of samplers (M) the bytes of a character: until it is closed, or `most` are drawn, or a word
 // ends before it and the trunk has to move on by that first. Before: count 0; after: count, bytes, costs, and
 // the generator where it is then. repeats (M, R), penalties (M, 256) or nullptr as for `sample`; with the
 // latter, `most` is 1.
-PLM_API head_step(Writer* writers, const char* states, const InferModel* model, const Repeat* repeats,
+PLM_API head_step(SamplerState* samplers, const char* states, const InferModel* model, const Repeat* repeats,
                   const double* penalties, int M, int R, cudaStream_t stream) {
     return launch(head_step_kernel, ceil_div(M, kRows), dim3(kWarp, kWarps), head_step_shared(*model), stream,
-                  writers, states, *model, repeats, penalties, M, R, sizes_of(*model));
+                  samplers, states, *model, repeats, penalties, M, R, sizes_of(*model));
 }

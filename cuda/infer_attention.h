@@ -1,9 +1,9 @@
 // Attention of one character over its text's ring, by one warp. Definition, to the last bit:
-// attention_quantize of engine/src/infer/elementwise.inc.
+// attention_quantize of engine/src/infer/vector_ops.inc.
 #pragma once
 #include "infer_rows.h"
 
-// As in engine/src/infer/elementwise.h: keys [d][W], values [W][d], each character's with a scale in bf16.
+// As in engine/src/infer/vector_ops.h: keys [d][W], values [W][d], each character's with a scale in bf16.
 struct Ring {
     int8_t *keys, *values;
     uint16_t *key_scales, *value_scales;

@@ -1,6 +1,6 @@
-// The arithmetic of inference, the same to the last bit as engine/src/infer/elementwise.inc: a conversation
+// The arithmetic of inference, the same to the last bit as engine/src/infer/vector_ops.inc: a conversation
 // may move between processors and devices. It depends on -fmad=false (no fused products but where fmaf says
-// so) and on sums in the order of sixteen lanes. The names are those of elementwise.inc.
+// so) and on sums in the order of sixteen lanes. The names are those of vector_ops.inc.
 #pragma once
 #include "device_math.h"
 
@@ -66,7 +66,7 @@ struct Quantizer {
     }
 };
 
-// The sum of lanes 0 to 15 in elementwise.inc's order, the same in every lane.
+// The sum of lanes 0 to 15 in vector_ops.inc's order, the same in every lane.
 __device__ __forceinline__ float sum_lanes(float sum) {
     int lane = static_cast<int>(threadIdx.x);
     const unsigned all = 0xFFFFFFFFu;
@@ -77,7 +77,7 @@ __device__ __forceinline__ float sum_lanes(float sum) {
 }
 
 // 1 / sqrt(mean(x^2) + 1e-5), n a multiple of 16, by one warp: lanes 0 to 15 keep the sums of
-// elementwise.inc.
+// vector_ops.inc.
 __device__ __forceinline__ float inverse_rms(const float* x, int n) {
     int lane = static_cast<int>(threadIdx.x);
     float sum = 0;

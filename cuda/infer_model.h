@@ -75,7 +75,7 @@ struct HeadRow {
     unsigned char open[16];  // its bytes
 };
 
-// What a byte costs under the full softmax: ln(sum) + drop nats, as sum_exp of elementwise.inc adds them up.
+// What a byte costs under the full softmax: ln(sum) + drop nats, as sum_exp of vector_ops.inc adds them up.
 struct Cost {
     double sum, drop;
 };
@@ -100,7 +100,7 @@ struct Sampling {
 };
 
 // A text whose next character is being drawn.
-struct Writer {
+struct SamplerState {
     Sampling sampling;
     HeadRow at;
     int most;                // bytes to be drawn in this launch

@@ -1,5 +1,5 @@
 // The float work between the int8 products of inference, one row by one warp (lane = threadIdx.x), each
-// ending in an int8 row and its scale. Definition, to the last bit: engine/src/infer/elementwise.inc.
+// ending in an int8 row and its scale. Definition, to the last bit: engine/src/infer/vector_ops.inc.
 // trunk_step.cu and head_step.cu call them one after the other. Rows may lie in global or shared memory.
 #pragma once
 #include "infer_math.h"

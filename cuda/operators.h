@@ -9,7 +9,7 @@ struct HeadRow;
 struct InferModel;
 struct MuonMatrix;
 struct Repeat;
-struct Writer;
+struct SamplerState;
 
 PLM_API embedding_forward(float* out, const float* table, const int* ids, int M, int D, bool accumulate,
                           cudaStream_t stream);
@@ -68,5 +68,5 @@ PLM_API trunk_base(char* states, const InferModel* model, const int* slot, cudaS
 PLM_API head_logits(float* logits, Cost* costs, const char* states, const float* bases,
                     const InferModel* model, const HeadRow* prefixes, const int* bytes, int M,
                     cudaStream_t stream);
-PLM_API head_step(Writer* writers, const char* states, const InferModel* model, const Repeat* repeats,
+PLM_API head_step(SamplerState* samplers, const char* states, const InferModel* model, const Repeat* repeats,
                   const double* penalties, int M, int R, cudaStream_t stream);

@@ -2,9 +2,9 @@
 // draws from the same logits, options and seed. All is double, and sums go in that file's order.
 #pragma once
 #include "device_math.h"
-#include "exp.h"
+#include "host_device/exp.h"
+#include "host_device/text_rules.h"
 #include "infer_model.h"
-#include "text_rules.h"
 
 constexpr int kBytes = 256, kEach = kBytes / kWarp;  // byte `lane + 32 i` is the lane's number i
 constexpr double kRounding = 1e-12;
@@ -14,7 +14,7 @@ __device__ __forceinline__ double portable_exp(double x) {
     return x < plm::kLowestExp ? 0.0 : plm::exp_in_range(x);
 }
 
-// e^x as elementwise.inc has it for the cost of a byte
+// e^x as vector_ops.inc has it for the cost of a byte
 __device__ __forceinline__ double exp_f64(double x) {
     constexpr double kRound = 6755399441055744.0;
     const double shifted = x * 1.4426950408889634 + kRound, k = shifted - kRound;
@@ -100,7 +100,7 @@ struct Candidates {
     }
 };
 
-// Sums of weigh() in sampling.cpp: four lanes side by side, then these.
+// Sums of softmax() in sampling.cpp: four lanes side by side, then these.
 __device__ __forceinline__ double sum_in_four(const double* terms, int count) {
     const int lane = static_cast<int>(threadIdx.x);
     double sum = 0.0;

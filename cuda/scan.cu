@@ -13,7 +13,7 @@ namespace {
 constexpr int kChunks = 16;
 
 struct Part {
-    int channel, lane, first, last;  // the lane of the batch; times [first, last)
+    int channel, lane, first, last;  // the sequence of the batch; times [first, last)
 };
 
 __device__ __forceinline__ Part part_of(int length) {
@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(kWarp* kChunks)
 }
 
 // The gradient of the state runs backward in time: carry[t-1] = a[t] (dy[t] silu(o[t]) + carry[t]).
-// space (B, R): each lane's share of dbias
+// space (B, R): each sequence's share of dbias
 __global__ void __launch_bounds__(kWarp* kChunks)
     scan_backward_kernel(float* dfvo, float* space, const float* dy, const float* fvo, const float* a,
                          const float* s, const float* s0, int length, int R) {

@@ -17,12 +17,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNELS = ROOT / "cuda"
+HOST_DEVICE = ROOT / "engine/src/host_device"  # what the CPU's code includes too
 KEPT = ROOT / "build/cuda"
 
 TARGETS = ("sm_80", "sm_86", "sm_89", "sm_90")  # A100; RTX 30; RTX 40 and L4; H100
 HOST = ["-std=c++17", "-O3", "-Xcompiler", "-fPIC,-fvisibility=hidden", "-Xcompiler", "-Wall,-Wextra"]
 # No fused products but where fmaf says so: inference must give the CPU's bits (cuda/infer_math.h).
-FLAGS = [*HOST, "-fmad=false", "-Xptxas", "-v", "-Werror", "all-warnings", f"-I{KERNELS}"]
+FLAGS = [
+    *HOST,
+    "-fmad=false",
+    "-Xptxas",
+    "-v",
+    "-Werror",
+    "all-warnings",
+    f"-I{KERNELS}",
+    f"-I{ROOT}/engine/src",
+]
 FLAGS += [word for t in TARGETS for word in ("-gencode", f"arch=compute_{t[3:]},code={t}")]
 
 
@@ -70,7 +80,7 @@ def version() -> str:
 def compiled(source: Path, flags: Sequence[str] = FLAGS, headers: Sequence[Path] = ()) -> tuple[Path, str]:
     """The object of one source, for all targets if it has kernels, and what was said in making it."""
     KEPT.mkdir(parents=True, exist_ok=True)
-    read = [*sorted(KERNELS.glob("*.h")), *headers, source]
+    read = [*sorted(KERNELS.glob("*.h")), *sorted(HOST_DEVICE.glob("*.h")), *headers, source]
     recipe = [version().encode(), *(f.read_bytes() for f in read), *map(str.encode, flags)]
     digest = hashlib.sha256(b"\0".join(recipe)).hexdigest()[:16]
     obj = KEPT / f"{source.stem}.nvcc.{digest}.o"

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bot.chat.erasure import Erasure
+from bot.chat.reference import Reference
 from bot.inference.interface import Engine, EngineDownError
+from bot.inference.library import ServedLibrary
 from bot.settings.config import Settings
 from bot.store.conversations import Store
 from bot.text import dialogue
@@ -21,15 +23,19 @@ FIXED = {"new": dialogue.NEW_TALK, "help": dialogue.HELP, "ask-forget": dialogue
 
 
 class Commands:
-    def __init__(self, store: Store, engine: Engine, settings: Settings, erasure: Erasure) -> None:
+    def __init__(
+        self, store: Store, engine: Engine, settings: Settings, erasure: Erasure,
+        library: ServedLibrary | None = None,
+    ) -> None:  # fmt: skip
         self.store = store
         self.erasure = erasure
         self.engine = engine
         self.settings = settings
+        self.reference = Reference(library, settings.forbidden)
 
-    def run(self, conversation: Conversation, message_id: str, name: str) -> Message:
-        """A command by its name, 继续 apart (it is chat/turn.py's): the finished message with its `reply`, or
-        a long `text` to be handed out in pieces. Raises StoreDownError."""
+    def run(self, conversation: Conversation, message_id: str, name: str, text: str) -> Message:
+        """A command by its name, 继续 apart (it is chat/turn.py's), and the message's text: the finished
+        message with its `reply`, or a long `text` to be handed out in pieces. Raises StoreDownError."""
         nonce = uuid.uuid4().hex
         if name == "undo":
             replies = dialogue.UNDONE, dialogue.NOTHING_TO_UNDO
@@ -39,7 +45,7 @@ class Commands:
         if name == "export":
             reply = export(self.store.turns(conversation, last=0))
             return self.store.run_command(conversation, message_id, nonce, name, reply)
-        reply = self._model() if name == "model" else FIXED[name]
+        reply = self._reply(conversation, name, text)
         return self.store.run_command(conversation, message_id, nonce, name, reply)
 
     def _forget(self, conversation: Conversation, message_id: str, nonce: str) -> Message:
@@ -49,6 +55,16 @@ class Commands:
         if self.store.erasure_requested(conversation):
             return self.erasure.erase_on_request(conversation, message_id, nonce, dialogue.FORGOTTEN)
         return self.store.run_command(conversation, message_id, nonce, "refuse", dialogue.NOT_ASKED_TO_FORGET)
+
+    def _reply(self, conversation: Conversation, name: str, text: str) -> str:
+        """What a command says that changes nothing but itself."""
+        if name == "source":
+            return self.reference.source(self.store.turns(conversation, talk=self.store.talk(conversation)))
+        if name == "search":
+            return self.reference.search(dialogue.search_words(text))
+        if name == "books":
+            return self.reference.books()
+        return self._model() if name == "model" else FIXED[name]
 
     def _model(self) -> str:
         try:

@@ -97,7 +97,7 @@ class Turn:
         if command == "more":
             return self._continue()
         if command:
-            done = self.bot.commands.run(self.conversation, self.message_id, command)
+            done = self.bot.commands.run(self.conversation, self.message_id, command, question.text)
             return Decision(Outcome.COMMAND, done.reply, done, done.id, command)
         refusal = self.bot.limits.refusal(self.conversation, self.message_id, self.who)
         if refusal is not None:

@@ -56,13 +56,13 @@ class Stream:
     def _settle(self) -> bool:
         ended = bool(self._native.ended)
         if ended:
-            self.session.stop_reason = self._native.ending
+            self.session.stop_reason = self._native.finish_reason
         return ended
 
     @property
     def stop_reason(self) -> str | None:
         """As Session's, or "deadline", or "error"; None while the text is being written."""
-        reason: str | None = self._native.ending
+        reason: str | None = self._native.finish_reason
         return reason
 
     @property
@@ -95,7 +95,7 @@ class Batcher:
         self.threads = threads or (1 if model.isa == "cuda" else cores())  # calls of a device take turns
         self._native = _core.Batcher(
             network=model.network, threads=self.threads, max_batch=max_batch, max_waiting=max_waiting,
-            piece=_PREFILL_BYTES, step_seconds=step_seconds,
+            prefill_bytes=_PREFILL_BYTES, step_seconds=step_seconds,
         )  # fmt: skip
 
     def submit(
@@ -126,7 +126,7 @@ class Batcher:
             session=session.native,
             prompt=self.model.encoding.encode(given),
             sampler=(sampler or TopE()).start(seed),
-            room=min(max_bytes, 2**31 - 1),
+            max_bytes=min(max_bytes, 2**31 - 1),
             end_allowed=stop_at_end,
             stops=encoded_stops(self.model.encoding, stop),
             seconds=None if deadline is None else deadline - time.monotonic(),

@@ -106,14 +106,14 @@ class Session:
         """
         if max_bytes < 0:
             raise ValueError(f"max_bytes must be 0 or more, not {max_bytes}")
-        writing = _core.Writing(
+        generation = _core.Generation(
             self._native,
             (sampler or TopE()).start(seed),
             min(max_bytes, 2**31 - 1),
             stop_at_end,
             encoded_stops(self.encoding, stop),
         )
-        return self._generate(writing, cancel or (lambda: False))
+        return self._generate(generation, cancel or (lambda: False))
 
     def snapshot(self) -> bytes:
         """The session as bytes, from which `Model.session` continues exactly; a few kB whatever was read.
@@ -125,25 +125,25 @@ class Session:
         header = _HEADER.pack(_MAGIC, _VERSION, len(pending), self._model_hash.encode(), pending)
         return b"".join([header, _CRC.pack(zlib.crc32(header + state)), state])
 
-    def _generate(self, writing: Any, cancel: Callable[[], bool]) -> Generator[str, None, None]:
+    def _generate(self, generation: Any, cancel: Callable[[], bool]) -> Generator[str, None, None]:
         self._refuse_while_generating()
         self._generating = True
         reason = "cancelled"
         try:
-            while (character := self._next(writing, cancel)) is not None:
+            while (character := self._next(generation, cancel)) is not None:
                 if character:
                     yield self.encoding.decode(character)
-            reason = writing.ending
+            reason = generation.finish_reason
         finally:
-            writing.close()
+            generation.close()
             self.stop_reason = reason
             self._generating = False
 
     @staticmethod
-    def _next(writing: Any, cancel: Callable[[], bool]) -> bytes | None:
+    def _next(generation: Any, cancel: Callable[[], bool]) -> bytes | None:
         if cancel():
-            writing.cancel()
-        character: bytes | None = writing.next()
+            generation.cancel()
+        character: bytes | None = generation.next()
         return character
 
     def _restore(self, snapshot: bytes) -> None:

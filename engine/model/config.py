@@ -1,7 +1,6 @@
 """The shape of a model: its sizes, and from them the name and shape of every tensor.
 
-This is the one list in Python. The native trainer and inference have lists of their own for the layout of
-their memory; the tests hold them together.
+The list of tensors is in engine/src/model/tensors.cpp, for Python, inference and training alike.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from functools import cached_property
 from math import prod
 from typing import ClassVar
 
+from engine import _core
+
 ARCH = "charsync-2"
 PLAIN_ARCH = "charsync-gru1"  # of models that use none of the options
 BYTES = 256
-LEADS = 257  # 256 lead bytes, and one row for "no pending byte"
-PAIRS = 1025  # 1024 rows for the last bytes of a prefix, and one row for "no pending byte"
 CONV = 3
 
 _SIZES = ("width", "layers", "state", "hidden", "head_width", "head_hidden", "head_layers")
@@ -120,47 +119,8 @@ class ModelConfig:
     @cached_property
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Name to shape, (out, in) for matrices, in the order of the forward pass."""
-        if self.mixers == "w":
-            return wygpt_tensors(self.layers, self.width, self.heads, self.window)
-        D, F, E = self.width, self.hidden, self.embedding or self.width
-        H, Fh = self.head_width, self.head_hidden
-        shapes: dict[str, tuple[int, ...]] = {
-            "lead_embedding": (BYTES, E),
-            "char_embedding": (self.characters, E),
-        }
-        for name in ("bigram", "trigram", "piece"):
-            if rows := getattr(self, f"{name}s"):
-                shapes[f"{name}_embedding"] = (rows, E)
-        if self.embedding:
-            shapes["input"] = (D, E)
-        for layer in range(self.layers):
-            swiglu = f"layers.{layer}.swiglu"
-            shapes |= self._mixer(layer)
-            shapes |= {f"{swiglu}.norm": (D,), f"{swiglu}.up": (2 * F, D), f"{swiglu}.down": (D, F)}
-        shapes |= {"norm": (D,), "head.base": (self.views * H, D)}
-        if self.skip:
-            shapes["head.skip"] = (self.views * H, E)
-        if self.patch != "byte":
-            shapes |= {"head.prefix_lead": (LEADS, H), "head.prefix_pair": (PAIRS, H)}
-        if self.prefixes:
-            shapes["head.prefix"] = (self.prefixes, H)
-        for layer in range(self.head_layers):
-            head = f"head.layers.{layer}"
-            shapes |= {f"{head}.norm": (H,), f"{head}.up": (2 * Fh, H), f"{head}.down": (H, Fh)}
-        return shapes | {"head.norm": (H,), "head.out": (BYTES, H)}
-
-    def _mixer(self, layer: int) -> dict[str, tuple[int, ...]]:
-        D, d = self.width, self.head_size
-        bias: tuple[int, ...]
-        if self.mixers[layer % len(self.mixers)] == "a":
-            inner = self.heads * d
-            kind, rows, bias = "attention", inner + 2 * d, (self.heads, self.window)
-        else:
-            inner = self.state
-            kind, rows, bias = "recurrence", 3 * inner, (inner,)
-        name = f"layers.{layer}.{kind}"
-        shapes = {f"{name}.norm": (D,), f"{name}.conv": (D, CONV), f"{name}.in": (rows, D)}
-        return shapes | {f"{name}.bias": bias, f"{name}.out": (D, inner)}
+        shapes: dict[str, tuple[int, ...]] = _core.tensor_shapes(self.to_dict())  # engine/src/model/tensors.h
+        return shapes
 
     @property
     def parameters(self) -> int:

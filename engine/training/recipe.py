@@ -57,7 +57,7 @@ class Recipe:
 
     def trainer_settings(self, threads: int) -> dict[str, Any]:
         """What the native trainer takes, under its own names."""
-        return asdict(self) | {"lanes": self.batch_size, "threads": threads}
+        return asdict(self) | {"threads": threads}
 
     def tuned(self) -> Recipe:
         """The recipe for going on from a trained model: smaller steps, soon at full size, falling to none."""

@@ -16,6 +16,7 @@ import pybind11
 
 ROOT = Path(__file__).resolve().parents[2]
 KERNELS = ROOT / "cuda"
+HOST_DEVICE = ROOT / "engine/src/host_device"
 SHIM = ROOT / "tests/cuda/shim"
 SEEDED_FAULTS = ROOT / "tests/cuda/seeded_faults"
 PARTS = ROOT / "tests/cuda/parts"
@@ -24,7 +25,13 @@ KEPT = ROOT / "build/cuda"
 SUPPORTED = platform.machine() in ("x86_64", "AMD64") and platform.system() == "Linux"
 
 COMMON = ["-std=c++17", "-g1", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
-COMMON += ["-Wno-unknown-pragmas", "-ffp-contract=off", f"-I{SHIM}", f"-iquote{KERNELS}"]
+COMMON += [
+    "-Wno-unknown-pragmas",
+    "-ffp-contract=off",
+    f"-I{SHIM}",
+    f"-iquote{KERNELS}",
+    f"-iquote{ROOT}/engine/src",
+]
 ASAN = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
 KERNEL_FLAGS = {"checked": ["-O1", "-fsanitize=thread,alignment"], "asan": ["-O1", *ASAN]}
 RUNTIME_FLAGS = {"checked": ["-O2"], "asan": ["-O1", *ASAN]}
@@ -43,7 +50,7 @@ def run(*command: str | Path, errors: bool = False) -> str:
 
 @cache
 def headers_digest() -> bytes:
-    files = sorted([*KERNELS.glob("*.h"), *SHIM.glob("*.h")])
+    files = sorted([*KERNELS.glob("*.h"), *SHIM.glob("*.h"), *HOST_DEVICE.glob("*.h")])
     return hashlib.sha256(
         b"\0".join([run("g++", "--version").encode(), *(f.read_bytes() for f in files)])
     ).digest()
@@ -99,24 +106,26 @@ def back_end(variant: str) -> Path:
     words += [f"-isystem{sysconfig.get_path('include')}"]
     host = ROOT / "engine/src/cuda"
     sources = [*sorted(KERNELS.glob("*.cpp")), *sorted(host.glob("*.cpp"))]
-    infer = host.parent / "infer"
-    shared = ("elementwise_portable", "network", "sampling", "text", "trunk_state", "wygpt_penalty")
-    sources += [infer / f"{name}.cpp" for name in shared]
-    lower = [f for folder in (host, infer, host.parent / "train") for f in sorted(folder.glob("*.[hi]*"))]
+    infer, text = host.parent / "infer", host.parent / "text"
+    shared = ("vector_ops_portable", "network", "sampling", "trunk_state", "wygpt_penalty")
+    sources += [*(infer / f"{name}.cpp" for name in shared), text / "text.cpp"]
+    lower = [
+        f for folder in (host, infer, text, host.parent / "train") for f in sorted(folder.glob("*.[hi]*"))
+    ]
     headers = b"\0".join(f.read_bytes() for f in lower)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         objects = kernels + list(pool.map(lambda source: compiled(source, words, headers), sources))
     return linked("_cuda", objects, [flag for flag in LINK_FLAGS[variant] if flag != "-Wl,-z,defs"])
 
 
-def elementwise_reference() -> Path:
-    """The CPU's float work of inference with C names: elementwise_reference.cpp."""
+def vector_ops_reference() -> Path:
+    """The CPU's float work of inference with C names: vector_ops_reference.cpp."""
     KEPT.mkdir(parents=True, exist_ok=True)
-    own = ROOT / "tests/cuda/elementwise_reference.cpp"
+    own = ROOT / "tests/cuda/vector_ops_reference.cpp"
     infer = ROOT / "engine/src/infer"
-    sources = [own, infer / "elementwise_portable.cpp"]
-    content = [f.read_bytes() for f in (*sources, infer / "elementwise.h", infer / "elementwise.inc")]
-    module = KEPT / f"elementwise.{hashlib.sha256(b''.join(content)).hexdigest()[:16]}.so"
+    sources = [own, infer / "vector_ops_portable.cpp"]
+    content = [f.read_bytes() for f in (*sources, infer / "vector_ops.h", infer / "vector_ops.inc")]
+    module = KEPT / f"vector_ops.{hashlib.sha256(b''.join(content)).hexdigest()[:16]}.so"
     if not module.exists():
         scratch = module.with_suffix(f".{os.getpid()}")
         flags = [

@@ -84,7 +84,7 @@ def test_characters(device: Device, name: str) -> None:
         session, sampler = model.session(text), Sampler("top-p", 0.9, 2.0, 1.0, 64, m)
         want, bits, open_bytes = b"", [], begun[m]
         while len(want) < writers["most"][m]:
-            byte = bytes([sampler.draw(session.logits(), open_bytes, True)])
+            byte = bytes([sampler.sample(session.logits(), open_bytes, True)])
             bits.append(session.score(byte)[0])
             want, open_bytes = want + byte, open_bytes + byte
             word = model.config.patch == "word" and pendings[m] != b"" and not begun[m]

@@ -19,7 +19,7 @@ SIZES = [(1, 16), (5, 48), (3, 160)]
 @pytest.fixture(scope="session")
 def cpu() -> Callable[..., float]:
     """ref_NAME(arrays and numbers), row by row."""
-    library = ctypes.CDLL(str(build.elementwise_reference()))
+    library = ctypes.CDLL(str(build.vector_ops_reference()))
 
     def call(name: str, *arguments: Any) -> float:
         function = getattr(library, f"ref_{name}")

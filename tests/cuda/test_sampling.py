@@ -76,7 +76,7 @@ def test_draws_are_those_of_the_cpu(
         logits = (rng.normal(size=(M, 256)) * steepness).astype(np.float32)
         logits[-1] = np.round(logits[-1])  # ties
         want = [
-            sampler.draw(row, pending, bool(end))
+            sampler.sample(row, pending, bool(end))
             for sampler, row, pending, end in zip(samplers, logits, PENDINGS, ends, strict=True)
         ]
         penalties = np.zeros((M, 256))  # of a text of one byte
@@ -96,7 +96,7 @@ def test_the_repetition_penalty_is_that_of_the_cpu(
     open_bytes = pending.encode()[:2]
     sampler = Sampler("top-p", 0.9, 0.8, penalty, 64, 0)
     for character in text:
-        sampler.see(character.encode())
+        sampler.accept(character.encode())
     repeats = np.zeros((1, 8), REPEAT)
     before = [text[:i] for i in range(len(text))]  # what stood before each
     matches = [max(m for m in range(len(b) + 1) if b.endswith(text[len(text) - m :])) for b in before]
@@ -107,7 +107,7 @@ def test_the_repetition_penalty_is_that_of_the_cpu(
     rows = parts.array(made)
     for _ in range(12):
         logits = rng.normal(size=(1, 256)).astype(np.float32)
-        assert draw(parts, rows, logits, repeats) == [sampler.draw(logits[0], open_bytes, False)]
+        assert draw(parts, rows, logits, repeats) == [sampler.sample(logits[0], open_bytes, False)]
 
 
 def test_the_penalty_of_wygpt_is_taken_away(parts: Device, rng: np.random.Generator) -> None:

@@ -32,7 +32,7 @@ FULL = ModelConfig(
     window=16,
 )
 TEXT = np.frombuffer(("天地玄黃 the quick brown fox 宇宙洪荒。日月盈昃，辰宿列張" * 20).encode(), np.uint8)
-SETTINGS = {"lanes": 2, "length": 8, "shards": 2, "threads": 1, "run_windows": 3, "seed": 5}
+SETTINGS = {"batch_size": 2, "length": 8, "shards": 2, "threads": 1, "run_windows": 3, "seed": 5}
 SETTINGS |= {"beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8, "momentum": 0.9, "decay": 0.1, "clip": 1.0}
 
 

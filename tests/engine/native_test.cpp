@@ -19,11 +19,12 @@
 #include <vector>
 
 #include "engine/src/infer/batcher.h"
-#include "engine/src/infer/charsync.h"
+#include "engine/src/infer/character_model.h"
 #include "engine/src/infer/session.h"
 #include "engine/src/infer/wygpt.h"
 
 using namespace plm;
+using namespace plm::infer;
 
 namespace {
 
@@ -82,13 +83,13 @@ void cut_anything() {
     }
 }
 
-void sample_anything(const Elementwise& ops) {
+void sample_anything(const VectorOps& ops) {
     SplitMix64 random{2};
-    for (int round = 0; round < 200; ++round) {
-        const auto keep = Keep(round % 7);
+    for (int decoder = 0; decoder < 200; ++decoder) {
+        const auto keep = Keep(decoder % 7);
         const double p = 0.01 + 0.99 * random.uniform();
         const double amount = keep == Keep::kTopK ? double(1 + random.next() % 300) : p;
-        const double temperature = round % 5 == 0 ? 0.0 : 3 * random.uniform() + 1e-6;
+        const double temperature = decoder % 5 == 0 ? 0.0 : 3 * random.uniform() + 1e-6;
         Sampler sampler({keep, amount, temperature, 1 + random.uniform(), 1 + int(random.next() % 70)},
                         random.next());
         const float scales[] = {0, 1e-30f, 1, 20, 1e5f, FLT_MAX};
@@ -96,14 +97,14 @@ void sample_anything(const Elementwise& ops) {
         for (int i = 0; i < 120; ++i) {
             const std::vector<float> logits = random_floats(random, 256, scales[random.next() % 6]);
             const ByteMask mask = allowed_bytes(cutter.pending, cutter.size, i % 2 == 0);
-            const uint8_t byte = sampler.draw(ops, logits.data(), cutter, i % 2 == 0);
+            const uint8_t byte = sampler.sample(ops, logits.data(), cutter, i % 2 == 0);
             check(mask[byte], "a byte was drawn that is not allowed");
             Character closed[2];
-            if (cutter.push(byte, closed) > 0) sampler.see(closed[0]);
+            if (cutter.push(byte, closed) > 0) sampler.accept(closed[0]);
         }
         std::vector<float> broken(256);
-        broken[size_t(round % 256)] = round % 2 ? NAN : INFINITY;
-        check_throws<std::domain_error>([&] { sampler.draw(ops, broken.data(), cutter, true); },
+        broken[size_t(decoder % 256)] = decoder % 2 ? NAN : INFINITY;
+        check_throws<std::domain_error>([&] { sampler.sample(ops, broken.data(), cutter, true); },
                                         "a broken logit");
     }
 }
@@ -149,7 +150,7 @@ class RandomModel {
             return TensorView{tensor.first.data(), tensor.second.data(), tensor.first.size(),
                               tensor.second.size() - missing};
         };
-        return std::make_shared<CharsyncNetwork>(Weights(config, find, isa));
+        return std::make_shared<CharacterModel>(Weights(config, find, isa));
     }
 
     const Config config;
@@ -198,26 +199,26 @@ std::shared_ptr<Session> borrowed(Session& session) {
     return {std::shared_ptr<Session>(), &session};
 }
 
-Writing begin(Session& session, uint64_t seed, int room) {
-    return Writing(borrowed(session), hot_sampler(seed), room, true, kStops);
+Generation begin(Session& session, uint64_t seed, int max_bytes) {
+    return Generation(borrowed(session), hot_sampler(seed), max_bytes, true, kStops);
 }
 
-void take(Writing& writing, Bytes& to) {
+void take(Generation& generation, Bytes& to) {
     Character character;
     double bits;
-    while (writing.take(&character, &bits)) {
+    while (generation.take(&character, &bits)) {
         check(std::isfinite(bits), "what is written has no finite cost");
         to.insert(to.end(), character.bytes, character.bytes + character.size);
     }
 }
 
 void write(Session& session, Trace& trace) {
-    Round round;
+    BatchDecoder decoder;
     for (int i = 0; i < 20; ++i) {
-        Writing writing = begin(session, uint64_t(i), i % 7);
-        while (writing.ending() == Ending::kNone) round.run({&writing});
-        take(writing, trace.written);
-        writing.close();
+        Generation generation = begin(session, uint64_t(i), i % 7);
+        while (generation.finish_reason() == FinishReason::kNone) decoder.run({&generation});
+        take(generation, trace.written);
+        generation.close();
     }
 }
 
@@ -283,14 +284,14 @@ std::unique_ptr<Session> start(const std::shared_ptr<Network>& network, size_t i
 }
 
 // What the session of this number writes alone, and its state after.
-std::pair<Bytes, std::string> write_alone(const std::shared_ptr<Network>& network, size_t i, int room) {
+std::pair<Bytes, std::string> write_alone(const std::shared_ptr<Network>& network, size_t i, int max_bytes) {
     const auto session = start(network, i);
-    Writing writing = begin(*session, i, room);
-    Round round;
-    while (writing.ending() == Ending::kNone) round.run({&writing});
+    Generation generation = begin(*session, i, max_bytes);
+    BatchDecoder decoder;
+    while (generation.finish_reason() == FinishReason::kNone) decoder.run({&generation});
     Bytes text;
-    take(writing, text);
-    writing.close();
+    take(generation, text);
+    generation.close();
     std::string pending;
     return {text, session->save(&pending)};
 }
@@ -300,21 +301,21 @@ void write_together(const std::shared_ptr<Network>& network) {
     constexpr size_t kSessions = kMaxRows + 7;
     constexpr int kRoom = 60;
     std::vector<std::unique_ptr<Session>> together;
-    std::vector<Writing> writings;
-    std::vector<Writing*> pointers;
+    std::vector<Generation> generations;
+    std::vector<Generation*> pointers;
     for (size_t i = 0; i < kSessions; ++i) {
         together.push_back(start(network, i));
-        writings.push_back(begin(*together[i], i, kRoom));
+        generations.push_back(begin(*together[i], i, kRoom));
     }
-    for (Writing& writing : writings) pointers.push_back(&writing);
-    Round round;
-    for (int i = 0; i < kRoom; ++i) round.run(pointers);
+    for (Generation& generation : generations) pointers.push_back(&generation);
+    BatchDecoder decoder;
+    for (int i = 0; i < kRoom; ++i) decoder.run(pointers);
     for (size_t i = 0; i < kSessions; ++i) {
         Bytes text;
         std::string pending;
-        check(writings[i].ending() != Ending::kNone, "a text has not ended");
-        take(writings[i], text);
-        writings[i].close();
+        check(generations[i].finish_reason() != FinishReason::kNone, "a text has not ended");
+        take(generations[i], text);
+        generations[i].close();
         check(std::make_pair(text, together[i]->save(&pending)) == write_alone(network, i, kRoom),
               "a session in company writes another text than alone");
     }
@@ -331,8 +332,8 @@ void write_in_turns(const std::shared_ptr<Network>& network) {
         Batcher batcher(network, {3, 5, int(kTexts), 7, 0});
         for (size_t i = 0; i < kTexts; ++i) {
             sessions.push_back(start(network, i));
-            Writing writing(sessions[i], hot_sampler(i), kRoom, true, kStops);
-            streams.push_back(std::make_shared<Stream>(sessions[i], "", std::move(writing), std::nullopt,
+            Generation generation(sessions[i], hot_sampler(i), kRoom, true, kStops);
+            streams.push_back(std::make_shared<Stream>(sessions[i], "", std::move(generation), std::nullopt,
                                                        Seconds(i % 2 ? 0.001 : 0)));
             batcher.submit(streams[i]);
             if (i % 5 == 0) streams[i]->cancel();
@@ -351,7 +352,7 @@ void write_in_turns(const std::shared_ptr<Network>& network) {
         for (std::thread& reader : readers) reader.join();
     }
     for (size_t i = 0; i < kTexts; i += 5)
-        check(streams[i]->ending() != Ending::kNone, "a text outlives its batcher");
+        check(streams[i]->finish_reason() != FinishReason::kNone, "a text outlives its batcher");
 }
 
 // Many texts after one place, and many sessions moved on by a byte each: as if every one were alone.
@@ -377,7 +378,7 @@ void read_together(const std::shared_ptr<Network>& network) {
     std::vector<Session*> pointers;
     for (size_t i = 0; i < texts.size(); ++i) pointers.push_back(together.emplace_back(start.fork()).get());
     std::vector<Bytes> fed(texts.size());
-    for (int round = 0; round < 10; ++round) {
+    for (int decoder = 0; decoder < 10; ++decoder) {
         const Bytes bytes = random_bytes(random, texts.size());
         Session::feed_bytes(pointers, bytes.data());
         for (size_t i = 0; i < fed.size(); ++i) fed[i].push_back(bytes[i]);
@@ -454,7 +455,7 @@ std::shared_ptr<Network> wygpt_network(const WygptConfig& config, bool quantized
 void write_utf16(const std::shared_ptr<Network>& network) {
     Session session(network);
     SplitMix64 random{8};
-    for (int round = 0; round < 20; ++round) {
+    for (int decoder = 0; decoder < 20; ++decoder) {
         const Bytes bytes = random_bytes(random, random.next() % 7);
         session.feed(bytes.data(), bytes.size(), nullptr);
         Trace trace;
@@ -516,7 +517,7 @@ int main(int argc, char** argv) {
     }
     cut_anything();
     for (const cpu_vnni_kernels* const* k = cpu_vnni_compiled; *k != nullptr; ++k)
-        if (cpu_vnni_supported((*k)->name)) sample_anything(*select_elementwise(*k));
+        if (cpu_vnni_supported((*k)->name)) sample_anything(*select_vector_ops(*k));
     run_models();
     run_wygpt();
     return 0;

@@ -2,14 +2,15 @@
 // themselves hold nothing of CUDA, so that they load where there is none.
 #include <pybind11/pybind11.h>
 
-#include "../config_of.h"
 #include "../infer/tensors_of.h"
 #include "cuda/device.h"
 #include "infer_network.h"
+#include "model/config_of.h"
 #include "train_ops.h"
 
 namespace py = pybind11;
 using namespace plm;
+using namespace plm::infer;
 
 PYBIND11_MODULE(_cuda, m) {
     m.doc() = "The operators on an NVIDIA device.";
@@ -28,6 +29,8 @@ PYBIND11_MODULE(_cuda, m) {
     m.def("peak_flops", plm_cuda::peak_flops, "FLOP/s of the tensor cores in bf16, by the data sheet.");
     m.def(
         "training_ops",
-        [](bool bf16) { return py::capsule(bf16 ? &plm::ops_cuda : &plm::ops_cuda_f32, "plm::Ops<float>"); },
+        [](bool bf16) {
+            return py::capsule(bf16 ? &plm::train::ops_cuda : &plm::train::ops_cuda_f32, "plm::Ops<float>");
+        },
         py::arg("bf16") = true, "For _train.Trainer: matrix products in bf16, or in float32 to compare.");
 }

@@ -4,14 +4,14 @@
 #include <cmath>
 #include <stdexcept>
 
-#include "../infer/elementwise.h"
 #include "../infer/open_patch.h"
 #include "../infer/trunk_state.h"
-#include "writers.h"
+#include "../infer/vector_ops.h"
+#include "sampler_state.h"
 
 #define RUN(name, ...) plm_cuda::check(::name(__VA_ARGS__, stream_.handle()), #name)
 
-namespace plm {
+namespace plm::infer {
 namespace {
 
 using plm_cuda::Scratch;
@@ -130,8 +130,8 @@ CudaNetwork::~CudaNetwork() {
     start_.reset();
 }
 
-const Elementwise& CudaNetwork::elementwise() const {
-    return elementwise_portable;
+const VectorOps& CudaNetwork::vector_ops() const {
+    return vector_ops_portable;
 }
 
 std::unique_ptr<Network::State> CudaNetwork::begin() {
@@ -223,22 +223,23 @@ void CudaNetwork::predict(float* logits, State* const states[], size_t M) {
     stream_.read(logits, out, M * kBytes * sizeof(float));
 }
 
-void CudaNetwork::draw(Draw draws[], size_t M) {
+void CudaNetwork::sample(SampleRequest requests[], size_t M) {
     if (M == 0) return;
     const std::lock_guard<std::mutex> lock(mutex_);
-    Writers writers(draws, M);
+    SamplerStates samplers(requests, M);
     for (size_t m = 0; m < M; ++m) {
-        const auto& state = static_cast<const CudaState&>(*draws[m].state);
-        writers.rows[m].at = head_row(state.slot, state.cutter);
-        if (weights_.config.patch == PatchRule::kByte) writers.rows[m].most = 1;  // the trunk reads each
+        const auto& state = static_cast<const CudaState&>(*requests[m].state);
+        samplers.rows[m].at = head_row(state.slot, state.cutter);
+        if (weights_.config.patch == PatchRule::kByte) samplers.rows[m].most = 1;  // the trunk reads each
     }
-    const Scratch<Writer> rows(stream_, writers.rows.data(), M);
-    const Scratch<Repeat> repeats(stream_, writers.repeats.data(), writers.repeats.size());
-    const Scratch<double> penalties(stream_, writers.penalties.data(), writers.penalties.size());
+    const Scratch<SamplerState> rows(stream_, samplers.rows.data(), M);
+    const Scratch<Repeat> repeats(stream_, samplers.repeats.data(), samplers.repeats.size());
+    const Scratch<double> penalties(stream_, samplers.penalties.data(), samplers.penalties.size());
     RUN(head_step, rows, states_, &weights_.model, repeats,
-        writers.penalties.empty() ? nullptr : static_cast<double*>(penalties), int(M), writers.most_repeats);
-    stream_.read(writers.rows.data(), rows, M * sizeof(Writer));
-    writers.give(draws);
+        samplers.penalties.empty() ? nullptr : static_cast<double*>(penalties), int(M),
+        samplers.most_repeats);
+    stream_.read(samplers.rows.data(), rows, M * sizeof(SamplerState));
+    samplers.give(requests);
 }
 
 void CudaNetwork::advance(State* const states[], const uint8_t bytes[], size_t M) {
@@ -256,4 +257,4 @@ void CudaNetwork::advance(State* const states[], const uint8_t bytes[], size_t M
     step(rows, nullptr);
 }
 
-}  // namespace plm
+}  // namespace plm::infer

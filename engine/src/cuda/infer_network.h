@@ -1,6 +1,6 @@
 // The character-synchronous model on a device, behind the seam of infer/network.h. Texts' states stay there,
-// and all bytes of a character are drawn there; the host knows the bytes. To the last bit what charsync.h
-// gives on the CPU, so a snapshot continues on either.
+// and all bytes of a character are drawn there; the host knows the bytes. To the last bit what
+// character_model.h gives on the CPU, so a snapshot continues on either.
 #pragma once
 #include <memory>
 #include <mutex>
@@ -9,7 +9,7 @@
 #include "../infer/network.h"
 #include "infer_weights.h"
 
-namespace plm {
+namespace plm::infer {
 
 class CudaNetwork : public Network {
   public:
@@ -21,9 +21,9 @@ class CudaNetwork : public Network {
     void read(State& state, const uint8_t* bytes, size_t size, double* bits) override;
     void predict(float* logits, State* const states[], size_t M) override;
     void advance(State* const states[], const uint8_t bytes[], size_t M) override;
-    void draw(Draw draws[], size_t M) override;
+    void sample(SampleRequest requests[], size_t M) override;
     const char* isa() const override { return "cuda"; }
-    const Elementwise& elementwise() const override;
+    const VectorOps& vector_ops() const override;
     Encoding encoding() const override { return Encoding::kUtf8; }
     bool has_marks() const override { return true; }
 
@@ -47,4 +47,4 @@ class CudaNetwork : public Network {
     std::unique_ptr<State> start_;  // an end mark has been read
 };
 
-}  // namespace plm
+}  // namespace plm::infer

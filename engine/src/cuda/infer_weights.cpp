@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <vector>
 
-namespace plm {
+namespace plm::infer {
 namespace {
 
 constexpr int kBytes = 256, kLeads = 257, kPairs = 1025, kTaps = 3;
@@ -102,4 +102,4 @@ DeviceWeights::DeviceWeights(plm_cuda::Stream& stream, const Config& c,
     model.out = read.rows("head.out", kBytes, H);
 }
 
-}  // namespace plm
+}  // namespace plm::infer

@@ -7,7 +7,7 @@
 #include "cuda/device.h"
 #include "cuda/infer_model.h"
 
-namespace plm {
+namespace plm::infer {
 
 class DeviceWeights {
   public:
@@ -20,4 +20,4 @@ class DeviceWeights {
     InferModel model{};
 };
 
-}  // namespace plm
+}  // namespace plm::infer

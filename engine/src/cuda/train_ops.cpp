@@ -8,7 +8,7 @@
 #include "cuda/device.h"
 #include "cuda/muon.h"
 
-namespace plm {
+namespace plm::train {
 namespace {
 
 using plm_cuda::check;
@@ -212,4 +212,4 @@ Ops<float> table_bf16() {
 const Ops<float> ops_cuda = table_bf16();
 const Ops<float> ops_cuda_f32 = table("cuda-float32");
 
-}  // namespace plm
+}  // namespace plm::train

@@ -2,9 +2,9 @@
 #pragma once
 #include "../train/ops.h"
 
-namespace plm {
+namespace plm::train {
 
 extern const Ops<float> ops_cuda;      // matrix products in bf16 with float32 sums
 extern const Ops<float> ops_cuda_f32;  // and in float32, to compare
 
-}  // namespace plm
+}  // namespace plm::train

@@ -5,7 +5,7 @@
 #include <new>
 #include <vector>
 
-namespace plm {
+namespace plm::infer {
 
 template <typename T>
 struct AlignedAllocator {
@@ -32,4 +32,4 @@ bool operator!=(const AlignedAllocator<T>&, const AlignedAllocator<U>&) {
 template <typename T>
 using AlignedVector = std::vector<T, AlignedAllocator<T>>;
 
-}  // namespace plm
+}  // namespace plm::infer

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace plm {
+namespace plm::infer {
 namespace {
 
 Clock::duration ticks(Seconds seconds) {
@@ -16,11 +16,11 @@ Clock::time_point after(Seconds seconds) {
     return Clock::now() + ticks(seconds);
 }
 
-Stream::Stream(std::shared_ptr<Session> session, std::string prompt, Writing writing,
+Stream::Stream(std::shared_ptr<Session> session, std::string prompt, Generation generation,
                std::optional<Clock::time_point> deadline, Seconds join)
     : session_(std::move(session)),
       prompt_(std::move(prompt)),
-      writing_(std::move(writing)),
+      generation_(std::move(generation)),
       deadline_(deadline),
       join_(ticks(join)) {
     use_.emplace(*session_);
@@ -29,7 +29,7 @@ Stream::Stream(std::shared_ptr<Session> session, std::string prompt, Writing wri
 std::string Stream::read(Seconds timeout) {
     std::unique_lock<std::mutex> lock(mutex_);
     const auto until = after(timeout);
-    const auto over = [&] { return ending_ != Ending::kNone; };
+    const auto over = [&] { return finish_reason_ != FinishReason::kNone; };
     const auto due = last_read_ + join_;
     if (!news_.wait_until(lock, std::min(due, until), over) && due > until) return {};
     awaited_ = true;
@@ -40,14 +40,14 @@ std::string Stream::read(Seconds timeout) {
     return std::exchange(text_, {});
 }
 
-Ending Stream::ending() const {
+FinishReason Stream::finish_reason() const {
     const std::lock_guard<std::mutex> lock(mutex_);
-    return ending_;
+    return finish_reason_;
 }
 
 bool Stream::ended() const {
     const std::lock_guard<std::mutex> lock(mutex_);
-    return ending_ != Ending::kNone && text_.empty() && !error_;
+    return finish_reason_ != FinishReason::kNone && text_.empty() && !error_;
 }
 
 double Stream::bits() const {
@@ -55,7 +55,7 @@ double Stream::bits() const {
     return bits_;
 }
 
-void Stream::read_piece(size_t most) {
+void Stream::prefill(size_t most) {
     const size_t size = std::min(most, prompt_.size() - fed_);
     session_->network_->read(*session_->state_, reinterpret_cast<const uint8_t*>(prompt_.data()) + fed_, size,
                              nullptr);
@@ -63,25 +63,25 @@ void Stream::read_piece(size_t most) {
 }
 
 void Stream::end_if_due(Clock::time_point now) {
-    if (cancelled_) writing_.end(Ending::kCancelled);
-    if (deadline_ && now >= *deadline_) writing_.end(Ending::kDeadline);
+    if (cancelled_) generation_.end(FinishReason::kCancelled);
+    if (deadline_ && now >= *deadline_) generation_.end(FinishReason::kDeadline);
 }
 
 void Stream::deliver() {
     std::unique_lock<std::mutex> lock(mutex_);
-    if (ending_ != Ending::kNone) return;  // the session is not ours any more
+    if (finish_reason_ != FinishReason::kNone) return;  // the session is not ours any more
     Character character;
     double bits;
-    while (writing_.take(&character, &bits)) {
+    while (generation_.take(&character, &bits)) {
         text_.append(reinterpret_cast<const char*>(character.bytes), character.size);
         bits_ += bits;
     }
-    const bool over = writing_.ending() != Ending::kNone;
+    const bool over = generation_.finish_reason() != FinishReason::kNone;
     if (over) {
-        writing_.close();
+        generation_.close();
         use_.reset();
-        error_ = writing_.error();
-        ending_ = writing_.ending();
+        error_ = generation_.error();
+        finish_reason_ = generation_.finish_reason();
     }
     const bool wake = over || (awaited_ && !text_.empty());
     lock.unlock();
@@ -90,8 +90,8 @@ void Stream::deliver() {
 
 Batcher::Batcher(std::shared_ptr<Network> network, const Options& options)
     : network_(std::move(network)), options_(options) {
-    if (options.threads < 1 || options.max_batch < 1 || options.max_waiting < 0 || options.piece < 1 ||
-        !(options.step_seconds >= 0))
+    if (options.threads < 1 || options.max_batch < 1 || options.max_waiting < 0 ||
+        options.prefill_bytes < 1 || !(options.step_seconds >= 0))
         throw std::invalid_argument("impossible options");
     for (int i = 0; i < options.threads; ++i) workers_.push_back(std::make_unique<Worker>());
     for (const auto& worker : workers_)
@@ -107,13 +107,13 @@ Batcher::~Batcher() {
     for (const auto& worker : workers_) worker->thread.join();
     const auto end = [](Streams& streams) {
         for (const auto& stream : streams) {
-            stream->writing_.end(Ending::kCancelled);
+            stream->generation_.end(FinishReason::kCancelled);
             stream->deliver();
         }
     };
     end(waiting_);
     for (const auto& worker : workers_)
-        for (Streams* streams : {&worker->arriving, &worker->reading, &worker->writing}) end(*streams);
+        for (Streams* streams : {&worker->arriving, &worker->prefilling, &worker->decoding}) end(*streams);
 }
 
 void Batcher::submit(std::shared_ptr<Stream> stream) {
@@ -153,7 +153,7 @@ size_t Batcher::sweep(Streams& streams) const {
     const auto now = Clock::now();
     const auto has_ended = [&](const std::shared_ptr<Stream>& stream) {
         stream->end_if_due(now);
-        if (stream->writing_.ending() == Ending::kNone) return false;
+        if (stream->generation_.finish_reason() == FinishReason::kNone) return false;
         stream->deliver();
         return true;
     };
@@ -165,55 +165,55 @@ size_t Batcher::sweep(Streams& streams) const {
 
 // False when it is time to stop.
 bool Batcher::take_arriving(Worker& me) {
-    const size_t left = sweep(me.reading) + sweep(me.writing);
+    const size_t left = sweep(me.prefilling) + sweep(me.decoding);
     std::unique_lock<std::mutex> lock(mutex_);
     me.count -= left, active_ -= left;
     if (!waiting_.empty()) drop_overdue();
     admit();
     me.wake.wait(lock, [&] { return closing_ || me.count > 0; });
     for (auto& stream : me.arriving)
-        (stream->reading() ? me.reading : me.writing).push_back(std::move(stream));
+        (stream->reading() ? me.prefilling : me.decoding).push_back(std::move(stream));
     me.arriving.clear();
     return !closing_;
 }
 
 void Batcher::work(Worker& me) {
     while (take_arriving(me)) {
-        read(me);
-        if (!me.writing.empty()) write(me);
+        prefill(me);
+        if (!me.decoding.empty()) decode(me);
     }
 }
 
-void Batcher::read(Worker& me) const {
-    for (size_t room = size_t(options_.piece); room > 0 && !me.reading.empty();) {
-        const std::shared_ptr<Stream> stream = std::move(me.reading.front());
-        me.reading.pop_front();
+void Batcher::prefill(Worker& me) const {
+    for (size_t budget = size_t(options_.prefill_bytes); budget > 0 && !me.prefilling.empty();) {
+        const std::shared_ptr<Stream> stream = std::move(me.prefilling.front());
+        me.prefilling.pop_front();
         const size_t before = stream->fed_;
         try {
-            stream->read_piece(room);
+            stream->prefill(budget);
         } catch (...) {
-            stream->writing_.fail(std::current_exception());
+            stream->generation_.fail(std::current_exception());
         }
-        room -= std::max(stream->fed_ - before, size_t(1));
-        const bool more = stream->reading() && stream->writing_.ending() == Ending::kNone;
-        (more ? me.reading : me.writing).push_back(stream);
+        budget -= std::max(stream->fed_ - before, size_t(1));
+        const bool more = stream->reading() && stream->generation_.finish_reason() == FinishReason::kNone;
+        (more ? me.prefilling : me.decoding).push_back(stream);
     }
 }
 
-void Batcher::write(Worker& me) {
+void Batcher::decode(Worker& me) {
     const auto until = after(Seconds(options_.step_seconds));
     me.rows.clear();
-    for (const auto& stream : me.writing) me.rows.push_back(&stream->writing_);
+    for (const auto& stream : me.decoding) me.rows.push_back(&stream->generation_);
     try {
-        me.round.run(me.rows);
+        me.decoder.run(me.rows);
     } catch (...) {
-        for (const auto& stream : me.writing) stream->writing_.fail(std::current_exception());
+        for (const auto& stream : me.decoding) stream->generation_.fail(std::current_exception());
     }
     if (options_.step_seconds > 0) {
         std::unique_lock<std::mutex> lock(mutex_);
         me.wake.wait_until(lock, until, [&] { return closing_; });
     }
-    for (const auto& stream : me.writing) stream->deliver();
+    for (const auto& stream : me.decoding) stream->deliver();
 }
 
-}  // namespace plm
+}  // namespace plm::infer

@@ -1,7 +1,7 @@
 // Many texts at once, each joining and leaving at any character (continuous batching; Yu et al., "Orca",
 // 2022).
 //
-// Each worker thread has texts of its own and goes round: a piece of a prompt that is still to be read, the
+// Each worker thread has texts of its own and goes decoder: a piece of a prompt that is still to be read, the
 // prompts taking turns, then one character more for all texts that have read theirs. So a long prompt holds
 // up the others by a piece a character. No worker waits for another: layers are too thin to be shared between
 // cores. Workers without texts sleep.
@@ -19,9 +19,9 @@
 #include <thread>
 #include <vector>
 
-#include "writing.h"
+#include "generation.h"
 
-namespace plm {
+namespace plm::infer {
 
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
@@ -29,7 +29,7 @@ using Seconds = std::chrono::duration<double>;
 // So long from now; a time that nobody lives to see where the sum would overflow.
 Clock::time_point after(Seconds seconds);
 
-// No room for one more text, nor in the line.
+// The batch is full, and so is the queue.
 class BusyError : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;
@@ -39,7 +39,7 @@ class BusyError : public std::runtime_error {
 class Stream {
   public:
     // `join`: text that comes within so many seconds of the last that was read is given together.
-    Stream(std::shared_ptr<Session> session, std::string prompt, Writing writing,
+    Stream(std::shared_ptr<Session> session, std::string prompt, Generation generation,
            std::optional<Clock::time_point> deadline, Seconds join);
 
     // Waits for text, at most so long, and returns all that there is, in whole characters; nothing if none
@@ -49,15 +49,16 @@ class Stream {
     // Ends the text at the next character.
     void cancel() { cancelled_ = true; }
 
-    Ending ending() const;  // kNone until all of the text has been written and the session is free
-    bool ended() const;     // and read too
-    double bits() const;    // what the text so far costs under the full softmax
+    FinishReason finish_reason()
+        const;            // kNone until all of the text has been written and the session is free
+    bool ended() const;   // and read too
+    double bits() const;  // what the text so far costs under the full softmax
 
   private:
     friend class Batcher;
 
     bool reading() const { return fed_ < prompt_.size(); }
-    void read_piece(size_t most);  // of the prompt
+    void prefill(size_t most);  // of the prompt
     void end_if_due(Clock::time_point now);
     void deliver();  // hands on what may be read, and the session after the last of it
 
@@ -66,7 +67,7 @@ class Stream {
     std::optional<Session::Use> use_;
     const std::string prompt_;
     size_t fed_ = 0;
-    Writing writing_;
+    Generation generation_;
     const std::optional<Clock::time_point> deadline_;
     std::atomic<bool> cancelled_{false};
 
@@ -76,7 +77,7 @@ class Stream {
     bool awaited_ = false;  // a reader sleeps until there is text
     std::string text_;
     double bits_ = 0;
-    Ending ending_ = Ending::kNone;
+    FinishReason finish_reason_ = FinishReason::kNone;
     std::exception_ptr error_;
 
     // The reader's part.
@@ -90,7 +91,7 @@ class Batcher {
         int threads = 1;
         int max_batch = 64;       // texts at a time
         int max_waiting = 256;    // that wait for their turn
-        int piece = 256;          // bytes of prompts that are read for each character written
+        int prefill_bytes = 256;  // bytes of prompts that are read for each character written
         double step_seconds = 0;  // a step takes at least so long: to try out slow machines
     };
 
@@ -115,18 +116,18 @@ class Batcher {
         Streams arriving;
         size_t count = 0;  // texts it has, the arriving ones included
         // Its own.
-        Streams reading, writing;
-        Round round;
-        std::vector<Writing*> rows;
+        Streams prefilling, decoding;
+        BatchDecoder decoder;
+        std::vector<Generation*> rows;
         std::thread thread;
     };
 
-    void admit();         // as many as there is room for; the mutex is held
+    void admit();         // as many as there is max_bytes for; the mutex is held
     void drop_overdue();  // from the line; the mutex is held
     bool take_arriving(Worker& worker);
     void work(Worker& worker);
-    void read(Worker& worker) const;
-    void write(Worker& worker);
+    void prefill(Worker& worker) const;
+    void decode(Worker& worker);
     size_t sweep(Streams& streams) const;
 
     const std::shared_ptr<Network> network_;
@@ -138,4 +139,4 @@ class Batcher {
     std::vector<std::unique_ptr<Worker>> workers_;
 };
 
-}  // namespace plm
+}  // namespace plm::infer

@@ -10,8 +10,9 @@
 #include "bindings_batcher.h"
 #include "bindings_i8.h"
 #include "bindings_sampling.h"
-#include "charsync.h"
-#include "config_of.h"
+#include "character_model.h"
+#include "model/config_of.h"
+#include "model/tensors.h"
 #include "session.h"
 #include "tensors_of.h"
 #include "wygpt.h"
@@ -19,6 +20,7 @@
 
 namespace py = pybind11;
 using namespace plm;
+using namespace plm::infer;
 
 namespace {
 
@@ -42,9 +44,17 @@ py::list cut(const py::bytes& bytes, const std::string& patch, int longest) {
     return out;
 }
 
+// Name to shape, in the order of the forward pass.
+py::dict tensor_shapes(const py::dict& config) {
+    py::dict out;
+    for (const TensorSpec& spec : tensor_specs(config_of(config)))
+        out[py::str(spec.name)] = py::tuple(py::cast(spec.shape));
+    return out;
+}
+
 std::shared_ptr<Network> make_network(const py::dict& config, const py::dict& tensors,
                                       const std::string& isa) {
-    return std::make_shared<CharsyncNetwork>(Weights(
+    return std::make_shared<CharacterModel>(Weights(
         checked(config_of(config)), [&](const std::string& name) { return view_of(tensors, name); }, isa));
 }
 
@@ -137,18 +147,18 @@ void restore(Session& session, const py::bytes& state, const py::bytes& pending)
     session.restore(state, pending);
 }
 
-const Elementwise& elementwise_named(const std::string& isa) {
+const VectorOps& vector_ops_named(const std::string& isa) {
 #if defined(__x86_64__)
-    for (const Elementwise* table : {&elementwise_avx2, &elementwise_avx512})
+    for (const VectorOps* table : {&vector_ops_avx2, &vector_ops_avx512})
         if (isa == table->name && cpu_vnni_supported(isa == "avx2" ? "avx2" : "avx512vnni")) return *table;
 #endif
-    if (isa != elementwise_portable.name) throw std::invalid_argument("no such instruction set here");
-    return elementwise_portable;
+    if (isa != vector_ops_portable.name) throw std::invalid_argument("no such instruction set here");
+    return vector_ops_portable;
 }
 
 py::array_t<float> exp_minus(const std::string& isa, const Array<float>& x) {
     py::array_t<float> out(x.size());
-    elementwise_named(isa).exp_minus(out.mutable_data(), x.data(), int(x.size()));
+    vector_ops_named(isa).exp_minus(out.mutable_data(), x.data(), int(x.size()));
     return out;
 }
 
@@ -166,7 +176,7 @@ PYBIND11_MODULE(_core, m) {
                     py::arg("layers"), py::arg("heads"), py::arg("encoding"), py::arg("tensors"),
                     py::arg("isa") = "", "The weights of an imported wyGPT model.")
         .def_property_readonly("isa", &Network::isa)
-        .def_property_readonly("elementwise", [](const Network& n) { return n.elementwise().name; });
+        .def_property_readonly("vector_ops", [](const Network& n) { return n.vector_ops().name; });
 
     py::class_<Session, std::shared_ptr<Session>>(
         m, "Session", "One text; see engine/src/infer/session.h. RuntimeError if two threads use it.")
@@ -189,7 +199,9 @@ PYBIND11_MODULE(_core, m) {
     m.def("logits_of", &logits_of, py::arg("sessions"),
           "Logits [sessions, 256] of the next byte of each, in one batch.");
     m.def("cut", &cut, py::arg("bytes"), py::arg("patch"), py::arg("longest"),
-          "For each byte of a text the patches that it closes; see engine/src/infer/patches.h.");
+          "For each byte of a text the patches that it closes; see engine/src/text/patches.h.");
+    m.def("tensor_shapes", &tensor_shapes, py::arg("config"),
+          "The tensors of a model by name, (out, in) for matrices, in the order of the forward pass.");
     m.def("wygpt_hash", &wygpt_hash, py::arg("byte"), py::arg("row"), "For tests.");
     m.def("exp_minus", &exp_minus, py::arg("isa"), py::arg("x"), "exp(-x) as inference has it, for tests.");
 }

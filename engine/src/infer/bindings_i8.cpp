@@ -134,7 +134,7 @@ void bind_i8(py::module_& m) {
         "measure_peak",
         [](const std::string& isa, size_t block, double seconds) {
             const py::gil_scoped_release release;
-            const plm::PeakRates rates = plm::measure_peak(isa.c_str(), block, seconds);
+            const plm::infer::PeakRates rates = plm::infer::measure_peak(isa.c_str(), block, seconds);
             return std::make_pair(rates.multiply_adds, rates.read);
         },
         py::arg("isa"), py::arg("block"), py::arg("seconds"),

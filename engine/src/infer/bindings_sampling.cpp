@@ -11,6 +11,7 @@
 
 namespace py = pybind11;
 using namespace plm;
+using namespace plm::infer;
 
 namespace {
 
@@ -48,8 +49,8 @@ const float* checked_logits(const Logits& logits) {
     return logits.data();
 }
 
-const Elementwise& widest(const std::string& isa = "") {
-    return *select_elementwise(select_kernels(isa));
+const VectorOps& widest(const std::string& isa = "") {
+    return *select_vector_ops(select_kernels(isa));
 }
 
 Keep keep_by_name(const std::string& name) {
@@ -117,9 +118,9 @@ void bind_sampler(py::module_& m) {
              py::arg("keep"), py::arg("amount"), py::arg("temperature"), py::arg("repetition_penalty"),
              py::arg("repetition_window"), py::arg("seed"))
         .def(
-            "draw",
+            "sample",
             [](Sampler& self, const Logits& logits, const std::string& pending, bool end_allowed) {
-                return self.draw(widest(), checked_logits(logits), text_with(pending), end_allowed);
+                return self.sample(widest(), checked_logits(logits), text_with(pending), end_allowed);
             },
             py::arg("logits"), py::arg("pending") = py::bytes(""), py::arg("end_allowed") = true)
         .def(
@@ -141,7 +142,8 @@ void bind_sampler(py::module_& m) {
             },
             py::arg("bytes"), "Text that was there before the first draw, for samplers that look back on it.")
         .def(
-            "see", [](Sampler& self, const std::string& character) { self.see(character_of(character)); },
+            "accept",
+            [](Sampler& self, const std::string& character) { self.accept(character_of(character)); },
             py::arg("character"));
 
     m.def(

@@ -3,10 +3,10 @@
 #include <cmath>
 #include <stdexcept>
 
-#include "elementwise.h"
 #include "sampling.h"
+#include "vector_ops.h"
 
-namespace plm {
+namespace plm::infer {
 namespace {
 
 constexpr double kBitsPerNat = 1.4426950408889634;
@@ -20,19 +20,19 @@ void Network::score_each(const State& state, const std::vector<std::string_view>
     }
 }
 
-void Network::draw(Draw draws[], size_t M) {
+void Network::sample(SampleRequest requests[], size_t M) {
     // Kept by the thread, so that a byte allocates nothing.
     thread_local std::vector<State*> states;
     thread_local std::vector<float> logits;
     states.resize(M), logits.resize(M * kBytes);
-    for (size_t m = 0; m < M; ++m) states[m] = draws[m].state;
+    for (size_t m = 0; m < M; ++m) states[m] = requests[m].state;
     predict(logits.data(), states.data(), M);
     for (size_t m = 0; m < M; ++m) {
-        Draw& one = draws[m];
+        SampleRequest& one = requests[m];
         const float* row = logits.data() + m * kBytes;
         try {
-            one.bytes[0] = one.sampler->draw(elementwise(), row, one.state->text, one.end_allowed);
-            one.bits[0] = bits_of(elementwise(), row, one.bytes[0]);
+            one.bytes[0] = one.sampler->sample(vector_ops(), row, one.state->text, one.end_allowed);
+            one.bits[0] = cost_bits(vector_ops(), row, one.bytes[0]);
             one.count = 1;
         } catch (...) {
             one.error = std::current_exception();
@@ -40,7 +40,7 @@ void Network::draw(Draw draws[], size_t M) {
     }
 }
 
-double bits_of(const Elementwise& ops, const float* logits, uint8_t byte) {
+double cost_bits(const VectorOps& ops, const float* logits, uint8_t byte) {
     float highest;
     const double sum = ops.sum_exp(&highest, logits, kBytes);
     const double bits = (std::log(sum) + (double(highest) - double(logits[byte]))) * kBitsPerNat;
@@ -48,4 +48,4 @@ double bits_of(const Elementwise& ops, const float* logits, uint8_t byte) {
     return bits;
 }
 
-}  // namespace plm
+}  // namespace plm::infer

@@ -10,15 +10,15 @@
 #include <string_view>
 #include <vector>
 
-#include "text.h"
+#include "text/text.h"
 
-namespace plm {
+namespace plm::infer {
 
 constexpr int kBytes = 256;
 
-struct Elementwise;  // the float code of an instruction set
+struct VectorOps;  // the float code of an instruction set
 class Sampler;
-struct Draw;
+struct SampleRequest;
 
 // The weights of a model, shared by all its sessions and never changed. Calls are made from many threads at
 // once, each with states that no other thread uses.
@@ -61,10 +61,10 @@ class Network {
     virtual void advance(State* const states[], const uint8_t bytes[], size_t M) = 0;
 
     // Draws for each of many texts one or more bytes of its open character, which are still to be read.
-    virtual void draw(Draw draws[], size_t M);
+    virtual void sample(SampleRequest requests[], size_t M);
 
     virtual const char* isa() const = 0;  // of the integer kernels
-    virtual const Elementwise& elementwise() const = 0;
+    virtual const VectorOps& vector_ops() const = 0;
     virtual Encoding encoding() const = 0;
 
     // Whether the model was trained with the end mark; without it, no text ends by itself.
@@ -72,7 +72,7 @@ class Network {
 };
 
 // What is to be drawn, and (from `count` on) what was.
-struct Draw {
+struct SampleRequest {
     Network::State* state;
     Sampler* sampler;
     bool end_allowed;
@@ -120,6 +120,6 @@ class ScratchPool {
 };
 
 // The cost in bits of `byte` under these logits [256]. std::domain_error if that is not finite.
-double bits_of(const Elementwise& ops, const float* logits, uint8_t byte);
+double cost_bits(const VectorOps& ops, const float* logits, uint8_t byte);
 
-}  // namespace plm
+}  // namespace plm::infer

@@ -5,10 +5,10 @@
 #include <stdexcept>
 #include <string>
 
-#include "config.h"
-#include "patches.h"
+#include "model/config.h"
+#include "text/patches.h"
 
-namespace plm {
+namespace plm::infer {
 
 struct OpenPatch {
     uint8_t run[kLongestRun];
@@ -46,4 +46,4 @@ inline PatchCutter restored_cutter(const Config& c, const char* bytes, const Utf
     return cutter;
 }
 
-}  // namespace plm
+}  // namespace plm::infer

@@ -8,9 +8,9 @@
 #include <string>
 
 #include "cpu_vnni/kernels.h"
-#include "slices.h"
+#include "peak_rate.h"
 
-namespace plm {
+namespace plm::infer {
 namespace {
 
 const Peak& peak_named(const std::string& isa) {
@@ -45,4 +45,4 @@ PeakRates measure_peak(const char* isa, size_t block, double seconds) {
     return {best_rate(seconds, peak.multiply_add), best_rate(seconds, read)};
 }
 
-}  // namespace plm
+}  // namespace plm::infer

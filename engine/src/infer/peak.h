@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace plm {
+namespace plm::infer {
 
 // The loops of one instruction set, as the kernels of that name could have them at best.
 struct Peak {
@@ -29,4 +29,4 @@ struct PeakRates {
 // instruction set that is unknown or missing here.
 PeakRates measure_peak(const char* isa, size_t block, double seconds);
 
-}  // namespace plm
+}  // namespace plm::infer

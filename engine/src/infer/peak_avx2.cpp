@@ -13,5 +13,5 @@ static inline void multiply_add(Vector& sum, Vector a, Vector b) {
 
 #include "peak.inc"
 
-const plm::Peak plm::peak_avx2 = {"avx2", multiply_add_all, read_all};
+const plm::infer::Peak plm::infer::peak_avx2 = {"avx2", multiply_add_all, read_all};
 #endif

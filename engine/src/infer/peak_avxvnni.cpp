@@ -12,5 +12,5 @@ static inline void multiply_add(Vector& sum, Vector a, Vector b) {
 
 #include "peak.inc"
 
-const plm::Peak plm::peak_avxvnni = {"avxvnni", multiply_add_all, read_all};
+const plm::infer::Peak plm::infer::peak_avxvnni = {"avxvnni", multiply_add_all, read_all};
 #endif

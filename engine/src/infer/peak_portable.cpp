@@ -19,4 +19,4 @@ static inline void multiply_add(Vector& sum, Vector a, Vector b) {
 
 #include "peak.inc"
 
-const plm::Peak plm::peak_portable = {"portable", multiply_add_all, read_all};
+const plm::infer::Peak plm::infer::peak_portable = {"portable", multiply_add_all, read_all};

@@ -5,9 +5,9 @@
 #include <stdexcept>
 #include <string>
 
-#include "cuda/exp.h"
+#include "host_device/exp.h"
 
-namespace plm {
+namespace plm::infer {
 namespace {
 
 // Room for rounding where a sum is compared with a bound: ten bytes of probability 0.1 reach 0.9 with nine,
@@ -24,7 +24,7 @@ double portable_log(double x) {
     return 2.0 * s * sum + exponent * kLn2Low + exponent * kLn2High;
 }
 
-constexpr int kRoom = 256 + 8;  // at_least may write as much beyond what it finds
+constexpr int kRoom = 256 + 8;  // indices_above may write as much beyond what it finds
 
 }  // namespace
 
@@ -49,7 +49,7 @@ struct Candidates {
 };
 
 // What is drawn from: bytes, rising, and their weights.
-struct Drawable {
+struct Distribution {
     alignas(64) double weight[kRoom];
     uint8_t byte[256];
     int count = 0;
@@ -58,7 +58,7 @@ struct Drawable {
 
 namespace {
 
-void weigh(Candidates& all, const Elementwise& ops, const double logits[256], const ByteMask& mask) {
+void softmax(Candidates& all, const VectorOps& ops, const double logits[256], const ByteMask& mask) {
     int n = 0;
     for (int word = 0; word < 4; ++word)
         for (uint64_t left = mask.words[word]; left != 0;) {  // run by run
@@ -72,7 +72,7 @@ void weigh(Candidates& all, const Elementwise& ops, const double logits[256], co
             left = left >> (first + size) << (first + size);
         }
     double totals[2];
-    ops.weigh(all.logit, all.weight, totals, n);
+    ops.softmax(all.logit, all.weight, totals, n);
     all.count = n;
     all.total = totals[0];
     all.mean_logit = totals[1] / totals[0];
@@ -96,16 +96,16 @@ void keep_best(Candidates& all, double mass, Better better) {
 
 // Keeps the `count` likeliest candidates, or all if they are fewer. A bound is lowered until enough are above
 // it, then halved back while they are more than enough; only those above it are sorted.
-void keep_likeliest(Candidates& all, const Elementwise& ops, int count) {
+void keep_likeliest(Candidates& all, const VectorOps& ops, int count) {
     if (count >= all.count) return all.keep_all();
     int found = 0;
     double bound = 0.0, too_high = 0.0;
-    while ((found = ops.at_least(all.kept, all.logit, bound, all.count)) < count)
+    while ((found = ops.indices_above(all.kept, all.logit, bound, all.count)) < count)
         too_high = bound, bound = 4 * bound - 0.5;
     for (int i = 0; i < 4 && found > count; ++i) {
         uint8_t fewer[kRoom];
         const double middle = (bound + too_high) / 2;
-        const int left = ops.at_least(fewer, all.logit, middle, all.count);
+        const int left = ops.indices_above(fewer, all.logit, middle, all.count);
         if (left < count) {
             too_high = middle;
         } else {
@@ -125,7 +125,7 @@ void keep_likeliest(Candidates& all, const Elementwise& ops, int count) {
 }
 
 // The candidates that `options` keeps (at least one), in the order of their bytes.
-void keep(Candidates& all, const Elementwise& ops, const SamplerOptions& options) {
+void keep(Candidates& all, const VectorOps& ops, const SamplerOptions& options) {
     const double amount = options.amount;
     const double mass = amount * all.total * (1.0 - kRounding);
     switch (options.keep) {
@@ -144,7 +144,7 @@ void keep(Candidates& all, const Elementwise& ops, const SamplerOptions& options
         case Keep::kTopK:
             return keep_likeliest(all, ops, int(std::min(amount, 256.0)));
         case Keep::kMinP:
-            all.kept_count = ops.at_least(all.kept, all.weight, amount * (1.0 - kRounding), all.count);
+            all.kept_count = ops.indices_above(all.kept, all.weight, amount * (1.0 - kRounding), all.count);
             return;
         case Keep::kTypical:
             // The surprise is ln(total) - logit, so its distance to H needs no logarithm either.
@@ -160,7 +160,7 @@ void keep(Candidates& all, const Elementwise& ops, const SamplerOptions& options
 }
 
 // The kept bytes, weighed at the temperature.
-void temper(Drawable& out, const Candidates& all, const Elementwise& ops, double temperature) {
+void temper(Distribution& out, const Candidates& all, const VectorOps& ops, double temperature) {
     // With "typical" the likeliest candidate may not be among the kept: measure from the best that is.
     out.count = all.kept_count;
     if (out.count < 1) throw std::logic_error("no candidate is left");
@@ -181,7 +181,7 @@ void temper(Drawable& out, const Candidates& all, const Elementwise& ops, double
 
 // What is left of each candidate's probability above that of the uniform distribution. Where nothing is,
 // because all are equally likely, all stay.
-void subtract_uniform(Drawable& out, Candidates& all) {
+void subtract_uniform(Distribution& out, Candidates& all) {
     const double uniform = all.total / 256;
     const auto rest = [&](int i) { return all.weight[i] - uniform; };
     all.keep_all();
@@ -238,7 +238,7 @@ SamplerOptions checked(const SamplerOptions& options) {
 RepetitionPenalty::RepetitionPenalty(double penalty, int window)
     : log_penalty_(penalty == 1.0 ? 0.0 : portable_log(penalty)), window_(size_t(window)) {}
 
-void RepetitionPenalty::see(const Character& character) {
+void RepetitionPenalty::accept(const Character& character) {
     if (log_penalty_ == 0.0) return;
     if (seen_.size() == window_) seen_.erase(seen_.begin());
     seen_.push_back({character, 0});
@@ -264,7 +264,7 @@ Sampler::Sampler(const SamplerOptions& options, uint64_t seed)
       generator_{seed},
       repetition_(options.repetition_penalty, options.repetition_window) {}
 
-void Sampler::choose(Drawable& out, const Elementwise& ops, const float logits[256], const TextCutter& text,
+void Sampler::choose(Distribution& out, const VectorOps& ops, const float logits[256], const TextCutter& text,
                      bool end_allowed) const {
     alignas(64) double adjusted[256];
     if (!ops.widen_row(adjusted, logits, 256)) {
@@ -281,7 +281,7 @@ void Sampler::choose(Drawable& out, const Elementwise& ops, const float logits[2
             for (double& logit : adjusted) logit /= temperature;
     }
     Candidates all;
-    weigh(all, ops, adjusted, text.allowed(end_allowed));
+    softmax(all, ops, adjusted, text.allowed(end_allowed));
     if (wygpt && temperature > 0) return subtract_uniform(out, all);
     if (wygpt)
         keep_likeliest(all, ops, 1);
@@ -290,17 +290,17 @@ void Sampler::choose(Drawable& out, const Elementwise& ops, const float logits[2
     temper(out, all, ops, temperature);
 }
 
-void Sampler::probabilities(double out[256], const Elementwise& ops, const float logits[256],
+void Sampler::probabilities(double out[256], const VectorOps& ops, const float logits[256],
                             const TextCutter& text, bool end_allowed) const {
-    Drawable kept;
+    Distribution kept;
     choose(kept, ops, logits, text, end_allowed);
     std::fill(out, out + 256, 0.0);
     for (int i = 0; i < kept.count; ++i) out[kept.byte[i]] = kept.weight[i] / kept.total;
 }
 
-uint8_t Sampler::draw(const Elementwise& ops, const float logits[256], const TextCutter& text,
-                      bool end_allowed) {
-    Drawable kept;
+uint8_t Sampler::sample(const VectorOps& ops, const float logits[256], const TextCutter& text,
+                        bool end_allowed) {
+    Distribution kept;
     choose(kept, ops, logits, text, end_allowed);
     const double point = options_.keep == Keep::kGreedy ? 0.0 : generator_.uniform() * kept.total;
     double sum = 0.0;
@@ -320,4 +320,4 @@ void Sampler::read(const uint8_t* bytes, size_t size) {
     for (size_t i = 0; i < size; ++i) wygpt_.read(bytes[i]);
 }
 
-}  // namespace plm
+}  // namespace plm::infer

@@ -12,11 +12,11 @@
 #include <vector>
 
 #include "../splitmix.h"
-#include "elementwise.h"
-#include "text.h"
+#include "text/text.h"
+#include "vector_ops.h"
 #include "wygpt_penalty.h"
 
-namespace plm {
+namespace plm::infer {
 
 // How the candidates are chosen; `amount` in SamplerOptions is the number in parentheses.
 enum class Keep : uint8_t {
@@ -60,7 +60,7 @@ class RepetitionPenalty {
 
     RepetitionPenalty(double penalty, int window);
     // A character has been closed.
-    void see(const Character& character);
+    void accept(const Character& character);
     // Lowers the logits of the bytes that, after the pending ones, continue a repetition.
     void apply(double logits[256], const uint8_t* pending, int size) const;
 
@@ -73,7 +73,7 @@ class RepetitionPenalty {
     std::vector<Seen> seen_;  // oldest first; empty for ever while the penalty is off
 };
 
-struct Drawable;
+struct Distribution;
 
 // One answer's sampler: options, generator and what the repetition penalty remembers.
 class Sampler {
@@ -83,7 +83,7 @@ class Sampler {
 
     // The next byte after those pending in `text`. Takes one number from the generator, none when greedy.
     // Throws std::domain_error for a logit that is not finite.
-    uint8_t draw(const Elementwise& ops, const float logits[256], const TextCutter& text, bool end_allowed);
+    uint8_t sample(const VectorOps& ops, const float logits[256], const TextCutter& text, bool end_allowed);
 
     // For a device that draws in its place: what it has to know, ...
     const SamplerOptions& options() const { return options_; }
@@ -91,23 +91,23 @@ class Sampler {
     const WygptPenalty& wygpt() const { return wygpt_; }
     uint64_t generator() const { return generator_.state; }
     // ... and what it has done.
-    void drawn(uint64_t generator, const uint8_t* bytes, size_t count) {
+    void sampled(uint64_t generator, const uint8_t* bytes, size_t count) {
         generator_.state = generator;
         read(bytes, count);
     }
 
-    // The probabilities from which `draw` draws; exactly 0 for what is masked or not kept.
-    void probabilities(double out[256], const Elementwise& ops, const float logits[256],
-                       const TextCutter& text, bool end_allowed) const;
+    // The probabilities from which `draw` requests; exactly 0 for what is masked or not kept.
+    void probabilities(double out[256], const VectorOps& ops, const float logits[256], const TextCutter& text,
+                       bool end_allowed) const;
 
     // Text that was there before the first draw; of use to kWygpt alone, which looks back on all of it.
     void read(const uint8_t* bytes, size_t size);
 
     // To be called with every character that the drawn bytes close.
-    void see(const Character& character) { repetition_.see(character); }
+    void accept(const Character& character) { repetition_.accept(character); }
 
   private:
-    void choose(Drawable& out, const Elementwise& ops, const float logits[256], const TextCutter& text,
+    void choose(Distribution& out, const VectorOps& ops, const float logits[256], const TextCutter& text,
                 bool end_allowed) const;
 
     SamplerOptions options_;
@@ -116,4 +116,4 @@ class Sampler {
     WygptPenalty wygpt_;
 };
 
-}  // namespace plm
+}  // namespace plm::infer

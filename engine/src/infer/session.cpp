@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
-namespace plm {
+namespace plm::infer {
 
 Session::Use::Use(Session& session) : session_(session) {
     if (session.busy_.exchange(true)) throw std::logic_error("the session is in use by another thread");
@@ -69,4 +69,4 @@ void Session::restore(const std::string& state, const std::string& pending) {
     state_->text = text;
 }
 
-}  // namespace plm
+}  // namespace plm::infer

@@ -9,7 +9,7 @@
 
 #include "network.h"
 
-namespace plm {
+namespace plm::infer {
 
 class Session {
   public:
@@ -52,8 +52,8 @@ class Session {
     void restore(const std::string& state, const std::string& pending);
 
   private:
-    friend class Writing;
-    friend class Round;
+    friend class Generation;
+    friend class BatchDecoder;
     friend class Stream;
     friend class Batcher;
 
@@ -74,4 +74,4 @@ class Session {
     std::atomic<bool> busy_{false};
 };
 
-}  // namespace plm
+}  // namespace plm::infer

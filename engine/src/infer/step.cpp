@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-namespace plm {
+namespace plm::infer {
 namespace {
 
 constexpr int kBytes = 256;
@@ -25,7 +25,7 @@ int attention_scratch(const Config& c) {
 // One batch on its way through the layers.
 struct Pass {
     const Weights& weights;
-    const Elementwise& ops;
+    const VectorOps& ops;
     Scratch& scratch;
     const int M;
 
@@ -177,7 +177,7 @@ Scratch::Scratch(const Config& c)
 void step(const Weights& weights, Scratch& scratch, TrunkState* const states[], const Patch patches[], int M,
           int first) {
     const Config& c = weights.config;
-    const Pass pass{weights, *weights.elementwise, scratch, M};
+    const Pass pass{weights, *weights.vector_ops, scratch, M};
     const int E = c.embedding_width();
     for (int m = 0; m < M; ++m) {
         pass.embed(patches[m], m);
@@ -211,7 +211,7 @@ void step(const Weights& weights, Scratch& scratch, TrunkState* const states[], 
 
 void restore_base(const Weights& weights, Scratch& scratch, TrunkState& state) {
     const Config& c = weights.config;
-    const Pass pass{weights, *weights.elementwise, scratch, 1};
+    const Pass pass{weights, *weights.vector_ops, scratch, 1};
     std::memcpy(pass.quantized(0, c.width), state.top(), size_t(c.width));
     scratch.scale[0] = state.top_scale;
     pass.base(weights.head_base, 0, false);
@@ -225,7 +225,7 @@ void restore_base(const Weights& weights, Scratch& scratch, TrunkState& state) {
 
 void head(const Weights& weights, Scratch& scratch, const Prefix prefixes[], int M) {
     const Config& c = weights.config;
-    const Pass pass{weights, *weights.elementwise, scratch, M};
+    const Pass pass{weights, *weights.vector_ops, scratch, M};
     const Table &leads = weights.prefix_lead, &pairs = weights.prefix_pair;
     for (int m = 0; m < M; ++m) {
         const OpenRows& rows = prefixes[m].rows;
@@ -249,4 +249,4 @@ void head(const Weights& weights, Scratch& scratch, const Prefix prefixes[], int
     }
 }
 
-}  // namespace plm
+}  // namespace plm::infer

@@ -11,7 +11,7 @@
 
 #include "trunk_state.h"
 
-namespace plm {
+namespace plm::infer {
 
 constexpr int kMaxRows = 64;
 
@@ -48,4 +48,4 @@ struct Prefix {
 // scratch.logits[m][256] for the byte that follows prefixes[m].
 void head(const Weights& weights, Scratch& scratch, const Prefix prefixes[], int M);
 
-}  // namespace plm
+}  // namespace plm::infer

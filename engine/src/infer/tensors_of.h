@@ -7,7 +7,7 @@
 
 #include "weights.h"
 
-namespace plm {
+namespace plm::infer {
 
 template <typename T>
 pybind11::array_t<T, pybind11::array::c_style> array_of(const pybind11::handle& object,
@@ -49,4 +49,4 @@ inline Config checked(const Config& c) {
     return c;
 }
 
-}  // namespace plm
+}  // namespace plm::infer

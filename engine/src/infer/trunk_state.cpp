@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstring>
 
-namespace plm {
+namespace plm::infer {
 namespace {
 
 constexpr size_t kLine = 64;
@@ -75,4 +75,4 @@ bool TrunkState::restore(const char* bytes, size_t size) {
            std::isfinite(top_scale) && std::isfinite(embedded_scale) && position_ < uint32_t(config_.window);
 }
 
-}  // namespace plm
+}  // namespace plm::infer

@@ -7,7 +7,7 @@
 #include "aligned.h"
 #include "weights.h"
 
-namespace plm {
+namespace plm::infer {
 
 // All in one block, in the order in which a snapshot holds it, so that saving, restoring and copying are one
 // copy each: recurrent states (float32), convolution histories [layers][2][width] (bf16, older first), the
@@ -63,4 +63,4 @@ class TrunkState {
     uint32_t position_ = 0;
 };
 
-}  // namespace plm
+}  // namespace plm::infer

@@ -9,11 +9,11 @@
 #include <vector>
 
 #include "aligned.h"
-#include "config.h"
 #include "cpu_vnni/kernels.h"
-#include "elementwise.h"
+#include "model/config.h"
+#include "vector_ops.h"
 
-namespace plm {
+namespace plm::infer {
 
 // A tensor as it comes from the model file: int8 values with a scale for each row, or floats alone.
 struct TensorView {
@@ -33,7 +33,7 @@ struct Matrix {
 // run here; the widest float code that goes with the integer kernels is taken: lowering those lowers this
 // too.
 const cpu_vnni_kernels* select_kernels(const std::string& isa);
-const Elementwise* select_elementwise(const cpu_vnni_kernels* kernels);
+const VectorOps* select_vector_ops(const cpu_vnni_kernels* kernels);
 Matrix pack_matrix(const cpu_vnni_kernels* kernels, const TensorView& view, int N, int K);
 
 // An embedding table [rows, width], row-major.
@@ -78,7 +78,7 @@ class Weights {
 
     Config config;
     const cpu_vnni_kernels* kernels;
-    const Elementwise* elementwise;
+    const VectorOps* vector_ops;
     // Tables that the config does not ask for are empty.
     Table lead_embedding, char_embedding, bigram_embedding, trigram_embedding, piece_embedding;
     Table prefix_lead, prefix_pair, prefix;
@@ -88,4 +88,4 @@ class Weights {
     std::vector<SwiGlu> head_layers;
 };
 
-}  // namespace plm
+}  // namespace plm::infer

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <stdexcept>
 
-namespace plm {
+namespace plm::infer {
 namespace {
 
 constexpr int kMaxRows = 64;
@@ -123,7 +123,7 @@ struct WygptNetwork::Pass {
                                    matrix.quantized.packed.get(), M, N, K);
         for (int m = 0; m < M; ++m) {
             const Sums sums{scratch.sums.data() + m * N, matrix.quantized.scale.data(), scales[m]};
-            weights.elementwise->dequantize(out + m * N, &sums, N);
+            weights.vector_ops->dequantize(out + m * N, &sums, N);
         }
     }
 
@@ -227,7 +227,7 @@ void WygptNetwork::read(State& state, const uint8_t* bytes, size_t size, double*
         head(scratch, scratch.logits.data(), scratch.views.data(), M);
         for (int m = 0; m < M; ++m)
             bits[done + size_t(m)] =
-                bits_of(*weights_.elementwise, scratch.logits.data() + m * kBytes, bytes[done + size_t(m)]);
+                cost_bits(*weights_.vector_ops, scratch.logits.data() + m * kBytes, bytes[done + size_t(m)]);
         if (first) bits[done] = kFirstBits;
     }
 }
@@ -254,4 +254,4 @@ void WygptNetwork::advance(State* const states[], const uint8_t bytes[], size_t 
     }
 }
 
-}  // namespace plm
+}  // namespace plm::infer

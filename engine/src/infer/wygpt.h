@@ -15,7 +15,7 @@
 #include "weights.h"
 #include "wygpt_ops.h"
 
-namespace plm {
+namespace plm::infer {
 
 struct WygptConfig {
     int context, width, layers, heads;
@@ -45,7 +45,7 @@ struct WygptWeights {
 
     WygptConfig config;
     const cpu_vnni_kernels* kernels;
-    const Elementwise* elementwise;
+    const VectorOps* vector_ops;
     const WygptOps* ops;
     std::vector<float> embedding;  // [256][width]
     std::vector<WygptLayer> layers;
@@ -63,7 +63,7 @@ class WygptNetwork : public Network {
     void predict(float* logits, State* const states[], size_t M) override;
     void advance(State* const states[], const uint8_t bytes[], size_t M) override;
     const char* isa() const override { return weights_.kernels->name; }
-    const Elementwise& elementwise() const override { return *weights_.elementwise; }
+    const VectorOps& vector_ops() const override { return *weights_.vector_ops; }
     Encoding encoding() const override { return weights_.config.encoding; }
     bool has_marks() const override { return false; }
 
@@ -83,4 +83,4 @@ class WygptNetwork : public Network {
     ScratchPool<Scratch> pool_;
 };
 
-}  // namespace plm
+}  // namespace plm::infer

@@ -1,10 +1,10 @@
-// The float work of a wyGPT model, compiled for several instruction sets as elementwise.h is: the same bits
+// The float work of a wyGPT model, compiled for several instruction sets as vector_ops.h is: the same bits
 // on all of them, for sizes of any kind.
 #pragma once
 
 #include <cstdint>
 
-namespace plm {
+namespace plm::infer {
 
 // Columns of a float matrix that lie side by side: weight [N,K] is packed as [N/32 rounded up][K][32].
 constexpr int kPanel = 32;
@@ -38,4 +38,4 @@ extern const WygptOps wygpt_ops_portable;
 extern const WygptOps wygpt_ops_avx2, wygpt_ops_avx512;
 #endif
 
-}  // namespace plm
+}  // namespace plm::infer

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-namespace plm {
+namespace plm::infer {
 namespace {
 
 // e^100 stands for all that is larger: no byte comes back from there, and sums stay far from infinity.
@@ -40,4 +40,4 @@ void WygptPenalty::apply(double logits[256]) const {
     for (int b = 0; b < 256; ++b) logits[b] -= penalty[b];
 }
 
-}  // namespace plm
+}  // namespace plm::infer

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace plm {
+namespace plm::infer {
 
 class WygptPenalty {
   public:
@@ -22,4 +22,4 @@ class WygptPenalty {
     std::vector<int> match_;  // [k]: how many bytes before k equal those before the end
 };
 
-}  // namespace plm
+}  // namespace plm::infer

@@ -4,15 +4,15 @@
 #include "wygpt.h"
 #include "wygpt_hash.h"
 
-namespace plm {
+namespace plm::infer {
 namespace {
 
-const WygptOps* select_ops(const Elementwise* elementwise) {
+const WygptOps* select_ops(const VectorOps* vector_ops) {
 #if defined(__x86_64__)
-    if (elementwise == &elementwise_avx512) return &wygpt_ops_avx512;
-    if (elementwise == &elementwise_avx2) return &wygpt_ops_avx2;
+    if (vector_ops == &vector_ops_avx512) return &wygpt_ops_avx512;
+    if (vector_ops == &vector_ops_avx2) return &wygpt_ops_avx2;
 #else
-    (void)elementwise;
+    (void)vector_ops;
 #endif
     return &wygpt_ops_portable;
 }
@@ -77,8 +77,8 @@ WygptWeights::WygptWeights(const WygptConfig& c, const std::function<TensorView(
                            const std::string& isa)
     : config(c),
       kernels(select_kernels(isa)),
-      elementwise(select_elementwise(kernels)),
-      ops(select_ops(elementwise)),
+      vector_ops(select_vector_ops(kernels)),
+      ops(select_ops(vector_ops)),
       embedding(size_t(kBytes) * size_t(c.width)) {
     const Reader read{tensor, kernels};
     for (size_t i = 0; i < embedding.size(); ++i)
@@ -87,4 +87,4 @@ WygptWeights::WygptWeights(const WygptConfig& c, const std::function<TensorView(
     out = read.linear("out", kBytes, c.width);
 }
 
-}  // namespace plm
+}  // namespace plm::infer

@@ -8,12 +8,12 @@
 #include <cstring>
 
 #include "bindings_ops.h"
-#include "config_of.h"
+#include "model/config_of.h"
 #include "trainer.h"
 
 namespace py = pybind11;
 
-namespace plm {
+namespace plm::train {
 namespace {
 
 using Bytes = py::array_t<uint8_t, py::array::c_style>;
@@ -26,7 +26,7 @@ Source source_of(const Bytes& text, double weight) {
 
 Settings settings_of(const py::dict& d) {
     Settings s;
-    s.lanes = d["lanes"].cast<int>(), s.length = d["length"].cast<int>();
+    s.batch_size = d["batch_size"].cast<int>(), s.length = d["length"].cast<int>();
     s.shards = d["shards"].cast<int>(), s.threads = d["threads"].cast<int>();
     s.run_windows = d["run_windows"].cast<uint32_t>(), s.seed = d["seed"].cast<uint64_t>();
     s.beta1 = d["beta1"].cast<float>(), s.beta2 = d["beta2"].cast<float>(),
@@ -52,33 +52,35 @@ void fill(Buffer<float>& values, const Floats& from, const char* what) {
 }
 
 py::dict get_state(Trainer& t) {
-    static_assert(std::is_trivially_copyable<Lane>::value, "lanes are stored as they lie in memory");
+    static_assert(std::is_trivially_copyable<SequenceReader>::value,
+                  "readers are stored as they lie in memory");
     py::dict d;
     d["weights"] = copy_of(t.weights), d["moment1"] = copy_of(t.moment1), d["moment2"] = copy_of(t.moment2);
     auto carried = t.carried();
     d["carried"] = Floats(static_cast<py::ssize_t>(carried.size()), carried.data());
-    d["lanes"] = Bytes(static_cast<py::ssize_t>(t.lanes().size() * sizeof(Lane)),
-                       reinterpret_cast<const uint8_t*>(t.lanes().data()));
+    d["readers"] = Bytes(static_cast<py::ssize_t>(t.readers().size() * sizeof(SequenceReader)),
+                         reinterpret_cast<const uint8_t*>(t.readers().data()));
     d["steps"] = t.steps;
     return d;
 }
 
 void set_state(Trainer& t, const py::dict& d) {
-    auto lanes = d["lanes"].cast<Bytes>();
-    if (static_cast<size_t>(lanes.size()) != t.lanes().size() * sizeof(Lane)) {
-        throw std::invalid_argument("checkpoint: it was made with another number of lanes");
+    auto readers = d["readers"].cast<Bytes>();
+    if (static_cast<size_t>(readers.size()) != t.readers().size() * sizeof(SequenceReader)) {
+        throw std::invalid_argument("checkpoint: it was made with another number of readers");
     }
-    std::vector<Lane> restored(t.lanes().size());
-    std::memcpy(static_cast<void*>(restored.data()), lanes.data(), static_cast<size_t>(lanes.size()));
-    for (const Lane& lane : restored) {
-        if (!lane.fits(t.sources())) throw std::invalid_argument("checkpoint: it was made with other texts");
+    std::vector<SequenceReader> restored(t.readers().size());
+    std::memcpy(static_cast<void*>(restored.data()), readers.data(), static_cast<size_t>(readers.size()));
+    for (const SequenceReader& reader : restored) {
+        if (!reader.fits(t.sources()))
+            throw std::invalid_argument("checkpoint: it was made with other texts");
     }
     fill(t.weights, d["weights"].cast<Floats>(), "weights");
     fill(t.moment1, d["moment1"].cast<Floats>(), "moment1");
     fill(t.moment2, d["moment2"].cast<Floats>(), "moment2");
     auto carried = d["carried"].cast<Floats>();
     t.carry(std::vector<float>(carried.data(), carried.data() + carried.size()));
-    t.lanes() = std::move(restored);
+    t.readers() = std::move(restored);
     t.steps = d["steps"].cast<uint64_t>();
 }
 
@@ -86,8 +88,8 @@ py::dict get_tensors(const Trainer& t) {
     py::dict d;
     Floats weights = copy_of(t.weights);
     for (const Tensor& tensor : t.parameters().tensors()) {
-        std::vector<py::ssize_t> shape(tensor.shape.begin(), tensor.shape.end());
-        d[tensor.name.c_str()] = py::array_t<float>(shape, weights.data() + tensor.offset);
+        std::vector<py::ssize_t> shape(tensor.spec.shape.begin(), tensor.spec.shape.end());
+        d[tensor.spec.name.c_str()] = py::array_t<float>(shape, weights.data() + tensor.offset);
     }
     return d;
 }
@@ -95,18 +97,18 @@ py::dict get_tensors(const Trainer& t) {
 void set_tensors(Trainer& t, const py::dict& d) {
     std::vector<float> weights(t.weights.size());
     for (const Tensor& tensor : t.parameters().tensors()) {
-        if (!d.contains(tensor.name.c_str()))
-            throw std::invalid_argument("tensor " + tensor.name + " is missing");
-        auto values = d[tensor.name.c_str()].cast<Floats>();
+        if (!d.contains(tensor.spec.name.c_str()))
+            throw std::invalid_argument("tensor " + tensor.spec.name + " is missing");
+        auto values = d[tensor.spec.name.c_str()].cast<Floats>();
         if (static_cast<size_t>(values.size()) != tensor.size) {
-            throw std::invalid_argument("tensor " + tensor.name + " has the wrong size");
+            throw std::invalid_argument("tensor " + tensor.spec.name + " has the wrong size");
         }
         std::memcpy(weights.data() + tensor.offset, values.data(), tensor.size * sizeof(float));
     }
     t.weights.write(weights.data(), weights.size());
 }
 
-// The rows of lanes.h under the same names. int64, as frameworks want their indices.
+// The rows of readers.h under the same names. int64, as frameworks want their indices.
 py::dict batch_of(const Batch& batch) {
     auto ints = [](const auto& values) {
         py::array_t<int64_t> array(static_cast<py::ssize_t>(values.size()));
@@ -119,7 +121,7 @@ py::dict batch_of(const Batch& batch) {
     d["piece"] = ints(batch.piece), d["piece_of"] = ints(batch.piece_of), d["row"] = ints(batch.row);
     d["prefix_lead"] = ints(batch.prefix_lead), d["prefix_pair"] = ints(batch.prefix_pair);
     d["prefix"] = ints(batch.prefix), d["suffix"] = ints(batch.suffix);
-    d["target"] = ints(batch.target), d["fresh"] = ints(batch.fresh);
+    d["target"] = ints(batch.target), d["reset"] = ints(batch.reset);
     return d;
 }
 
@@ -132,7 +134,7 @@ py::list get_batches(const Trainer& t) {
 py::list get_decaying(const Trainer& t) {
     py::list names;
     for (const Tensor& tensor : t.parameters().tensors()) {
-        if (tensor.decays) names.append(tensor.name);
+        if (tensor.spec.decays) names.append(tensor.spec.name);
     }
     return names;
 }
@@ -140,16 +142,17 @@ py::list get_decaying(const Trainer& t) {
 py::dict get_stacked(const Trainer& t) {
     py::dict counts;
     for (const Tensor& tensor : t.parameters().tensors()) {
-        if (tensor.stacked) counts[tensor.name.c_str()] = tensor.stacked;
+        if (tensor.spec.stacked) counts[tensor.spec.name.c_str()] = tensor.spec.stacked;
     }
     return counts;
 }
 
 }  // namespace
-}  // namespace plm
+}  // namespace plm::train
 
 PYBIND11_MODULE(_train, m) {
     using namespace plm;
+    using namespace plm::train;
     m.doc() = "Operators and trainer of the character-synchronous byte model.";
     bind_ops(m);
     py::class_<Trainer>(m, "Trainer")
@@ -167,7 +170,7 @@ PYBIND11_MODULE(_train, m) {
             "add_source",
             [](Trainer& t, const Bytes& text, double weight) { t.add_source(source_of(text, weight)); },
             py::arg("text").noconvert(), py::arg("weight"), py::keep_alive<1, 2>(),
-            "Adds a text (uint8 array, kept alive) that takes `weight` of the lanes' jumps.")
+            "Adds a text (uint8 array, kept alive) that takes `weight` of the readers' jumps.")
         .def(
             "step",
             [](Trainer& t, float rate) {
@@ -186,7 +189,7 @@ PYBIND11_MODULE(_train, m) {
                 py::gil_scoped_release release;
                 return t.evaluate(source);
             },
-            "Bits per byte of a text (uint8 array), read in as many pieces as there are lanes.")
+            "Bits per byte of a text (uint8 array), read in as many pieces as there are readers.")
         .def(
             "evaluate",
             [](Trainer& t, const Bytes& text, const Bytes& counted) {
@@ -200,7 +203,8 @@ PYBIND11_MODULE(_train, m) {
         .def("tensors", get_tensors, "The weights by name, as float32 copies.")
         .def("set_tensors", set_tensors)
         .def("batches", get_batches,
-             "What the last step read: for each shard its rows by name (lanes.h), and its lanes that began "
+             "What the last step read: for each shard its rows by name (readers.h), and its readers that "
+             "began "
              "anew.")
         .def_property_readonly("decaying", get_decaying, "Names of the tensors with weight decay.")
         .def_property_readonly("stacked", get_stacked,

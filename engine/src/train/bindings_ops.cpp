@@ -8,12 +8,12 @@
 
 #include <algorithm>
 
-#include "config_of.h"
+#include "model/config_of.h"
 #include "network.h"
 
 namespace py = pybind11;
 
-namespace plm {
+namespace plm::train {
 namespace {
 
 template <class T>
@@ -211,13 +211,13 @@ template <class T, class F>
 Array<T> losses_of(Network<T>& net, const Config& c, const Array<T>& weights, const Bytes& text, int window,
                    F&& then) {
     Source source{text.data(), static_cast<size_t>(text.size()), 1.0};
-    Lane lane(c);
-    lane.begin(0, source.size);
+    SequenceReader reader(c);
+    reader.begin(0, source.size);
     std::vector<T> losses;
     // A window may predict nothing: a byte can close two patches, and the first is followed by no other byte.
-    for (Batch batch; lane.position < lane.end || lane.waiting_count > 0;) {
+    for (Batch batch; reader.position < reader.end || reader.waiting_count > 0;) {
         batch.clear();
-        lane.read(source, c, window, false, batch);
+        reader.read(source, c, window, false, batch);
         net.forward(weights.data(), batch, 1, window);
         losses.insert(losses.end(), net.losses().begin(), net.losses().end());
         then(batch);
@@ -297,7 +297,7 @@ void bind_ops(py::module_& m) {
             py::list all;
             Parameters parameters(config_of(config));
             for (const Tensor& t : parameters.tensors())
-                all.append(py::make_tuple(t.name, t.shape, t.offset));
+                all.append(py::make_tuple(t.spec.name, t.spec.shape, t.offset));
             return all;
         },
         "(name, shape, offset) of every tensor in the flat array of weights.");
@@ -308,7 +308,8 @@ void bind_ops(py::module_& m) {
             Parameters parameters(c);
             Network<float> net(select_ops("portable"), c, parameters);
             size_t numbers = 0;
-            for (const Carried<float>& part : net.carried()) numbers += static_cast<size_t>(part.per_lane);
+            for (const Carried<float>& part : net.carried())
+                numbers += static_cast<size_t>(part.per_sequence);
             return numbers;
         },
         "How many numbers one text carries from window to window.");
@@ -320,4 +321,4 @@ void bind_ops(py::module_& m) {
     });
 }
 
-}  // namespace plm
+}  // namespace plm::train

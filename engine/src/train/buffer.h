@@ -4,7 +4,7 @@
 
 #include "ops.h"
 
-namespace plm {
+namespace plm::train {
 
 template <class T>
 class Buffer {
@@ -57,4 +57,4 @@ class Buffer {
     size_t size_ = 0, room_ = 0;
 };
 
-}  // namespace plm
+}  // namespace plm::train

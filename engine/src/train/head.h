@@ -3,9 +3,9 @@
 #include <memory>
 
 #include "blocks/swiglu.h"
-#include "lanes.h"
+#include "sequence_reader.h"
 
-namespace plm {
+namespace plm::train {
 
 template <class T>
 class Head {
@@ -83,7 +83,7 @@ class Head {
     Head(const Ops<T>& ops, const Config& config, const Parameters& parameters, int layers)
         : ops_(ops), c_(config), p_(parameters) {
         for (int i = 0; i < layers; ++i) {
-            layers_.emplace_back(new Swiglu<T>(ops, c_.head_width, c_.head_hidden, parameters,
+            layers_.emplace_back(new SwiGlu<T>(ops, c_.head_width, c_.head_hidden, parameters,
                                                "head.layers." + std::to_string(i) + "."));
         }
     }
@@ -107,4 +107,4 @@ class Head {
     Buffer<T> dz_{ops_}, dbase_{ops_}, dembedded_{ops_};
 };
 
-}  // namespace plm
+}  // namespace plm::train

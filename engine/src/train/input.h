@@ -2,9 +2,9 @@
 // width.
 #pragma once
 #include "blocks/block.h"
-#include "lanes.h"
+#include "sequence_reader.h"
 
-namespace plm {
+namespace plm::train {
 
 template <class T>
 class Input {
@@ -79,4 +79,4 @@ class Input {
     Buffer<T> embedded_{ops_}, out_{ops_}, dembedded_{ops_}, pieces_{ops_};
 };
 
-}  // namespace plm
+}  // namespace plm::train

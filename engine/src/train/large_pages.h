@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #endif
 
-namespace plm {
+namespace plm::train {
 
 // Freed with free(); nullptr if there is no memory.
 static inline void* allocate_large(size_t bytes) {
@@ -21,4 +21,4 @@ static inline void* allocate_large(size_t bytes) {
     return data;
 }
 
-}  // namespace plm
+}  // namespace plm::train

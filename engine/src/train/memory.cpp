@@ -5,7 +5,7 @@
 
 #include "large_pages.h"
 
-namespace plm {
+namespace plm::train {
 namespace {
 
 void* allocate(size_t bytes) {
@@ -30,4 +30,4 @@ void copy_rows(void* to, size_t to_stride, const void* from, size_t from_stride,
 
 const Memory host_memory{false, allocate, free, zero, copy_rows, copy, copy};
 
-}  // namespace plm
+}  // namespace plm::train

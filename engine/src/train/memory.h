@@ -3,7 +3,7 @@
 #pragma once
 #include <cstddef>
 
-namespace plm {
+namespace plm::train {
 
 struct Memory {
     bool device;
@@ -19,4 +19,4 @@ struct Memory {
 
 extern const Memory host_memory;
 
-}  // namespace plm
+}  // namespace plm::train

@@ -3,14 +3,15 @@
 #pragma once
 #include <memory>
 #include <numeric>
+#include <stdexcept>
 
 #include "blocks/attention.h"
 #include "blocks/recurrence.h"
 #include "blocks/swiglu.h"
 #include "blocks/wygpt.h"
-#include "wygpt_ends.h"
+#include "wygpt_io.h"
 
-namespace plm {
+namespace plm::train {
 
 template <class T>
 class Network {
@@ -29,10 +30,10 @@ class Network {
     }
 
     // Runs the batch; returns the sum of the bytes' losses in nats. losses() has them one by one.
-    double forward(const T* w, const Batch& batch, int lanes, int length) {
+    double forward(const T* w, const Batch& batch, int B, int length) {
         const T* x = input_->forward(w, batch);
         for (auto& block : trunk_) {
-            block->forward(w, x, lanes, length);
+            block->forward(w, x, B, length);
             x = block->output();
         }
         head_->forward(w, x, input_->embedded(), batch);
@@ -60,8 +61,8 @@ class Network {
             for (const Carried<T>& c : block->carried()) all.push_back(c);
         return all;
     }
-    void forget(int lane) {
-        for (auto& block : trunk_) block->forget(lane);
+    void forget(int sequence) {
+        for (auto& block : trunk_) block->forget(sequence);
     }
 
   private:
@@ -79,7 +80,7 @@ class Network {
             default:
                 trunk_.emplace_back(new Recurrence<T>(ops, c, parameters, layer + "recurrence."));
         }
-        trunk_.emplace_back(new Swiglu<T>(ops, c.width, c.hidden, parameters, layer + "swiglu."));
+        trunk_.emplace_back(new SwiGlu<T>(ops, c.width, c.hidden, parameters, layer + "swiglu."));
     }
 
     std::unique_ptr<Input<T>> input_;
@@ -91,4 +92,4 @@ class Network {
     Workspace<T> space_;
 };
 
-}  // namespace plm
+}  // namespace plm::train

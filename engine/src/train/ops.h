@@ -6,7 +6,7 @@
 
 #include "memory.h"
 
-namespace plm {
+namespace plm::train {
 
 // What Muon updates: weight, momentum and gradient (rows, columns).
 template <class T>
@@ -86,4 +86,4 @@ double peak_flops(const Ops<float>& ops, int threads, double seconds);
 // Names of the tables that run here, best first, ended by nullptr.
 const char* const* supported_ops();
 
-}  // namespace plm
+}  // namespace plm::train

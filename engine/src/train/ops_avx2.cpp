@@ -8,7 +8,7 @@
 #define PLM_LANES 8
 #define PLM_TILE_ROWS 6
 
-namespace plm {
+namespace plm::train {
 namespace avx2 {
 #include "ops/ops.inl"
 //
@@ -25,5 +25,5 @@ extern const Ops<float> table = {"avx2",
 }  // namespace avx2
 
 const Ops<float> ops_avx2 = avx2::table;
-}  // namespace plm
+}  // namespace plm::train
 #endif

@@ -8,7 +8,7 @@
 #define PLM_LANES 16
 #define PLM_TILE_ROWS 12
 
-namespace plm {
+namespace plm::train {
 namespace avx512 {
 #include "ops/ops.inl"
 //
@@ -25,5 +25,5 @@ extern const Ops<float> table = {"avx512",
 }  // namespace avx512
 
 const Ops<float> ops_avx512 = avx512::table;
-}  // namespace plm
+}  // namespace plm::train
 #endif

@@ -13,7 +13,7 @@
 
 #define PLM_TILE_ROWS 12
 
-namespace plm {
+namespace plm::train {
 namespace avx512bf16 {
 #include "ops/ops.inl"
 
@@ -256,5 +256,5 @@ extern const Ops<float> table = {"avx512bf16",
 }  // namespace avx512bf16
 
 const Ops<float> ops_avx512bf16 = avx512bf16::table;
-}  // namespace plm
+}  // namespace plm::train
 #endif

@@ -6,7 +6,7 @@
 
 #include "ops.h"
 
-namespace plm {
+namespace plm::train {
 namespace {
 
 struct Candidate {
@@ -67,4 +67,4 @@ const char* const* supported_ops() {
     return names;
 }
 
-}  // namespace plm
+}  // namespace plm::train

@@ -1,7 +1,7 @@
 // The plain tables: float for processors without AVX2, double as the reference.
 #include "ops.h"
 
-namespace plm {
+namespace plm::train {
 namespace portable {
 #include "ops/ops.inl"
 
@@ -25,4 +25,4 @@ extern const Ops<double> double_table = {"float64",
 
 const Ops<float> ops_portable = portable::float_table;
 const Ops<double> ops_float64 = portable::double_table;
-}  // namespace plm
+}  // namespace plm::train

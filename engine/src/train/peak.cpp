@@ -4,9 +4,9 @@
 #include <vector>
 
 #include "ops.h"
-#include "slices.h"
+#include "peak_rate.h"
 
-namespace plm {
+namespace plm::train {
 namespace {
 
 double fastest_slice(const Ops<float>& ops, double seconds) {
@@ -27,4 +27,4 @@ double peak_flops(const Ops<float>& ops, int threads, double seconds) {
     return sum;
 }
 
-}  // namespace plm
+}  // namespace plm::train

@@ -2,9 +2,10 @@
 
 #include <atomic>
 #include <cmath>
+#include <stdexcept>
 #include <thread>
 
-namespace plm {
+namespace plm::train {
 namespace {
 constexpr size_t kUpdateBlock =
     1 << 16;  // parameters per task of the update: fixed, so that sums are reproducible
@@ -19,20 +20,20 @@ Trainer::Trainer(const Config& config, const Settings& settings, const Ops<float
       ops_(ops),
       parameters_(config) {
     if (settings.length < 2) throw std::invalid_argument("window must have at least 2 characters");
-    if (settings.shards < 1 || settings.lanes % settings.shards != 0) {
-        throw std::invalid_argument("lanes must be a multiple of shards");
+    if (settings.shards < 1 || settings.batch_size % settings.shards != 0) {
+        throw std::invalid_argument("readers must be a multiple of shards");
     }
     size_t n = parameters_.size();
     std::vector<float> start(n);
     parameters_.initialize(start.data(), settings.seed);
     weights.write(start.data(), n), moment1.zero(n), moment2.zero(n);
     for (const Tensor& t : parameters_.tensors()) {
-        int count = std::max(t.stacked, 1), rows = t.stacked ? t.shape[0] / count : 0;
+        int count = std::max(t.spec.stacked, 1), rows = t.spec.stacked ? t.spec.shape[0] / count : 0;
         size_t size = t.size / count;
         for (int i = 0; i < count; ++i) {
             (rows ? matrices_ : others_)
-                .push_back({t.offset + i * size, size, rows, rows ? t.shape[1] : 0,
-                            t.decays ? settings.decay : 0.0f});
+                .push_back({t.offset + i * size, size, rows, rows ? t.spec.shape[1] : 0,
+                            t.spec.decays ? settings.decay : 0.0f});
         }
     }
     batches_.resize(ops.memory->device ? 1 : settings.shards);
@@ -49,9 +50,9 @@ Trainer::Trainer(const Config& config, const Settings& settings, const Ops<float
         spaces_.emplace_back(ops, all);
     else
         for (int t = 0; t < settings.threads; ++t) spaces_.emplace_back(ops, largest);
-    lanes_.resize(settings.lanes, Lane(config));
-    for (int i = 0; i < settings.lanes; ++i) {
-        lanes_[i].random =
+    readers_.resize(settings.batch_size, SequenceReader(config));
+    for (int i = 0; i < settings.batch_size; ++i) {
+        readers_[i].random =
             settings.seed * 0x9E3779B97F4A7C15ull + static_cast<uint64_t>(i) * 0xD1B54A32D192ED03ull;
     }
 }
@@ -69,16 +70,16 @@ void Trainer::parallel(int tasks, const std::function<void(int, int)>& task) {
 
 void Trainer::gather() {
     for (Batch& batch : batches_) batch.clear();
-    for (int i = 0; i < settings_.lanes; ++i) {
-        Lane& lane = lanes_[i];
+    for (int i = 0; i < settings_.batch_size; ++i) {
+        SequenceReader& reader = readers_[i];
         int group = i / per_group(), place = i % per_group();
-        if (lane.windows_left == 0) {
-            lane.jump(sources_, settings_.run_windows);
+        if (reader.windows_left == 0) {
+            reader.jump(sources_, settings_.run_windows);
             networks_[group]->forget(place);
-            batches_[group].fresh.push_back(place);
+            batches_[group].reset.push_back(place);
         }
-        --lane.windows_left;
-        lane.read(sources_[lane.source], config_, settings_.length, true, batches_[group]);
+        --reader.windows_left;
+        reader.read(sources_[reader.source], config_, settings_.length, true, batches_[group]);
     }
 }
 
@@ -159,15 +160,15 @@ std::pair<double, double> Trainer::evaluate(const Source& text, const uint8_t* c
     std::vector<Sum> all(batches_.size()), marked(batches_.size());
     parallel(groups(), [&](int g, int) {
         Network<float> network(ops_, config_, parameters_);
-        std::vector<Lane> readers(per_group(), Lane(config_));
+        std::vector<SequenceReader> readers(per_group(), SequenceReader(config_));
         for (int i = 0; i < per_group(); ++i) {
-            size_t k = static_cast<size_t>(g) * per_group() + i, count = settings_.lanes;
+            size_t k = static_cast<size_t>(g) * per_group() + i, count = settings_.batch_size;
             readers[i].begin(text.size * k / count, text.size * (k + 1) / count);
         }
         std::vector<uint64_t> places;  // of the bytes whose losses the network gives
         for (Batch batch;;) {
             batch.clear(), places.clear();
-            for (Lane& reader : readers) {
+            for (SequenceReader& reader : readers) {
                 uint64_t from = reader.position;
                 reader.read(text, config_, settings_.length, false, batch);
                 for (; from < reader.position; ++from) places.push_back(from);
@@ -189,14 +190,14 @@ std::pair<double, double> Trainer::evaluate(const Source& text, const uint8_t* c
 
 std::vector<std::pair<float*, size_t>> Trainer::carried_parts() {
     std::vector<std::pair<float*, size_t>> parts;
-    int per_shard = settings_.lanes / settings_.shards;
-    for (int first = 0; first < settings_.lanes; first += per_shard) {
+    int per_shard = settings_.batch_size / settings_.shards;
+    for (int first = 0; first < settings_.batch_size; first += per_shard) {
         size_t place = static_cast<size_t>(first % per_group());
         for (const Carried<float>& c : networks_[first / per_group()]->carried()) {
-            size_t all = static_cast<size_t>(per_group()) * c.per_lane;
+            size_t all = static_cast<size_t>(per_group()) * c.per_sequence;
             if (c.values->size() != all) c.values->zero(all);
-            parts.emplace_back(c.values->data() + place * c.per_lane,
-                               static_cast<size_t>(per_shard) * c.per_lane);
+            parts.emplace_back(c.values->data() + place * c.per_sequence,
+                               static_cast<size_t>(per_shard) * c.per_sequence);
         }
     }
     return parts;
@@ -221,4 +222,4 @@ void Trainer::carry(const std::vector<float>& values) {
     if (at != values.size()) throw std::invalid_argument("checkpoint: carried states are too long");
 }
 
-}  // namespace plm
+}  // namespace plm::train

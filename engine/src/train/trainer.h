@@ -1,17 +1,17 @@
-// One optimiser step after the other over lanes of text. The batch is cut into shards with gradients of their
-// own, which threads take in turn and which are summed in a fixed order: the result does not depend on the
-// number of threads. On a device all lanes are one shard.
+// One optimiser step after the other over readers of text. The batch is cut into shards with gradients of
+// their own, which threads take in turn and which are summed in a fixed order: the result does not depend on
+// the number of threads. On a device all readers are one shard.
 #pragma once
 #include <functional>
 #include <utility>
 
 #include "network.h"
 
-namespace plm {
+namespace plm::train {
 
 struct Settings {
-    int lanes, length, shards, threads;
-    uint32_t run_windows;  // windows, on average, before a lane jumps elsewhere
+    int batch_size, length, shards, threads;
+    uint32_t run_windows;  // windows, on average, before a reader jumps elsewhere
     uint64_t seed;
     float beta1, beta2, epsilon, momentum, decay, clip;
 };
@@ -27,7 +27,7 @@ class Trainer {
     Trainer(const Config& config, const Settings& settings, const Ops<float>& ops);
     void add_source(const Source& source) { sources_.push_back(source); }
     Progress step(float rate);
-    // Bits per byte over `text`, cut into as many pieces as there are lanes, each read as a document of its
+    // Bits per byte over `text`, cut into as many pieces as there are readers, each read as a document of its
     // own.
     double evaluate(const Source& text) { return evaluate(text, nullptr).first; }
     // The same, and beside it that of the bytes with a mark other than 0 in `counted` (one for each byte).
@@ -37,11 +37,11 @@ class Trainer {
     const char* isa() const { return ops_.name; }
     Buffer<float> weights, moment1, moment2;
     uint64_t steps = 0;
-    std::vector<Lane>& lanes() { return lanes_; }
+    std::vector<SequenceReader>& readers() { return readers_; }
     const std::vector<Source>& sources() const { return sources_; }
     // What the last step read, shard by shard.
     const std::vector<Batch>& batches() const { return batches_; }
-    // All recurrent states of all lanes, shard by shard and layer by layer: `shards` of the settings,
+    // All recurrent states of all readers, shard by shard and layer by layer: `shards` of the settings,
     // wherever it runs.
     std::vector<float> carried();
     void carry(const std::vector<float>& values);
@@ -54,7 +54,7 @@ class Trainer {
     void update(float rate, float clip);
     std::vector<std::pair<float*, size_t>> carried_parts();
     int groups() const { return static_cast<int>(batches_.size()); }
-    int per_group() const { return settings_.lanes / groups(); }
+    int per_group() const { return settings_.batch_size / groups(); }
 
     // What one thread updates at a time: a matrix by Muon, or (no rows) any numbers by AdamW.
     struct Piece {
@@ -70,7 +70,7 @@ class Trainer {
     Parameters parameters_;
     std::vector<Piece> matrices_, others_;
     std::vector<Source> sources_;
-    std::vector<Lane> lanes_;
+    std::vector<SequenceReader> readers_;
     // What runs by itself: a shard, or all of them on a device.
     std::vector<std::unique_ptr<Network<float>>> networks_;
     std::vector<Batch> batches_;
@@ -78,4 +78,4 @@ class Trainer {
     std::vector<Buffer<float>> spaces_;  // of the threads, for Muon
 };
 
-}  // namespace plm
+}  // namespace plm::train

@@ -25,8 +25,16 @@ PARTS = {
     "attention": ("attention_quantize",),
     "gates and SwiGLU": ("recurrence_quantize", "swiglu_quantize"),
     "norms and convolution": ("norm_",),
-    "cost of a byte": ("sum_exp", "bits_of"),
-    "drawing a byte": ("keep_", "Sampler", "exp_row", "weigh_row", "at_least", "widen_row", "Repetition"),
+    "cost of a byte": ("sum_exp", "cost_bits"),
+    "drawing a byte": (
+        "keep_",
+        "Sampler",
+        "exp_row",
+        "softmax_row",
+        "indices_above",
+        "widen_row",
+        "Repetition",
+    ),
     "embedding and residuals": ("step", "head", "add_row", "residual", "dequantize", "quantize_row"),
 }
 OTHER = "batches, texts, states"

@@ -225,13 +225,13 @@ def renamed(name: str) -> str:
 def join(shards: list[dict[str, NDArray[np.int64]]], batch_size: int, views: int) -> Rows:
     """The shards of a step as one batch; `keep` is 0 for sequences that begin from an empty state, else 1."""
     patches = len(shards[0]["lead"])
-    each = {"row": patches * views, "piece_of": patches, "fresh": batch_size // len(shards)}
+    each = {"row": patches * views, "piece_of": patches, "reset": batch_size // len(shards)}
     joined = {
         name: np.concatenate([shard[name] + i * each.get(name, 0) for i, shard in enumerate(shards)])
         for name in shards[0]
     }
     keep = np.ones(batch_size, np.float32)
-    keep[joined.pop("fresh")] = 0
+    keep[joined.pop("reset")] = 0
     return {name: torch.from_numpy(values) for name, values in joined.items()} | {
         "keep": torch.from_numpy(keep)
     }

@@ -23,8 +23,8 @@ from bot.inference.remote import RemoteEngine
 from bot.inference.server import create_engine_app
 from bot.settings.config import Settings
 from bot.text import dialogue
-from engine.checkpoint import write_model
-from engine.wygpt import read_published
+from engine.model.checkpoint import write_model
+from engine.model.wygpt import read_published
 from tests.bot.scripted_engine import ScriptedEngine
 from tests.service import run_in_background
 from tests.tiny_model import write_tiny_model

@@ -8,7 +8,7 @@ import pytest
 
 from bot.inference.local import LocalEngine
 from bot.settings.config import ConfigError, Settings
-from engine import device
+from engine.model import device
 from tests.tiny_model import write_tiny_model
 
 

@@ -17,7 +17,7 @@ struct Access {
 };
 
 // Of four bytes, or of one where the piece is used in smaller parts. Two readers are kept, so that a write
-// finds one other than the writer.
+// finds one other than the sampler.
 struct Cell {
     Access write, read[2];
     uint32_t launch;  // of the last access

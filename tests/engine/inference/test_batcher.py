@@ -299,7 +299,7 @@ def test_a_batcher_that_goes_ends_its_texts_and_nothing_is_left(model: Model) ->
     gc.collect()
     assert gone() is None
     assert (threading.active_count(), native_threads()) == before
-    assert {native.ending for native in natives} == {"cancelled"}
+    assert {native.finish_reason for native in natives} == {"cancelled"}
     for session in sessions:
         session.feed("free again")
 

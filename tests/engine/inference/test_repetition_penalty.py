@@ -38,7 +38,7 @@ def test_penalty_follows_its_definition(
         logits = logits / np.float32(1e36)  # beside such logits a penalty is lost in rounding
     native = TopP(1.0, repetition_penalty=penalty, repetition_window=window).start(1)
     for char in text:
-        native.see(char.encode())
+        native.accept(char.encode())
     matches = np.zeros(256)
     for char, match in longest_matches(text, window).items():
         data = char.encode()
@@ -69,8 +69,8 @@ def test_a_loop_breaks() -> None:
             following = loop[(loop.find(out[-1:]) + 1) % 4] if out else loop[0]  # knows nothing but its loop
             model = sure_of(following.encode(), b"abcdefgh")
             logits = model.get(cutter.pending, np.zeros(256, np.float32))
-            for character in cutter.push(native.draw(logits, cutter.pending)):
-                native.see(character)
+            for character in cutter.push(native.sample(logits, cutter.pending)):
+                native.accept(character)
                 out += character.decode()
         return out
 
@@ -82,7 +82,7 @@ def test_a_loop_breaks() -> None:
 def test_common_characters_are_no_repetition() -> None:
     native = TopP(1.0, repetition_penalty=2.0).start(1)
     for char in "黄芪，当归，白术，茯苓":  # each comma stands after another character
-        native.see(char.encode())
+        native.accept(char.encode())
     flat = np.zeros(256, np.float32)
     for pending in (b"", b"\xef", b"\xef\xbc", b"\xe5", b"\xe5\xbd"):
         assert native.probabilities(flat, pending).tolist() == drawn_from(WHOLE, flat, pending).tolist()
@@ -92,7 +92,7 @@ def test_the_penalty_is_on_each_byte_of_the_character_and_on_no_other() -> None:
     flat = np.zeros(256, np.float32)
     native = TopP(1.0, repetition_penalty=2.0).start(1)
     for char in "补气虚，补气":  # 虚 comes after 气 as before, and 补 before that: two characters match
-        native.see(char.encode())
+        native.accept(char.encode())
     for pending, byte, other in ((b"", 0xE8, 0xE7), (b"\xe8", 0x99, 0x98), (b"\xe8\x99", 0x9A, 0x99)):
         out = native.probabilities(flat, pending)
         assert out[other] / out[byte] == pytest.approx(4)
@@ -104,6 +104,6 @@ def test_the_window_forgets() -> None:
     for window, repeated in ((4, False), (5, True)):
         native = TopP(1.0, repetition_penalty=2.0, repetition_window=window).start(1)
         for char in "abxya":
-            native.see(char.encode())
+            native.accept(char.encode())
         out = native.probabilities(flat)
         assert (out[ord("b")] < out[ord("c")]) == repeated

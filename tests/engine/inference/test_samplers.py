@@ -138,7 +138,7 @@ def test_greedy_takes_the_likeliest_and_of_equals_the_smaller(
 ) -> None:
     best = by_likelihood(logits, allowed_bytes(pending, end))[0]
     assert kept_by(Greedy(), logits, pending, end) == {best}
-    assert Greedy().start(1).draw(logits, pending, end) == best
+    assert Greedy().start(1).sample(logits, pending, end) == best
 
 
 @given(samplers, any_logits(), pendings)
@@ -191,7 +191,7 @@ def test_any_draw_is_allowed(
     hot = type(sampler)(**{**vars(sampler), "temperature": heat})
     native = hot.start(seed)
     for _ in range(5):
-        byte = native.draw(logits, pending, end)
+        byte = native.sample(logits, pending, end)
         assert byte in allowed_bytes(pending, end)
         assert native.probabilities(logits, pending, end)[byte] > 0
 
@@ -200,10 +200,10 @@ def write(sampler: Sampler, seed: int, count: int, logits: Callable[[], Logits])
     """What a session does: draws bytes, cuts them into characters and shows those to the sampler."""
     native, cutter, text = sampler.start(seed), Utf8Cutter(), bytearray()
     while len(text) < count or cutter.pending:
-        byte = native.draw(logits(), cutter.pending, True)
+        byte = native.sample(logits(), cutter.pending, True)
         text.append(byte)
         for character in cutter.push(byte):
-            native.see(character)
+            native.accept(character)
     return bytes(text)
 
 
@@ -241,7 +241,7 @@ def test_frequencies_match_the_probabilities(sampler: Sampler) -> None:
     logits = (np.random.default_rng(11).normal(size=256) * 2).astype(np.float32)
     native, draws = sampler.start(2026), 20_000
     p = np.asarray(native.probabilities(logits))
-    counts = np.bincount([native.draw(logits) for _ in range(draws)], minlength=256)
+    counts = np.bincount([native.sample(logits) for _ in range(draws)], minlength=256)
     assert counts[p == 0].sum() == 0
     often = p * draws >= 5  # the usual bound for the approximation; the rest is one class
     seen = np.append(counts[often], counts[~often].sum())
@@ -280,7 +280,7 @@ def test_no_seed_is_a_new_seed_each_time() -> None:
     flat = np.zeros(256, np.float32)
     assert write(WHOLE, 7, 60, lambda: flat) == write(WHOLE, 7, 60, lambda: flat)
     first, second = WHOLE.start(), WHOLE.start()
-    assert [first.draw(flat) for _ in range(40)] != [second.draw(flat) for _ in range(40)]
+    assert [first.sample(flat) for _ in range(40)] != [second.sample(flat) for _ in range(40)]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -292,13 +292,13 @@ def test_a_logit_that_is_no_number_is_an_error(value: float, place: int) -> None
     logits[place] = value
     for kind in SAMPLERS:
         with pytest.raises(ValueError, match=f"logit {place} is not finite"):
-            sampler_by_name(kind).start(1).draw(logits, b"\xe6", False)
+            sampler_by_name(kind).start(1).sample(logits, b"\xe6", False)
 
 
 def test_logits_must_be_256_numbers() -> None:
     for wrong in (np.zeros(255, np.float32), np.zeros((1, 256), np.float32)):
         with pytest.raises(ValueError, match="shape"):
-            TopE().start(1).draw(wrong)
+            TopE().start(1).sample(wrong)
 
 
 # --- the options -------------------------------------------------------------------------------------------

@@ -147,9 +147,9 @@ def test_every_instruction_set_gives_the_same_bits(path: Path, isa: str) -> None
 
 
 def test_the_float_code_follows_the_instruction_set(path: Path) -> None:
-    assert load(path, "portable").network.elementwise == "portable"
+    assert load(path, "portable").network.vector_ops == "portable"
     if "avx2" in _core.kernels_supported():
-        assert load(path, "avx2").network.elementwise == "avx2"
+        assert load(path, "avx2").network.vector_ops == "avx2"
 
 
 def test_a_batch_refuses_sessions_that_do_not_belong_together(path: Path, model: Model) -> None:

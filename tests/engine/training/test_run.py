@@ -207,7 +207,7 @@ def test_settings_are_checked() -> None:
     plan = load_plan("tiny")
     config, settings = plan.model, plan.recipe.trainer_settings(1)
     for change, message in [
-        ({"lanes": 3}, "multiple of shards"),
+        ({"batch_size": 3}, "multiple of shards"),
         ({"length": 1}, "at least 2 characters"),
     ]:
         with pytest.raises(ValueError, match=message):

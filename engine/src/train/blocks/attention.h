@@ -3,7 +3,7 @@
 #pragma once
 #include "mixer.h"
 
-namespace plm {
+namespace plm::train {
 
 template <class T>
 class Attention : public Mixer<T> {
@@ -23,24 +23,24 @@ class Attention : public Mixer<T> {
 
     void mix_forward(const T* w) override {
         this->ops_.attention_forward(this->y_.data(), p_.data(), this->joined_.data(),
-                                     this->start_state_.data(), w + this->bias_, space_.data(), this->lanes_,
+                                     this->start_state_.data(), w + this->bias_, space_.data(), this->B_,
                                      this->length_, heads_, d_, window_);
     }
 
     void mix_backward(const T*, T* g, T* djoined, const T* dy) override {
         this->ops_.attention_backward(djoined, g + this->bias_, dy, p_.data(), this->joined_.data(),
-                                      this->start_state_.data(), space_.data(), this->lanes_, this->length_,
+                                      this->start_state_.data(), space_.data(), this->B_, this->length_,
                                       heads_, d_, window_);
     }
 
     // The keys and values of the last window - 1 patches, some of them perhaps from before this window.
     void keep_state() override {
-        keep_last(this->end_state_, this->start_state_, this->joined_.data() + this->inner_width_,
-                  this->lanes_, this->length_, window_ - 1, 2 * d_, this->joined_width_);
+        keep_last(this->end_state_, this->start_state_, this->joined_.data() + this->inner_width_, this->B_,
+                  this->length_, window_ - 1, 2 * d_, this->joined_width_);
     }
 
     int heads_, d_, window_;
     Buffer<T> p_{this->ops_}, space_{this->ops_};
 };
 
-}  // namespace plm
+}  // namespace plm::train

@@ -2,7 +2,7 @@
 #pragma once
 #include "mixer.h"
 
-namespace plm {
+namespace plm::train {
 
 template <class T>
 class Recurrence : public Mixer<T> {
@@ -19,20 +19,20 @@ class Recurrence : public Mixer<T> {
 
     void mix_forward(const T* w) override {
         this->ops_.scan_forward(this->y_.data(), a_.data(), s_.data(), this->joined_.data(), w + this->bias_,
-                                this->start_state_.data(), this->lanes_, this->length_, this->state_size_);
+                                this->start_state_.data(), this->B_, this->length_, this->state_size_);
     }
 
     void mix_backward(const T*, T* g, T* djoined, const T* dy) override {
         this->ops_.scan_backward(djoined, g + this->bias_, dy, this->joined_.data(), a_.data(), s_.data(),
-                                 this->start_state_.data(), this->lanes_, this->length_, this->state_size_);
+                                 this->start_state_.data(), this->B_, this->length_, this->state_size_);
     }
 
     void keep_state() override {
         int R = this->state_size_;
-        keep_last(this->end_state_, this->start_state_, s_.data(), this->lanes_, this->length_, 1, R, R);
+        keep_last(this->end_state_, this->start_state_, s_.data(), this->B_, this->length_, 1, R, R);
     }
 
     Buffer<T> a_{this->ops_}, s_{this->ops_};
 };
 
-}  // namespace plm
+}  // namespace plm::train

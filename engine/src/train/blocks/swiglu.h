@@ -6,20 +6,20 @@
 #include "../parameters.h"
 #include "block.h"
 
-namespace plm {
+namespace plm::train {
 
 template <class T>
-class Swiglu : public Block<T> {
+class SwiGlu : public Block<T> {
   public:
-    Swiglu(const Ops<T>& ops, int width, int hidden, const Parameters& parameters, const std::string& prefix)
+    SwiGlu(const Ops<T>& ops, int width, int hidden, const Parameters& parameters, const std::string& prefix)
         : Block<T>(ops), width_(width), hidden_(hidden) {
         norm_ = parameters.offset(prefix + "norm");
         up_ = parameters.offset(prefix + "up");
         down_ = parameters.offset(prefix + "down");
     }
 
-    void forward(const T* w, const T* inp, int lanes, int length) override {
-        int M = rows_ = lanes * length, D = width_, F = hidden_;
+    void forward(const T* w, const T* inp, int B, int length) override {
+        int M = rows_ = B * length, D = width_, F = hidden_;
         size_t rows = static_cast<size_t>(M);
         rinv_.resize(rows), normed_.resize(rows * D);
         gates_.resize(rows * 2 * F), product_.resize(rows * F);
@@ -49,4 +49,4 @@ class Swiglu : public Block<T> {
     Buffer<T> rinv_{ops_}, normed_{ops_}, gates_{ops_}, product_{ops_};
 };
 
-}  // namespace plm
+}  // namespace plm::train

@@ -7,7 +7,7 @@
 #include "../parameters.h"
 #include "block.h"
 
-namespace plm {
+namespace plm::train {
 
 // h = norm(in x); the two halves of h multiplied; x + out norm(that)
 template <class T>
@@ -20,8 +20,8 @@ class WygptUnit : public Block<T> {
         out_weight_ = parameters.offset(prefix + "out");
     }
 
-    void forward(const T* w, const T* inp, int lanes, int length) override {
-        int M = rows_ = lanes * length, D = width_, r = D / heads_;
+    void forward(const T* w, const T* inp, int B, int length) override {
+        int M = rows_ = B * length, D = width_, r = D / heads_;
         size_t rows = static_cast<size_t>(M);
         h_.resize(rows * 2 * D), h_rinv_.resize(rows * 2 * heads_);
         p_.resize(rows * D), p_rinv_.resize(rows * heads_);
@@ -67,9 +67,9 @@ class WygptAttention : public Block<T> {
         for (int j = 0; j < config.heads; ++j) heads_.emplace_back(ops);
     }
 
-    void forward(const T* w, const T* inp, int lanes, int length) override {
-        lanes_ = lanes, length_ = length;
-        int M = lanes * length, D = width_, H = heads();
+    void forward(const T* w, const T* inp, int B, int length) override {
+        B_ = B, length_ = length;
+        int M = B * length, D = width_, H = heads();
         size_t rows = static_cast<size_t>(M);
         h_.resize(rows * 4 * D), h_rinv_.resize(rows * 4 * H);
         z_.resize(rows * D), z_rinv_.resize(rows * H);
@@ -89,7 +89,7 @@ class WygptAttention : public Block<T> {
     }
 
     void backward(const T* w, T* g, T* dstream, const T* inp, Workspace<T>& space) override {
-        int M = lanes_ * length_, D = width_, H = heads();
+        int M = B_ * length_, D = width_, H = heads();
         T* dz = space.reserve(space.a, static_cast<size_t>(M) * D);
         T* dh = space.reserve(space.b, static_cast<size_t>(M) * 4 * D);
         ops_.matmul_backward_weight(g + out_weight_, dstream, z_.data(), M, D, D);
@@ -113,16 +113,16 @@ class WygptAttention : public Block<T> {
     struct Head {
         explicit Head(const Ops<T>& ops) : qkv(ops), y(ops), p(ops), start(ops), end(ops) {}
         Buffer<T> qkv, y, p;   // (M, 3 r), (M, r), (M, window)
-        Buffer<T> start, end;  // (lanes, window - 1, 2 r): keys and values before and after the window
+        Buffer<T> start, end;  // (B, window - 1, 2 r): keys and values before and after the window
     };
 
     int heads() const { return static_cast<int>(heads_.size()); }
 
     void attend(Head& head, int j, const T* bias) {
-        size_t rows = static_cast<size_t>(lanes_) * length_;
+        size_t rows = static_cast<size_t>(B_) * length_;
         int D = width_, kept = window_ - 1, kv = 2 * r_;
         head.qkv.resize(rows * 3 * r_), head.y.resize(rows * r_), head.p.resize(rows * window_);
-        size_t states = static_cast<size_t>(lanes_) * kept * kv;
+        size_t states = static_cast<size_t>(B_) * kept * kv;
         if (head.end.size() != states) head.end.zero(states);
         head.start.swap(head.end);
         for (size_t m = 0; m < rows; ++m) {
@@ -134,13 +134,13 @@ class WygptAttention : public Block<T> {
         // One head with keys and values of its own is the multi-query operator with a single query. It looks
         // at the zeros before a text too: their values add nothing, and the norm takes out the scale.
         ops_.attention_forward(head.y.data(), head.p.data(), head.qkv.data(), head.start.data(), bias,
-                               space_.data(), lanes_, length_, 1, r_, window_);
-        keep_last(head.end, head.start, head.qkv.data() + r_, lanes_, length_, kept, kv, 3 * r_);
+                               space_.data(), B_, length_, 1, r_, window_);
+        keep_last(head.end, head.start, head.qkv.data() + r_, B_, length_, kept, kv, 3 * r_);
     }
 
     // Sets head j's part of dh (M, 4 width) from dz (M, width).
     void attend_backward(T* dh, const T* dz, T* dbias, const Head& head, int j) {
-        size_t rows = static_cast<size_t>(lanes_) * length_;
+        size_t rows = static_cast<size_t>(B_) * length_;
         int D = width_;
         dy_.resize(rows * r_), dqkv_.resize(rows * 3 * r_);
         for (size_t m = 0; m < rows; ++m) {
@@ -152,7 +152,7 @@ class WygptAttention : public Block<T> {
             }
         }
         ops_.attention_backward(dqkv_.data(), dbias, dy_.data(), head.p.data(), head.qkv.data(),
-                                head.start.data(), space_.data(), lanes_, length_, 1, r_, window_);
+                                head.start.data(), space_.data(), B_, length_, 1, r_, window_);
         for (size_t m = 0; m < rows; ++m) {
             const T* from = dqkv_.data() + m * 3 * r_;
             T* to = dh + m * 4 * D + j * r_;
@@ -162,11 +162,11 @@ class WygptAttention : public Block<T> {
     }
 
     using Block<T>::ops_;
-    int width_, r_, window_, lanes_ = 0, length_ = 0;
+    int width_, r_, window_, B_ = 0, length_ = 0;
     size_t in_, bias_, out_weight_;
     std::vector<Head> heads_;
     Buffer<T> h_{ops_}, h_rinv_{ops_}, z_{ops_}, z_rinv_{ops_};
     Buffer<T> dy_{ops_}, dqkv_{ops_}, space_{ops_};
 };
 
-}  // namespace plm
+}  // namespace plm::train
