@@ -112,6 +112,7 @@ class TestTelegram(ChannelSuite):
             ("/new@AboutBot arg", dialogue.NEW_TALK),
             ("/forget@AboutBot yes", dialogue.NOT_ASKED_TO_FORGET),
             ("/more@AboutBot", dialogue.NOTHING_MORE),
+            ("/search@AboutBot 桂枝汤", dialogue.NO_LIBRARY),
         ],
     )
     def test_a_command_is_one_with_its_name_and_words_behind_it(
