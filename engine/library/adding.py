@@ -17,7 +17,7 @@ from engine.library import exporting
 from engine.library.documents import DocumentError, Parsed, Reader
 from engine.library.documents.reading import ending, sha256
 from engine.library.library import Library
-from engine.library.records import Source
+from engine.library.records import LibraryError, Source
 from engine.library.writer import Writer
 
 BATCH_CHARACTERS = 8_000_000
@@ -83,7 +83,8 @@ def add(
                         if digest in contents:
                             yield Outcome(file, "unchanged", contents[digest])
                             continue
-                    batch.parsed.append((file, digest, _named(parsed, title, author, dynasty)))
+                    own = title or (Path(name).stem if name and parsed.kind != "book" else "")
+                    batch.parsed.append((file, digest, _named(parsed, own, author, dynasty)))
                     batch.characters += len(parsed.text)
                     if batch.characters >= BATCH_CHARACTERS:
                         yield from _write(library, batch)
@@ -124,7 +125,11 @@ def _write(library: Library, batch: _Batch) -> Iterator[Outcome]:
     with library.writer() as writer:
         for file, digest, parsed in batch.parsed:
             before = writer.sources()
-            number = _put(writer, file, digest, parsed)
+            try:
+                number = _put(writer, file, digest, parsed)
+            except LibraryError as error:
+                outcomes.append(Outcome(file, "failed", parsed.title, str(error)))
+                continue
             now = next(source for source in writer.sources() if source.id == number)
             state: State = "replaced" if _replaced(before, now) else "added"
             outcomes.append(Outcome(file, state, now.title, source_id=number))

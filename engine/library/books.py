@@ -15,11 +15,11 @@ from engine.library.splitting import Heading
 _TITLE = re.compile(r"《([^《》\n]+)》(?:[ 　]+(\S+))?(?:[ 　]+(.+))?")
 _NUMBER = "[一二三四五六七八九十百]+"
 _VOLUME = re.compile(
-    rf"(?:\S*\s)?\S*卷(?:之|第)?(?:{_NUMBER}|[上中下首末终])(?:[上中下]|之[上中下])?(?!\w{{3}})"
-    rf"|(?:\S*\s)?第?(?:{_NUMBER}|[首上中下])卷"
+    rf"卷(?:之|第)?{_NUMBER}|(?:\S*\s)?\S*卷(?:之|第)?(?:{_NUMBER}|[上中下首末终])(?:[上中下]|之[上中下])?(?!\w{{3}})"
+    rf"|(?:\S*\s)?第?(?:{_NUMBER}|[首上中下])卷|\S{{2,6}}[上中下]卷(?:\s|$)"
 )
 _CHAPTER = re.compile(
-    rf"第{_NUMBER}[篇章节]|.*(?:[篇部类章]|..门|[上中下]品|之剂)$|.*第{_NUMBER}(?:[上中下])?$|.*篇第{_NUMBER}"
+    rf"第{_NUMBER}[篇章节]|(?!百部$|.{{9}}).*(?:[篇部类章]|..门|[上中下]品|之剂)$|.*第{_NUMBER}(?:[上中下])?$|.*篇第{_NUMBER}"
 )
 _NAME = re.compile(r"[^。，；：！？、（）]{2,14}[汤散丸丹饮膏煎圆酒方子]$")
 _PLAIN = re.compile(r"(?![（(【\[])[^。，；：！？,;:!?]{1,30}")
@@ -130,13 +130,15 @@ def heading_level(name: str) -> int:
     return 2 if _CHAPTER.match(name) else 3
 
 
-_NAMED = re.compile(
-    r"([^，。；：、！？（）()\s“”「」\d]{2,12}[汤散丸丹饮煎])(?:方)?(?:亦|悉|皆)?(?:主之|。方|方)[^\n]{0,60}\n(?=[^\n。]{0,20}（)"
-)
-_LEAD = re.compile(r"^(?:.*[宜与属服用作以者])?(?:又|此|次|故名|一名)?(?:疗.*)?")
+_NAMED = re.compile(r"[汤散丸丹饮煎](?=方?[亦悉皆]?(?:主之|。?方)[^\n]{0,60}\n[^\n。]{0,20}（)")
+_BEFORE_NAME = re.compile(r".*[，。；：、！？（）()\s“”「」\d]")
+_LEAD = re.compile(r"(?:.*[宜与属服用作以者])?(?:又|此|次|故名|一名)?(?:疗.*)?")
 
 
 def formulas_within(text: str) -> list[str]:
     """Names of formulas whose herbs stand in the line below the clause that names them, as in 《伤寒论》."""
-    names = (_LEAD.sub("", match[1]) for match in _NAMED.finditer(text))
+    names = []
+    for match in _NAMED.finditer(text):
+        before = text[max(0, match.start() - 12) : match.end()]
+        names.append(_LEAD.sub("", _BEFORE_NAME.sub("", before, count=1), count=1))
     return [name for name in dict.fromkeys(names) if len(name) > 2]

@@ -18,6 +18,7 @@ from engine.library.writer import Writer
 
 PAIRS = Path(__file__).resolve().parent / "pairs"
 TERMS = Path(__file__).resolve().parent / "terms" / "characters.txt"
+CUTTERS = ("books.py", "cutting.py", "splitting.py", "writer.py")  # what decides how texts lie in the library
 PAIRS_TITLE = "常见问答·{}"
 
 Progress = Callable[[float, str], None]  # share done, between 0 and 1, and what is being read
@@ -33,7 +34,8 @@ class Bundle:
     def stamp(self) -> str:
         """Changes with the texts and with how they are cut and spelt."""
         digest = hashlib.sha256(store.FORMAT.encode())
-        for path in [*([self.pack] if self.pack else []), *self.pair_files(), TERMS]:
+        cuts = [Path(__file__).with_name(name) for name in CUTTERS]
+        for path in [*([self.pack] if self.pack else []), *self.pair_files(), *cuts, TERMS]:
             if path.is_file():
                 digest.update(path.name.encode() + b"\0" + path.read_bytes())
         return digest.hexdigest()

@@ -24,11 +24,12 @@ DEFAULT_FOLDER = "library"  # within PLM_DATA_DIR
 
 
 def default_folder() -> Path:
-    """`PLM_LIBRARY`, else a folder in `PLM_DATA_DIR`."""
+    """`PLM_LIBRARY`, else a folder in `PLM_DATA_DIR`, by default that of the bot."""
     named = os.environ.get("PLM_LIBRARY", "")
     if named and named != "none":
         return Path(named)
-    return Path(os.environ.get("PLM_DATA_DIR", "data")) / DEFAULT_FOLDER
+    home = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "personal-lm"
+    return Path(os.environ.get("PLM_DATA_DIR") or home) / DEFAULT_FOLDER
 
 
 @click.group("library")
@@ -163,6 +164,8 @@ def show(held: Library, which: str, passage: int | None) -> None:
 @one_line_errors
 def search(held: Library, question: str, limit: int, book: str | None, as_json: bool) -> None:
     """The best passages for a question, as the bot finds them, with scores and what matched."""
+    if not held.sources():
+        raise LibraryError(f"{held.folder}: no library there yet; say `plm library build`")
     for hit in held.search(question, limit, None if book is None else find(held, book).id):
         if as_json:
             click.echo(json.dumps(asdict(hit), ensure_ascii=False))

@@ -11,8 +11,11 @@ from functools import cache
 from importlib.resources import files
 from operator import add
 
-# Ideographs (and the two iteration marks) of all planes, in one run; else a Latin or Greek word or a number.
-_RUN = re.compile(r"([々〇㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffff]+)|[^\W_]+")
+_IDEOGRAPHS = (
+    "々〇㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffff"  # of all planes, with the marks of repetition and zero
+)
+_BETWEEN = re.compile(f"[^{_IDEOGRAPHS}]+")
+_WORD = re.compile(rf"[^\W_{_IDEOGRAPHS}]+")  # Latin, Greek, numbers
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
 
 MAX_HEADING_KEY = 24  # characters; longer headings are sentences, not names
@@ -41,16 +44,16 @@ def normalise(text: str) -> str:
 
 
 def tokens(text: str) -> list[str]:
-    """Tokens of a text in order of their runs: of ideographs each one, then each pair; other words whole."""
-    out: list[str] = []
-    for match in _RUN.finditer(normalise(text)):
-        run = match[0]
-        if match[1] is None:
-            out.append(run)
-        else:
-            out.extend(run)
-            out.extend(map(add, run, run[1:]))
-    return out
+    """Words of other scripts, then each ideograph, then each pair of neighbouring ideographs."""
+    text = normalise(text)
+    ideographs = _BETWEEN.sub(" ", text)
+    pairs = [pair for pair in map(add, ideographs, ideographs[1:]) if " " not in pair]
+    return [*_WORD.findall(text), *ideographs.replace(" ", ""), *pairs]
+
+
+def token_text(text: str) -> str:
+    """The tokens of a text parted by spaces, as the index takes them."""
+    return " ".join(tokens(text))
 
 
 _NUMBERING = re.compile(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tantivy
 
-from engine.library.cutting import tokens
+from engine.library.cutting import token_text
 
 FIELDS = ("title", "heading", "text", "questions")  # the last: wordings of question-answer pairs
 WRITER_MEMORY = 60_000_000  # bytes before a segment is written; tantivy takes no less than 15 MB
@@ -128,7 +128,8 @@ class IndexWriter:
         self._writer.add_document(document)
 
     def delete(self, source: int) -> None:
-        self._writer.delete_documents_by_term("source", source)
+        # By query: deleting by term takes an int for a signed field, and finds nothing.
+        self._writer.delete_documents_by_query(_sources([source]))
 
     def commit(self) -> None:
         self._writer.commit()
@@ -141,7 +142,3 @@ class IndexWriter:
         if not self._closed:
             self._closed = True
             self._writer.wait_merging_threads()
-
-
-def token_text(text: str) -> str:
-    return " ".join(tokens(text))

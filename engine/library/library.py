@@ -160,12 +160,17 @@ class Library:
             if view.empty or not terms:
                 return []
             only = None if book is None else [self.source(book).id]
-            ranked = view.index.search(terms, limit, only, view.disabled())
-            hits = []
-            for number, score in ranked:
-                for passage, _ in view.passages(number, number):
-                    hits.append(Hit(**vars(passage), score=score, why=query.why(terms, passage)))
-            return hits
+            never = view.disabled()
+        ranked = view.index.search(terms, limit, only, never)  # without the lock: threads search side by side
+        with self._lock:
+            view = self._view()
+            if view.empty:
+                return []
+            return [
+                Hit(**vars(passage), score=score, why=query.why(terms, passage))
+                for number, score in ranked
+                for passage, _ in view.passages(number, number)
+            ]
 
     def passage(self, number: int) -> Passage:
         """LibraryError if it is removed or disabled."""
@@ -225,9 +230,11 @@ class Library:
             kinds = [
                 source.id for source in view.sources.values() if source.kind == "pairs" and source.enabled
             ]
+            if not kinds:
+                return []
             count = sum(view.sources[number].passages for number in kinds)
             closeness = Closeness(question, lambda token: view.index.frequency(token, "questions"), count)
-            if not kinds or not closeness.weights:
+            if not closeness.weights:
                 return []
             terms = Terms({"questions": closeness.weights}, {})
             hits = []

@@ -58,9 +58,10 @@ def split(text: str, headings: Iterable[Heading], *, keep_bare: bool = False) ->
     path: list[Heading] = []
     start = 0
     for heading in [*headings, Heading(len(text), len(text), 0, "")]:
-        pieces = list(_section(text, start, heading.start, tuple(above.name for above in path)))
+        names = tuple(above.name for above in path)
+        pieces = list(_section(text, start, heading.start, names))
         if not pieces and keep_bare and path and path[-1].level >= heading.level:
-            pieces = [Piece(tuple(above.name for above in path), path[-1].start, path[-1].end)]
+            pieces = [Piece(names, *place) for place in _bare(text, path[-1].start, path[-1].end)]
         yield from pieces
         while path and path[-1].level >= heading.level:
             path.pop()
@@ -121,36 +122,31 @@ def _groups(text: str, units: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """First and last unit of each passage: the cheapest way to part the units (dynamic programming)."""
     if not units:
         return []
-    if units[-1][1] - units[0][0] <= PASSAGE_CHARACTERS and len(units) < 40:
-        starts = [i for i, (start, end) in enumerate(units) if i and _break_cost(text, start, end) < 0]
-        if not starts:
-            return [(0, len(units) - 1)]
+    starts = [0.0] + [
+        _break_cost(text, *unit) + _cut_cost(text, before[1]) for before, unit in pairwise(units)
+    ]
+    if units[-1][1] - units[0][0] <= PASSAGE_CHARACTERS and min(starts) >= 0:
+        return [(0, len(units) - 1)]
     costs = [0.0]
-    before = [0]
-    for last in range(len(units)):
+    firsts = [0]
+    for last, (_, end) in enumerate(units):
         best, best_first = float("inf"), last
         for first in range(last, -1, -1):
-            length = units[last][1] - units[first][0]
+            length = end - units[first][0]
             if length > PASSAGE_CHARACTERS and first < last:
                 break
-            cost = costs[first] + 1.0 + _length_cost(length)
-            if first:
-                cost += _break_cost(text, *units[first]) + _cut_cost(text, units[first - 1][1])
+            cost = costs[first] + 1.0 + starts[first] + max(0.0, 1 - length / _SHORT)
             if cost < best:
                 best, best_first = cost, first
         costs.append(best)
-        before.append(best_first)
+        firsts.append(best_first)
     out: list[tuple[int, int]] = []
     last = len(units) - 1
     while last >= 0:
-        first = before[last + 1]
+        first = firsts[last + 1]
         out.append((first, last))
         last = first - 1
     return out[::-1]
-
-
-def _length_cost(length: int) -> float:
-    return 1.0 * (1 - length / _SHORT) if length < _SHORT else 0.0
 
 
 def _cut_cost(text: str, end: int) -> float:

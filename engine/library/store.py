@@ -21,7 +21,8 @@ from engine.library.records import Pair, Passage, Quote, Source
 
 FORMAT = "1"
 BLOCK_BYTES = 16_384
-_SHIFT = 20  # a source has at most 2^20 passages, 16 GiB of text
+_SHIFT = 20  # room for 2^20 headings or blocks of a source
+MAX_PASSAGES = 1 << 18  # of a source; each may have a heading and name three formulas
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -162,7 +163,7 @@ def add_text(connection: sqlite3.Connection, source: int, data: bytes) -> None:
     connection.executemany(
         "INSERT INTO blocks VALUES (?, ?)",
         (
-            (first + number, zlib.compress(data[at : at + BLOCK_BYTES], 6))
+            (first + number, zlib.compress(data[at : at + BLOCK_BYTES], 4))
             for number, at in enumerate(range(0, len(data), BLOCK_BYTES))
         ),
     )

@@ -17,12 +17,13 @@ from types import TracebackType
 from typing import Self
 
 from engine.library import books, generation, store
-from engine.library.cutting import heading_keys
-from engine.library.index import IndexWriter, token_text
+from engine.library.cutting import heading_keys, token_text
+from engine.library.index import IndexWriter
 from engine.library.records import KINDS, Kind, LibraryError, Pair, Source
 from engine.library.splitting import Heading, Piece, split
 
 PATH_MARK = "/"
+MAX_TITLE = 200  # characters
 
 
 class Writer:
@@ -99,10 +100,10 @@ class Writer:
     ) -> int:
         """Add a text and return its number.
 
-        A text of the same title replaces an older one from the same file; from another file it gets a title of
-        its own, `title (2)`. `sha256` is that of what the text was read from, else of the text. Its passages
-        are given, or cut by the headings, which are given or found by the rules of books. ValueError for an
-        empty text or a wrong kind.
+        A text of the same title replaces an older one from the same file; from another file it gets a title
+        of its own, `title (2)`. `sha256` is that of what was read, else of the text. Its passages are given,
+        or cut by the headings, which are given or found by the rules of books. ValueError for an empty text
+        or a wrong kind.
         """
         if kind not in KINDS:
             raise ValueError(f"a source is one of {', '.join(KINDS)}, not {kind}")
@@ -110,7 +111,7 @@ class Writer:
             raise LibraryError(f"{title}: no text in it")
         data = text.encode()
         source = Source(
-            0, self._free_title(title.strip(), file), author.strip(), dynasty.strip(), file,
+            0, self._free_title(title, file), author.strip(), dynasty.strip(), file,
             sha256 or hashlib.sha256(data).hexdigest(), True, kind, 0, len(data), bundled,
         )  # fmt: skip
         found = books.headings(text) if headings is None else headings
@@ -197,6 +198,7 @@ class Writer:
         return self._known[source]
 
     def _free_title(self, title: str, file: str) -> str:
+        title = " ".join(title.split())[:MAX_TITLE] or Path(file).stem or "text"
         taken = {source.title: source for source in self._known.values()}
         name, number = title, 2
         while name in taken:
@@ -209,6 +211,8 @@ class Writer:
     def _add(
         self, source: Source, text: str, data: bytes, pieces: Sequence[Piece], pairs: Sequence[Pair | None]
     ) -> int:
+        if len(pieces) > store.MAX_PASSAGES:
+            raise LibraryError(f"{source.title}: more than {store.MAX_PASSAGES:,} passages; split it")
         source = replace(source, passages=len(pieces))
         number = store.add_source(self._connection, source)
         self._known[number] = replace(source, id=number)

@@ -33,6 +33,7 @@ Blocks = Iterator[tuple[int, str]]
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _UNSEEN = ("script", "style", "noscript", "template", "head", "nav", "svg", "iframe", "form", "button")
 _BLOCK_TAGS = (*_HEADINGS, "p", "li", "tr", "pre", "blockquote", "dt", "dd", "figcaption", "caption")
+_BLOCK, _LEVEL = "\x01", "\x02"  # marks within a page's text; no page may hold control characters
 _SENTENCE_END = tuple("。！？；：.!?;:”」）)】")
 
 
@@ -59,15 +60,15 @@ def html_blocks(markup: str) -> Blocks:
     for cell in soup(["td", "th"]):
         cell.append(" ")
     for tag in soup(_BLOCK_TAGS):
-        tag.insert_before("\x1e")
-        tag.insert(0, f"\x1d{_HEADINGS.get(tag.name, 0)}")
-        tag.insert_after("\x1e")
+        tag.insert_before(_BLOCK)
+        tag.insert(0, f"{_LEVEL}{_HEADINGS.get(tag.name, 0)}")
+        tag.insert_after(_BLOCK)
     for tag in soup(["div", "section", "article", "table", "ul", "ol", "body"]):
-        tag.insert_before("\x1e")
-        tag.insert_after("\x1e")
-    for block in soup.get_text().split("\x1e"):
-        level, text = re.match(r"\s*(?:\x1d(\d))?(.*)", block, re.DOTALL).groups()  # type: ignore[union-attr]
-        lines = [" ".join(line.split()) for line in text.replace("\x1d0", "").split("\n")]
+        tag.insert_before(_BLOCK)
+        tag.insert_after(_BLOCK)
+    for block in soup.get_text().split(_BLOCK):
+        level, text = re.match(rf"\s*(?:{_LEVEL}(\d))?(.*)", block, re.DOTALL).groups()  # type: ignore[union-attr]
+        lines = [" ".join(line.split()) for line in text.replace(_LEVEL + "0", "").split("\n")]
         yield int(level or 0), "\n".join(filter(None, lines))
 
 

@@ -38,11 +38,11 @@ class Parsed:
 
 
 _BLANKS = re.compile(r"[^\S\n]+")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufeff\ufffe\uffff]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufeff\ufffe\uffff\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
-    """A line or paragraph without control characters and with single blanks."""
+    """A line or paragraph without control characters or halves of characters, and with single blanks."""
     return _BLANKS.sub(" ", _CONTROLS.sub(" ", text.replace("\r", "\n"))).strip()
 
 

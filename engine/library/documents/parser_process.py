@@ -48,7 +48,7 @@ class ParserProcess:
         if self._child is None or self._child.poll() is not None:
             self.close()
             self._child = subprocess.Popen(
-                [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                [sys.executable, "-m", __package__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                 encoding="utf-8", env=os.environ | {"PYTHONUTF8": "1"},
             )  # fmt: skip
         assert self._child.stdin is not None  # noqa: S101
@@ -94,7 +94,3 @@ def main() -> None:
     for line in sys.stdin:
         answers.write(json.dumps(_answer(Path(json.loads(line))), ensure_ascii=True) + "\n")
         answers.flush()
-
-
-if __name__ == "__main__":
-    main()

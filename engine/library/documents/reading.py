@@ -113,10 +113,20 @@ def _is_corpus(head: bytes) -> bool:
 
 def _read_books(file: IO[bytes], encoding: str) -> Iterator[Parsed]:
     try:
-        for book in books.read_books(io.TextIOWrapper(file, encoding)):
+        for book in books.read_books(_lines(io.TextIOWrapper(file, encoding))):
             yield Parsed(book.title, book.text, book.author, book.dynasty, "book")
     except UnicodeDecodeError as error:
         raise DocumentError(f"not {encoding} throughout: {error.reason}; save it as UTF-8") from None
+
+
+def _lines(file: IO[str]) -> Iterator[str]:
+    """The lines of a file of books; DocumentError where one book grows beyond a source's limit."""
+    characters = 0
+    while line := file.readline(1_000_000):
+        characters = len(line) if books.title_line(line) else characters + len(line)
+        if characters > MAX_TEXT_CHARACTERS:
+            raise DocumentError(f"a book of more than {MAX_TEXT_CHARACTERS:,} characters; split it")
+        yield line
 
 
 def _parse_text(name: str, text: str, suffix: str) -> Parsed:

@@ -114,8 +114,9 @@ def _json_pair(number: int, record: dict[str, Any], questions: object, answer: s
     if not isinstance(wordings, list) or not all(isinstance(wording, str) for wording in wordings):
         raise DocumentError(f"line {number}: questions are a list of texts")
     try:
-        made = [Quote(str(quote["book"]), str(quote["quote"])) for quote in quotes]
+        made = [Quote(clean(str(quote["book"])), clean(str(quote["quote"]))) for quote in quotes]
     except (KeyError, TypeError):
         raise DocumentError(f'line {number}: a quote is {{"book", "quote"}}') from None
     cleaned = [clean(wording) for wording in wordings if wording.strip()]
-    return _pair(number, str(record.get("id", number)), cleaned, answer, str(record.get("topic") or ""), made)
+    topic = clean(str(record.get("topic") or ""))
+    return _pair(number, clean(str(record.get("id", number))), cleaned, answer, topic, made)
