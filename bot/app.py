@@ -32,6 +32,7 @@ from bot.chat.limits import ConcurrencyLimiter, Limits
 from bot.chat.policy import AdminSync
 from bot.context import Bot, current_bot
 from bot.inference.interface import Engine
+from bot.inference.library import ServedLibrary
 from bot.inference.local import LocalEngine
 from bot.inference.remote import RemoteEngine
 from bot.settings.config import ConfigError, Settings, load_settings
@@ -65,22 +66,26 @@ def create_bot(
             if settings.engine_urls
             else LocalEngine.from_settings(settings)
         )
+    library = ServedLibrary.from_settings(settings)
     admin = AdminSync(store, engine, settings.model) if settings.admin_key else None
     tasks = TaskQueue(store, settings.retry_seconds)
     erasure = Erasure(store, tasks)
     bot = Bot(
         settings,
         store,
-        Answers(store, engine, settings.context_bytes, settings.forbidden, settings.unsure),
+        Answers(store, engine, settings.context_bytes, settings.forbidden, settings.unsure, library),
         Limits(store, settings.rate_limit, admin.rules if admin else None),
         ConcurrencyLimiter(),
         Outbox(store),
         tasks,
         admin,
         erasure,
-        Commands(store, engine, settings, erasure),
+        Commands(store, engine, settings, erasure, library),
+        library,
     )
     _open_channels(bot)
+    if library:
+        library.start()
     bot.tasks.start()
     if admin:
         admin.start()
@@ -157,6 +162,8 @@ def _add_operator_routes(app: Flask) -> None:
             faults["redis"] = str(error)
         if fault := bot.answers.engine.ready():
             faults["engine"] = fault
+        if bot.library and (fault := bot.library.fault()):
+            faults["library"] = fault
         if bot.answers.stopping:
             faults["web"] = "stopping"
         return ({"status": "unavailable", "faults": faults}, 503) if faults else ({"status": "ready"}, 200)

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bot.chat.erasure import Erasure
+from bot.chat.reference import Reference
 from bot.inference.interface import Engine, EngineDownError
+from bot.inference.library import ServedLibrary
 from bot.settings.config import Settings
 from bot.store.connection import StoreDownError
 from bot.store.conversations import Store
@@ -26,11 +28,15 @@ FIXED = {"new": dialogue.NEW_TALK, "help": dialogue.HELP, "ask-forget": dialogue
 
 
 class Commands:
-    def __init__(self, store: Store, engine: Engine, settings: Settings, erasure: Erasure) -> None:
+    def __init__(
+        self, store: Store, engine: Engine, settings: Settings, erasure: Erasure,
+        library: ServedLibrary | None = None,
+    ) -> None:  # fmt: skip
         self.store = store
         self.erasure = erasure
         self.engine = engine
         self.settings = settings
+        self.reference = Reference(library, settings.forbidden)
         self.emergencies = Emergencies(settings.emergencies)
 
     def answer(self, conversation: Conversation, message_id: str, text: str) -> Message | None:
@@ -49,7 +55,7 @@ class Commands:
         if name == "export":
             reply = export(self.store.turns(conversation, last=0))
             return self.store.run_command(conversation, message_id, nonce, name, reply)
-        reply = self._model() if name == "model" else FIXED[name]
+        reply = self._reply(conversation, name, text)
         return self.store.run_command(conversation, message_id, nonce, name, reply)
 
     def is_emergency(self, text: str) -> bool:
@@ -70,6 +76,16 @@ class Commands:
         if self.store.erasure_requested(conversation):
             return self.erasure.erase_on_request(conversation, message_id, nonce, dialogue.FORGOTTEN)
         return self.store.run_command(conversation, message_id, nonce, "refuse", dialogue.NOT_ASKED_TO_FORGET)
+
+    def _reply(self, conversation: Conversation, name: str, text: str) -> str:
+        """What a command says that changes nothing but itself."""
+        if name == "source":
+            return self.reference.source(self.store.turns(conversation, talk=self.store.talk(conversation)))
+        if name == "search":
+            return self.reference.search(dialogue.search_words(text))
+        if name == "books":
+            return self.reference.books()
+        return self._model() if name == "model" else FIXED[name]
 
     def _model(self) -> str:
         try:

@@ -21,7 +21,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from bot.store.connection import SENTINEL, attempt, connect
 from bot.store.scripts import SCRIPTS
 from bot.text.dialogue import TAKEN_BACK
-from bot.text.records import Conversation, Lease, LeaseState, Message, NoLease
+from bot.text.records import Citation, Conversation, Lease, LeaseState, Message, NoLease, write_citations
 
 TIMEOUT = 0.3  # seconds; the whole WeChat path has five, and "busy" must be said within one
 LEASE_MS = 2500  # how long a killed process blocks its conversation
@@ -189,16 +189,20 @@ class Store:
         prefix: str,
         state: bytes,
         remark: str = "",
+        citations: tuple[Citation, ...] = (),
     ) -> tuple[Message, bool] | None:
         """Append the answer to the transcript and end the message, in one step.
 
         Returns the message as it is then, and whether more waits (if not, the lease is given back); None if
         the lease is lost.
 
-        `remark` is shown behind the answer; the model will not read it.
+        `remark` is shown behind the answer; the model will not read it. `citations` are kept with the turn.
         """
         blob = state if len(state) <= MAX_STATE else b""
-        args = (lease.token, lease.id, answer, stop, prefix, blob, self.keep_ms, lease.prefix, remark)
+        args = (
+            lease.token, lease.id, answer, stop, prefix, blob, self.keep_ms, lease.prefix, remark,
+            write_citations(citations),
+        )  # fmt: skip
         held, *record = self._run("finish", conversation, *args)
         return (self._message(lease.id, record[0]), held == 1) if held else None
 
@@ -226,9 +230,15 @@ class Store:
     def turns(
         self, conversation: Conversation, last: int = 200, talk: int | None = None
     ) -> list[dict[str, Any]]:
-        """The newest turns (0: all), oldest first; of one talk only if it is given."""
+        """The newest turns (0: all), oldest first; of one talk only if it is given.
+
+        Answers that quote have `citations`, a list of the fields of `Citation`.
+        """
         rows = self._try(lambda: self.client.lrange(conversation.base + "turns", -last, -1))
         turns = [json.loads(row) for row in rows]
+        for turn in turns:
+            if "citations" in turn:
+                turn["citations"] = json.loads(turn["citations"])
         return [turn for turn in turns if talk is None or turn["talk"] == talk]
 
     def talk(self, conversation: Conversation) -> int:

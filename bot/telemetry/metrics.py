@@ -36,6 +36,11 @@ RUNNING = Gauge("plm_num_requests_running", "Answers being written", multiproces
 FAILED = Counter("plm_requests_failed", "Messages whose answer failed")
 PROMPT = Counter("plm_prompt_tokens", "Bytes read before answers (a token is a byte)")
 GENERATED = Counter("plm_generation_tokens", "Bytes of answers (a token is a byte)")
+LIBRARY_ANSWERS = Counter(
+    "plm_library_answers", "Questions to the library, by what came of it: quoted, abstained, smalltalk …",
+    ["outcome"],
+)  # fmt: skip
+SEARCH = Histogram("plm_library_seconds", "From a question to the library's answer", buckets=SECONDS)
 QUEUE = Histogram("plm_request_queue_time_seconds", "From a message's arrival to its lease", buckets=SECONDS)
 BETWEEN = Histogram(
     "plm_inter_token_latency_seconds",

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from engine.command_errors import one_line_errors
+from engine.cli.errors import one_line_errors
 from engine.library import building, exporting
 from engine.library.adding import Outcome, add
 from engine.library.documents import ENDINGS
