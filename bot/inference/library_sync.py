@@ -1,8 +1,8 @@
 """Keeps this host's library as the uploaded texts and the decisions in Redis want it.
 
-Redis holds the uploaded texts; each host has a copy of its own, so losing one loses nothing, and no disk is shared.
-Every process looks each second whether anything has changed. The first of a host to get the writer's lock does
-the work, and the others see it done. Only copies of these uploads are added and removed here: what
+Redis holds the uploaded texts; each host has a copy of its own, so losing one loses nothing, and no disk is
+shared. Every process looks each second whether anything has changed. The first of a host to get the writer's
+lock does the work, and the others see it done. Only copies of uploads are added and removed here: what
 `plm library add` put into a host's folder stays that host's own, unless the same text is uploaded too.
 """
 
@@ -16,7 +16,15 @@ from dataclasses import dataclass
 
 from bot.store.connection import StoreDownError
 from bot.store.library import LibraryContents, LibraryStore, UploadedSource
-from engine.library import Library, LibraryBusyError, LibraryError, PortableSource, Source, Writer, put_portable
+from engine.library import (
+    Library,
+    LibraryBusyError,
+    LibraryError,
+    PortableSource,
+    Source,
+    Writer,
+    put_portable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +84,7 @@ def compare(sources: Iterable[Source], wanted: LibraryContents, refused: Iterabl
 
 
 class LibrarySync:
-    """Works in a thread from `start` to `close`, as soon as `is_ready()`: an empty folder is for a build first."""
+    """Works in a thread from `start` to `close`, once `is_ready()`: an empty folder is for a build first."""
 
     def __init__(self, store: LibraryStore, library: Library, is_ready: Callable[[], bool]) -> None:
         self.store = store

@@ -50,7 +50,7 @@ POLICY = (
 @blueprint.get("/")
 def show() -> Response:
     """The page with the conversation so far; 503 with a sentence in it when the store is away."""
-    bot, token, (language, strings) = current_bot(), _token(), _strings()
+    bot, token, (language, strings) = current_bot(), _token(), page_strings()
     turns: list[dict[str, Any]] = []
     error = None
     try:
@@ -85,7 +85,7 @@ def chat() -> Response:
         return _stream([{"text": refusal, "done": True}])
     question = dialogue.clean_question(text if isinstance(text, str) else "")
     if not question.text:
-        return _refusal(400, dialogue.NOTHING_TO_READ)
+        return refuse(400, dialogue.NOTHING_TO_READ)
     done = current_bot().commands.answer(conversation, message_id, question.text)
     if done is not None:
         shown = {"text": done.reply or done.text, "done": True}
@@ -97,7 +97,7 @@ def chat() -> Response:
         return _stream([{"text": refusal, "done": True}])
     answers = current_bot().answers
     answers.enqueue(conversation, message_id, question.text)
-    return _stream(_answer(answers.stream(conversation, message_id), question.cut, _strings()[1]))
+    return _stream(_answer(answers.stream(conversation, message_id), question.cut, page_strings()[1]))
 
 
 @blueprint.post("/page/stop")
@@ -118,7 +118,7 @@ def new() -> dict[str, bool]:
 @blueprint.errorhandler(StoreDownError)
 def store_down(error: StoreDownError) -> Response:
     log.error("page: %s", error)
-    return _refusal(503, _strings()[1]["busy"])
+    return refuse(503, page_strings()[1]["busy"])
 
 
 def _turns(conversation: Conversation) -> list[dict[str, Any]]:
@@ -170,14 +170,14 @@ def _ask() -> tuple[Conversation, str, dict[str, Any]]:
     except RecursionError:
         raise BadRequest("the body is not JSON") from None
     if token is None:
-        raise BadRequest(_strings()[1]["cookie"])
+        raise BadRequest(page_strings()[1]["cookie"])
     message_id = body.get("id") if isinstance(body, dict) else None
     if not isinstance(message_id, str) or not TOKEN.fullmatch(message_id):
         raise BadRequest("id must be 32 hexadecimal digits")
     return Conversation("page", token), message_id, body
 
 
-def _strings() -> tuple[str, dict[str, str]]:
+def page_strings() -> tuple[str, dict[str, str]]:
     """The language that the browser prefers, and what the page says in it; Chinese for any but English."""
     asked = (tag[:2].lower() for tag in request.accept_languages.values())  # the most wanted first
     language = "en" if next((tag for tag in asked if tag in ("zh", "en")), "zh") == "en" else "zh-CN"
@@ -196,7 +196,7 @@ def _token() -> str | None:
     return token if TOKEN.fullmatch(token) else None
 
 
-def _refusal(status: int, sentence: str) -> Response:
+def refuse(status: int, sentence: str) -> Response:
     response = Response(
         json.dumps({"error": sentence}, ensure_ascii=False), status, mimetype="application/json"
     )

@@ -2,8 +2,8 @@
 
     {"book", "author", "dynasty", "heading", "before", "quote", "after"}
 
-`start` and `end` are byte offsets in the source, as citations have them. Only sources that answer are shown, and
-no more of them than the passages of the quotation with one neighbour on either side.
+`start` and `end` are byte offsets in the source, as citations have them. Only sources that answer are shown,
+and no more of them than the passages of the quotation with one neighbour on either side.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from flask import Blueprint, Response, jsonify, request
 from bot.context import current_bot
 from bot.store.connection import StoreDownError
 from bot.telemetry import metrics
-from bot.web.page import refusal, strings
+from bot.web.page import page_strings, refuse
 from engine.library import Library, LibraryError
 
 log = logging.getLogger(__name__)
@@ -28,21 +28,21 @@ MAX_QUOTE = 20_000  # bytes
 
 @blueprint.get("/library/passage")
 def show() -> Response:
-    bot, says = current_bot(), strings()[1]
+    bot, says = current_bot(), page_strings()[1]
     if bot.library is None or bot.library.answerer is None:
-        return refusal(404, says["gone"])
+        return refuse(404, says["gone"])
     if wait := bot.store.hit(f"passages:{request.remote_addr}", RATES):
         metrics.LIMITED.inc()
-        response = refusal(429, says["slow"])
+        response = refuse(429, says["slow"])
         response.headers["Retry-After"] = str(wait)
         return response
     book, start, end = request.args.get("book", ""), _offset("start"), _offset("end")
     if not book or start is None or end is None or not start < end <= start + MAX_QUOTE:
-        return refusal(400, says["wrong"])
+        return refuse(400, says["wrong"])
     try:
         found = _around(bot.library.library, book, start, end)
     except ValueError:  # LibraryError, or offsets that cut a character
-        return refusal(404, says["gone"])
+        return refuse(404, says["gone"])
     response = jsonify(found)
     response.headers["Cache-Control"] = "no-store"  # it may be removed at any time
     return response
@@ -72,4 +72,4 @@ def _around(library: Library, book: str, start: int, end: int) -> dict[str, str]
 @blueprint.errorhandler(StoreDownError)
 def store_down(error: StoreDownError) -> Response:
     log.error("passages: %s", error)
-    return refusal(503, strings()[1]["busy"])
+    return refuse(503, page_strings()[1]["busy"])

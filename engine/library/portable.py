@@ -1,7 +1,7 @@
 """A source as bytes: what a file gave, to be kept elsewhere and put into the libraries of other hosts.
 
-The bytes hold the text with its headings, or the pairs. Every host cuts them by the same rules, so passages have
-the same offsets everywhere; their numbers are a host's own.
+The bytes hold the text with its headings, or the pairs. Every host cuts them by the same rules, so passages
+have the same offsets everywhere; their numbers are a host's own.
 """
 
 from __future__ import annotations
