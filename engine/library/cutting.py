@@ -76,6 +76,7 @@ def heading_key(name: str) -> str:
     return bare if len(bare) <= MAX_HEADING_KEY else ""
 
 
+_KIND_OF_FORMULA = re.compile(r"[^剂]{1,4}剂(.{2,}[汤散丸丹饮煎膏])")  # 辛凉平剂银翘散
 _REST_OF_NAME = re.compile(r"[（(](汤|散|丸|丹|饮|饮子|煎|膏|圆|酒)[，,。）)]")
 
 
@@ -88,6 +89,9 @@ def heading_keys(name: str, text: str = "") -> list[str]:
     parts = name.split()
     if 1 < len(parts) <= 4:
         keys += [heading_key(part) for part in parts if len(part) > 1]
+    kind = _KIND_OF_FORMULA.fullmatch(keys[0])
+    if kind:
+        keys.append(kind[1])
     rest = _REST_OF_NAME.match(text)
     if rest and keys[0]:
         keys.append(keys[0] + rest[1])

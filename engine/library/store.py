@@ -58,7 +58,7 @@ def connect(file: Path, *, create: bool = False) -> sqlite3.Connection:
         connection.executescript(_SCHEMA)
         connection.execute("INSERT INTO meta VALUES ('format', ?)", (FORMAT,))
     connection.execute("PRAGMA secure_delete = ON")
-    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA synchronous = FULL")  # a removal must outlive a power cut
     return connection
 
 

@@ -54,4 +54,5 @@ def test_headings_are_compared_as_names(heading: str, key: str) -> None:
 
 def test_a_name_that_goes_on_in_the_text() -> None:
     assert heading_keys("回阳救急", "（汤，节庵曰") == ["回阳救急", "回阳救急汤"]
+    assert heading_keys("辛凉平剂银翘散方") == ["辛凉平剂银翘散", "银翘散"]
     assert heading_keys("竹叶汤 生地黄汤") == ["竹叶汤生地黄汤", "竹叶汤", "生地黄汤"]
