@@ -12,11 +12,11 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from bot.admin import broadcasts, statistics
+from bot.admin import broadcasts, statistics, unanswered
 from bot.admin import delivery as admin_delivery
 from bot.admin import library as admin_library
 from bot.admin import views as admin_views
-from bot.api import completions, likelihood, openapi
+from bot.api import answer, completions, likelihood, openapi, search
 from bot.api.errors import ApiError, error_body, respond
 from bot.channels import adapter, webhook
 from bot.channels.delivery import Messenger
@@ -153,8 +153,8 @@ def open_store(settings: Settings) -> Store:
 
 def _add_views(app: Flask) -> None:
     for room in (
-        wechat, adapter, webhook, page, completions, likelihood, admin_views, statistics, admin_delivery,
-        admin_library, passages,
+        wechat, adapter, webhook, page, passages, completions, likelihood, search, answer, admin_views,
+        statistics, admin_delivery, admin_library, unanswered,
     ):  # fmt: skip
         app.register_blueprint(room.blueprint)
 

@@ -98,7 +98,7 @@ class PairBody(BaseModel):
 @blueprint.get("/admin/api/library/sources")
 def list_sources() -> Response:
     served, store = _library()
-    audit("library")
+    audit("library.sources")
     contents = store.contents()
     held = served.library.sources()
     rows = [_row(source, contents) for source in held]
@@ -119,7 +119,7 @@ def upload() -> Response:
     naming = {key: request.form.get(key, "").strip()[:200] for key in ("title", "author", "dynasty")}
     if len(files) > 1:
         naming["title"] = ""
-    audit("library-upload", f"{len(files)} files")
+    audit("library.upload", f"{len(files)} files")
     if not READING.acquire(timeout=READING_TIMEOUT):
         raise ApiError(503, "another upload is being read: try again", headers={"Retry-After": "10"})
     try:
@@ -144,7 +144,7 @@ def enable(source_id: str = "") -> Response:
     body = read_body(EnabledBody)
     source_id = source_id or request.args.get("id", "") or body.id
     source = _find(source_id, served, store)
-    audit("library-enable" if body.enabled else "library-disable", source_id)
+    audit("library.enable" if body.enabled else "library.disable", source_id)
     if isinstance(source, UploadedSource):
         store.set_enabled(source.id, body.enabled)
     elif source.bundled:
@@ -162,7 +162,7 @@ def remove(source_id: str = "") -> Response:
     source = _find(source_id, served, store)
     if isinstance(source, Source) and source.bundled:
         raise ApiError(409, "it comes along with every version: disable it", param="id")
-    audit("library-remove", source_id)
+    audit("library.remove", source_id)
     if isinstance(source, UploadedSource):
         store.remove(source)
     else:
@@ -174,7 +174,7 @@ def remove(source_id: str = "") -> Response:
 def add_pair() -> Response:
     served, store = _library()
     body = read_body(PairBody)
-    audit("library-pair")
+    audit("library.pair")
     uploads = Uploads(store, [source for source in served.library.sources() if source.bundled])
     outcome = uploads.add_pair(body.questions, body.answer)
     return respond(asdict(outcome) | {"ready": _catch_up()})
@@ -188,7 +188,7 @@ def search() -> Response:
     """What a question finds, with scores and why, and what the chat would answer to it."""
     served, _ = _library()
     body = read_body(SearchBody)
-    audit("library-search")
+    audit("library.search")
     if fault := served.fault():
         raise ApiError(503, fault, headers={"Retry-After": "5"})
     try:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.inference.interface import Engine, EngineDownError
@@ -71,48 +71,56 @@ class Answering:
 
     def reply(self, question: Question) -> Reply:
         """EngineDownError when it cannot be answered for now; StoreDownError."""
-        weighed = self._weigh(question)
-        if weighed is not None:
-            return weighed
         begin = dialogue.free_writing(question.text)
         if begin is not None:
             return self._write_freely(question, begin)
         if self.library is None:
-            return self._write(question)
+            weighed = self._weigh(question.text)
+            return self._show(weighed) if weighed else self._write(question)
         pairs = dialogue.answered(question.turns(), question.id)[-REMEMBERED:]
         history = [
             {"role": role, "content": content}
             for asked, answer in pairs
             for role, content in (("user", asked), ("assistant", answer["content"]))
         ]
-        return self._quote(question.text, history)
+        return self._show(self.without_model(question.text, history))
 
-    def _weigh(self, question: Question) -> Reply | None:
+    def without_model(self, text: str, history: Sequence[Mapping[str, str]]) -> Reply:
+        """The answer where there is a library: choices and the like weighed, anything else quoted.
+
+        Words that are never to be said stand in it: it is for programs. EngineDownError."""
+        try:
+            return self._weigh(text) or self._quote(text, history)
+        except LibraryError as error:
+            raise EngineDownError(f"the library: {error}") from None
+
+    def _weigh(self, text: str) -> Reply | None:
         """Answer a question of choices, gaps or truth by likelihood; None if it is none."""
-        asked = questions.read(question.text)
+        asked = questions.read(text)
         if asked is None:
             return None
         try:
             answer = self.engine.likelihood(asked.kind, asked.engine_fields())
         except ValueError as error:  # no contrast to a statement, a model that fills no gaps …
-            log.info("%s: %s; answered in another way", question.conversation, error)
+            log.info("%s; answered in another way", error)
             return None
-        return Reply(Censor(self.forbidden).whole(asked.answer_text(answer)), asked.kind)
+        return Reply(asked.answer_text(answer), asked.kind)
 
     def _quote(self, text: str, history: Sequence[Mapping[str, str]]) -> Reply:
         """The library's answer to a question."""
-        try:
-            answer = self.ask_library(text, history)
-        except LibraryError as error:
-            raise EngineDownError(f"the library: {error}") from None
+        answer = self.ask_library(text, history)
         if answer is None:
             return Reply(dialogue.PREPARING, "library")
-        censor = Censor(self.forbidden)
         citations = tuple(
-            Citation(one.book, one.heading, censor.whole(one.quote), one.start, one.end)
-            for one in answer.citations
+            Citation(one.book, one.heading, one.quote, one.start, one.end) for one in answer.citations
         )
-        return Reply(censor.whole(answer.text), "library", citations=citations, abstained=answer.abstained)
+        return Reply(answer.text, "library", citations=citations, abstained=answer.abstained)
+
+    def _show(self, reply: Reply) -> Reply:
+        """Without the words that are never to be said."""
+        hide = Censor(self.forbidden).whole
+        citations = tuple(replace(citation, quote=hide(citation.quote)) for citation in reply.citations)
+        return replace(reply, text=hide(reply.text), citations=citations)
 
     def ask_library(self, text: str, history: Sequence[Mapping[str, str]]) -> Answer | None:
         """What it answers, for the bot and the API alike; None while it is being built. LibraryError."""

@@ -17,7 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bot.server.processes import die_with_parent
 from bot.settings.config import ConfigError, Settings
+from engine.emergency import Detector
 from engine.grounding import Answerer
 from engine.library import Library, LibraryError, is_built
 
@@ -37,7 +39,7 @@ class ServedLibrary:
         self.folder = folder
         self.file = file
         self.library = Library.open(folder)
-        self._answerer = Answerer(self.library, minimum)
+        self._answerer = Answerer(self.library, minimum, detector=Detector.load())
         self._fault: str | None = "the library is being built"
         self._ready = threading.Event()
 
@@ -58,16 +60,28 @@ class ServedLibrary:
 
     def start(self) -> None:
         """Make it ready, at once or in the background."""
-        if not self._is_stale():
-            self._open()
+        try:
+            if not self._is_stale():
+                self._open()
+        except ConfigError as error:
+            self._fail(error)
+            return
         threading.Thread(target=self._prepare, name="library", daemon=True).start()
 
     def wait(self, timeout: float) -> bool:
         """Until it is ready, at most so many seconds."""
         return self._ready.wait(timeout)
 
+    def describe(self) -> str:
+        """One line for people. ConfigError if it cannot be read."""
+        if self._is_stale():
+            return f"{self.folder}: to be built at the start"
+        sources = self.library.sources()
+        passages = sum(source.passages for source in sources if source.enabled)
+        return f"{self.folder}: {len(sources)} sources, {passages:,} passages"
+
     def build(self) -> None:
-        """Build it if that is due, here and now, telling how far it is on stderr. ConfigError if it fails."""
+        """Build it if that is due, telling how far it is on stderr. ConfigError if it fails."""
         if not self._is_stale():
             return
         with self._alone():
@@ -98,8 +112,11 @@ class ServedLibrary:
             self._answerer.answer(WARM_UP)
             log.info("the library answers; its tables were read in %.2f s", time.monotonic() - began)
         except (ConfigError, LibraryError, OSError) as error:
-            self._fault = str(error)
-            log.error("the library: %s", error)
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._fault = str(error)
+        log.error("the library: %s", error)
 
     def _open(self) -> None:
         if self.library.documents:
@@ -120,7 +137,10 @@ class ServedLibrary:
         command = [sys.executable, "-m", "engine.library", "--folder", str(self.folder)]
         command += ["build"] if self.file is None else ["add", str(self.file)]
         try:
-            done = subprocess.run(command, timeout=BUILD_TIMEOUT, stdout=subprocess.DEVNULL, check=False)
+            done = subprocess.run(
+                command, timeout=BUILD_TIMEOUT, stdout=subprocess.DEVNULL, check=False,
+                preexec_fn=die_with_parent,
+            )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise ConfigError(f"PLM_LIBRARY: not built within {BUILD_TIMEOUT:.0f} s") from None
         if done.returncode:

@@ -2,6 +2,8 @@
 
 POST /page/chat {"id", "text"} answers lines of JSON as the answer is written: {"text": …} goes on,
 {"restart": true} takes back what was shown, {"done": true, "note"?: …} ends it, {"error": …} ends it badly.
+The end of an answer from the library has "citations": [{"book", "heading", "quote", "start", "end"}], or
+"abstained": true.
 With "clear": "talk" or "turn" a command has taken back the talk, or its last question and answer.
 The id makes a question the browser's own: the same id attaches to the same answer. POST /page/stop {"id"}
 ends an answer with what there is; POST /page/new {"id"} begins a new talk.
@@ -18,6 +20,7 @@ import re
 import secrets
 import uuid
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request
@@ -29,8 +32,9 @@ from bot.context import current_bot
 from bot.settings.config import DISCLAIMER
 from bot.store.connection import StoreDownError
 from bot.text import dialogue
-from bot.text.records import Conversation
-from bot.web.strings import STRINGS
+from bot.text.records import Citation, Conversation
+from bot.text.safety import Censor
+from bot.web.strings import EXAMPLES, STRINGS
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("page", __name__)
@@ -39,8 +43,8 @@ COOKIE = "plm_page"
 TOKEN = re.compile(r"[0-9a-f]{32}")
 SHOWN = 200  # turns
 CLEARS = {"new": "talk", "forget": "talk", "undo": "turn"}  # what the page shows no more after a command
-# What the bundled models know something about, to begin with.
-EXAMPLES = {"tcm": ("什么是气虚？", "四君子汤由哪些药组成？", "失眠多梦，中医怎样看？")}
+KNOWS_MEDICINE = "tcm"  # the model that examples may be asked of where there is no library
+ABSTENTION = "书里没有找到"  # how an answer begins that the library does not hold
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -62,8 +66,9 @@ def show() -> Response:
         log.error("page: %s", fault)
         error = strings["busy"]
     model, said = bot.model_name, bot.settings.disclaimer
+    examples = EXAMPLES[language] if bot.library or model == KNOWS_MEDICINE else ()
     page = render_template(
-        "page.html", turns=turns, error=error, model=model, examples=EXAMPLES.get(model, ()),
+        "page.html", turns=turns, error=error, model=model, examples=examples,
         disclaimer=strings["disclaimer"] if said == DISCLAIMER else said, longest=dialogue.MAX_QUESTION,
         language=language, strings=strings,
     )  # fmt: skip
@@ -132,25 +137,59 @@ def _turns(conversation: Conversation) -> list[dict[str, Any]]:
             answer = answers.get(row["message_id"])
             turns.append(row | {"answered": answer is not None})
             if answer:
-                text = "\n".join(filter(None, (answer["content"], answer.get("remark"))))
-                turns.append(answer | {"answered": True, "content": text})
+                turns.append(answer | {"answered": True} | _shown(answer))
     return turns
 
 
+def _shown(answer: dict[str, Any]) -> dict[str, Any]:
+    """What is shown of an answer: no words of a source that answers no more."""
+    text = "\n".join(filter(None, (answer["content"], answer.get("remark"))))
+    held = []
+    for citation in answer.get("citations", ()):
+        if _is_held(Citation(**citation)):
+            held.append(citation)
+        else:
+            text = text.replace(citation["quote"], page_strings()[1]["removed"])
+    return {"content": text, "citations": held, "abstained": text.startswith(ABSTENTION)}
+
+
+def _is_held(citation: Citation) -> bool:
+    """Whether the library says today what was quoted."""
+    bot = current_bot()
+    if bot.library is None:
+        return False
+    try:
+        source = bot.library.library.source(citation.book)
+        text = bot.library.library.text(source.id, citation.start, citation.end)
+    except ValueError:
+        return False
+    return source.enabled and Censor(bot.settings.forbidden).whole(text) == citation.quote
+
+
 def _answer(updates: Iterable[Update], cut: bool, strings: dict[str, str]) -> Iterator[dict[str, Any]]:
+    begun = ""
     try:
         for update in updates:
             if update.restart:
+                begun = ""
                 yield {"restart": True}
             if update.text:
+                begun = (begun + update.text)[: len(ABSTENTION)]
                 yield {"text": update.text}
             if update.failed:
                 yield {"error": strings["failed"]}
             elif update.done:
-                yield {"done": True, "note": dialogue.QUESTION_CUT} if cut else {"done": True}
+                note = {"note": dialogue.QUESTION_CUT} if cut else {}
+                yield {"done": True} | note | _ending(update, begun)
     except StoreDownError as error:
         log.error("page: %s", error)
         yield {"error": strings["busy"]}
+
+
+def _ending(update: Update, begun: str) -> dict[str, Any]:
+    if begun == ABSTENTION:
+        return {"abstained": True}
+    return {"citations": [asdict(one) for one in update.citations]} if update.citations else {}
 
 
 def _stream(events: Iterable[dict[str, Any]]) -> Response:

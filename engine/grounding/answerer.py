@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
+from engine.emergency import Detector, reply
 from engine.grounding import authors, comparisons, formulas, herbs, quotes, symptoms, theory
 from engine.grounding.confidence import Signals, confidence, signals
 from engine.grounding.question import Question, understand
 from engine.grounding.records import Answer, Citation, Draft
-from engine.grounding.shelf import Entry, Shelf, own_heading
+from engine.grounding.shelf import Shelf, own_heading
 from engine.grounding.smalltalk import smalltalk
 from engine.library import Library
 from engine.library.words import tidy
@@ -32,12 +33,6 @@ class Reader(Protocol):
         ...
 
 
-class Detector(Protocol):
-    """Sees emergencies: `engine.emergency.Detector`."""
-
-    def assess(self, text: str) -> Any: ...
-
-
 class Answerer:
     """Answers from a library. Holds no state between questions; threads may share one."""
 
@@ -53,6 +48,11 @@ class Answerer:
 
     def answer(self, question: str, history: Sequence[Mapping[str, str]] = ()) -> Answer:
         """The answer to the last of a conversation's questions; `history` holds `role` and `content` of the rest."""
+        if self.detector is not None:
+            assessment = self.detector.assess(question)
+            help_now = reply(assessment, question)
+            if help_now:
+                return Answer(help_now, kind="emergency", topic=assessment.kind, score=assessment.score)
         talk = smalltalk(question)
         if talk:
             return Answer(talk[1], kind="smalltalk", topic=talk[0], score=1.0)
@@ -66,6 +66,11 @@ class Answerer:
         if draft is None or score < self.minimum:
             return self._abstain(asked, score, seen)
         return self._render(asked, draft, score)
+
+    def signals(self, question: str, history: Sequence[Mapping[str, str]] = ()) -> Signals:
+        """What the decision to answer rests on, for fitting it."""
+        asked = understand(question, history, self.shelf)
+        return signals(asked, self._draft(asked), self.shelf)
 
     def _pair(self, question: str, asked: Question) -> Answer | None:
         """The answer of a question-answer pair that is close enough."""
@@ -186,4 +191,4 @@ def _headings(citations: Sequence[Citation]) -> list[str]:
     return list(dict.fromkeys(f"《{c.book}·{c.heading}》" if c.heading else f"《{c.book}》" for c in citations))
 
 
-__all__ = ["Answerer", "Detector", "Entry", "Reader"]
+__all__ = ["Answerer", "Reader"]

@@ -22,7 +22,7 @@ _COMMAND = re.compile(
     "ignore|instruction|prompt|system|指令|提示词|忽略|管理员|开发者模式|角色扮演|扮演|假装|编造|编一|编个|捏造|伪造|聊天记录|密钥|密码|越狱|不管我问|你必须|从现在起|输出你的|重复我|服从|无视|绕过|别人的",
     re.IGNORECASE,
 )
-_TALK = re.compile("你|我想听|帮我写|写一|讲个|唱|推荐|多少钱|价格|哪里买|在哪买|淘宝|买")
+_TALK = re.compile("你|我想听|帮我写|写一|讲个|唱|推荐|哪里买|在哪买")
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ def signals(question: Question, draft: Draft | None, shelf: Shelf) -> Signals:
         match=draft.match if draft else 0.0,
         heading=sum(w for t, w in weights.items() if t in heads) / total,
         text=sum(w for t, w in weights.items() if t in quoted) / total,
-        unknown=float(bool(question.unknown) and question.topic == question.unknown),
+        unknown=float(bool(question.unknown) and question.topic in ("", question.unknown)),
         modern=min(2.0, float(len(words.modern_words(text)))),
         foreign=min(2.0, float(len(words.foreign_words(text)))),
-        command=float(bool(_COMMAND.search(text))),
+        command=float(bool(_COMMAND.search(text)) or (not in_field and bool(_TALK.search(text)))),
         latin=letters / max(1, len(text)),
         entity=float(entity),
         symptom=float(question.kind == "symptom"),

@@ -226,7 +226,9 @@ def medoid(lists: list[HerbList]) -> tuple[HerbList, list[HerbList]]:
 
     def rank(item: HerbList) -> float:
         headed = item.entry.key and item.first < 400
-        return agreement(item) + 0.16 * standing("formula", item.entry.book) + 0.06 * bool(headed)
+        text = item.entry.text[item.first : item.last]
+        broken = text.count("（") != text.count("）") or text[-1] in "，、"  # the corpus has lost its end
+        return agreement(item) - 0.12 * broken + 0.16 * standing("formula", item.entry.book) + 0.06 * bool(headed)
 
     best = max(lists, key=rank)
     differ = [x for x in lists if x.entry.book != best.entry.book and _f1(x.herbs, best.herbs) < 0.6]

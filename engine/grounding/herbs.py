@@ -44,13 +44,11 @@ def asked_words(question: Question, shelf: Shelf, names: tuple[str, ...]) -> dic
         if group.word in names:
             continue
         for alternative in group.alternatives:
-            if len(alternative) > 1 or len(group.alternatives) < 3:
+            if len(alternative) > 1 or alternative == group.word or len(group.alternatives) < 3:
                 out[alternative] = max(out.get(alternative, 0.0), 1.0)
     rest = question.text
     for name in sorted(names, key=len, reverse=True):
         rest = rest.replace(name, " ")
-    for group in question.groups:
-        rest = rest.replace(group.word, " ")
     rest = words.strip(_ASKING.sub(" ", rest))
     for run in rest.split():
         for size in (3, 2):

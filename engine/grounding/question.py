@@ -183,6 +183,11 @@ def _books_of(text: str, shelf: Shelf) -> tuple[tuple[str, ...], str]:
     return tuple(title for title in meant if title in titles), word
 
 
+def _is_book(title: str, titles: tuple[str, ...]) -> bool:
+    """whether a title in its marks is a book's, its nickname or a part of its name"""
+    return title in titles or any(word == title for word, _ in words.books(title)) or any(title in t for t in titles)
+
+
 def understand(question: str, history: Sequence[Mapping[str, str]], shelf: Shelf) -> Question:
     """Read a question, with what it leaves out taken from the turns before."""
     asked = [words.tidy(turn["content"]) for turn in history if turn.get("role") == "user"]
@@ -203,6 +208,9 @@ def _read(text: str, shelf: Shelf) -> Question:
     books, book_word = _books_of(text, shelf)
     aspects = _aspects(text)
     quoted = _QUOTED.search(text)
+    title = next((t for t in re.findall("《([^》]{2,20})》", text) if not _is_book(t, books)), "")
+    if title:
+        return Question(text, "author", title, (), aspects, unknown=title)
     formulas, unknown = find_formulas(text, shelf)
     left = _without(text, book_word)
     for name in formulas:
@@ -239,6 +247,9 @@ def _read(text: str, shelf: Shelf) -> Question:
         return replace(base, kind="formula", topic=unknown, names=(unknown,))
     if _REASON.search(text) and not herbs:
         return base
+    if herbs and herbs[0] not in words.known_herbs() and (glued := _edge(text[: text.find(herbs[0])])):
+        name = words.MARKS.split(glued)[-1] + herbs[0]
+        return replace(base, kind="herb", topic=name, names=(name,), unknown=name)
     if herbs and _grows(text, herbs[0]):
         name = herbs[0] + text[text.find(herbs[0]) + len(herbs[0])]
         return replace(base, kind="herb", topic=name, names=(name,), unknown=name)

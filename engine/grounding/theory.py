@@ -78,7 +78,7 @@ def theory(question: Question, shelf: Shelf) -> Draft | None:
             citations.append(entry.cite(first, last))
             if len(citations) == 2:
                 break
-    return Draft(citations, [""] * len(citations), "", best[1], best[1] > 0.9)
+    return Draft(citations, [""] * len(citations), "", min(1.0, best[1]), best[1] > 0.9)
 
 
 def _answered(text: str, first: int, last: int) -> int:
@@ -140,15 +140,16 @@ def _windows(entry: Entry, asked: list, total: float, question: Question) -> lis
             text = plain(entry.text[first:last])
             held = 0.0
             for alternatives, weight in asked:
-                if any(a in text for a in alternatives if len(a) > 1 or len(alternatives) == 1):
-                    held += weight
+                there = sum(a in text for a in alternatives if len(a) > 1 or len(alternatives) == 1)
+                if there:
+                    held += weight * (1 + 0.2 * min(there - 1, 2))
                 elif any(a in text for a in alternatives):
                     held += 0.4 * weight
                 elif any(len(a) > 1 and a in heading for a in alternatives):
                     held += 0.5 * weight
             if held <= 0:
                 continue
-            coverage = held / total
+            coverage = min(1.15, held / total)
             value = coverage + 0.1 * rank - 0.0012 * max(0, last - first - 24) - 0.03 * (span - 1)
             value += 0.06 * bool(re.search("(者|为|曰|谓|名|是)", text[:14]))
             value += 0.12 * (len(entry.key) > 2 and entry.key in asked_text)
