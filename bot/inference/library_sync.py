@@ -169,11 +169,17 @@ class LibrarySync:
             return
         log.info("the library changed in %.2f s: %d removed", time.monotonic() - began, len(plan.remove))
 
+    def _is_copy(self, source: Source) -> bool:
+        return uploaded_id(source, self._wanted.deployment) is not None
+
     def _add(self, writer: Writer, source: UploadedSource) -> None:
         data = self.store.data(source)
         if data is None:
             self.refused[source.id] = "its text is gone"  # mostly removed meanwhile, as the next look sees
             return
+        for own in writer.sources():  # its copy takes its place, and its title
+            if own.sha256 == source.sha256 and not own.bundled and not self._is_copy(own):
+                writer.remove(own.id)
         portable = PortableSource(
             source.title, source.author, source.dynasty, source.kind, source.sha256, data,  # type: ignore[arg-type]
             source.id not in self._wanted.disabled,
