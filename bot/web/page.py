@@ -21,6 +21,7 @@ import secrets
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request
@@ -70,7 +71,7 @@ def show() -> Response:
     page = render_template(
         "page.html", turns=turns, error=error, model=model, examples=examples,
         disclaimer=strings["disclaimer"] if said == DISCLAIMER else said, longest=dialogue.MAX_QUESTION,
-        language=language, strings=strings,
+        language=language, strings=SimpleNamespace(**strings), script_strings=strings,
     )  # fmt: skip
     response = make_response(page, 503 if error else 200)
     response.headers["Cache-Control"] = "no-store"

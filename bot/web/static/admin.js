@@ -282,6 +282,9 @@ language.addEventListener("click", () => {
 });
 document.addEventListener("visibilitychange", tick);
 
-speak();
-if (sessionStorage.getItem("plm-key")) begin();
-else keyBox.focus();
+// After the other scripts.
+document.addEventListener("DOMContentLoaded", () => {
+  speak();
+  if (sessionStorage.getItem("plm-key")) begin();
+  else keyBox.focus();
+});

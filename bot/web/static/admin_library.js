@@ -123,11 +123,14 @@ function answerPart({ answer, abstained, score, minimum }) {
   return part;
 }
 
+// In the language of the page: `heading = 桂枝汤 · text: 桂枝`.
+const why = (text) => text.replace(/\b(title|heading|text|questions)(?= ?[=:])/g, (field) => word(`in_${field}`));
+
 function hitLine(row) {
   const item = make("li");
   const head = make("p");
   head.append(make("b", place(row)), " ", make("span", `${word("score")} ${row.score.toFixed(1)}`, "faint"));
-  item.append(head, make("p", `${word("why")}: ${row.why}`, "faint"), make("p", row.text.trim(), "text"));
+  item.append(head, make("p", `${word("why")}: ${why(row.why)}`, "faint"), make("p", row.text.trim(), "text"));
   return item;
 }
 

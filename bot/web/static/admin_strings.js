@@ -19,7 +19,7 @@ const STRINGS = {
     wordings: "问题，每行一种问法", ownAnswer: "回答（照原话回复）", save: "保存", answerIt: "补上回答", people: "人问过",
     added: "已加入", replaced: "已替换", unchanged: "没有变化", rejected: "没有加入", enable: "启用", disable: "停用",
     remove: "删除", sureRemove: "从书库里彻底删除，确定吗？", disabled: "已停用", pending: "正在加入…", local: "仅在这台机器上",
-    passages: "段", found: "检索到的段落", why: "依据", score: "得分", minimum: "门槛", abstained: "不回答", answered: "回答",
+    passages: "段", found: "检索到的段落", why: "依据", in_title: "书名", in_heading: "标题", in_text: "正文", in_questions: "问法", score: "得分", minimum: "门槛", abstained: "不回答", answered: "回答",
     quotedFrom: "出处", later: "已保存，全部生效还要一会儿。", chooseFiles: "请先选择文件。",
   },
   en: {
@@ -44,7 +44,8 @@ const STRINGS = {
     people: "people asked", added: "added", replaced: "replaced", unchanged: "unchanged", rejected: "not added",
     enable: "Enable", disable: "Disable", remove: "Remove", sureRemove: "Remove it from the library for good?",
     disabled: "disabled", pending: "being added…", local: "on this machine alone", passages: "passages",
-    found: "Passages found", why: "why", score: "score", minimum: "minimum", abstained: "No answer", answered: "Answer",
+    found: "Passages found", why: "why", in_title: "title", in_heading: "heading",
+    in_text: "text", in_questions: "wordings", score: "score", minimum: "minimum", abstained: "No answer", answered: "Answer",
     quotedFrom: "From", later: "Saved; it takes a while until all of it counts.", chooseFiles: "Choose files first.",
   },
 };
