@@ -47,7 +47,7 @@ class Answerer:
         self.shelf = Shelf(library)
 
     def answer(self, question: str, history: Sequence[Mapping[str, str]] = ()) -> Answer:
-        """The answer to the last of a conversation's questions; `history` holds `role` and `content` of the rest."""
+        """The answer to a question; `history` holds `role` and `content` of the turns before."""
         if self.detector is not None:
             assessment = self.detector.assess(question)
             help_now = reply(assessment, question)
@@ -136,7 +136,9 @@ class Answerer:
         text = "\n".join(_merge(lines, draft.citations)) + (f"\n{draft.note}" if draft.note else "")
         if asked.asks("dose") or (asked.kind == "symptom" and asked.asks("treat")):
             text += NO_DOCTOR
-        return Answer(text, draft.citations, False, asked.kind, asked.topic, score, _headings(draft.citations))
+        return Answer(
+            text, draft.citations, False, asked.kind, asked.topic, score, _headings(draft.citations)
+        )
 
     def _abstain(self, asked: Question, score: float, seen: Signals) -> Answer:
         nearest: list[str] = []
@@ -159,13 +161,14 @@ def _makers(asked: Question) -> list[Maker]:
         if asked.asks("caution", "cause") or (asked.groups and not asked.asks("indication")):
             return [formulas.mention, formulas.indications, formulas.composition]
         return [formulas.indications, formulas.composition]
-    return {
+    makers: dict[str, list[Maker]] = {
         "herb": [herbs.herb, theory.theory],
         "symptom": [symptoms.symptom],
         "quote": [quotes.quote],
         "author": [authors.author],
         "comparison": [comparisons.comparison],
-    }.get(asked.kind, [theory.theory])
+    }
+    return makers.get(asked.kind, [theory.theory])
 
 
 def place(citation: Citation) -> str:
@@ -188,7 +191,9 @@ def _merge(lines: list[str], citations: Sequence[Citation]) -> list[str]:
 
 
 def _headings(citations: Sequence[Citation]) -> list[str]:
-    return list(dict.fromkeys(f"《{c.book}·{c.heading}》" if c.heading else f"《{c.book}》" for c in citations))
+    return list(
+        dict.fromkeys(f"《{c.book}·{c.heading}》" if c.heading else f"《{c.book}》" for c in citations)
+    )
 
 
 __all__ = ["Answerer", "Reader"]

@@ -30,7 +30,9 @@ def _titles_in(text: str, shelf: Shelf) -> tuple[str, ...]:
 
 def _books_of_author(text: str, shelf: Shelf) -> tuple[str, ...]:
     asked = normalise(text)
-    return tuple(s.title for s in shelf.library.sources() if s.enabled and len(s.author) > 1 and s.author in asked)
+    return tuple(
+        s.title for s in shelf.library.sources() if s.enabled and len(s.author) > 1 and s.author in asked
+    )
 
 
 def author_line(book: str, shelf: Shelf) -> Draft | None:

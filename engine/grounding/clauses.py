@@ -1,8 +1,8 @@
 """Clauses of the books that speak of a complaint, ranked by plain features.
 
-A clause is one sentence or two. What it holds of the complaint, whether it names a formula, where it stands and
-what else it names are features; their weights stand in `clauses.json`, fitted on question-answer pairs by
-`python -m tests.bench.benchmarks.fit_grounding`.
+A clause is one sentence or two. What it holds of the complaint, whether it names a formula, where it stands
+and what else it names are features. Their weights stand in `clauses.json`: set by hand, those for
+complaints then fitted by a softmax over the clauses of a question, on bundled pairs with known quotations.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
-from engine.grounding.formulas import herb_lists
+from engine.grounding.herb_lists import herb_lists
 from engine.grounding.question import Question
 from engine.grounding.shelf import Entry, Shelf, canon, plain, sentences, standing
 from engine.library import words
@@ -25,13 +25,58 @@ FORMULA = re.compile(
 )
 _PRESCRIBES = re.compile("主之|宜|方用|可与|用|服|治以|当以|与|投")
 _NAME = re.compile("[一-龥]{1,9}(?:饮子|[汤散丸丹饮煎膏])")
-_LEAD = re.compile("^(?:方用|宜用|宜服|宜|当服|当用|当与|可与|可服|先服|急服|服|用|与|以|即|如|或|次以|主以|方|治|者|合|加|兼服|投|则|后|再|又|并|更|先|随|吹以|涂|敷|外用|内服|名|曰|及|仍|仿|拟|此)+")
+_LEAD = re.compile(
+    "^(?:方用|宜用|宜服|宜|当服|当用|当与|可与|可服|先服|急服|服|用|与|以|即|如|或|次以|主以|方|治|者|合|加|兼服|投|则|后|再|又|并|更|先|随|吹以|涂|敷|外用|内服|名|曰|及|仍|仿|拟|此)+"
+)
 _VERSE = re.compile("^(歌括|方歌|【方歌】|歌曰|歌诀|诗曰|眉批)")
 # a state of the sick that changes everything: a clause on it answers only who names it
-CONTEXTS = ("产后", "妊娠", "小儿", "痘", "胎前", "霍乱", "疟", "痢", "脚气", "金疮", "孕", "娩", "婴", "瘟", "虚劳", "狐惑", "蛊", "鬼")
-_INDICATES = re.compile("(?:【[^】]{1,4}】|主治：|（[^（）]{1,12}）|[一-龥]{2,8} ){0,2}(?:专|通|能|统|又|亦)?(?:治|主|疗)")
-_LEANS = re.compile("(?:【注】|【按】|【集注】|〔注〕|所以|此|故|盖|但|然|而|其|又|如|若|且|则|及|因|况|夫|岂|是以|是故|亦|凡|以|即|乃|“|问曰)")
-_VEHICLES = ("白汤", "姜汤", "盐汤", "枣汤", "米饮", "清汤", "热酒", "温酒", "茶汤", "米汤", "沸汤", "水煎", "酒煎", "同煎", "为丸", "为散", "作丸", "糊丸", "蜜丸")
+CONTEXTS = (
+    "产后",
+    "妊娠",
+    "小儿",
+    "痘",
+    "胎前",
+    "霍乱",
+    "疟",
+    "痢",
+    "脚气",
+    "金疮",
+    "孕",
+    "娩",
+    "婴",
+    "瘟",
+    "虚劳",
+    "狐惑",
+    "蛊",
+    "鬼",
+)
+_INDICATES = re.compile(
+    "(?:【[^】]{1,4}】|主治：|（[^（）]{1,12}）|[一-龥]{2,8} ){0,2}(?:专|通|能|统|又|亦)?(?:治|主|疗)"
+)
+_LEANS = re.compile(
+    "(?:【注】|【按】|【集注】|〔注〕|所以|此|故|盖|但|然|而|其|又|如|若|且|则|及|因|况|夫|岂|是以|是故|亦|凡|以|即|乃|“|问曰)"
+)
+_VEHICLES = (
+    "白汤",
+    "姜汤",
+    "盐汤",
+    "枣汤",
+    "米饮",
+    "清汤",
+    "热酒",
+    "温酒",
+    "茶汤",
+    "米汤",
+    "沸汤",
+    "水煎",
+    "酒煎",
+    "同煎",
+    "为丸",
+    "为散",
+    "作丸",
+    "糊丸",
+    "蜜丸",
+)
 _TREATS = re.compile("必用|宜|当|主于|专主|治法|治宜|法当|用|服")
 _BECAUSE = re.compile("者(是|由|皆|乃|因|此|盖)|因|由|所致|病也|所作|本于|生于|起于|得之|故令|所生")
 _CAUSE = re.compile("由|因|此|乃|盖|皆|故|属|所致|为之|本于|名|谓|是|生于|起于|发于|得之|者")
@@ -130,7 +175,7 @@ def weigh(features: dict[str, float], kind: str) -> float:
     return sum(weights.get(name, 0.0) * value for name, value in features.items())
 
 
-@lru_cache(maxsize=None)
+@cache
 def _weights() -> dict[str, dict[str, float]]:
     return dict(json.loads(Path(__file__).with_name("clauses.json").read_text("utf-8")))
 
@@ -142,7 +187,7 @@ def _others(clause: Clause, question: Question) -> int:
     return sum(mine.isdisjoint(group.alternatives) for group in named)
 
 
-def _promising(entries: list[Entry], weights: list) -> list[Entry]:
+def _promising(entries: list[Entry], weights: list[tuple[words.Group, float]]) -> list[Entry]:
     """the entries that hold most of what is asked, wherever it stands in them"""
     ranked = []
     for number, entry in enumerate(entries):
@@ -181,7 +226,13 @@ def _unfit(sentence: str) -> bool:
 
 
 def _clauses_of(
-    entry: Entry, weights: list, rest: dict[str, float], total: float, kind: str, foreign: tuple[str, ...], need: float
+    entry: Entry,
+    weights: list[tuple[words.Group, float]],
+    rest: dict[str, float],
+    total: float,
+    kind: str,
+    foreign: tuple[str, ...],
+    need: float,
 ) -> list[Clause]:
     heading = plain(entry.heading)
     whole = plain(entry.text)
@@ -251,16 +302,25 @@ def _clauses_of(
 def formula_in(sentence: str) -> str:
     """The formula that a sentence prescribes, without the words before its name."""
     for match in reversed(list(_NAME.finditer(sentence))):
-        if sentence[match.end() : match.end() + 1] in ("下", "送", "调", "化", "服", "吞", "洗") or match.group()[-2:] in _VEHICLES:
+        if (
+            sentence[match.end() : match.end() + 1] in ("下", "送", "调", "化", "服", "吞", "洗")
+            or match.group()[-2:] in _VEHICLES
+        ):
             continue
         name = _LEAD.sub("", match.group())
         name = re.split("宜|主以|方用|可与|用|服|与|投|为|者|以", name)[-1] if len(name) > 4 else name
-        if len(name) >= 3 and not re.search("[各分钱两水酒]", name[:-1]) and not re.search("^(此|本|上|前|煎|各|热|冷|姜|作|米|清|温|白|水|蜜为|为)", name):
+        if (
+            len(name) >= 3
+            and not re.search("[各分钱两水酒]", name[:-1])
+            and not re.search("^(此|本|上|前|煎|各|热|冷|姜|作|米|清|温|白|水|蜜为|为)", name)
+        ):
             return name
     return ""
 
 
-def _formula_of(entry: Entry, parts: list, first: int, last: int, formula_heading: bool):  # noqa: ANN202
+def _formula_of(
+    entry: Entry, parts: list[tuple[int, int]], first: int, last: int, formula_heading: bool
+) -> tuple[str, tuple[int, int] | None, float]:
     """(name, span of the sentence that names it, how surely it belongs to the clause)"""
     own = entry.text[parts[first][0] : parts[last][1]]
     name = formula_in(own)
@@ -277,5 +337,9 @@ def _formula_of(entry: Entry, parts: list, first: int, last: int, formula_headin
             continue
         name = formula_in(text)
         if name and _PRESCRIBES.search(text) and not (" " in text.strip() and herb_lists(text)):
-            return name, (parts[number][0], min(parts[number][1], parts[number][0] + 90)), max(0.5, 0.9 - 0.05 * (number - last))
+            return (
+                name,
+                (parts[number][0], min(parts[number][1], parts[number][0] + 90)),
+                max(0.5, 0.9 - 0.05 * (number - last)),
+            )
     return "", None, 0.0

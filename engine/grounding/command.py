@@ -24,7 +24,9 @@ from engine.library.command import build_with_progress, default_folder
 @click.argument("question", required=False, default="")
 @click.option("--json", "as_json", is_flag=True, help="Questions as JSON lines in, answers out.")
 @click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="The library [PLM_LIBRARY].")
-@click.option("--minimum", type=float, envvar="PLM_LIBRARY_MINIMUM", help="Answer from this score on, 0 to 1.")
+@click.option(
+    "--minimum", type=float, envvar="PLM_LIBRARY_MINIMUM", help="Answer from this score on, 0 to 1."
+)
 @one_line_errors
 def ask(model: str, question: str, as_json: bool, folder: Path | None, minimum: float | None) -> None:
     """Answer QUESTION with quotations from the library.

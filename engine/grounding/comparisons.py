@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from engine.grounding.formulas import composition, indications
 from engine.grounding.herbs import herb
-from engine.grounding.question import FORMULA, Question
-from engine.grounding.records import Draft
+from engine.grounding.names import FORMULA
+from engine.grounding.question import Question
+from engine.grounding.records import Citation, Draft
 from engine.grounding.shelf import Shelf, sentences, standing
 from engine.grounding.theory import theory
 from engine.library import words
@@ -39,14 +40,20 @@ def _one(name: str, question: Question, shelf: Shelf) -> Draft | None:
             return composition(asked, shelf)
         return indications(asked, shelf)
     asked = replace(
-        question, kind="herb", topic=name, names=words.herb_names(name), groups=(), aspects=("effect",), text=name
+        question,
+        kind="herb",
+        topic=name,
+        names=words.herb_names(name),
+        groups=(),
+        aspects=("effect",),
+        text=name,
     )
     return herb(asked, shelf)
 
 
 def _together(things: tuple[str, ...], shelf: Shelf) -> Draft | None:
     """A sentence that names both, in the entry of one of them."""
-    ranked = []
+    ranked: list[tuple[float, int, Citation]] = []
     kinds = ("formula" if things[0][-1] in FORMULA else "herb", "herb")
     for number, name in enumerate(things):
         other = things[1 - number]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import astuple, dataclass, fields
-from functools import lru_cache
+from functools import cache
 from math import exp
 from pathlib import Path
 
@@ -69,12 +69,12 @@ def signals(question: Question, draft: Draft | None, shelf: Shelf) -> Signals:
         entity=float(entity),
         symptom=float(question.kind == "symptom"),
         theory=float(question.kind in ("theory", "quote")),
-        short=float(len(words.bare(question.bare)) < 2 or len(set(words.bare(text))) < 3 and len(text) > 3),
+        short=float(len(words.bare(question.bare)) < 2 or (len(set(words.bare(text))) < 3 and len(text) > 3)),
         nothing=float(draft is None or not draft.citations),
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _weights() -> tuple[float, dict[str, float]]:
     table = json.loads(Path(__file__).with_name("confidence.json").read_text("utf-8"))
     return float(table["bias"]), {name: float(value) for name, value in table["weights"].items()}
@@ -85,5 +85,7 @@ def confidence(seen: Signals) -> float:
     if seen.nothing:
         return 0.0
     bias, weights = _weights()
-    total = bias + sum(weights[field.name] * value for field, value in zip(fields(seen), astuple(seen), strict=True))
+    total = bias + sum(
+        weights[field.name] * value for field, value in zip(fields(seen), astuple(seen), strict=True)
+    )
     return 1 / (1 + exp(-max(-30.0, min(30.0, total))))

@@ -11,11 +11,17 @@ from engine.library import words
 
 LENGTH = 130  # characters of quotation from the first book; half of it from the second
 SAYS = {
-    "nature": re.compile("[味性气][甘辛苦酸咸淡寒热温凉平大微]|[甘辛苦酸咸淡涩][，、]?[甘辛苦酸咸淡微大而]*[寒热温凉平]|[大微][寒热温凉]|平。"),
-    "channel": re.compile("入[手足心肝脾肺肾胃胆大小膀三包命]|[主入通]手|[主入通]足|[太少]阴|阳明|厥阴|归.{0,4}经|经.{0,2}药"),
+    "nature": re.compile(
+        "[味性气][甘辛苦酸咸淡寒热温凉平大微]|[甘辛苦酸咸淡涩][，、]?[甘辛苦酸咸淡微大而]*[寒热温凉平]|[大微][寒热温凉]|平。"
+    ),
+    "channel": re.compile(
+        "入[手足心肝脾肺肾胃胆大小膀三包命]|[主入通]手|[主入通]足|[太少]阴|阳明|厥阴|归.{0,4}经|经.{0,2}药"
+    ),
     "caution": re.compile("忌|勿|不宜|不可|禁|慎|恶|畏|反|伤|损|毒|忌用|少用|动|令人|者.{0,4}[忌勿]|大便|滑"),
     "alias": re.compile("一名|又名|即|名曰|俗[名呼]|别名|亦名|本名|名"),
-    "effect": re.compile("补|泻|散|治|主|益|清|止|消|利|通|润|安|养|除|解|破|和|温|燥|升|降|滋|壮|活|调|敛|发|化|开|明|健|生|固|凉"),
+    "effect": re.compile(
+        "补|泻|散|治|主|益|清|止|消|利|通|润|安|养|除|解|破|和|温|燥|升|降|滋|壮|活|调|敛|发|化|开|明|健|生|固|凉"
+    ),
     "dose": re.compile("[两钱斤分]"),
 }
 _CAUTION = re.compile("忌|恐|妨|滑|勿|不宜|不可|禁|慎用|少用|不可多|久服")
@@ -59,7 +65,9 @@ def asked_words(question: Question, shelf: Shelf, names: tuple[str, ...]) -> dic
     return out
 
 
-_ASKING = re.compile("功效|作用|好处|功用|吃|能|治|吗|多|人|别名|叫|性|经|入|归|效果|有|书|里|泡水|泡茶|煮水|正常|关系|说|和")
+_ASKING = re.compile(
+    "功效|作用|好处|功用|吃|能|治|吗|多|人|别名|叫|性|经|入|归|效果|有|书|里|泡水|泡茶|煮水|正常|关系|说|和"
+)
 
 
 def sentence_value(sentence: str, wanted: dict[str, float], shelf: Shelf) -> float:
@@ -134,10 +142,14 @@ def _beginning(entry: Entry, pieces: list[tuple[int, int]], length: int) -> list
     return [entry.cite(pieces[start][0], pieces[end][1])]
 
 
-_NAMES = re.compile("【释名】|【集解】|【正误】|【修治】|^\\s*（?[一又]名|出.{0,6}(州|山)|生.{0,4}(川谷|平泽)|^\\s*[（(]|音")
+_NAMES = re.compile(
+    "【释名】|【集解】|【正误】|【修治】|^\\s*（?[一又]名|出.{0,6}(州|山)|生.{0,4}(川谷|平泽)|^\\s*[（(]|音"
+)
 
 
-def _best(entry: Entry, aspect: str, wanted: dict[str, float], shelf: Shelf, length: int) -> tuple[list[Citation], float]:
+def _best(
+    entry: Entry, aspect: str, wanted: dict[str, float], shelf: Shelf, length: int
+) -> tuple[list[Citation], float]:
     """the best run of pieces by aspect, words asked for and place, as quotations; and how well it fits"""
     pieces = _pieces(entry)
     if aspect not in ("alias",):
@@ -155,7 +167,11 @@ def _best(entry: Entry, aspect: str, wanted: dict[str, float], shelf: Shelf, len
         values.append(value)
     if not values:
         return [], 0.0
-    if aspect == "effect" and max(values) < 0.95 and not any(sentence_value(entry.text[a:b], wanted, shelf) > 0.35 for a, b in pieces):
+    if (
+        aspect == "effect"
+        and max(values) < 0.95
+        and not any(sentence_value(entry.text[a:b], wanted, shelf) > 0.35 for a, b in pieces)
+    ):
         return _beginning(entry, pieces, length), 0.6
     order = sorted(range(len(pieces)), key=lambda i: -values[i])
     chosen = {order[0]}

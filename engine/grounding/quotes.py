@@ -27,8 +27,7 @@ def quote(question: Question, shelf: Shelf) -> Draft | None:
     said = quoted_words(question)
     found = places(said, question, shelf) if len(plain(said)) >= 3 else []
     if not found:
-        draft = theory(question, shelf)
-        return draft
+        return theory(question, shelf)
     citations: list[Citation] = []
     for _, entry, first, last in found:
         begin, end = _around(entry.text, first, last)
@@ -44,7 +43,7 @@ def places(said: str, question: Question, shelf: Shelf) -> list[tuple[float, Ent
     """where the words stand, best book first: (value, entry, first, last)"""
     mine = plain(said)
     hits = []
-    query = {run: 1.0 for run in words.MARKS.sub(" ", said).split()}
+    query = dict.fromkeys(words.MARKS.sub(" ", said).split(), 1.0)
     if not question.books:
         hits = shelf.search(query, 60, heading_factor=0.3)
     for book in (*question.books[:5], *canon("theory")[:6], *canon("symptom")[:6]):
@@ -69,7 +68,7 @@ def places(said: str, question: Question, shelf: Shelf) -> list[tuple[float, Ent
 
 
 def find(text: str, mine: str) -> tuple[int, int, float] | None:
-    """(first, last, likeness) of the words in the text, punctuation apart; the best window of about their length"""
+    """(first, last, likeness) of the words in the text, punctuation apart"""
     same = normalise(text)
     letters = [place for place, character in enumerate(same) if character.isalnum()]
     spelled = "".join(same[place] for place in letters)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from math import log
 from typing import Any
 
 from engine.grounding.records import Citation
-from engine.library import Library, Passage, Terms
+from engine.library import Library, Passage, Terms, words
 from engine.library.cutting import heading_key, normalise, tokens
-from engine.library.words import TERMS
 
 LONGEST = 110  # characters of a sentence before it is cut within brackets too
 _OPEN, _CLOSE = "（(〔[【「『“", "）)〕]】」』”"
@@ -19,15 +18,12 @@ _NOT_WORD = re.compile(r"[\W_]+")
 _END = "。！？；!?\n"
 
 
-@lru_cache(maxsize=None)
+@cache
 def _canon() -> dict[str, dict[str, float]]:
-    table: dict[str, dict[str, float]] = {}
-    for line in (TERMS / "canon.tsv").read_text("utf-8").splitlines():
-        if line and not line.startswith("#"):
-            kind, titles = line.split("\t")
-            books = titles.split("、")
-            table[kind] = {book: 1 - place / (len(books) + 1) for place, book in enumerate(books)}
-    return table
+    return {
+        kind: {book: 1 - place / (len(books) + 1) for place, book in enumerate(books)}
+        for kind, books in words.table("canon.tsv").items()
+    }
 
 
 def standing(kind: str, book: str) -> float:
@@ -168,7 +164,9 @@ class Shelf:
             return None
         text = self.library.text(source.id, 0, min(source.bytes, _whole(self.library, source.id, 400)))
         line = text.split("\n", 1)[0]
-        return Entry(title, "", line, 0, source.id, (Passage(-1, source.id, title, "", line, 0, len(line.encode())),))
+        return Entry(
+            title, "", line, 0, source.id, (Passage(-1, source.id, title, "", line, 0, len(line.encode())),)
+        )
 
     def search(
         self, words: dict[str, float], limit: int, headings: dict[str, float] | None = None,

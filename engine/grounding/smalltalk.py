@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from engine.library import words
@@ -17,7 +17,7 @@ def _key(message: str) -> str:
     return _END.sub("", bare) or bare
 
 
-@lru_cache(maxsize=None)
+@cache
 def _replies() -> dict[str, tuple[str, str]]:
     tables = tomllib.loads(Path(__file__).with_name("smalltalk.toml").read_text("utf-8"))
     return {

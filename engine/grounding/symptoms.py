@@ -33,7 +33,11 @@ def symptom(question: Question, shelf: Shelf) -> Draft | None:
     for clause in chosen:
         last = min(clause.last, clause.first + 150)
         citations.append(clause.entry.cite(clause.first, last))
-        in_heading = clause.formula and clause.formula == clause.entry.key and clause.formula not in citations[-1].quote
+        in_heading = (
+            clause.formula
+            and clause.formula == clause.entry.key
+            and clause.formula not in citations[-1].quote
+        )
         leads.append(clause.formula if in_heading else "")
         if clause.extra and not cause:
             citations.append(clause.entry.cite(*clause.extra))

@@ -7,10 +7,12 @@ import re
 from engine.grounding.question import Question
 from engine.grounding.records import Citation, Draft
 from engine.grounding.shelf import Entry, Shelf, canon, plain, sentences, standing
-from engine.library import words
+from engine.library import Hit, words
 from engine.library.cutting import tokens
 
 BOOKS = 10
+Wanted = tuple[tuple[str, ...], float]  # alternatives, weight
+Found = tuple[float, float, Entry, int, int]  # value, coverage, entry, first and last character
 _ASKING = re.compile(
     "下一句|后一句|下句|后面|接什么|怎么背|怎么接|哪里写着|出自哪里|出自|出处|哪本书|谁的观点|谁说的|原文|内经说|书里说|"
     "都有哪些|有哪些|是哪|是什么|什么是|为什么|有多重要|打的什么比方|怎么说|是谁|什么|哪七样|会得|会怎样|会怎么样|的话|歌诀|歌|里"
@@ -26,9 +28,9 @@ def _asked(question: Question) -> str:
     return words.strip(_ASKING.sub(" ", text))
 
 
-def wanted(question: Question, shelf: Shelf) -> list[tuple[tuple[str, ...], float]]:
+def wanted(question: Question, shelf: Shelf) -> list[Wanted]:
     """What a sentence should hold: alternatives with a weight, ideas first, then pairs of characters."""
-    out: list[tuple[tuple[str, ...], float]] = []
+    out: list[Wanted] = []
     text = _asked(question)
     ideas = words.groups(question.text, "concepts.tsv")
     for group in (*ideas, *question.groups):
@@ -38,7 +40,7 @@ def wanted(question: Question, shelf: Shelf) -> list[tuple[tuple[str, ...], floa
             text = text.replace(group.word, " ")
     runs = text.split()
     for run in runs:
-        grams = [t for t in dict.fromkeys(tokens(run))]
+        grams = list(dict.fromkeys(tokens(run)))
         pairs = [t for t in grams if len(t) > 1]
         singles = [t for t in grams if len(t) == 1]
         out += [((pair,), shelf.weight(pair)) for pair in pairs]
@@ -59,7 +61,7 @@ def theory(question: Question, shelf: Shelf) -> Draft | None:
     total = sum(weight for _, weight in asked)
     if not total:
         return None
-    ranked: list[tuple[float, float, Entry, int, int]] = []
+    ranked: list[Found] = []
     seen: set[int] = set()
     for hit in _hits(question, shelf, _query(question, shelf)):
         if hit.id in seen:
@@ -99,7 +101,7 @@ def _same(text: str, citations: list[Citation]) -> bool:
     )
 
 
-def _hits(question: Question, shelf: Shelf, query: dict[str, float]) -> list:
+def _hits(question: Question, shelf: Shelf, query: dict[str, float]) -> list[Hit]:
     hits = []
     names = {run: 2.0 for run in _asked(question).split() if len(run) > 1}
     names |= {group.word: 2.0 for group in words.groups(question.text, "concepts.tsv") if len(group.word) > 2}
@@ -113,7 +115,7 @@ def _hits(question: Question, shelf: Shelf, query: dict[str, float]) -> list:
     return hits
 
 
-def _defines(text: str, asked: list) -> bool:
+def _defines(text: str, asked: list[Wanted]) -> bool:
     """whether the sentence begins with a thing asked for and says what it is"""
     for alternatives, _ in asked:
         for word in alternatives:
@@ -124,7 +126,7 @@ def _defines(text: str, asked: list) -> bool:
     return False
 
 
-def _windows(entry: Entry, asked: list, total: float, question: Question) -> list:
+def _windows(entry: Entry, asked: list[Wanted], total: float, question: Question) -> list[Found]:
     heading = plain(entry.heading)
     asked_text = plain(question.text)
     parts = sentences(entry.text, 80)

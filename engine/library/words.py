@@ -9,7 +9,7 @@ by a line. Nothing here knows the index.
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 TERMS = Path(__file__).with_name("terms")
@@ -34,7 +34,13 @@ def _words(cell: str) -> list[str]:
     return [word for word in re.split("[、,]", cell.strip()) if word]
 
 
-@lru_cache(maxsize=None)
+def table(file: str) -> dict[str, tuple[str, ...]]:
+    """A table of `terms/` whose lines are a name, a tab, and words parted by 、"""
+    rows = (line.split("\t") for line in _lines(file))
+    return {name: tuple(_words(cell)) for name, cell in rows}
+
+
+@cache
 def _characters() -> dict[int, str]:
     """variants to the standard character, and full-width letters and digits to half"""
     table = {code: chr(code - 0xFEE0) for code in range(0xFF10, 0xFF5B) if chr(code - 0xFEE0).isalnum()}
@@ -60,7 +66,7 @@ def bare(text: str) -> str:
     return MARKS.sub("", text)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _stop() -> re.Pattern[str]:
     words = sorted(set(_lines("stop.txt")), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, words)))
@@ -75,8 +81,10 @@ def _pattern(word: str) -> str:
     return ".{0,6}?".join(map(re.escape, word.split(GAP)))
 
 
-@lru_cache(maxsize=None)
-def _people(file: str) -> tuple[re.Pattern[str], dict[str, tuple[str, ...]], list[tuple[re.Pattern[str], str]]]:
+@cache
+def _people(
+    file: str,
+) -> tuple[re.Pattern[str], dict[str, tuple[str, ...]], list[tuple[re.Pattern[str], str]]]:
     """(longest plain words first, their classical words, the words with a gap)"""
     table: dict[str, tuple[str, ...]] = {}
     for line in _lines(file):
@@ -113,7 +121,7 @@ def groups(question: str, file: str = "symptoms.tsv") -> list[Group]:
     return [group for _, group in sorted(found, key=lambda item: item[0])]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _names(file: str) -> dict[str, tuple[str, ...]]:
     """every name of a table and all names of the same thing, the name asked for first"""
     table: dict[str, list[str]] = {}
@@ -134,17 +142,17 @@ def formula_names(name: str) -> tuple[str, ...]:
     return _names("formulas.tsv").get(name, (name,))
 
 
-@lru_cache(maxsize=None)
+@cache
 def known_herbs() -> frozenset[str]:
     return frozenset(_names("herbs.tsv"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def known_formulas() -> frozenset[str]:
     return frozenset(_names("formulas.tsv"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _books() -> tuple[re.Pattern[str], dict[str, tuple[str, ...]]]:
     table: dict[str, tuple[str, ...]] = {}
     for line in _lines("books.tsv"):
@@ -160,7 +168,7 @@ def books(question: str) -> list[tuple[str, tuple[str, ...]]]:
     return [(match.group(), table[match.group()]) for match in pattern.finditer(question)]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _foreign(name: str) -> re.Pattern[str]:
     words = [word for line in _lines(name) for word in _words(line)]
     latin = [rf"(?<![A-Za-z]){re.escape(w)}(?![A-Za-z])" for w in words if w.isascii()]

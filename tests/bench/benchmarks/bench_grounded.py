@@ -1,9 +1,10 @@
 """How true the answers are: classics-qa, by kind, beside the plain BM25 passage.
 
-Facts: the share of what a right answer must hold. Whole: answers that hold all of it. Source: answers with a
-quotation that overlaps an accepted place, or that holds all facts. Abstained: answerable questions that got no
-answer. False: questions without an answer in the books that got one. Verbatim: quotations that stand in their
-book character for character. The baseline answers with the best passage, whole, and never abstains.
+Facts: the share of what a right answer must hold. Whole: answers that hold all of it. Source: answers
+with a quotation that overlaps an accepted place, or that holds all facts. Abstained: answerable questions
+that got no answer. False: questions without an answer in the books that got one. Verbatim: quotations that
+stand in their book character for character. The baseline answers with the best passage, whole, and never
+abstains.
 
     python -m tests.bench.benchmarks.bench_grounded --corpora FOLDER [--library FOLDER] [--csv FILE]
 """
@@ -119,7 +120,9 @@ def rows(who: str, table: Mapping[tuple[str, str], Sequence[float]]) -> list[dic
     return out
 
 
-def show(who: str, found: Sequence[Mapping[str, Any]], lengths: Sequence[int], seconds: Sequence[float]) -> None:
+def show(
+    who: str, found: Sequence[Mapping[str, Any]], lengths: Sequence[int], seconds: Sequence[float]
+) -> None:
     print(f"\n{who}")
     print(f"{'':16}" + "".join(f"{name:>17}" for name in MEASURES))
     cells = {(row["kind"], row["measure"]): f"{row['percent']:.1f} ({row['n']})" for row in found}
@@ -133,7 +136,9 @@ def show(who: str, found: Sequence[Mapping[str, Any]], lengths: Sequence[int], s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--corpora", type=Path, required=True, help="the folder that holds classics-qa")
     parser.add_argument("--questions", type=Path, help=f"another file of questions [{QUESTIONS}]")
     parser.add_argument("--library", type=Path, help="a library; without it the bundled one is built")

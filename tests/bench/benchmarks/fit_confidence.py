@@ -25,11 +25,11 @@ from engine.library import Library
 FOLDER = Path(grounding.__file__).parent
 RIDGE = 0.02  # pulls weights to those of PRIOR; signals lie between 0 and 2
 HELD_OUT = 4  # every fourth question
-# Set by hand: a few hundred questions cannot teach what each rare signal weighs, such as an order or a modern word.
+# Set by hand: some hundred questions cannot teach what a rare signal weighs, such as an order.
 PRIOR = {
-    "bias": -1.5, "in_field": 1.0, "exact": 3.0, "match": 2.0, "heading": 1.0, "text": 2.0, "unknown": -8.0, "modern": -6.0,
-    "foreign": -6.0, "command": -8.0, "latin": -6.0, "entity": 1.0, "symptom": 0.5, "theory": 0.0, "short": -6.0,
-    "nothing": -10.0,
+    "bias": -1.5, "in_field": 1.0, "exact": 3.0, "match": 2.0, "heading": 1.0, "text": 2.0, "unknown": -8.0,
+    "modern": -6.0, "foreign": -6.0, "command": -8.0, "latin": -6.0, "entity": 1.0, "symptom": 0.5,
+    "theory": 0.0, "short": -6.0, "nothing": -10.0,
 }  # fmt: skip
 # What a signal may say: more of it never makes an answer likelier, or never less likely.
 SIGNS = {
@@ -46,7 +46,9 @@ def own_questions() -> list[tuple[str, bool]]:
     return out
 
 
-def table(answerer: Answerer, asked: Iterable[tuple[str, Sequence[Mapping[str, str]]]]) -> NDArray[np.float64]:
+def table(
+    answerer: Answerer, asked: Iterable[tuple[str, Sequence[Mapping[str, str]]]]
+) -> NDArray[np.float64]:
     return np.array([astuple(answerer.signals(question, history)) for question, history in asked], float)
 
 
@@ -69,11 +71,14 @@ def fit(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
 def report(what: str, x: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]) -> None:
     given = np.hstack([x, np.ones((len(x), 1))]) @ weights >= 0
     lost, false = np.mean(~given[y == 1]), np.mean(given[y == 0])
-    print(f"{what}: needless abstention {lost:.1%} of {int(y.sum())}, false answers {false:.1%} of {int((1 - y).sum())}")
+    print(f"{what}: needless abstention {lost:.1%} of {int(y.sum())}, ", end="")
+    print(f"false answers {false:.1%} of {int((1 - y).sum())}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--library", type=Path, required=True)
     parser.add_argument("--corpora", type=Path, help="check on classics-qa.dev.jsonl of this folder")
     parser.add_argument("--write", action="store_true", help="write confidence.json")
@@ -91,9 +96,17 @@ def main() -> None:
         dev: list[dict[str, Any]] = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         dev = [question for question in dev if question["kind"] != "emergency"]
         asked = [(question["question"], question.get("history") or []) for question in dev]
-        report("classics-qa.dev", table(answerer, asked), np.array([float(q["answerable"]) for q in dev]), weights)
+        report(
+            "classics-qa.dev",
+            table(answerer, asked),
+            np.array([float(q["answerable"]) for q in dev]),
+            weights,
+        )
     names = [field.name for field in fields(Signals)]
-    out = {"bias": round(float(weights[-1]), 3), "weights": {n: round(float(w), 3) for n, w in zip(names, weights, strict=False)}}
+    out = {
+        "bias": round(float(weights[-1]), 3),
+        "weights": {n: round(float(w), 3) for n, w in zip(names, weights, strict=False)},
+    }
     print(json.dumps(out))
     if arguments.write:
         (FOLDER / "confidence.json").write_text(json.dumps(out, indent=1) + "\n")

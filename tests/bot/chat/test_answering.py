@@ -1,4 +1,4 @@
-"""Answers from the library in the bot: what answers which question, what is kept of it, and what goes again."""
+"""Answers from the library in the bot: what answers which question, and what is kept of it for how long."""
 
 from __future__ import annotations
 
@@ -127,14 +127,19 @@ def test_only_the_newest_unanswered_questions_are_kept(bot: Bot, monkeypatch: py
 
 def test_greetings_and_the_owners_own_answers_need_no_model(bot: Bot) -> None:
     assert bot.ask("m1", "你好").text.startswith("您好")
-    assert bot.ask("m2", "请问几点开门").text == small_library.OPEN
+    assert bot.ask("m2", "几点开门？").text == small_library.OPEN
     assert bot.engine.prompts == []
 
 
 @pytest.mark.parametrize(
     ("text", "read"),
-    [("续写：夫百病之生也", "夫百病之生也"), ("續寫: 夫百病之生也", "夫百病之生也"), ("写：论桂枝", "论桂枝\n"), ("寫：論桂枝", "論桂枝\n")],
-)  # fmt: skip
+    [
+        ("续写：夫百病之生也", "夫百病之生也"),
+        ("續寫: 夫百病之生也", "夫百病之生也"),
+        ("写：论桂枝", "论桂枝\n"),
+        ("寫：論桂枝", "論桂枝\n"),
+    ],
+)
 def test_who_asks_for_writing_gets_the_models_own_words_marked_so(
     bot: Bot, store: Store, text: str, read: str
 ) -> None:
@@ -169,8 +174,8 @@ def test_a_model_that_answers_later_reads_no_quotation(bot: Bot, store: Store) -
     answers.wait(TALKER, "m3", time.monotonic() + 10)
     answers.close(2)
     assert model.prompts[0].state is None
-    assert "你好" in model.before[0].decode()
-    assert HERBS not in model.before[0].decode(errors="replace")
+    assert "你好".encode() in model.before[0]
+    assert HERBS.encode() not in model.before[0]
 
 
 def test_another_process_takes_over_and_says_the_same(bot: Bot, store: Store) -> None:
@@ -213,10 +218,8 @@ def test_a_removed_book_is_quoted_no_more_in_a_talk_that_quoted_it(bot: Bot, lib
     small_library.remove(library, SHANGHAN)
     assert bot.command("m2", "出处") == f"——《{SHANGHAN}》{dialogue.SOURCE_GONE}"
     for number, text in enumerate((FORMULA, "那怎么煎？", "查：麻黄汤", "阳明之为病，下一句是什么？"), 3):
-        if dialogue.command(text):
-            said = bot.command(f"m{number}", text)
-        else:
-            said = bot.ask(f"m{number}", text).text
+        is_command = dialogue.command(text) is not None
+        said = bot.command(f"m{number}", text) if is_command else bot.ask(f"m{number}", text).text
         for words in (HERBS, "以水九升", "胃家实"):
             assert words not in said
 
