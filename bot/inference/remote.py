@@ -16,6 +16,7 @@ import requests
 
 from bot.inference.interface import EngineDownError
 from bot.inference.messages import Event, Finished, Prompt, from_line
+from bot.server.direct_http import direct_session
 from bot.settings.config import ConfigError
 from bot.telemetry import logs
 
@@ -37,7 +38,7 @@ class RemoteEngine:
         self.urls = urls
         self.model_name = ""
         self._loaded_at = 0.0
-        self._http = requests.Session()
+        self._http = direct_session()
         self._http.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=64))
         self._http.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=64))
 
