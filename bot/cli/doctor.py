@@ -16,6 +16,7 @@ from bot.channels.feishu import FeishuApi
 from bot.channels.telegram import TelegramApi
 from bot.channels.wechat.client import WechatApi
 from bot.channels.wecom import WecomApi
+from bot.server.direct_http import direct_session
 from bot.settings.config import ConfigError, Settings
 from bot.store.conversations import Store
 from bot.store.outbox import Outbox
@@ -136,7 +137,8 @@ def check_way_in(settings: Settings, url: str) -> str:
 
 def _get(url: str, path: str, query: dict[str, str]) -> requests.Response:
     try:
-        return requests.get(url.rstrip("/") + path, params=query, timeout=TIMEOUT, allow_redirects=False)
+        with direct_session() as http:
+            return http.get(url.rstrip("/") + path, params=query, timeout=TIMEOUT, allow_redirects=False)
     except requests.RequestException as error:
         raise ConfigError(f"{url}{path} does not answer: {type(error).__name__}") from None
 

@@ -1,4 +1,4 @@
-"""What engines are told and what they answer, and the lines of JSON in which hosts say it.
+"""What engines are told and what they answer, and the JSON in which web processes and engine hosts say it.
 
 A stream is pieces of text (`str`, or `Written` where likelihoods were asked for) that end in one `Finished`.
 """
@@ -8,13 +8,23 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
+from pydantic import Base64Encoder, ConfigDict, EncodedBytes, Field, TypeAdapter
 
 import engine
 
 JOIN = 0.02  # seconds; an event a character would cost more than the character: faster ones are put together
+
+
+class _StrictBase64(Base64Encoder):
+    @classmethod
+    def decode(cls, data: bytes) -> bytes:
+        return base64.b64decode(data, validate=True)
+
+
+Base64 = Annotated[bytes, EncodedBytes(encoder=_StrictBase64)]
 
 
 @dataclass(frozen=True)
@@ -24,6 +34,8 @@ class Sampling:
     The state that comes out stands right behind the last byte: unlike an answer to a conversation, a text
     that did not end by itself gets no end mark.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # none is dropped in silence
 
     max_bytes: int
     temperature: float | None = None
@@ -46,8 +58,7 @@ class Prompt:
     sampling: Sampling | None = None
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """One byte, the natural logarithm of its probability under the bare model, the likeliest bytes there."""
 
     byte: int
@@ -59,18 +70,18 @@ class Token:
 class Read:
     """Bytes of the prompt that were read."""
 
-    tokens: tuple[Token, ...]
+    tokens: Annotated[tuple[Token, ...], Field(alias="read")]
 
 
 @dataclass(frozen=True)
 class Written:
     text: str
-    tokens: tuple[Token, ...]
+    tokens: tuple[Token, ...] = ()
 
 
 @dataclass(frozen=True)
 class Finished:
-    state: bytes
+    state: Base64
     stop: str  # end, length, stop, cancelled
     bits: float = 0.0  # a byte, that the text written has under the bare model; of answers to conversations
 
@@ -98,31 +109,36 @@ def read_tokens(session: engine.Session, data: bytes, top: int) -> tuple[Token, 
     return tuple(tokens)
 
 
-def to_line(event: Event) -> dict[str, Any]:
-    if isinstance(event, str):
-        return {"text": event}
-    if isinstance(event, Written):
-        return {"text": event.text, "tokens": [_to_row(token) for token in event.tokens]}
-    if isinstance(event, Read):
-        return {"read": [_to_row(token) for token in event.tokens]}
-    return {"state": base64.b64encode(event.state).decode(), "stop": event.stop, "bits": event.bits}
+# On the wire. What is not known is skipped: the other side may be of another version.
 
 
-def from_line(line: dict[str, Any]) -> Event:
-    """KeyError, TypeError or ValueError if it is none."""
-    if "read" in line:
-        return Read(tuple(_from_row(row) for row in line["read"]))
-    if "tokens" in line:
-        return Written(line["text"], tuple(_from_row(row) for row in line["tokens"]))
-    if "text" in line:
-        return str(line["text"])
-    return Finished(base64.b64decode(line["state"]), line["stop"], float(line.get("bits", 0)))
+@dataclass(frozen=True)
+class StreamRequest:
+    """The body of POST /stream: `feed` is what is to be read, behind `state` if there is one."""
+
+    state: Base64 | None
+    feed: Base64
+    seed: int
+    sampling: Sampling | None = None
 
 
-def _to_row(token: Token) -> list[Any]:
-    return [token.byte, token.logprob, token.top]
+@dataclass(frozen=True)
+class Failure:
+    error: str
 
 
-def _from_row(row: list[Any]) -> Token:
-    byte, logprob, top = row
-    return Token(byte, logprob, tuple((other, value) for other, value in top))
+STREAM_REQUEST = TypeAdapter(StreamRequest)
+_LINE: TypeAdapter[Failure | Read | Written | Finished] = TypeAdapter(
+    Failure | Read | Written | Finished, config=ConfigDict(ser_json_inf_nan="constants")
+)
+
+
+def to_line(event: Event | Failure) -> bytes:
+    line = Written(event) if isinstance(event, str) else event
+    return _LINE.dump_json(line, by_alias=True, exclude_defaults=True) + b"\n"
+
+
+def from_line(line: bytes) -> Event | Failure:
+    """ValueError if it is none."""
+    event = _LINE.validate_json(line)
+    return event.text if isinstance(event, Written) and not event.tokens else event

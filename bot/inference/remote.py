@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
 from typing import Any
 
 import requests
 
 from bot.inference.interface import EngineDownError
-from bot.inference.messages import Event, Finished, Prompt, from_line
+from bot.inference.messages import STREAM_REQUEST, Event, Failure, Finished, Prompt, StreamRequest, from_line
+from bot.server.direct_http import direct_session
 from bot.settings.config import ConfigError
 from bot.telemetry import logs
 
@@ -37,7 +35,7 @@ class RemoteEngine:
         self.urls = urls
         self.model_name = ""
         self._loaded_at = 0.0
-        self._http = requests.Session()
+        self._http = direct_session()
         self._http.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=64))
         self._http.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=64))
 
@@ -111,7 +109,7 @@ class RemoteEngine:
                     spoken = True
                     yield event
                 return
-            except (requests.RequestException, json.JSONDecodeError, KeyError, ValueError) as error:
+            except (requests.RequestException, ValueError) as error:
                 faults.append(f"{url}: {type(error).__name__}")
                 log.debug("engine host %s failed: %s", url, error)
                 if spoken:  # the caller starts over: only it can take back what was said
@@ -126,12 +124,11 @@ class RemoteEngine:
         with response:
             response.raise_for_status()
             for line in response.iter_lines(chunk_size=None):
-                event = json.loads(line)
-                if "error" in event:
-                    raise ValueError(event["error"])
-                answer = from_line(event)
-                yield answer
-                if isinstance(answer, Finished):
+                event = from_line(line)
+                if isinstance(event, Failure):
+                    raise ValueError(event.error)
+                yield event
+                if isinstance(event, Finished):
                     return
                 if cancel():
                     yield Finished(b"", "cancelled")
@@ -140,12 +137,7 @@ class RemoteEngine:
 
     def _post(self, url: str, prompt: Prompt, state: bytes | None) -> requests.Response:
         feed = prompt.tail if state else prompt.history() + prompt.tail
-        body = {
-            "state": base64.b64encode(state).decode() if state else None,
-            "feed": base64.b64encode(feed).decode(),
-            "seed": prompt.seed,
-            "sampling": asdict(prompt.sampling) if prompt.sampling else None,
-        }
+        body = STREAM_REQUEST.dump_json(StreamRequest(state or None, feed, prompt.seed, prompt.sampling))
         timeout = (self.CONNECT_TIMEOUT, self.READ_TIMEOUT)
-        headers = {logs.HEADER: logs.request_id.get()}
-        return self._http.post(url + "/stream", json=body, headers=headers, stream=True, timeout=timeout)
+        headers = {logs.HEADER: logs.request_id.get(), "Content-Type": "application/json"}
+        return self._http.post(url + "/stream", data=body, headers=headers, stream=True, timeout=timeout)

@@ -22,6 +22,7 @@ from typing import Any
 import requests
 from gunicorn.app.base import BaseApplication
 
+from bot.server.direct_http import direct_session
 from bot.settings.config import ConfigError, Settings
 
 log = logging.getLogger(__name__)
@@ -155,11 +156,12 @@ class WebChild:
     def wait_until_up(self, stop: threading.Event) -> bool:
         """False if it ended instead (it has said why), was told to stop, or has not answered in time."""
         end = time.monotonic() + STARTUP_TIMEOUT
-        while time.monotonic() < end and self.running and not stop.is_set():
-            with contextlib.suppress(requests.RequestException):
-                requests.get(self.url + "/healthz", timeout=1).raise_for_status()
-                return True
-            time.sleep(0.05)
+        with direct_session() as http:
+            while time.monotonic() < end and self.running and not stop.is_set():
+                with contextlib.suppress(requests.RequestException):
+                    http.get(self.url + "/healthz", timeout=1).raise_for_status()
+                    return True
+                time.sleep(0.05)
         return False
 
     def run(self, stop: threading.Event) -> None:

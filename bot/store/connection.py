@@ -16,6 +16,8 @@ SENTINEL = "redis+sentinel://"
 _REFUSALS = (redis.ReadOnlyError, redis.OutOfMemoryError)
 _REFUSAL_CODES = ("MISCONF", "OOM", "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS")
 
+_ONCE_MORE = Retry(NoBackoff(), 1)
+
 T = TypeVar("T")
 
 
@@ -44,16 +46,10 @@ def connect(url: str, timeout: float) -> redis.Redis:
 
 
 def attempt(call: Callable[[], T]) -> T:
-    """What `call` gives, with one retry on a fresh connection; StoreDownError instead of errors of Redis."""
+    """What `call` gives, with one retry: a connection of the pool may be of before a restart of the server.
+    StoreDownError instead of errors of Redis."""
     try:
-        try:
-            return call()
-        except redis.ConnectionError as error:
-            if isinstance(error, redis.BusyLoadingError):
-                raise
-            return call()  # a connection of the pool that broke with a restart of the server
-        except redis.TimeoutError:
-            return call()
+        return _ONCE_MORE.call_with_retry(call, lambda _: None)
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise StoreDownError(f"Redis does not answer: {error}") from error
     except redis.ResponseError as error:
