@@ -236,7 +236,8 @@ void CudaNetwork::sample(SampleRequest requests[], size_t M) {
     const Scratch<Repeat> repeats(stream_, samplers.repeats.data(), samplers.repeats.size());
     const Scratch<double> penalties(stream_, samplers.penalties.data(), samplers.penalties.size());
     RUN(head_step, rows, states_, &weights_.model, repeats,
-        samplers.penalties.empty() ? nullptr : static_cast<double*>(penalties), int(M), samplers.most_repeats);
+        samplers.penalties.empty() ? nullptr : static_cast<double*>(penalties), int(M),
+        samplers.most_repeats);
     stream_.read(samplers.rows.data(), rows, M * sizeof(SamplerState));
     samplers.give(requests);
 }

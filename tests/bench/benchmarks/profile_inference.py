@@ -25,7 +25,7 @@ PARTS = {
     "attention": ("attention_quantize",),
     "gates and SwiGLU": ("recurrence_quantize", "swiglu_quantize"),
     "norms and convolution": ("norm_",),
-    "cost of a byte": ("sum_exp", "bits_of"),
+    "cost of a byte": ("sum_exp", "cost_bits"),
     "drawing a byte": (
         "keep_",
         "Sampler",

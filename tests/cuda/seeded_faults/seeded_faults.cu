@@ -124,9 +124,9 @@ __global__ void fragment_kernel(float* out, const float* inp) {
 
 }  // namespace
 
-#define TREE(fault)                                                                          \
+#define TREE(fault)                                                                         \
     PLM_API seeded_tree_##fault(float* out, const float* inp, int n, cudaStream_t stream) { \
-        return launch(tree_kernel<fault>, 1, 64, 0, stream, out, inp, n);                    \
+        return launch(tree_kernel<fault>, 1, 64, 0, stream, out, inp, n);                   \
     }
 TREE(0)
 TREE(1)
@@ -136,9 +136,9 @@ TREE(4)
 TREE(5)
 TREE(6)
 
-#define PAIR(name, fault, threads)                                                        \
+#define PAIR(name, fault, threads)                                                       \
     PLM_API seeded_##name##_##fault(float* out, const float* inp, cudaStream_t stream) { \
-        return launch(name##_kernel<fault>, 1, threads, 0, stream, out, inp);             \
+        return launch(name##_kernel<fault>, 1, threads, 0, stream, out, inp);            \
     }
 PAIR(reuse, 0, 64)
 PAIR(reuse, 1, 64)
@@ -157,9 +157,9 @@ PAIR(fragment, 0, 32)
 PAIR(fragment, 1, 32)
 PAIR(fragment, 2, 32)
 
-#define COPY(fault)                                                                               \
+#define COPY(fault)                                                                              \
     PLM_API seeded_copy_##fault(float* out, const float* inp, int stages, cudaStream_t stream) { \
-        return launch(copy_kernel<fault>, 1, 32, 0, stream, out, inp, stages);                    \
+        return launch(copy_kernel<fault>, 1, 32, 0, stream, out, inp, stages);                   \
     }
 COPY(0)
 COPY(1)
@@ -167,9 +167,9 @@ COPY(2)
 COPY(3)
 COPY(4)
 
-#define SCATTER(fault)                                                                          \
+#define SCATTER(fault)                                                                         \
     PLM_API seeded_scatter_##fault(float* table, const int* ids, int n, cudaStream_t stream) { \
-        return launch(scatter_kernel<fault>, ceil_div(n, 32), 32, 0, stream, table, ids, n);    \
+        return launch(scatter_kernel<fault>, ceil_div(n, 32), 32, 0, stream, table, ids, n);   \
     }
 SCATTER(0)
 SCATTER(1)
