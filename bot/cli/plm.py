@@ -61,7 +61,7 @@ def _engine_commands() -> click.Group:
 def main() -> None:
     """A small language model of your own that answers over WeChat, webhooks and the web.
 
-    Settings are variables of the environment, PLM_*; bot/README.md lists them.
+    Settings are variables of the environment, PLM_*; bot/SETTINGS.md lists them.
     """
 
 
