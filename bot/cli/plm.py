@@ -22,10 +22,10 @@ log = logging.getLogger("bot")
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """What a user can mend is one line and exit code 1, not a traceback.
+    """Errors that a user can correct are one line and exit code 1, not a traceback.
 
-    The engine's function of this name takes every OSError and ValueError for that: right for a command that
-    reads files, wrong for a server, where most of them are faults of ours.
+    The engine's function of this name treats every OSError and ValueError so: right for a command that reads
+    files, wrong for a server, where most of them are bugs.
     """
     from bot.server.embedded_store import EmbeddedStoreError
     from bot.store.connection import StoreDownError
@@ -37,7 +37,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 class Commands(click.Group):
-    """The engine's commands are loaded when they are asked for: the web server has no use for them."""
+    """The engine's commands are loaded when they are used: the web server does not need them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({"admin", *super().list_commands(ctx), *_engine_commands().list_commands(ctx)})
@@ -124,7 +124,7 @@ def web() -> None:
         if not settings.redis_url:
             raise ConfigError("PLM_REDIS_URL: missing (plm serve brings a store along; plm web needs one)")
         if settings.processes > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-            # Several processes add up their numbers there. The library looks for it once, when it is loaded.
+            # Several processes sum their metrics there. The library reads it once, at import.
             numbers = {"PROMETHEUS_MULTIPROC_DIR": tempfile.mkdtemp(prefix=METRICS_DIR)}
             os.execve(sys.executable, [sys.executable, "-m", "bot.cli", "web"], {**os.environ, **numbers})  # noqa: S606
         _serve(settings, lambda: create_app(settings))
