@@ -1,4 +1,4 @@
-// engine._train: the trainer as one Python class. engine/training.py is its only user outside the tests.
+// engine._train: the trainer as one Python class. engine/training/run.py is its only user outside the tests.
 #include <pybind11/functional.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -108,7 +108,7 @@ void set_tensors(Trainer& t, const py::dict& d) {
     t.weights.write(weights.data(), weights.size());
 }
 
-// The rows of readers.h under the same names. int64, as frameworks want their indices.
+// The rows of sequence_reader.h under the same names. int64, as frameworks want their indices.
 py::dict batch_of(const Batch& batch) {
     auto ints = [](const auto& values) {
         py::array_t<int64_t> array(static_cast<py::ssize_t>(values.size()));
