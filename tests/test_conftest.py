@@ -56,7 +56,10 @@ def test_every_slow_module_is_there() -> None:
 def test_slow_modules_are_left_out_and_others_are_not() -> None:
     asked = ["tests/test_conftest.py", "tests/bot/test_latency.py", "-m", "not slow", "--collect-only", "-q"]
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", *asked], capture_output=True, text=True, cwd=HOUSE_RULES.parent.parent
+        [sys.executable, "-m", "pytest", *asked],
+        capture_output=True,
+        text=True,
+        cwd=HOUSE_RULES.parent.parent,
     )
     assert "tests/test_conftest.py::test_every_slow_module_is_there" in run.stdout, run.stderr
     assert "tests/bot/test_latency.py::" not in run.stdout

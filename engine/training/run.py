@@ -1,8 +1,8 @@
 """Train or fine-tune a model: the loop around the native trainer, its checkpoints and its record.
 
 A run is the model file to be written (`--out`), a folder beside it with the last checkpoint and the record of
-losses, and a budget of minutes, steps or bytes. A run that was cut short goes on with `--resume` exactly where
-the last checkpoint left it.
+losses, and a budget of minutes, steps or bytes. An interrupted run goes on with `--resume` exactly where the
+last checkpoint left it.
 """
 
 from __future__ import annotations
