@@ -202,9 +202,10 @@ PYBIND11_MODULE(_train, m) {
             "The same, and that of the bytes alone whose mark in `counted` (uint8 array) is not 0.")
         .def("tensors", get_tensors, "The weights by name, as float32 copies.")
         .def("set_tensors", set_tensors)
-        .def("batches", get_batches,
-             "What the last step read: for each shard its rows by name (sequence_reader.h), and its sequences "
-             "that began anew.")
+        .def(
+            "batches", get_batches,
+            "What the last step read: for each shard its rows by name (sequence_reader.h), and its sequences "
+            "that began anew.")
         .def_property_readonly("decaying", get_decaying, "Names of the tensors with weight decay.")
         .def_property_readonly("stacked", get_stacked,
                                "The tensors that Muon updates: of how many matrices each is a stack.")
