@@ -18,7 +18,11 @@ NATIVE := $(shell find engine/src/ cpu_vnni/ cuda/ -not -name "*.md" 2>/dev/null
 SETTINGS := pyproject.toml setup.py $(LOCK)
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help build serve chat test test-fast cuda lint bench soak bench-bot faults fuzz bench-train bench-peers bench-architectures bench-finetune bench-likelihood bench-samplers samples tcm zh pubmed clean
+=======
+.PHONY: help build serve chat test cuda lint bench soak bench-bot faults fuzz bench-train bench-peers bench-architectures bench-finetune bench-likelihood bench-grounded bench-samplers samples tcm zh pubmed clean
+>>>>>>> main
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -102,6 +106,11 @@ bench-likelihood: build  ## how well MODEL chooses, fills and judges (CORPORA=fo
 	@[ -f "$(CORPORA)/tcm-exam.dev.jsonl" ] || \
 		{ echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
 	@$(BIN)/python -m tests.bench.studies.bench_likelihood --corpora $(CORPORA) --model $(MODEL) $(ARGS)
+
+bench-grounded: build  ## how true answers from the library are (CORPORA=folder)
+	@[ -f "$(CORPORA)/classics-qa.dev.jsonl" ] || \
+		{ echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
+	@$(BIN)/python -m tests.bench.benchmarks.bench_grounded --corpora $(CORPORA) --csv tests/bench/grounded.csv $(ARGS)
 
 bench-samplers: build  ## which sampler writes most like people (CORPORA=folder)
 	@[ -f "$(CORPORA)/tcm-dialogue.valid.jsonl.xz" ] || \

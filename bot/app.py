@@ -12,10 +12,10 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from bot.admin import broadcasts, statistics
+from bot.admin import broadcasts, statistics, unanswered
 from bot.admin import delivery as admin_delivery
 from bot.admin import views as admin_views
-from bot.api import completions, likelihood, openapi
+from bot.api import answer, completions, likelihood, openapi, search
 from bot.api.errors import ApiError, error_body, respond
 from bot.channels import adapter, webhook
 from bot.channels.delivery import Messenger
@@ -32,6 +32,7 @@ from bot.chat.limits import ConcurrencyLimiter, Limits
 from bot.chat.policy import AdminSync
 from bot.context import Bot, current_bot
 from bot.inference.interface import Engine
+from bot.inference.library import ServedLibrary
 from bot.inference.local import LocalEngine
 from bot.inference.remote import RemoteEngine
 from bot.settings.config import ConfigError, Settings, load_settings
@@ -41,6 +42,7 @@ from bot.store.outbox import Outbox
 from bot.tasks.queue import TaskQueue
 from bot.telemetry import logs, metrics
 from bot.web import page
+from engine.emergency import Detector
 
 log = logging.getLogger(__name__)
 MAX_BODY = 1 << 20  # bytes
@@ -65,22 +67,27 @@ def create_bot(
             if settings.engine_urls
             else LocalEngine.from_settings(settings)
         )
+    library = ServedLibrary.from_settings(settings)
     admin = AdminSync(store, engine, settings.model) if settings.admin_key else None
     tasks = TaskQueue(store, settings.retry_seconds)
     erasure = Erasure(store, tasks)
     bot = Bot(
         settings,
         store,
-        Answers(store, engine, settings.context_bytes, settings.forbidden, settings.unsure),
+        Answers(store, engine, settings.context_bytes, settings.forbidden, settings.unsure, library),
         Limits(store, settings.rate_limit, admin.rules if admin else None),
         ConcurrencyLimiter(),
         Outbox(store),
         tasks,
         admin,
         erasure,
-        Commands(store, engine, settings, erasure),
+        Commands(store, engine, settings, erasure, library),
+        Detector.load(settings.emergency_words),
+        library,
     )
     _open_channels(bot)
+    if library:
+        library.start()
     bot.tasks.start()
     if admin:
         admin.start()
@@ -136,7 +143,8 @@ def open_store(settings: Settings) -> Store:
 
 def _add_views(app: Flask) -> None:
     for room in (
-        wechat, adapter, webhook, page, completions, likelihood, admin_views, statistics, admin_delivery,
+        wechat, adapter, webhook, page, completions, likelihood, search, answer, admin_views, statistics,
+        admin_delivery, unanswered,
     ):  # fmt: skip
         app.register_blueprint(room.blueprint)
 
@@ -157,6 +165,8 @@ def _add_operator_routes(app: Flask) -> None:
             faults["redis"] = str(error)
         if fault := bot.answers.engine.ready():
             faults["engine"] = fault
+        if bot.library and (fault := bot.library.fault()):
+            faults["library"] = fault
         if bot.answers.stopping:
             faults["web"] = "stopping"
         return ({"status": "unavailable", "faults": faults}, 503) if faults else ({"status": "ready"}, 200)

@@ -12,10 +12,12 @@ from bot.chat.commands import Commands
 from bot.chat.erasure import Erasure
 from bot.chat.limits import ConcurrencyLimiter, Limits
 from bot.chat.policy import AdminSync
+from bot.inference.library import ServedLibrary
 from bot.settings.config import Settings
 from bot.store.conversations import Store
 from bot.store.outbox import Outbox
 from bot.tasks.queue import TaskQueue
+from engine.emergency import Detector
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Bot:
     admin: AdminSync | None
     erasure: Erasure
     commands: Commands
+    detector: Detector  # of emergencies
+    library: ServedLibrary | None = None  # what answers are quoted from
     channels: dict[str, Channel] = field(default_factory=dict)  # those that can be told something
 
     @property

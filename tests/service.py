@@ -63,10 +63,11 @@ def wait_until(condition: Callable[[], object], seconds: float = 10.0, what: str
 
 
 def environment(settings: dict[str, object]) -> dict[str, str]:
-    """This process's environment with exactly `settings` as its PLM_ variables."""
+    """This process's environment with exactly `settings` as its PLM_ variables; no library unless they name
+    one: to build it takes most of a minute."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PLM_")}
     isa = {"PLM_ISA": os.environ["PLM_ISA"]} if "PLM_ISA" in os.environ else {}
-    return kept | isa | {name: str(value) for name, value in settings.items()}
+    return kept | isa | {"PLM_LIBRARY": "none"} | {name: str(value) for name, value in settings.items()}
 
 
 def descendants(pid: int) -> list[int]:

@@ -18,9 +18,9 @@ from bot.store.admin import LOOKED_AT, AdminStore, conversation_of
 from bot.store.broadcasts import BroadcastStore
 from bot.tasks.queue import PermanentError
 from bot.telemetry import metrics
+from bot.text.censor import Censor
 from bot.text.dialogue import printable
 from bot.text.records import Conversation
-from bot.text.safety import Censor
 
 QUEUE, TASK = "broadcast", "broadcast"
 MAX_BYTES = 1800  # of text: one message on every platform

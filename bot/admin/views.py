@@ -1,6 +1,6 @@
 """/admin/api/… is for administrators: `Authorization: Bearer PLM_ADMIN_KEY`; /admin is a page that shows it.
 
-    GET    /admin/api/conversations?user=&limit=&cursor=   {"conversations": […], "cursor"}
+    GET    /admin/api/conversations?user=&limit=&cursor=   {"conversations": […], "cursor"}, emergencies first
     GET    /admin/api/conversations/<id>                   {"id", "channel", "user", "turns": […]}
     DELETE /admin/api/conversations/<id>                   erases it
     DELETE /admin/api/conversations?user=                  erases all of a user's, in every channel
@@ -19,6 +19,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -52,14 +53,17 @@ def list_conversations() -> Response:
     store, user = current_admin().store, request.args.get("user") or None
     limit, cursor = number_argument("limit", 50, 1, MOST), _read_cursor(request.args.get("cursor", ""))
     audit("list", pseudonym(user) if user else "all")
-    rows: list[dict[str, Any]] = []
     if user is not None:  # one in each channel at most: there is nothing to page through
         found = store.about(store.of_user(user))
         rows = sorted(found, key=lambda row: row["updated"], reverse=True)
         return respond({"conversations": rows, "cursor": None})
+    urgent = store.emergencies(limit)  # they stand at the head of the first page, and not in their own places
+    rows = [] if cursor else store.about(urgent)
+    if len(rows) == limit:
+        return respond({"conversations": rows, "cursor": _write_cursor((math.inf, ""))})
     while True:
         batch, cursor = store.page(limit - len(rows), cursor)
-        rows += store.about(batch)
+        rows += store.about([conversation for conversation in batch if conversation not in urgent])
         if cursor is None or len(rows) == limit:
             return respond({"conversations": rows, "cursor": _write_cursor(cursor)})
 

@@ -33,9 +33,8 @@ class Caller:
     rates: tuple[limits.RateLimitItem, ...]
 
 
-def authenticate(settings: Settings, quotas: Limits, scope: str | None) -> Caller:
-    """Who calls; counts the request. ApiError 401, 403 or 429. `scope` None: any key will do."""
-    caller = _find(settings, scope)
+def count(quotas: Limits, caller: Caller) -> None:
+    """Count the request against the caller's rates. ApiError 429."""
     wait = quotas.hit(f"api:{caller.name}" if caller.name else f"address:{request.remote_addr}", caller.rates)
     if wait:
         metrics.LIMITED.inc()
@@ -45,10 +44,10 @@ def authenticate(settings: Settings, quotas: Limits, scope: str | None) -> Calle
             code="rate_limit_exceeded",
             headers={"Retry-After": str(wait)},
         )
-    return caller
 
 
-def _find(settings: Settings, scope: str | None) -> Caller:
+def authenticate(settings: Settings, scope: str | None) -> Caller:
+    """Who calls. ApiError 401 or 403. `scope` None: any key will do."""
     if not settings.api_keys:
         if not _is_private(settings):
             raise _unauthorized(

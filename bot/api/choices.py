@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from bot.inference.messages import Event, Finished, Read, Token, Written
@@ -42,16 +42,24 @@ class Choice:
 
 
 class Form:
-    """What both kinds of answers have in common. `prompt_tokens`: bytes read; `logprobs`: they are told."""
+    """What both kinds of answers have in common. `prompt_tokens`: bytes read; `logprobs`: they are told;
+    `more`: fields beside the choices, in every chunk too."""
 
     KIND: ClassVar[str]
     CHUNK: ClassVar[str]
     PREFIX: ClassVar[str]
 
-    def __init__(self, model: str, prompt_tokens: int, logprobs: bool) -> None:
+    def __init__(
+        self, model: str, prompt_tokens: int, logprobs: bool, more: dict[str, Any] | None = None
+    ) -> None:
         self.model, self.prompt_tokens, self.logprobs = model, prompt_tokens, logprobs
         self.choices: dict[int, Choice] = {}
-        self._head = {"id": self.PREFIX + uuid.uuid4().hex, "created": int(time.time()), "model": model}
+        self._head: dict[str, Any] = {
+            "id": self.PREFIX + uuid.uuid4().hex,
+            "created": int(time.time()),
+            "model": model,
+        }
+        self._head |= more or {}
 
     def whole(self, events: Iterable[tuple[int, Event]]) -> dict[str, Any]:
         for number, event in events:
@@ -118,16 +126,28 @@ class Form:
 
 
 class ChatForm(Form):
+    """`annotations` are those of its one text, where that quotes; streamed, they come with its end."""
+
     KIND, CHUNK, PREFIX = "chat.completion", "chat.completion.chunk", "chatcmpl-"
+
+    def __init__(
+        self, model: str, prompt_tokens: int, logprobs: bool, more: dict[str, Any] | None = None,
+        annotations: Sequence[dict[str, Any]] = (),
+    ) -> None:  # fmt: skip
+        super().__init__(model, prompt_tokens, logprobs, more)
+        self.annotations = list(annotations)
 
     def _opening(self) -> Iterable[dict[str, Any]]:
         return [{"delta": {"role": "assistant", "content": "", "refusal": None}}]
 
     def _text(self, text: str) -> dict[str, Any]:
-        return {"message": {"role": "assistant", "content": text, "refusal": None}}
+        message = {"role": "assistant", "content": text, "refusal": None, "annotations": self.annotations}
+        return {"message": message}
 
     def _piece(self, text: str | None) -> dict[str, Any]:
-        return {"delta": {} if text is None else {"content": text}}
+        if text is None:
+            return {"delta": {"annotations": self.annotations} if self.annotations else {}}
+        return {"delta": {"content": text}}
 
     def _logprobs(self, number: int, tokens: Iterable[Token]) -> dict[str, Any]:
         def row(byte: int, logprob: float) -> dict[str, Any]:

@@ -39,18 +39,23 @@ def operation(
     body: type[BaseModel] | None,
     answer: type[BaseModel],
     streams: bool = False,
+    urgent: Callable[[Any], Response | None] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Let only callers with a key for `scope` (None: any key) in, within their rate; read the JSON body.
 
     The view gets the body, checked, as its first argument unless `body` is None. With a body it is work for
-    the engine, of which a process does a bounded number at a time.
+    the engine, of which a process does a bounded number at a time. `urgent` gets the body before the rate is
+    counted and a place is waited for: what it answers is the answer.
     """
 
     def wrap(view: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(view)
         def checked(*args: Any, **values: Any) -> Any:
             bot = current_bot()
-            auth.authenticate(bot.settings, bot.limits, scope)
+            caller = auth.authenticate(bot.settings, scope)
+            if urgent and body and (answer := _urgent(urgent, body)):
+                return answer
+            auth.count(bot.limits, caller)
             if body is None:
                 return view(*args, **values)
             return _limited(bot.concurrency, lambda: view(read_body(body), *args, **values))
@@ -59,6 +64,13 @@ def operation(
         return checked
 
     return wrap
+
+
+def _urgent(urgent: Callable[[Any], Response | None], body: type[BaseModel]) -> Response | None:
+    try:
+        return urgent(read_body(body))
+    except ApiError:  # the view says so, to callers within their rate
+        return None
 
 
 def _limited(concurrency: ConcurrencyLimiter, view: Callable[[], Any]) -> Any:

@@ -41,6 +41,8 @@ def error_body(
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def respond(body: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def respond(
+    body: dict[str, Any] | list[Any], status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     return Response(text, status, headers=dict(headers or {}), mimetype="application/json")

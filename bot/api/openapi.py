@@ -20,7 +20,7 @@ REFUSALS = {
     "400": "The body is wrong; `param` names the field.",
     "401": "No API key, or one that is not known.",
     "403": "The API key is not for this.",
-    "404": "There is no such model.",
+    "404": "There is no such model, or no library.",
     "413": "The body is too large.",
     "415": "The body is not JSON.",
     "429": "More requests than the key may make; see Retry-After.",

@@ -97,6 +97,12 @@ class ChatRequest(Asked):
     max_completion_tokens: int | None = Field(
         None, ge=1, le=MAX_TOKENS, description="At most so many bytes; by default the operator's (1200)."
     )
+    library: bool | None = Field(
+        None,
+        description="true: answer from the library, by quotations with their sources; false: let the model "
+        "write. By default from the library where there is one, unless logprobs or several choices are "
+        "asked for, which the model alone has.",
+    )
     logprobs: bool | None = None
     top_logprobs: Top | None = Field(None, description="Needs logprobs.")
     tools: Nothing | None = None
@@ -148,10 +154,24 @@ class ChatLogprobs(BaseModel):
     refusal: None
 
 
+class Cited(BaseModel):
+    book: str
+    heading: str
+    quote: str = Field(description="The source's text between the two bytes.")
+    start: int
+    end: int
+
+
+class Annotation(BaseModel):
+    type: Literal["citation"]
+    citation: Cited
+
+
 class ChatAnswerMessage(BaseModel):
     role: Literal["assistant"]
     content: str
     refusal: None
+    annotations: list[Annotation] = Field(description="The quotations that the content rests on.")
 
 
 class ChatChoice(BaseModel):
@@ -161,6 +181,10 @@ class ChatChoice(BaseModel):
     finish_reason: Literal["stop", "length"]
 
 
+class Emergency(BaseModel):
+    kind: str
+
+
 class ChatAnswer(BaseModel):
     id: str
     object: Literal["chat.completion"]
@@ -168,6 +192,7 @@ class ChatAnswer(BaseModel):
     model: str
     choices: list[ChatChoice]
     usage: Usage
+    emergency: Emergency | None = Field(None, description="There if the answer is help in one.")
 
 
 class TextLogprobs(BaseModel):

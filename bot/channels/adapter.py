@@ -2,7 +2,7 @@
 
 An adapter knows what is its platform's own: who sends a request and what it says (`open`), how a reply goes
 back with the response (`Incoming.respond`), and how a text is sent without one (`send`). All the rest is
-here, in turn.py and in delivery.py: a message is taken in once, whatever needs no model is replied to at
+here, in reply.py and in delivery.py: a message is taken in once, whatever needs no model is replied to at
 once, and the answer of the model is pushed when it is finished.
 """
 
@@ -21,11 +21,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from werkzeug.exceptions import BadRequest, NotFound
 
 from bot.channels.delivery import Messenger
-from bot.channels.turn import Turn
+from bot.channels.reply import Request
+from bot.chat.turn import Outcome, Turn
 from bot.context import current_bot
 from bot.store.connection import StoreDownError
 from bot.telemetry import metrics
-from bot.text import dialogue
 from bot.text.records import Conversation, short_id
 
 log = logging.getLogger(__name__)
@@ -83,29 +83,28 @@ def receive(name: str) -> Response:
     incoming = channel.open()
     if isinstance(incoming, Response):
         return incoming
+    turn = Turn(channel.bot, Conversation(channel.name, incoming.user), short_id(incoming.id))
     try:
-        reply = _reply(channel, incoming, began)
+        reply = _reply(channel, incoming, turn, began)
     except StoreDownError as error:
         if channel.asks_again:
             raise
         metrics.STORE_DOWN.inc()
         log.error("%s: %s", name, error)
-        reply = dialogue.BUSY
+        reply = turn.busy
     return incoming.respond(reply)
 
 
-def _reply(channel: Adapter, incoming: Incoming, began: float) -> str:
-    bot = channel.bot
-    conversation, message_id = Conversation(channel.name, incoming.user), short_id(incoming.id)
-    refusal = bot.limits.blocked(conversation, message_id)
-    if refusal is not None:
-        return refusal
-    is_emergency = bot.commands.is_emergency(incoming.text or "")  # help is said with the store away, too
-    messenger = None if is_emergency else channel.messenger(conversation, incoming)
-    turn = Turn(bot, conversation, message_id, began, channel.limit, messenger)
-    if incoming.greeting:
-        return turn.greet()
-    return dialogue.TEXT_ONLY if incoming.text is None else turn.reply(incoming.text)
+def _reply(channel: Adapter, incoming: Incoming, turn: Turn, began: float) -> str:
+    decision = turn.greet() if incoming.greeting else turn.decide(incoming.text)
+    messenger = None
+    if decision.outcome is not Outcome.BLOCKED:
+        try:
+            messenger = channel.messenger(turn.conversation, incoming)
+        except StoreDownError:
+            if decision.outcome is not Outcome.EMERGENCY:  # help is said all the same
+                raise
+    return Request(turn, began, channel.limit).reply(decision, messenger)
 
 
 for _name in NAMES:

@@ -7,6 +7,7 @@ processes; one of them fetches.
 from __future__ import annotations
 
 import json
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +15,10 @@ from typing import Any
 
 import requests
 
+from bot.store.connection import StoreDownError
 from bot.store.outbox import Outbox
+
+log = logging.getLogger(__name__)
 
 TIMEOUT = (3.05, 8.0)  # seconds to connect, to answer
 EARLY = 300  # seconds before its end that a token is not used any more: the platforms give a new one by then
@@ -99,8 +103,7 @@ class TokenApi(ABC):
         """The code of an answer, and what the log says of it."""
 
     def call(self, path: str, body: dict[str, Any]) -> None:
-        """With another token, once, if the platform does not take this one. SendError; StoreDownError for
-        want of a token."""
+        """With another token, once, if the platform does not take this one. SendError."""
         token = self._token("")
         for again in (True, False):
             code, text = self.explain(path, self.request(path, body, token))
@@ -120,7 +123,11 @@ class TokenApi(ABC):
                 raise SendError(self.hide(str(error))) from None
             return token, max(seconds - EARLY, 1)
 
-        return self.store.token(self.account, stale, fetch)
+        try:
+            return self.store.token(self.account, stale, fetch)
+        except StoreDownError as error:  # help in an emergency does not wait for the store
+            log.error("%s; a token is fetched for one call", error)
+            return fetch()[0]
 
     def hide(self, text: str) -> str:
         return text.replace(self.secret, "…") if self.secret else text

@@ -11,9 +11,9 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import requests
@@ -23,12 +23,15 @@ from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable, Unauth
 
 from bot.chat.answers import MAX_ANSWER_SECONDS
 from bot.chat.channel import Channel
+from bot.chat.turn import Decision, Outcome, Turn
 from bot.context import Bot, current_bot
 from bot.settings.values import Webhook
+from bot.store.connection import StoreDownError
 from bot.tasks.queue import PermanentError, RetryLaterError
 from bot.text import dialogue
 from bot.text.records import Conversation, short_id
 
+log = logging.getLogger(__name__)
 blueprint = Blueprint("webhook", __name__)
 QUEUE, TASK = "webhook", "send_on"
 REPLY_TIMEOUT = 25.0  # seconds; senders commonly wait for 30
@@ -46,16 +49,27 @@ def receive(name: str) -> dict[str, str]:
     if not _signed(settings, body):
         raise Unauthorized("the signature, or the time in it, is wrong")
     user, text, message_id = _read(body)
-    conversation, question = Conversation("webhook-" + name, user), dialogue.clean_question(text)
-    turn = Turn(bot, conversation, short_id(message_id), question.text, question.cut)
-    reply = turn.begin()
+    conversation = Conversation("webhook-" + name, user)
+    turn = Turn(bot, conversation, short_id(message_id))
+    decision = turn.decide(text)
+    reply = turn.whole_reply(decision)
     if settings.url and reply != "":
-        bot.tasks.send(QUEUE, TASK, conversation, name, user, message_id, reply, question.cut)
+        _send_on(bot, decision, conversation, (name, user, message_id, reply, decision.cut))
     if reply is None:
-        reply = turn.wait(REPLY_TIMEOUT)
+        end = time.monotonic() + REPLY_TIMEOUT
+        reply = _wait(bot, conversation, decision.source, end, decision.cut)
     if reply is None:
-        raise ServiceUnavailable(dialogue.BUSY + "。 No answer in time; send it again with the same id.")
+        raise ServiceUnavailable(turn.busy + "。 No answer in time; send it again with the same id.")
     return {"reply": reply, "conversation": conversation.id}
+
+
+def _send_on(bot: Bot, decision: Decision, conversation: Conversation, task: tuple[Any, ...]) -> None:
+    try:
+        bot.tasks.send(QUEUE, TASK, conversation, *task)
+    except StoreDownError as error:
+        if decision.outcome is not Outcome.EMERGENCY:
+            raise
+        log.error("an emergency's answer is in the response alone: %s", error)
 
 
 def _signed(settings: Webhook, body: bytes) -> bool:
@@ -90,40 +104,14 @@ def _read(body: bytes) -> tuple[str, str, str]:
     return user, message["text"], str(message_id).encode("utf-8", "replace").decode()
 
 
-@dataclass(frozen=True)
-class Turn:
-    """One message and the reply to it, which more than one may wait for."""
-
-    bot: Bot
-    conversation: Conversation
-    message_id: str
-    question: str
-    cut: bool  # the end of an over-long question was left out
-
-    def begin(self) -> str | None:
-        """Take the message in, once per id; its reply if there is nothing to wait for."""
-        refusal = self.bot.limits.blocked(self.conversation, self.message_id)
-        if refusal is not None:
-            return refusal
-        text = self.question
-        if not text:
-            return dialogue.NOTHING_TO_READ
-        done = self.bot.commands.answer(self.conversation, self.message_id, text)
-        if done is not None:
-            return done.reply or done.text
-        refusal = self.bot.limits.refusal(self.conversation, self.message_id)
-        if refusal is None:
-            self.bot.answers.enqueue(self.conversation, self.message_id, text)
-        return refusal
-
-    def wait(self, seconds: float) -> str | None:
-        """The reply; None if there is none by then, or none to be had."""
-        message = self.bot.answers.wait(self.conversation, self.message_id, time.monotonic() + seconds)
-        if message.status != "done":
-            return None
-        disclaimer = self.bot.settings.disclaimer
-        notice = disclaimer + "\n\n" if message.notice and disclaimer else ""
-        return notice + message.text + ("\n" + dialogue.QUESTION_CUT if self.cut else "")
+def _wait(bot: Bot, conversation: Conversation, message_id: str, end: float, cut: bool) -> str | None:
+    """The whole answer to a message; None if there is none by time.monotonic() `end`, or none to be had."""
+    message = bot.answers.wait(conversation, message_id, end)
+    if message.status != "done":
+        return None
+    disclaimer = bot.settings.disclaimer
+    notice = disclaimer + "\n\n" if message.notice and disclaimer else ""
+    return notice + message.text + ("\n" + dialogue.QUESTION_CUT if cut else "")
 
 
 # Answers sent on
@@ -179,19 +167,18 @@ def add_task(bot: Bot) -> None:
 
 def _wait_for_answer(bot: Bot, conversation: Conversation, message_id: str, cut: bool) -> str:
     message = bot.store.message(conversation, message_id)
+    if message.kind == "more":  # another message's answer
+        message = bot.store.message(conversation, message.source)
     if not message.status:
         raise PermanentError("the message is not known any more")
     if message.status == "failed":
-        bot.answers.enqueue(conversation, message_id, message.question)
-    turn, end = (
-        Turn(bot, conversation, message_id, message.question, cut),
-        time.monotonic() + MAX_ANSWER_SECONDS,
-    )
+        bot.answers.enqueue(conversation, message.id, message.question)
+    end = time.monotonic() + MAX_ANSWER_SECONDS
     while time.monotonic() < end and not bot.answers.stopping:
-        reply = turn.wait(1.0)
+        reply = _wait(bot, conversation, message.id, time.monotonic() + 1.0, cut)
         if reply is not None:
             return reply
-        if bot.store.message(conversation, message_id).status == "failed":
+        if bot.store.message(conversation, message.id).status == "failed":
             break
     raise RetryLaterError(f"message {message_id} has no answer to send on")
 

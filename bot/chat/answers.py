@@ -15,22 +15,22 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from bot.chat.answering import FLUSH, Answering, Question, Reply
 from bot.inference.interface import Engine, EngineDownError
-from bot.inference.messages import Finished, Prompt
+from bot.inference.library import ServedLibrary
 from bot.store.connection import StoreDownError
 from bot.store.conversations import LEASE_MS, Store
+from bot.store.unanswered import UnansweredStore
 from bot.telemetry import logs, metrics
-from bot.text import dialogue, questions
-from bot.text.records import Conversation, Lease, LeaseState, Message
-from bot.text.safety import Censor
+from bot.text import dialogue
+from bot.text.records import Citation, Conversation, Lease, LeaseState, Message
 
 log = logging.getLogger(__name__)
 
 POLL = 0.03  # seconds between two looks at a record that another process writes
 LOOK = 0.25  # seconds between two looks at one that this process writes: it says when it is done
-FLUSH = 0.05  # seconds between two publications of the text so far
 ENGINE_TIMEOUT = 12.0  # seconds that an absent engine is waited for: less than WeChat waits in all
 STORE_TIMEOUT = 15.0  # seconds that a finished answer waits for an absent store
 MAX_ANSWER_SECONDS = 180.0  # seconds after which an answer ends with what there is
@@ -43,12 +43,14 @@ class LeaseLostError(Exception):
 
 @dataclass(frozen=True)
 class Update:
-    """A step of an answer: `text` is new text, or the whole text if `restart`; the last one has `done`."""
+    """A step of an answer: `text` is new text, or the whole text if `restart`; the last one has `done`, and
+    the citations of the answer."""
 
     text: str
     restart: bool = False
     done: bool = False
     failed: bool = False
+    citations: tuple[Citation, ...] = ()
 
 
 class Answers:
@@ -59,13 +61,14 @@ class Answers:
         context_bytes: int = 6000,
         forbidden: Iterable[str] = (),
         unsure: float = 0.0,
+        library: ServedLibrary | None = None,
     ) -> None:
-        """Words that are `forbidden` are never shown. An answer of more bits a byte than `unsure` says so."""
+        """Words that are `forbidden` are never shown. An answer of more bits a byte than `unsure` says so.
+        Without a `library` the model answers everything."""
         self.store = store
         self.engine = engine
-        self.context_bytes = context_bytes
-        self.forbidden = tuple(forbidden)
-        self.unsure = unsure
+        self.answering = Answering(engine, library, context_bytes, forbidden, unsure)
+        self.unanswered = UnansweredStore(store)
         self.stopping = False
         self._workers: dict[str, ConversationWorker] = {}
         self._lock = threading.Lock()
@@ -74,9 +77,14 @@ class Answers:
         self._heartbeats = threading.Thread(target=self._send_heartbeats, name="heartbeats", daemon=True)
         self._heartbeats.start()
 
-    def enqueue(self, conversation: Conversation, message_id: str, question: str) -> Message:
-        """Take a message in (once per id) and begin to answer it. One call is one attempt of the sender."""
-        message = self.store.enqueue(conversation, message_id, uuid.uuid4().hex, question)
+    def enqueue(
+        self, conversation: Conversation, message_id: str, question: str, caution: str = ""
+    ) -> Message:
+        """Take a message in (once per id) and begin to answer it. One call is one attempt of the sender.
+
+        `caution` is what the answer begins with, in the transcript too.
+        """
+        message = self.store.enqueue(conversation, message_id, uuid.uuid4().hex, question, caution)
         (metrics.MESSAGES if message.attempts == 1 else metrics.RETRIES).labels(conversation.channel).inc()
         if message.attempts > 1 and message.finished:
             metrics.DUPLICATES.labels(conversation.channel).inc()
@@ -129,12 +137,19 @@ class Answers:
                 yield Update(message.text, restart=True)
                 sent = message.text
             if over:
-                yield Update("", done=True, failed=message.status != "done")
+                yield Update("", done=True, failed=message.status != "done", citations=message.citations)
                 return
 
     def stop(self, conversation: Conversation, message_id: str) -> None:
         """End the answer to a message with what there is of it, whichever process writes it."""
         self.store.request_stop(conversation, message_id)
+
+    def note_unanswered(self, conversation: Conversation, question: str) -> None:
+        """List it for the owner of the library; a store that is away must not cost the answer."""
+        try:
+            self.unanswered.note(conversation, question)
+        except StoreDownError as error:
+            log.warning("%s: an unanswered question is not listed: %s", conversation.id, error)
 
     def close(self, timeout: float) -> None:
         """Finish what is being written, take nothing new; what is not done in time is for another process."""
@@ -252,7 +267,7 @@ class ConversationWorker:
         warned = False
         while True:
             try:
-                raw, text, last = self._answer_by_likelihood(lease) or self._generate(lease)
+                reply = self._ask(lease)
                 break
             except EngineDownError as error:
                 if time.monotonic() > end or self.abandoned:
@@ -261,96 +276,60 @@ class ConversationWorker:
                     log.warning("%s: %s; trying for %.0f s", self.conversation.id, error, ENGINE_TIMEOUT)
                 warned = True
                 time.sleep(0.25)
-        if last.stop == "cancelled" and self.abandoned:
+        if reply.stop == "cancelled" and self.abandoned:
             self.store.fail(self.conversation, lease, "")
             return True
-        answer = text.strip() or dialogue.EMPTY_ANSWER
-        # The state has read what the model wrote; where the transcript says otherwise, the transcript is
-        # right.
-        state = last.state if answer == raw else b""
-        prefix = dialogue.chain(lease.prefix, lease.question, answer)
-        unsure = text.strip() and 0 < self.answers.unsure < last.bits
-        remark = dialogue.UNSURE if unsure else ""
-        ended = self._commit(lease, answer, last.stop, prefix, state, remark)
+        if lease.caution:  # what the transcript then says the model has not written
+            reply = replace(reply, text=dialogue.cautioned(lease.caution, reply.text), state=b"")
+        ended = self._commit(lease, reply)
         if not ended:
             raise LeaseLostError
         self.records[lease.id], more = ended
-        metrics.GENERATED.inc(len(answer.encode()))
+        if reply.abstained:
+            self.answers.note_unanswered(self.conversation, lease.question)
+        metrics.GENERATED.inc(len(reply.text.encode()))
         took = time.monotonic() - began
         metrics.LATENCY.observe(took)
-        said = (self.conversation.id, lease.id, took, logs.text(lease.question), logs.text(answer))
+        said = (self.conversation.id, lease.id, took, logs.text(lease.question), logs.text(reply.text))
         log.info("%s: message %s answered in %.2f s: %s → %s", *said)
         return more
 
-    def _answer_by_likelihood(self, lease: Lease) -> tuple[str, str, Finished] | None:
-        """Answer a question of choices, gaps or truth by likelihood; None if it is none. No state comes of
-        it: the next answer reads the transcript."""
-        asked = questions.read(lease.question)
-        if asked is None:
-            return None
-        try:
-            answer = self.answers.engine.likelihood(asked.kind, asked.engine_fields())
-        except ValueError as error:  # no contrast to a statement, a model that fills no gaps …
-            log.info("%s: %s; the model answers", self.conversation.id, error)
-            return None
-        text = Censor(self.answers.forbidden).whole(asked.answer_text(answer))
-        return "", text, Finished(b"", asked.kind)
-
-    def _generate(self, lease: Lease) -> tuple[str, str, Finished]:
-        """Answer once, publishing on the way: what the model wrote, what of it is shown, and how it ended."""
-
-        def read_history() -> bytes:
-            turns = self.store.turns(self.conversation, talk=lease.talk)
-            history = dialogue.history(turns, lease.id, self.answers.context_bytes)
-            metrics.PROMPT.inc(len(history))
-            return history
-
-        began = time.monotonic()
-        prompt = Prompt(
-            conversation=self.conversation.id,
-            state=lease.state,
-            tail=dialogue.question_bytes(lease.question),
-            history=read_history,
-            seed=dialogue.seed(self.conversation.id, lease.id),
-        )
-        metrics.PROMPT.inc(len(prompt.tail))
-        raw = text = ""
-        censor = Censor(self.answers.forbidden)
-        published, first = began, 0.0  # a short answer is published once, finished
+    def _ask(self, lease: Lease) -> Reply:
+        """Answer once, publishing on the way."""
         self.stop_requested = False
-        for event in self.answers.engine.stream(prompt, self._cancelled(began)):
-            if isinstance(event, Finished):
-                metrics.observe_writing(began, first, time.monotonic(), len(raw.encode()))
-                return raw, text + censor.flush(), event
-            if not isinstance(event, str):
-                continue
-            first = first or time.monotonic()
-            raw += event
-            text = (text + censor.push(dialogue.printable(event))).lstrip()
-            if text and time.monotonic() - published >= FLUSH:
-                self._publish(lease, text)
-                published = time.monotonic()
-        raise EngineDownError("the answer broke off")
+        question = Question(
+            self.conversation.id,
+            lease.id,
+            lease.question,
+            lease.state,
+            lambda: self.store.turns(self.conversation, talk=lease.talk),
+            lambda text: self._publish(lease, text),
+            self._cancelled(time.monotonic()),
+        )
+        return self.answers.answering.reply(question)
 
     def _cancelled(self, began: float) -> Callable[[], bool]:
         return lambda: self.abandoned or self.stop_requested or time.monotonic() - began > MAX_ANSWER_SECONDS
 
     def _publish(self, lease: Lease, text: str) -> None:
         try:
-            state = self.store.heartbeat(self.conversation, lease.token, lease.id, text)
+            shown = dialogue.cautioned(lease.caution, text)
+            state = self.store.heartbeat(self.conversation, lease.token, lease.id, shown)
             if state is LeaseState.LOST:
                 raise LeaseLostError
             self.stop_requested = state is LeaseState.STOP_REQUESTED
         except StoreDownError as error:  # the answer is worth finishing: the store may be back by then
             log.warning("%s: %s", self.conversation.id, error)
 
-    def _commit(
-        self, lease: Lease, answer: str, stop: str, prefix: str, state: bytes, remark: str
-    ) -> tuple[Message, bool] | None:
+    def _commit(self, lease: Lease, reply: Reply) -> tuple[Message, bool] | None:
+        prefix = dialogue.chain(lease.prefix, lease.question, reply.text)
         end = time.monotonic() + STORE_TIMEOUT
         while True:
             try:
-                return self.store.finish(self.conversation, lease, answer, stop, prefix, state, remark)
+                return self.store.finish(
+                    self.conversation, lease, reply.text, reply.stop, prefix, reply.state, reply.remark,
+                    reply.citations,
+                )  # fmt: skip
             except StoreDownError:
                 if time.monotonic() > end:
                     raise

@@ -1,46 +1,42 @@
-"""What is answered without the model, in every channel alike: commands, 继续 apart, and emergencies.
+"""Commands, answered without the model in every channel alike.
 
 Each runs once per message id, and a retry gets the same reply.
 """
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bot.chat.erasure import Erasure
+from bot.chat.reference import Reference
 from bot.inference.interface import Engine, EngineDownError
+from bot.inference.library import ServedLibrary
 from bot.settings.config import Settings
-from bot.store.connection import StoreDownError
 from bot.store.conversations import Store
 from bot.text import dialogue
 from bot.text.records import Conversation, Message
-from bot.text.safety import SEEK_HELP, Emergencies
-
-log = logging.getLogger(__name__)
 
 FIXED = {"new": dialogue.NEW_TALK, "help": dialogue.HELP, "ask-forget": dialogue.SURE_TO_FORGET,
          "quiet": dialogue.QUIET, "listen": dialogue.LISTENING}  # fmt: skip
 
 
 class Commands:
-    def __init__(self, store: Store, engine: Engine, settings: Settings, erasure: Erasure) -> None:
+    def __init__(
+        self, store: Store, engine: Engine, settings: Settings, erasure: Erasure,
+        library: ServedLibrary | None = None,
+    ) -> None:  # fmt: skip
         self.store = store
         self.erasure = erasure
         self.engine = engine
         self.settings = settings
-        self.emergencies = Emergencies(settings.emergencies)
+        self.reference = Reference(library, settings.forbidden)
 
-    def answer(self, conversation: Conversation, message_id: str, text: str) -> Message | None:
-        """The finished message, where it needs no model: its `reply`, or a long `text` to be handed out
-        in pieces; None for any other message. Raises StoreDownError, except in an emergency."""
-        name, nonce = dialogue.command(text), uuid.uuid4().hex
-        if name == "more":
-            return None
-        if name is None:
-            return self._help(conversation, message_id, nonce, text) if self.is_emergency(text) else None
+    def run(self, conversation: Conversation, message_id: str, name: str, text: str) -> Message:
+        """A command by its name, 继续 apart (it is chat/turn.py's), and the message's text: the finished
+        message with its `reply`, or a long `text` to be handed out in pieces. Raises StoreDownError."""
+        nonce = uuid.uuid4().hex
         if name == "undo":
             replies = dialogue.UNDONE, dialogue.NOTHING_TO_UNDO
             return self.store.undo(conversation, message_id, nonce, *replies)
@@ -49,19 +45,8 @@ class Commands:
         if name == "export":
             reply = export(self.store.turns(conversation, last=0))
             return self.store.run_command(conversation, message_id, nonce, name, reply)
-        reply = self._model() if name == "model" else FIXED[name]
+        reply = self._reply(conversation, name, text)
         return self.store.run_command(conversation, message_id, nonce, name, reply)
-
-    def is_emergency(self, text: str) -> bool:
-        """It speaks of an emergency."""
-        return self.emergencies.mentioned_in(text)
-
-    def _help(self, conversation: Conversation, message_id: str, nonce: str, text: str) -> Message:
-        try:
-            return self.store.add_answered(conversation, message_id, nonce, text, SEEK_HELP)
-        except StoreDownError as error:  # then it is in no transcript, but it is said
-            log.error("%s: an emergency: %s", conversation.channel, error)
-            return Message(message_id, kind="tell", status="done", reply=SEEK_HELP)
 
     def _forget(self, conversation: Conversation, message_id: str, nonce: str) -> Message:
         known = self.store.message(conversation, message_id)
@@ -70,6 +55,16 @@ class Commands:
         if self.store.erasure_requested(conversation):
             return self.erasure.erase_on_request(conversation, message_id, nonce, dialogue.FORGOTTEN)
         return self.store.run_command(conversation, message_id, nonce, "refuse", dialogue.NOT_ASKED_TO_FORGET)
+
+    def _reply(self, conversation: Conversation, name: str, text: str) -> str:
+        """What a command says that changes nothing but itself."""
+        if name == "source":
+            return self.reference.source(self.store.turns(conversation, talk=self.store.talk(conversation)))
+        if name == "search":
+            return self.reference.search(dialogue.search_words(text))
+        if name == "books":
+            return self.reference.books()
+        return self._model() if name == "model" else FIXED[name]
 
     def _model(self) -> str:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bot.store.admin import AdminStore
 from bot.store.broadcasts import BroadcastStore
 from bot.store.conversations import Store
+from bot.store.unanswered import UnansweredStore
 from bot.tasks.queue import TaskQueue
 from bot.text.records import Conversation, Message
 
@@ -21,6 +22,7 @@ class Erasure:
         self.tasks = tasks
         self.admin = AdminStore(store)
         self.broadcasts = BroadcastStore(store)
+        self.unanswered = UnansweredStore(store)
 
     def erase_on_request(
         self, conversation: Conversation, message_id: str, nonce: str, reply: str
@@ -50,4 +52,5 @@ class Erasure:
     def _elsewhere(self, user: str, channel: str = "") -> None:
         self.broadcasts.erase(user, channel)
         self.tasks.erase(user, channel)
+        self.unanswered.erase(user)
         self.admin.erase(user, channel)

@@ -33,8 +33,12 @@ def admin(ctx: click.Context, url: str | None, key_file: Path | None) -> None:
     The key is PLM_ADMIN_KEY's, from the environment, PLM_CONFIG or --key-file; never an argument, which every
     user of this machine could read.
     """
-    if "--help" in sys.argv:
-        return
+    if "--help" not in sys.argv:
+        ctx.obj = connect(url, key_file)
+
+
+def connect(url: str | None = None, key_file: Path | None = None) -> Api:
+    """The service, by default the one on this machine. ClickException where its key is not known."""
     key = key_file.read_text().strip() if key_file else os.environ.get("PLM_ADMIN_KEY", "")
     if not url or not key:
         try:
@@ -45,7 +49,7 @@ def admin(ctx: click.Context, url: str | None, key_file: Path | None) -> None:
         url = url or settings.own_url
     if not key:
         raise click.ClickException("PLM_ADMIN_KEY: missing")
-    ctx.obj = Api(url, key)
+    return Api(url, key)
 
 
 def _time(seconds: float) -> str:
@@ -54,6 +58,30 @@ def _time(seconds: float) -> str:
 
 def _dump(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False))
+
+
+@admin.command()
+@as_json
+@click.pass_obj
+def unanswered(api: Api, as_json: bool) -> None:
+    """What people asked and the library does not answer: how many asked it, when last, the question."""
+    show_unanswered(api, as_json)
+
+
+@click.command("unanswered")
+@as_json
+def library_unanswered(as_json: bool) -> None:
+    """What people asked and the library does not answer: how many asked it, when last, the question."""
+    show_unanswered(connect(), as_json)
+
+
+def show_unanswered(api: Api, as_json: bool) -> None:
+    said = api.get("library/unanswered", limit=1000)
+    if as_json:
+        _dump(said)
+        return
+    for row in said["questions"]:
+        click.echo(f"{row['people']:>5}  {_time(row['last'])}  {row['question']}")
 
 
 @admin.command()

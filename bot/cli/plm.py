@@ -16,6 +16,7 @@ import click
 
 from bot.settings.config import ELSEWHERE, ConfigError, Settings, load_settings, unknown_variables
 from bot.telemetry import logs
+from engine.cli.lazy import LazyCommand
 
 log = logging.getLogger("bot")
 
@@ -47,13 +48,31 @@ class Commands(click.Group):
             from bot.cli.admin import admin
 
             return admin
-        return super().get_command(ctx, cmd_name) or _engine_commands().get_command(ctx, cmd_name)
+        found = super().get_command(ctx, cmd_name) or _engine_commands().get_command(ctx, cmd_name)
+        if cmd_name in ("ask", "library") and isinstance(found, LazyCommand):
+            return LibraryCommand(cmd_name, found.place, found.help or "")
+        return found
 
 
 def _engine_commands() -> click.Group:
     from engine.cli import main as engine_main
 
     return engine_main
+
+
+class LibraryCommand(LazyCommand):
+    """One of the engine's, on the library that the bot serves, with what only the service knows."""
+
+    def load(self) -> click.Command:
+        with one_line_errors():
+            settings = load_settings()
+        os.environ["PLM_LIBRARY"] = str(settings.library_folder or settings.data_dir / "library")
+        command = super().load()
+        if isinstance(command, click.Group):
+            from bot.cli.admin import library_unanswered
+
+            command.add_command(library_unanswered)
+        return command
 
 
 @click.group(cls=Commands)
@@ -206,6 +225,7 @@ def _checks(settings: Settings, url: str | None) -> list[tuple[str, Callable[[],
     way_in = [("way in", lambda: more.check_way_in(settings, url))] if url else []
     return [
         ("model", lambda: _check_model(settings)),
+        ("library", lambda: _check_library(settings)),
         ("store", lambda: _check_store(settings)),
         ("WeChat", lambda: more.check_wechat(settings)),
         ("platforms", lambda: more.check_platforms(settings)),
@@ -233,6 +253,15 @@ def _check_model(settings: Settings) -> str:
         return f"an engine host of {len(settings.engine_urls)} answers"
     model = LocalEngine.from_settings(settings).model
     return f"{model.name} ({model.parameters:,} parameters)"
+
+
+def _check_library(settings: Settings) -> str:
+    from bot.inference.library import ServedLibrary
+
+    library = ServedLibrary.from_settings(settings)
+    if library is None:
+        return "none: the model answers"
+    return library.describe()
 
 
 def _check_store(settings: Settings) -> str:

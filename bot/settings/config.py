@@ -6,6 +6,7 @@ part of that line.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -23,6 +24,7 @@ from pydantic_settings import (
 from bot.settings.values import (
     AesKey,
     ApiKey,
+    LibraryPlace,
     Rates,
     Redacted,
     RedisUrl,
@@ -34,7 +36,6 @@ from bot.settings.values import (
     read_api_keys,
     split,
 )
-from bot.text.safety import EMERGENCIES
 from engine import CHAT, model_names
 
 DISCLAIMER = (
@@ -84,6 +85,8 @@ class Settings(Redacted, BaseSettings):
     data_dir: Path = Field(default_factory=default_data_dir)
     redis_url: RedisUrl | None = None
     engine_urls: Annotated[tuple[Url, ...], NoDecode, BeforeValidator(split)] = ()
+    library: LibraryPlace = None  # by default one in data_dir, with the bundled books
+    library_minimum: float | None = Field(None, ge=0, le=1)  # how sure an answer must be; by default its own
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(48, ge=2, le=1000)  # a WeChat request may hold one for five seconds
     processes: int = Field(1, ge=1, le=64)
@@ -126,7 +129,7 @@ class Settings(Redacted, BaseSettings):
     rate_limit: Annotated[Rates, NoDecode] = ()  # of everybody who has none of their own
     proxies: int = Field(0, ge=0, le=10)  # how many stand in front and say who called
 
-    emergencies: WordList = EMERGENCIES
+    emergencies: WordList = ()  # words that are one, beside what the detector hears; "none": none in /v1
     forbidden: WordList = ()
     unsure: float = Field(1.31, ge=0)  # bits a byte; tests/bench/bench_unsure.py. 0: never unsure
     disclaimer: str = Field(DISCLAIMER, max_length=300)  # it shares one WeChat reply with the answer
@@ -198,6 +201,16 @@ class Settings(Redacted, BaseSettings):
         return [name for name, needed in ADAPTERS.items() if getattr(self, f"{name}_{needed[0]}") is not None]
 
     @property
+    def emergency_words(self) -> tuple[str, ...]:
+        """The owner's words."""
+        return () if self.emergencies == ("none",) else self.emergencies
+
+    @property
+    def hears_emergencies_in_api(self) -> bool:
+        """Also /v1/chat/completions answers with help. People are always heard."""
+        return self.emergencies != ("none",)
+
+    @property
     def is_public(self) -> bool:
         """The internet reaches this service, perhaps through a proxy that says nothing about itself."""
         return bool(self.wechat_token or self.webhooks or self.adapters)
@@ -219,6 +232,21 @@ class Settings(Redacted, BaseSettings):
     def models(self) -> list[str]:
         """Names of the models that can be loaded: PLM_MODEL, those of PLM_MODEL_DIR, and the bundled ones."""
         return sorted({self.model_name, *model_names(self.model_dir)})
+
+    @property
+    def library_file(self) -> Path | None:
+        """The one file whose texts are the library, if PLM_LIBRARY names a file."""
+        return self.library if isinstance(self.library, Path) and self.library.is_file() else None
+
+    @property
+    def library_folder(self) -> Path | None:
+        """Where the library lies; None if there is to be none."""
+        if self.library == "none":
+            return None
+        if file := self.library_file:
+            name = hashlib.sha256(str(file.absolute()).encode()).hexdigest()[:12]
+            return self.data_dir / f"library-{name}"
+        return self.library if isinstance(self.library, Path) else self.data_dir / "library"
 
     @property
     def own_url(self) -> str:

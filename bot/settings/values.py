@@ -10,14 +10,14 @@ import binascii
 import hashlib
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import limits
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import NoDecode
 from standardwebhooks.webhooks import Webhook as Signer
 
-SCOPES = frozenset({"chat", "likelihood"})  # what an API key may be for
+SCOPES = frozenset({"chat", "likelihood", "search"})  # what an API key may be for
 KEY_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 KEY = re.compile(r"[A-Za-z0-9_.~+/=-]{20,200}")
 
@@ -89,6 +89,23 @@ def _read_rates(value: object) -> object:
     return rates
 
 
+def _read_library(value: object) -> object:
+    """`none`, a file, or the folder of a library: one that is there, or one that is to be made."""
+    if not isinstance(value, str | Path):
+        return value
+    if str(value) == "none":
+        return "none"
+    place = Path(value).expanduser()
+    if place.is_dir():
+        inside = {path.name for path in place.iterdir()}
+        if inside - {"build.lock", "writer.lock"} and "current" not in inside:
+            raise ValueError(f"{place} is no library: `plm library --folder NEW add {place}` makes one of it")
+    elif not place.exists() and (place.suffix or not place.absolute().parent.is_dir()):
+        raise ValueError(f"there is no file or folder {place}")
+    return place
+
+
+LibraryPlace = Annotated[Path | Literal["none"] | None, BeforeValidator(_read_library)]
 Rates = Annotated[tuple[limits.RateLimitItem, ...], BeforeValidator(_read_rates)]
 
 

@@ -14,6 +14,7 @@ One conversation lives under one hash tag, so that it is one slot of a cluster:
     plm:{channel:user}:pushes  list  message ids whose answer is still to be pushed, in order
     plm:{channel:user}:pusher  text  the holder of the lease for pushing
     plm:index                  zset  the conversations by their last question; a scan of the keys completes it
+    plm:emergencies            zset  conversations with an emergency by the time of the newest: at most 1,000
     plm:{admin}:…              what administrators have set: see admin.py
     plm:{broadcast}:…          what is sent to everybody: see broadcasts.py
     plm:token:…, plm:lock:…    text  a token that all processes share, and who is fetching it

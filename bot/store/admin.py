@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, unquote
 
-from bot.store.conversations import INDEX, Store
+from bot.store.conversations import EMERGENCIES, INDEX, Store
 from bot.text.records import Conversation
 
 BASE = "plm:{admin}:"
@@ -108,26 +108,37 @@ class AdminStore:
             start += LOOKED_AT
 
     def about(self, conversations: list[Conversation]) -> list[dict[str, Any]]:
-        """The list's entry for each; expired ones are left out and removed from the list."""
+        """The list's entry for each, with the time of its last emergency, if any; expired ones are left out
+        and removed from the lists."""
 
         def read() -> list[Any]:
             pipe = self.client.pipeline(transaction=False)
             for conversation in conversations:
                 pipe.hget(conversation.base + "meta", "updated")
                 pipe.llen(conversation.base + "turns")
+                pipe.zscore(EMERGENCIES, conversation.id)
             found: list[Any] = pipe.execute()
             return found
 
-        answers = self._try(read)
+        answers = iter(self._try(read))
         rows, gone = [], []
-        for conversation, updated, turns in zip(conversations, answers[::2], answers[1::2], strict=True):
+        for conversation, updated, turns, emergency in zip(
+            conversations, answers, answers, answers, strict=True
+        ):
             if updated is None:
                 gone.append(conversation.id)
             else:
-                rows.append(_head(conversation) | {"turns": turns, "updated": float(updated)})
+                row = {"turns": turns, "updated": float(updated), "emergency": emergency}
+                rows.append(_head(conversation) | row)
         if gone:
             self._do("zrem", INDEX, *gone)
+            self._do("zrem", EMERGENCIES, *gone)
         return rows
+
+    def emergencies(self, limit: int) -> list[Conversation]:
+        """Conversations with an emergency, the newest first."""
+        names: Any = self._do("zrevrange", EMERGENCIES, 0, limit - 1)
+        return [found for name in names if (found := conversation_of(name.decode()))]
 
     def show(self, conversation: Conversation) -> dict[str, Any] | None:
         """A whole conversation; None if there is none."""

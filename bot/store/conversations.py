@@ -21,7 +21,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from bot.store.connection import SENTINEL, attempt, connect
 from bot.store.scripts import SCRIPTS
 from bot.text.dialogue import TAKEN_BACK
-from bot.text.records import Conversation, Lease, LeaseState, Message, NoLease
+from bot.text.records import Citation, Conversation, Lease, LeaseState, Message, NoLease, write_citations
 
 TIMEOUT = 0.3  # seconds; WeChat waits five in all, and "busy" must be replied within one
 LEASE_MS = 2500  # how long a killed process keeps its conversation waiting
@@ -31,6 +31,8 @@ MAX_STATE = 48_000  # bytes; a larger state is rebuilt from the transcript inste
 FORGOTTEN_MS = 60_000  # how long the reply to an erasure is kept, for retries of its request
 CONFIRM_WITHIN = 600  # seconds
 INDEX = "plm:index"
+EMERGENCIES = "plm:emergencies"
+MAX_EMERGENCIES = 1000  # conversations in their list; the newest stay
 MAX_STARTS = 3  # a message whose answer was interrupted this often fails
 
 T = TypeVar("T")
@@ -76,12 +78,14 @@ class Store:
             server_info["save"] = "unknown"
         return server_info
 
-    def enqueue(self, conversation: Conversation, message_id: str, nonce: str, question: str) -> Message:
+    def enqueue(
+        self, conversation: Conversation, message_id: str, nonce: str, question: str, caution: str = ""
+    ) -> Message:
         """Enqueue a user's message, once: a second call with its id only counts an attempt (once for each
-        nonce)."""
+        nonce). Its answer will begin with `caution`."""
         fields = self._run(
             "enqueue", conversation, message_id, nonce, question, self.keep_ms, self.message_ms, MAX_TURNS,
-            conversation.channel, conversation.user,
+            conversation.channel, conversation.user, caution,
         )  # fmt: skip
         return self._message(message_id, fields)
 
@@ -93,14 +97,27 @@ class Store:
         return self._message(message_id, self._run("run_command", conversation, *args))
 
     def add_answered(
-        self, conversation: Conversation, message_id: str, nonce: str, question: str, answer: str
+        self,
+        conversation: Conversation,
+        message_id: str,
+        nonce: str,
+        question: str,
+        answer: str,
+        emergency: bool = False,
     ) -> Message:
-        """Store a message with its answer, once: both go into the transcript, no engine is asked."""
+        """Store a message with its answer, once: both go into the transcript, no engine is asked.
+
+        An `emergency` is also in a list of its own, by its time.
+        """
         args = (
             message_id, nonce, question, answer, self.keep_ms, self.message_ms, MAX_TURNS,
             conversation.channel, conversation.user,
         )  # fmt: skip
-        return self._message(message_id, self._run("add_answered", conversation, *args))
+        message = self._message(message_id, self._run("add_answered", conversation, *args))
+        if emergency and message.attempts == 1:
+            listed = conversation.id, self.keep_ms, MAX_EMERGENCIES
+            self._try(lambda: self._scripts["index_conversation"](keys=[EMERGENCIES], args=listed))
+        return message
 
     def undo(
         self, conversation: Conversation, message_id: str, nonce: str, undone: str, nothing: str
@@ -159,13 +176,13 @@ class Store:
         found = self._run("acquire", conversation, owner, LEASE_MS, MAX_STARTS, uuid.uuid4().hex)
         if found[0] != b"acquired":
             return NoLease(str(found[0], "utf-8"))
-        token, message_id, question, talk, prefix, state_prefix, blob, starts, waited = found[1:]
+        token, message_id, question, talk, prefix, state_prefix, blob, starts, waited, caution = found[1:]
         # An empty prefix is a talk without answers: it has no state.
         fresh = bool(prefix) and prefix == state_prefix and bool(blob)
         return Lease(
             token=token.decode(), id=message_id.decode(), question=question.decode(), talk=int(talk),
             prefix=(prefix or b"").decode(), state=blob if fresh else None, starts=int(starts),
-            waited=float(waited),
+            waited=float(waited), caution=caution.decode(),
         )  # fmt: skip
 
     def request_stop(self, conversation: Conversation, message_id: str) -> None:
@@ -187,16 +204,20 @@ class Store:
         prefix: str,
         state: bytes,
         remark: str = "",
+        citations: tuple[Citation, ...] = (),
     ) -> tuple[Message, bool] | None:
         """Append the answer to the transcript and end the message, atomically.
 
         Returns the message as it is then, and whether more wait (if not, the lease is released); None if
         the lease is lost.
 
-        `remark` is shown behind the answer; the model will not read it.
+        `remark` is shown behind the answer; the model will not read it. `citations` are kept with the turn.
         """
         blob = state if len(state) <= MAX_STATE else b""
-        args = (lease.token, lease.id, answer, stop, prefix, blob, self.keep_ms, lease.prefix, remark)
+        args = (
+            lease.token, lease.id, answer, stop, prefix, blob, self.keep_ms, lease.prefix, remark,
+            write_citations(citations),
+        )  # fmt: skip
         held, *record = self._run("finish", conversation, *args)
         return (self._message(lease.id, record[0]), held == 1) if held else None
 
@@ -219,14 +240,21 @@ class Store:
         """
         fields = self._run("erase", conversation, message_id, nonce, reply, FORGOTTEN_MS)
         self._try(lambda: self.client.zrem(INDEX, conversation.id))
+        self._try(lambda: self.client.zrem(EMERGENCIES, conversation.id))
         return self._message(message_id, fields)
 
     def turns(
         self, conversation: Conversation, last: int = 200, talk: int | None = None
     ) -> list[dict[str, Any]]:
-        """The newest turns (0: all), oldest first; of one talk only if it is given."""
+        """The newest turns (0: all), oldest first; of one talk only if it is given.
+
+        Answers that quote have `citations`, a list of the fields of `Citation`.
+        """
         rows = self._try(lambda: self.client.lrange(conversation.base + "turns", -last, -1))
         turns = [json.loads(row) for row in rows]
+        for turn in turns:
+            if "citations" in turn:
+                turn["citations"] = json.loads(turn["citations"])
         return [turn for turn in turns if talk is None or turn["talk"] == talk]
 
     def talk(self, conversation: Conversation) -> int:
@@ -272,7 +300,7 @@ class Store:
     def _run(self, name: str, conversation: Conversation, *args: str | bytes | int) -> Any:
         calls = [(self._scripts[name], conversation.base, args)]
         if name in LISTED:  # the list lies in another slot: admin.py finds what is missed here
-            calls.append((self._scripts["index_conversation"], INDEX, (conversation.id, self.keep_ms)))
+            calls.append((self._scripts["index_conversation"], INDEX, (conversation.id, self.keep_ms, 0)))
         copied = self.url.startswith(SENTINEL) and name not in NOT_COPIED
         return self._try(lambda: self._call(calls, copied))
 

@@ -31,11 +31,19 @@ DUPLICATES = Counter(
 )
 REQUESTS = Counter("plm_http_requests", "Requests by the path of their view", ["path", "method", "status"])
 BLOCKED = Counter("plm_messages_blocked", "Messages of people whom an administrator has blocked")
+EMERGENCIES = Counter(
+    "plm_emergencies", "Messages that were heard as an emergency, or got a word of caution", ["level", "kind"]
+)
 STORE_DOWN = Counter("plm_store_down", "Requests that found the store away")
 RUNNING = Gauge("plm_num_requests_running", "Answers being written", multiprocess_mode="livesum")
 FAILED = Counter("plm_requests_failed", "Messages whose answer failed")
 PROMPT = Counter("plm_prompt_tokens", "Bytes read before answers (a token is a byte)")
 GENERATED = Counter("plm_generation_tokens", "Bytes of answers (a token is a byte)")
+LIBRARY_ANSWERS = Counter(
+    "plm_library_answers", "Questions to the library, by what came of it: quoted, abstained, smalltalk …",
+    ["outcome"],
+)  # fmt: skip
+SEARCH = Histogram("plm_library_seconds", "From a question to the library's answer", buckets=SECONDS)
 QUEUE = Histogram("plm_request_queue_time_seconds", "From a message's arrival to its lease", buckets=SECONDS)
 BETWEEN = Histogram(
     "plm_inter_token_latency_seconds",
@@ -86,6 +94,11 @@ def totals() -> dict[str, float]:
         "store_down": STORE_DOWN, "deadline_misses": DEADLINE_MISSES, "generated": GENERATED,
     }  # fmt: skip
     found = {name: _sum(counter) for name, counter in counters.items()}
+    found["emergencies"] = sum(
+        sample.value
+        for sample in _samples(EMERGENCIES)
+        if sample.name.endswith("_total") and sample.labels["level"] == "emergency"
+    )
     for sample in _samples(LATENCY):
         if sample.name.endswith("_bucket"):
             found[f"le:{sample.labels['le']}"] = sample.value

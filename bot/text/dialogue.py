@@ -19,6 +19,9 @@ MAX_QUESTION = 2000  # characters
 WELCOME = "您好！我是一个自己训练的中医药小模型，可以问我方剂、药性、症候、经典里的话。发送“帮助”看用法。"
 HELP = (
     "直接用文字提问即可，例如：桂枝汤由哪些药组成？\n"
+    "出处（/source）：看上一个回答所引的原文和上下文\n"
+    "查：……（/search ……）：在书里查；目录（/books）：有哪些书\n"
+    "续写：……、写：……：由模型自己写，不是引文\n"
     "继续：看没有说完的回答\n"
     "新对话（/new）：忘掉前面的话，重新开始\n"
     "撤回（/undo）：收回上一个问题和它的回答\n"
@@ -48,6 +51,13 @@ NOTHING_MORE = "没有未说完的回答了，请直接提问。"
 ALREADY_TOLD = "上一个回答已经说完了。"
 EMPTY_ANSWER = "这个问题我答不上来，换个说法再问我试试。"
 STILL_THINKING = "我还在想，请过一会儿回复“继续”看回答。"
+NO_LIBRARY = "这里没有书库，不能查书。"
+PREPARING = "书库正在准备，请过一两分钟再问我。"
+NOTHING_FOUND = "书里没有找到：{}"
+NO_BOOKS = "书库里还没有书。"
+NO_SOURCE = "上一个回答没有引用书里的话。"
+SOURCE_GONE = "这段原文已经不在书库里了。"
+OWN_WORDS = "（以下是模型自己写的，不是引文，内容未必属实）\n"
 MORE_HINT = "（没有说完，回复“继续”看余下部分）"
 QUESTION_CUT = f"（您的话较长，我只读了前 {MAX_QUESTION} 个字）"
 
@@ -58,8 +68,12 @@ _COMMANDS = {
     "匯出": "export", "/forget": "ask-forget", "忘记我": "ask-forget", "忘記我": "ask-forget",
     "/quiet": "quiet", "退订": "quiet", "退訂": "quiet", "td": "quiet",
     "/listen": "listen", "订阅": "listen", "訂閱": "listen",
+    "/source": "source", "出处": "source", "出處": "source",
+    "/books": "books", "目录": "books", "目錄": "books",
     "/forget yes": "forget", "确认忘记": "forget", "確認忘記": "forget",
 }  # fmt: skip
+_SEARCH = re.compile(r"\s*(?:(?:查书?|查書)\s*[:：]|/search\s)\s*(\S.*)", re.IGNORECASE | re.DOTALL)
+_FREE = re.compile(r"\s*(续写|續寫|写|寫)\s*[:：]\s*(\S.*)", re.DOTALL)
 # Controls (Cc) but for line end and tab, lone surrogates (Cs), and two that are no characters.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _SENTENCE_ENDS = "。！？!?；;\n…"
@@ -88,7 +102,29 @@ def printable(text: str) -> str:
 
 def command(text: str) -> str | None:
     """The command's name ("new", "help", "more" …) if the whole message is one, however quoted or ended."""
-    return _COMMANDS.get(text.strip().strip("“”\"'「」。.!！~ ").lower())
+    name = _COMMANDS.get(text.strip().strip("“”\"'「」。.!！~ ").lower())
+    return name or ("search" if search_words(text) else None)
+
+
+def search_words(text: str) -> str:
+    """What is to be looked for: `查：…`, `/search …`; "" if that is not asked."""
+    match = _SEARCH.fullmatch(text)
+    return match[1].strip() if match else ""
+
+
+def free_writing(text: str) -> bytes | None:
+    """What the model is to go on from where it is asked to write: the text of `续写：…`, the title of
+    `写：…`."""
+    match = _FREE.fullmatch(text)
+    if match is None:
+        return None
+    begin = match[2].strip()
+    return (begin if match[1] in ("续写", "續寫") else begin + "\n").encode()
+
+
+def cautioned(caution: str, answer: str) -> str:
+    """The answer with what must be read before it."""
+    return f"{caution}\n\n{answer}" if caution else answer
 
 
 def turn_bytes(question: str, answer: str) -> bytes:
@@ -130,21 +166,34 @@ def seed(conversation_id: str, message_id: str) -> int:
     return int.from_bytes(digest[:7], "big")
 
 
-def history(turns: Iterable[Mapping[str, Any]], before: str, limit: int) -> bytes:
-    """The answered turns before message `before`, as the model reads them: the last whole ones that fit in
-    limit bytes, or the ends of the last one if it alone is longer.
+def answered(turns: Iterable[Mapping[str, Any]], before: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """The questions before message `before` that were answered, each with the turn of its answer.
 
-    Questions and answers are paired by message id: a question may have come in while the one before it was
-    still being answered.
+    They are paired by message id: a question may have come in while the one before it was still being
+    answered.
     """
     questions: dict[str, str] = {}
-    pairs: list[tuple[bytes, bytes]] = []
+    pairs = []
     for turn in turns:
         if turn["role"] == "user":
             questions[turn["message_id"]] = turn["content"]
         elif turn["message_id"] in questions and turn["message_id"] != before:
-            asked = question_bytes(questions[turn["message_id"]])
-            pairs.append((asked, turn["content"].encode() + END_MARK))
+            pairs.append((questions[turn["message_id"]], turn))
+    return pairs
+
+
+def history(turns: Iterable[Mapping[str, Any]], before: str, limit: int) -> bytes:
+    """The answered turns before message `before`, as the model reads them: the last whole ones that fit in
+    limit bytes, or the ends of the last one if it alone is longer.
+
+    Turns with citations are left out: what is quoted may be removed from the library, and no text that the
+    model writes later, nor its state, may hold it then.
+    """
+    pairs = [
+        (question_bytes(question), turn["content"].encode() + END_MARK)
+        for question, turn in answered(turns, before)
+        if not turn.get("citations")
+    ]
     kept: list[bytes] = []
     left = limit
     for pair in reversed(pairs):

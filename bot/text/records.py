@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from enum import IntEnum, StrEnum
 from functools import cached_property
 from urllib.parse import quote
@@ -30,6 +32,28 @@ def belongs_to(conversation_id: str, user: str, channel: str = "") -> bool:
 
 
 @dataclass(frozen=True)
+class Citation:
+    """A quotation in an answer: `quote` stands in `book` from byte `start` to byte `end`, as it is shown."""
+
+    book: str
+    heading: str
+    quote: str
+    start: int
+    end: int
+
+
+def read_citations(text: str) -> tuple[Citation, ...]:
+    """As `write_citations` wrote them; answers of older versions have none."""
+    return tuple(Citation(**row) for row in json.loads(text)) if text else ()
+
+
+def write_citations(citations: Iterable[Citation]) -> str:
+    """One line for the store; "" for none. It stays a text there: Lua would take it for a table."""
+    rows = [asdict(citation) for citation in citations]
+    return json.dumps(rows, ensure_ascii=False) if rows else ""
+
+
+@dataclass(frozen=True)
 class Message:
     """What is known of one message. `text` grows while `status` is "running"; `reply`, once set, stays."""
 
@@ -48,6 +72,7 @@ class Message:
     latest: bool = True  # kind "more": that is the user's last question
     error: str = ""
     owned: bool = False  # somebody holds the conversation's lease
+    citations: tuple[Citation, ...] = ()  # once it is done
 
     @classmethod
     def read(cls, message_id: str, fields: dict[bytes, bytes], owned: bool = False) -> Message:
@@ -68,6 +93,7 @@ class Message:
             latest=get.get("latest", "1") == "1",
             error=get.get("error", ""),
             owned=owned,
+            citations=read_citations(get.get("citations", "")),
         )
 
     @property
@@ -100,6 +126,7 @@ class Lease:
     state: bytes | None  # the model's state after exactly those turns
     starts: int
     waited: float = 0.0  # seconds since the message came in
+    caution: str = ""  # what the answer begins with, whoever writes it
 
 
 @dataclass(frozen=True)

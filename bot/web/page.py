@@ -2,7 +2,8 @@
 
 POST /page/chat {"id", "text"} answers lines of JSON as the answer is written: {"text": …} goes on,
 {"restart": true} takes back what was shown, {"done": true, "note"?: …} ends it, {"error": …} ends it badly.
-With "clear": "talk" or "turn" a command has taken back the talk, or its last question and answer.
+With "clear": "talk" or "turn" a command has taken back the talk, or its last question and answer; with
+"emergency": KIND the text is help in one.
 The id makes a question the browser's own: the same id attaches to the same answer. POST /page/stop {"id"}
 ends an answer with what there is; POST /page/new {"id"} begins a new talk.
 
@@ -25,6 +26,7 @@ from werkzeug.exceptions import BadRequest, Forbidden, UnsupportedMediaType
 
 from bot.api.auth import is_same_origin
 from bot.chat.answers import Update
+from bot.chat.turn import Outcome, Turn
 from bot.context import current_bot
 from bot.settings.config import DISCLAIMER
 from bot.store.connection import StoreDownError
@@ -80,24 +82,18 @@ def show() -> Response:
 def chat() -> Response:
     conversation, message_id, body = _ask()
     text = body.get("text")
-    refusal = current_bot().limits.blocked(conversation, message_id)
-    if refusal is not None:
-        return _stream([{"text": refusal, "done": True}])
-    question = dialogue.clean_question(text if isinstance(text, str) else "")
-    if not question.text:
-        return _refusal(400, dialogue.NOTHING_TO_READ)
-    done = current_bot().commands.answer(conversation, message_id, question.text)
-    if done is not None:
-        shown = {"text": done.reply or done.text, "done": True}
-        clear = CLEARS.get(dialogue.command(question.text) or "")
-        return _stream([shown | {"clear": clear} if clear else shown])
     # A visitor can throw the cookie away, so it is the address that is counted.
-    refusal = current_bot().limits.refusal(conversation, message_id, f"address:{request.remote_addr}")
-    if refusal is not None:
-        return _stream([{"text": refusal, "done": True}])
-    answers = current_bot().answers
-    answers.enqueue(conversation, message_id, question.text)
-    return _stream(_answer(answers.stream(conversation, message_id), question.cut, _strings()[1]))
+    turn = Turn(current_bot(), conversation, message_id, f"address:{request.remote_addr}")
+    decision = turn.decide(text if isinstance(text, str) else "")
+    if decision.outcome is Outcome.UNREADABLE:
+        return _refusal(400, decision.reply or "")
+    reply = turn.whole_reply(decision)
+    if reply is not None:
+        more = {"clear": CLEARS.get(decision.command), "emergency": decision.kind}
+        said = {name: value for name, value in more.items() if value}
+        return _stream([{"text": reply, "done": True} | said])
+    updates = turn.bot.answers.stream(conversation, decision.source)
+    return _stream(_answer(updates, decision.cut, _strings()[1]))
 
 
 @blueprint.post("/page/stop")

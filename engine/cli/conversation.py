@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import click
 
+from engine.emergency import Detector, caution, reply
 from engine.inference.model import Model
 from engine.inference.samplers import Sampler
 from engine.inference.session import Session
@@ -22,7 +23,7 @@ def talk(model: Model, sampler: Sampler, seed: int | None, max_bytes: int) -> No
         with suppress(ImportError):
             import readline  # noqa: F401  # editing and history of the line
         click.echo(f"{model.name}, {model.parameters:,} parameters, on {model.isa}. {HELP}")
-    session = model.session()
+    session, detector = model.session(), Detector.load()
     while (question := _ask(people)) is not None:
         if question == "/new":
             session = model.session()
@@ -30,6 +31,13 @@ def talk(model: Model, sampler: Sampler, seed: int | None, max_bytes: int) -> No
         elif question == "/help":
             click.echo(HELP)
         elif question:
+            heard = detector.assess(question.encode("utf-8", "replace").decode())
+            if help_now := reply(heard, question):
+                click.echo(help_now)
+                _remember(session, question, help_now)
+                continue
+            if warning := caution(heard, question):
+                click.echo(warning)
             _answer(session, question, sampler, seed, max_bytes)
 
 
@@ -42,9 +50,18 @@ def _ask(people: bool) -> str | None:
         return None
 
 
-def _answer(session: Session, question: str, sampler: Sampler, seed: int | None, max_bytes: int) -> None:
+def _remember(session: Session, question: str, answer: str) -> None:
+    """A turn that the model did not write."""
+    session.feed(_question(question) + answer.encode() + END_MARK)
+
+
+def _question(text: str) -> bytes:
     # A terminal may hand over bytes that are no UTF-8, as lone surrogates.
-    session.feed(USER_MARK + question.encode("utf-8", "replace") + ASSISTANT_MARK)
+    return USER_MARK + text.encode("utf-8", "replace") + ASSISTANT_MARK
+
+
+def _answer(session: Session, question: str, sampler: Sampler, seed: int | None, max_bytes: int) -> None:
+    session.feed(_question(question))
     pieces = session.generate(max_bytes, sampler, seed)
     with suppress(KeyboardInterrupt):
         for piece in pieces:

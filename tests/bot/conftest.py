@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,10 @@ from bot.server.embedded_store import EmbeddedStore
 from bot.store.conversations import Store
 from bot.tasks.queue import TaskQueue
 from tests.bot.webhook_receiver import Receiver
+
+# Most tests give the engine its words and expect them; those of the library name one of their own. Services
+# that a test starts read it, too.
+os.environ.setdefault("PLM_LIBRARY", "none")
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,9 @@ class ScriptedEngine:
     def load(self, name: str) -> None:
         self.model_name = name
 
+    def about(self) -> dict[str, object]:
+        return {}
+
     def ready(self) -> str | None:
         return self.fault
 

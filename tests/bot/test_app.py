@@ -23,14 +23,15 @@ from standardwebhooks.webhooks import Webhook as Signer
 from werkzeug.test import TestResponse
 
 from bot.app import create_app
-from bot.channels import turn, webhook
+from bot.channels import reply as channel_reply
+from bot.channels import webhook
 from bot.channels.wechat import crypto
 from bot.server.embedded_store import EmbeddedStore
 from bot.settings.config import ConfigError, Settings
 from bot.store.conversations import Store
 from bot.text import dialogue
 from bot.text.records import Conversation
-from bot.text.safety import SEEK_HELP
+from tests.bot.expected_help import help_for
 from tests.bot.scripted_engine import ScriptedEngine, question_of
 from tests.service import run_in_background, wait_until
 from tests.wechat_platform import Message, Platform
@@ -300,8 +301,8 @@ def test_without_the_store_everyone_is_told_within_a_second_and_it_heals(
     began = time.monotonic()
     assert say(client, platform, platform.text("o1", "一")) == dialogue.BUSY
     assert time.monotonic() - began < 1
-    assert say(client, platform, platform.text("o1", "我胸痛")) == SEEK_HELP
-    assert post(client, {"user": "u", "text": "我胸痛"}).json["reply"] == SEEK_HELP
+    assert say(client, platform, platform.text("o1", "我胸痛")) == help_for("我胸痛")
+    assert post(client, {"user": "u", "text": "我胸痛"}).json["reply"] == help_for("我胸痛")
     assert post(client, {"user": "u", "text": "一"}).status_code == 503
     response = client.get("/readyz")
     assert (response.status_code, list(response.json["faults"])) == (503, ["redis"])
@@ -473,8 +474,8 @@ def test_an_answer_longer_than_a_message_comes_in_pieces_bound_to_it(
 def test_the_third_request_tells_what_there_is(
     client: FlaskClient, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn, "ANSWER_BY", 0.3)
-    monkeypatch.setattr(turn, "HOLD", 0.4)
+    monkeypatch.setattr(channel_reply, "ANSWER_BY", 0.3)
+    monkeypatch.setattr(channel_reply, "HOLD", 0.4)
     engine.answer = lambda prompt: "甲。乙。"
     platform = Platform("/wechat", "AAAAA")
     client.get("/healthz")

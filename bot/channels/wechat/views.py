@@ -14,9 +14,10 @@ from typing import Any
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
-from bot.channels.turn import Turn
+from bot.channels.reply import Request
 from bot.channels.wechat.crypto import check_signature, open_envelope, query, render
 from bot.channels.wechat.messenger import MAX_MESSAGE, Wechat
+from bot.chat.turn import Decision, Outcome, Turn
 from bot.context import current_bot
 from bot.settings.config import Settings
 from bot.store.connection import StoreDownError
@@ -44,12 +45,13 @@ def check() -> Response:
 def receive() -> Response:
     began, settings = time.monotonic(), _settings()
     envelope = open_envelope(settings, request.get_data())
+    turn = _turn(envelope.message)
     try:
-        reply = _answer(envelope.message, began)
+        reply = _answer(envelope.message, turn, began)
     except StoreDownError as error:
         metrics.STORE_DOWN.inc()
         log.error("wechat: %s", error)
-        reply = dialogue.BUSY
+        reply = turn.busy
     if not reply:
         return Response("success", mimetype="text/plain")
     xml = render(envelope.message.target, envelope.message.source, reply)
@@ -66,26 +68,39 @@ def _settings() -> Settings:
 # What is said
 
 
-def _answer(message: Any, began: float) -> str:
+def _turn(message: Any) -> Turn:
+    fields = message._data  # wechatpy's objects forget the type of what they do not know
+    message_id = short_id(
+        str(message.id or f"event-{_event(message)}-{message.source}-{fields['CreateTime']}")
+    )
+    return Turn(current_bot(), Conversation("wechat", message.source), message_id)
+
+
+def _event(message: Any) -> str:
+    return str(message._data.get("Event", "")).lower()
+
+
+def _answer(message: Any, turn: Turn, began: float) -> str:
     """The reply's text; "" for events that nobody expects an answer to."""
-    bot, fields = current_bot(), message._data  # wechatpy's objects forget the type of what they do not know
-    event = str(fields.get("Event", "")).lower()
-    message_id = short_id(str(message.id or f"event-{event}-{message.source}-{fields['CreateTime']}"))
-    conversation = Conversation("wechat", message.source)
-    refusal = bot.limits.blocked(conversation, message_id)
-    if refusal is not None:
-        return refusal
-    messenger = bot.channels.get("wechat")
+    decision = _decide(message, turn)
+    messenger = turn.bot.channels.get("wechat")
     messenger = messenger if isinstance(messenger, Wechat) else None
-    text = _text_of(message)
-    if messenger and not bot.commands.is_emergency(text or ""):  # help is said with the store away, too
-        messenger.allow(conversation, message_id, event)
-    turn = Turn(bot, conversation, message_id, began, MAX_MESSAGE, messenger, REQUESTS)
-    if fields["MsgType"].lower() == "event":
-        if event.startswith("subscribe"):
-            return turn.greet()
-        return dialogue.HELP if event.startswith(ANSWERED_EVENTS) else ""
-    return dialogue.TEXT_ONLY if text is None else turn.reply(text)
+    if messenger and decision.outcome is not Outcome.BLOCKED:
+        try:
+            messenger.allow(turn.conversation, turn.message_id, _event(message))
+        except StoreDownError:
+            if decision.outcome is not Outcome.EMERGENCY:  # help is said all the same
+                raise
+    return Request(turn, began, MAX_MESSAGE, REQUESTS).reply(decision, messenger)
+
+
+def _decide(message: Any, turn: Turn) -> Decision:
+    if message._data["MsgType"].lower() != "event":
+        return turn.decide(_text_of(message))
+    event = _event(message)
+    if event.startswith("subscribe"):
+        return turn.greet()
+    return turn.notify(dialogue.HELP if event.startswith(ANSWERED_EVENTS) else "")
 
 
 def _text_of(message: Any) -> str | None:

@@ -8,7 +8,7 @@
   ARGV[4]  nonce of this call
 
   Returns {'busy'} (another has the lease), {'idle'} (nothing to do), or {'acquired', token, id, question, talk,
-  prefix, state's prefix, state, starts, seconds waited}.
+  prefix, state's prefix, state, starts, seconds waited, caution}.
 ]]
 --- @include "conversation"
 
@@ -33,10 +33,10 @@ while true do
       redis.call('HSET', message_key(id), 'status', 'running', 'text', '', 'starts', starts + 1, 'taken', ARGV[4])
       local state = redis.call('HMGET', base .. 'state', 'prefix', 'blob')
       local now_in = redis.call('HMGET', meta, 'talk', 'prefix')
-      local own = redis.call('HMGET', message_key(id), 'question', 'talk', 'first')
+      local own = redis.call('HMGET', message_key(id), 'question', 'talk', 'first', 'caution')
       local current = now_in[1] == own[2]
       return {'acquired', token, id, own[1], own[2], current and now_in[2] or '', current and state[1] or '',
-        current and state[2] or '', starts + 1, tostring(now - (own[3] or now))}
+        current and state[2] or '', starts + 1, tostring(now - (own[3] or now)), own[4] or ''}
     end
     redis.call('HSET', message_key(id), 'status', 'failed', 'error', 'cut short too often')
   end

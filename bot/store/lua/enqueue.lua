@@ -10,6 +10,7 @@
   ARGV[6]  turns kept, at most
   ARGV[7]  channel
   ARGV[8]  user
+  ARGV[9]  caution: what the answer begins with; "" for nothing
 
   Returns the message's fields as HGETALL does, and `now`.
 ]]
@@ -24,6 +25,7 @@ if not status then
   local talk = redis.call('HGET', meta, 'talk')
   redis.call('HSET', message_key(id), 'kind', 'ask', 'status', 'queued', 'question', question, 'talk', talk,
     'text', '', 'first', now, 'starts', 0, 'delivered', 0, 'notice', redis.call('HSETNX', meta, 'greeted', 1))
+  if ARGV[9] ~= '' then redis.call('HSET', message_key(id), 'caution', ARGV[9]) end
   remember(id, job_ms)
   append_turn('user', question, id, talk)
   redis.call('LTRIM', base .. 'turns', -tonumber(ARGV[6]), -1)

@@ -12,6 +12,7 @@
   ARGV[7]  ms that the conversation is kept
   ARGV[8]  prefix that the answer went on from
   ARGV[9]  remark
+  ARGV[10] citations, as one text; "" if there are none
 
   Returns {0}: the lease is lost; {1, fields of the message}: more waits; {2, fields}: nothing waits.
 ]]
@@ -22,8 +23,9 @@ if not holds_lease(token) then return {0} end
 local own = redis.call('HMGET', message_key(id), 'status', 'talk')
 if own[1] == 'running' then
   local shown = ARGV[9] ~= '' and answer .. '\n' .. ARGV[9] or answer
-  redis.call('HSET', message_key(id), 'status', 'done', 'text', shown, 'stop', ARGV[4], 'ended', now)
-  append_turn('assistant', answer, id, own[2], ARGV[9])
+  redis.call('HSET', message_key(id), 'status', 'done', 'text', shown, 'stop', ARGV[4], 'ended', now,
+    'citations', ARGV[10])
+  append_turn('assistant', answer, id, own[2], ARGV[9], ARGV[10])
   if own[2] == redis.call('HGET', base .. 'meta', 'talk') then
     local alone = (redis.call('HGET', base .. 'meta', 'prefix') or '') == ARGV[8]
     redis.call('HSET', base .. 'meta', 'prefix', alone and ARGV[5] or 'after:' .. id)

@@ -4,8 +4,8 @@
   KEYS[1]  the conversation's prefix, plm:{CHANNEL:USER}:
   ARGV[1]  message id
   ARGV[2]  nonce of this attempt
-  ARGV[3]  action: new, greet, quiet, listen, ask-forget, export; any other only replies
-  ARGV[4]  reply
+  ARGV[3]  action: new, greet, quiet, listen, ask-forget; any other only replies
+  ARGV[4]  reply; for export, source, search and books one that may be long: it is handed out in pieces
   ARGV[5]  ms that the conversation is kept
   ARGV[6]  ms that a message is remembered
 
@@ -14,9 +14,10 @@
 --- @include "conversation"
 
 local id, action = ARGV[1], ARGV[3]
+local long = {export=true, source=true, search=true, books=true}
 if redis.call('EXISTS', message_key(id)) == 0 then
   redis.call('HSET', message_key(id), 'kind', 'command', 'status', 'done', 'first', now)
-  if action == 'export' then redis.call('HSET', message_key(id), 'text', ARGV[4], 'delivered', 0)  -- long: in pieces
+  if long[action] then redis.call('HSET', message_key(id), 'text', ARGV[4], 'delivered', 0)
   else redis.call('HSET', message_key(id), 'reply', ARGV[4]) end
   remember(id, ARGV[6])
   if action == 'new' then

@@ -133,13 +133,13 @@ void bind_batcher(py::module_& m) {
 
     py::class_<Batcher>(m, "Batcher", "See engine/src/infer/batcher.h.")
         .def(py::init([](std::shared_ptr<Network> network, int threads, int max_batch, int max_waiting,
-                         int piece, double step_seconds) {
+                         int prefill_bytes, double step_seconds) {
                  return std::make_unique<Batcher>(
                      std::move(network),
-                     Batcher::Options{threads, max_batch, max_waiting, piece, step_seconds});
+                     Batcher::Options{threads, max_batch, max_waiting, prefill_bytes, step_seconds});
              }),
              py::kw_only(), py::arg("network"), py::arg("threads"), py::arg("max_batch"),
-             py::arg("max_waiting"), py::arg("piece"), py::arg("step_seconds"))
+             py::arg("max_waiting"), py::arg("prefill_bytes"), py::arg("step_seconds"))
         .def("submit", &Batcher::submit, py::arg("stream"))
         .def_property_readonly("load", &Batcher::load);
 }

@@ -135,7 +135,28 @@ def test_conversations_come_newest_first_by_pages(client: FlaskClient) -> None:
     assert seen == expected
     first = get(client, "conversations", limit=1).json["conversations"][0]
     assert first.pop("updated") == pytest.approx(time.time(), abs=20)
-    assert first == {"id": "webhook-shop:u2", "channel": "webhook-shop", "user": "u2", "turns": 4}
+    known = {"id": "webhook-shop:u2", "channel": "webhook-shop", "user": "u2", "turns": 4, "emergency": None}
+    assert first == known
+
+
+def test_conversations_with_emergencies_come_first_and_once(client: FlaskClient) -> None:
+    for n in range(5):
+        say(client, f"u{n}", "什么是气虚？", f"m{n}")
+    for n in (1, 3, 1):
+        say(client, f"u{n}", "我爸爸突然胸痛，出冷汗，喘不上气", f"e{n}{time.time_ns()}")
+    for limit in (1, 2, 3, 4, 10):
+        seen: list[str] = []
+        cursor = ""
+        while cursor is not None:
+            said = get(client, "conversations", limit=limit, cursor=cursor).json
+            rows, cursor = said["conversations"], said["cursor"]
+            assert len(rows) <= limit
+            seen += [row["user"] for row in rows]
+        assert (seen[0], sorted(seen)) == ("u1", ["u0", "u1", "u2", "u3", "u4"])
+    rows = get(client, "conversations").json["conversations"]
+    assert [row["user"] for row in rows[:2]] == ["u1", "u3"]
+    assert [bool(row["emergency"]) for row in rows] == [True, True, False, False, False]
+    assert rows[0]["emergency"] == pytest.approx(time.time(), abs=20)
 
 
 def test_a_users_conversations_and_no_one_elses(client: FlaskClient) -> None:

@@ -15,6 +15,7 @@ from bot.app import create_app
 from bot.inference.local import LocalEngine
 from bot.settings.config import Settings
 from bot.store.conversations import Store
+from tests import small_library
 from tests.service import served
 from tests.tiny_model import write_talkative_model
 
@@ -22,7 +23,8 @@ from tests.tiny_model import write_talkative_model
 RULES = (
     "messages: the last one must be", "top_logprobs: needs", "max_tokens: must be 1", "n: prompts times n",
     " is empty", "the text has no gap", "has more than 8 gaps",
-    "a contrast is empty or the statement itself",
+    "a contrast is empty or the statement itself", "book: the library has no source",
+    "the library's answers have none",
 )  # fmt: skip
 KEY = "sk-test-0123456789abcdef"
 
@@ -32,9 +34,12 @@ def url(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     file = write_talkative_model(tmp_path_factory.mktemp("model") / "tiny.safetensors")
     local = LocalEngine(engine.Model.load(file), engine.TopE(), 100)
     store = Store(redis_url)
+    library = small_library.write(tmp_path_factory.mktemp("library"))
     with served(
         create_app(
-            Settings(redis_url=redis_url, model="tiny", api_keys=f"test:{KEY}"), engine=local, store=store
+            Settings(redis_url=redis_url, model="tiny", api_keys=f"test:{KEY}", library=str(library.folder)),
+            engine=local,
+            store=store,
         )
     ) as url:
         yield url

@@ -22,12 +22,13 @@ from bot.settings.config import load_settings
 from bot.store.conversations import Store
 from bot.text import dialogue
 from bot.text.records import Conversation
-from bot.text.safety import SEEK_HELP
+from tests.bot.expected_help import help_for
 from tests.bot.scripted_engine import ScriptedEngine, question_of
 from tests.platform_api import HANG_UP, PlatformApi
 from tests.service import served, wait_until
 
 QUESTION = "什么是气虚？"
+URGENT = "我爸爸突然胸痛，出冷汗"
 DISCLAIMER = "提示。"
 SECRETS = ("5ecre", "t0k3n", "AAHdqTcvCH1vGWJx")
 _numbers = itertools.count(1)
@@ -151,7 +152,7 @@ class ChannelSuite:
         self, platform: Platform, user: str, engine: ScriptedEngine
     ) -> None:
         assert platform.reply(user, "帮助") == dialogue.HELP
-        assert platform.reply(user, "我爸爸突然胸痛，出冷汗") == SEEK_HELP
+        assert platform.reply(user, URGENT) == help_for(URGENT)
         assert platform.reply(user, None) == dialogue.TEXT_ONLY
         assert platform.reply(user, "\x00") == dialogue.NOTHING_TO_READ
         assert engine.prompts == []
@@ -245,7 +246,7 @@ class ChannelSuite:
             assert server.pid
             os.kill(server.pid, signal.SIGSTOP)
             response = platform.say(user, QUESTION, "7")
-            is_emergency = platform.say(user, "我胸痛")
+            assert platform.reply(user, URGENT) == help_for(URGENT)
             os.kill(server.pid, signal.SIGCONT)
             if platform.asks_again:
                 assert response.status_code == 503
@@ -253,6 +254,5 @@ class ChannelSuite:
                 wait_until(lambda: f"答{QUESTION}。" in "".join(platform.seen(user)), 15, "it is answered")
             else:
                 assert platform.said(response) == dialogue.BUSY
-                assert platform.said(is_emergency) == SEEK_HELP
         app.extensions["plm"].store.close()
         server.stop()

@@ -1,4 +1,4 @@
-"""Commands, emergencies and questions of likelihood, in a real store and over HTTP as WeChat sends them."""
+"""Commands and questions of likelihood, in a real store and over HTTP as WeChat sends them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from bot.store.conversations import Store
 from bot.tasks.queue import TaskQueue
 from bot.text import dialogue
 from bot.text.records import Conversation
-from bot.text.safety import SEEK_HELP
+from tests.bot.expected_help import help_for
 from tests.bot.scripted_engine import ScriptedEngine, question_of
 from tests.service import Service, wait_until
 from tests.wechat_platform import Platform
 
+URGENT = "我胸口痛得厉害，胸痛"
 TALKER, OTHER = Conversation("wechat", "oUser1"), Conversation("wechat", "oUser2")
 
 
@@ -38,8 +39,8 @@ class AdminClient:
         )
 
     def ask(self, message_id: str, text: str, whose: Conversation = TALKER) -> str:
-        done = self.commands.answer(whose, message_id, text)
-        if done is not None:
+        if command := dialogue.command(text):
+            done = self.commands.run(whose, message_id, command)
             return done.reply or done.text
         self.answers.enqueue(whose, message_id, text)
         return self.answers.wait(whose, message_id, time.monotonic() + 10).text
@@ -85,19 +86,6 @@ def test_undo_ends_an_answer_that_is_being_written(admin_client: AdminClient) ->
     assert admin_client.store.message(TALKER, "m1").text == dialogue.TAKEN_BACK
     assert admin_client.ask("m3", "二") == "答二。"
     assert admin_client.engine.before[-1] == b""
-
-
-def test_an_emergency_is_answered_while_the_engine_is_stuck_and_read_later(admin_client: AdminClient) -> None:
-    admin_client.engine.gate.clear()
-    admin_client.answers.enqueue(TALKER, "m1", "一")
-    wait_until(lambda: admin_client.engine.prompts)
-    for _ in range(2):
-        assert admin_client.ask("m2", "我胸痛") == SEEK_HELP
-    admin_client.engine.gate.set()
-    admin_client.ask("m3", "三")
-    both = {dialogue.turn_bytes("一", "答一。"), dialogue.turn_bytes("我胸痛", SEEK_HELP)}
-    assert admin_client.engine.before[-1] in (b"".join(both), b"".join(reversed(list(both))))
-    assert admin_client.turns().count(SEEK_HELP) == 1
 
 
 def test_forgetting_asks_once_and_leaves_no_trace(
@@ -160,7 +148,7 @@ def test_over_wechat(redis_url: str, tmp_path: Path) -> None:
     with Service(tmp_path, "web", PLM_REDIS_URL=redis_url, **settings) as service:
         platform, store = Platform(service.url + "/wechat", "AAAAA"), Store(redis_url)
         talker = Conversation("wechat", "o-commands")
-        assert platform.ask(talker.user, "我胸口痛得厉害，胸痛") == SEEK_HELP
+        assert platform.ask(talker.user, URGENT) == help_for(URGENT)
         answer = platform.ask(talker.user, "什么是气虚？")
         assert "的" not in answer.split("\n\n")[-1].replace(dialogue.MORE_HINT, "").replace(
             dialogue.UNSURE, ""
@@ -174,7 +162,7 @@ def test_over_wechat(redis_url: str, tmp_path: Path) -> None:
         assert "比特/字节" in platform.ask(talker.user, "/model")
         assert platform.ask(talker.user, "/undo") == dialogue.UNDONE
         assert len(store.turns(talker)) == 8
-        assert platform.ask(talker.user, "导出").startswith("我：我胸口痛")
+        assert platform.ask(talker.user, "导出").startswith(f"我：{URGENT}")
         assert platform.ask(talker.user, "忘記我") == dialogue.SURE_TO_FORGET
         assert platform.ask(talker.user, "確認忘記") == dialogue.FORGOTTEN
         assert store.turns(talker) == []

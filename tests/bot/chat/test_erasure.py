@@ -9,10 +9,11 @@ import pytest
 
 from bot.admin.broadcasts import QUEUE as BROADCAST
 from bot.store.connection import StoreDownError
-from bot.store.conversations import Store
+from bot.store.conversations import EMERGENCIES, Store
 from bot.tasks.queue import PermanentError, RetryLaterError
 from bot.text.records import Conversation
 from tests.bot.admin_client import AdminClient, everything, spelt
+from tests.bot.expected_help import help_for
 from tests.service import wait_until
 
 USER, WORDS, ID = "oForgetMe", "我的秘密", "secret-id"
@@ -108,6 +109,23 @@ def test_tasks_that_wait_are_delayed_or_dead_go_with_the_user(
         assert USER not in found
         assert ID not in found
         assert OTHER in found
+
+
+@pytest.mark.parametrize("way", ["admin", "own"])
+def test_an_emergency_leaves_no_trace(admin_client: AdminClient, store: Store, way: str) -> None:
+    admin_client.say(OTHER, "别人的话", "m1")
+    urgent = "我爸爸突然胸痛，出冷汗，喘不上气"
+    assert admin_client.say(USER, urgent, f"{ID}-1").json["reply"] == help_for(urgent)
+    assert USER in everything(store)
+    if way == "admin":
+        admin_client.forget(USER)
+    else:
+        admin_client.say(USER, "忘记我", "ask")
+        admin_client.say(USER, "确认忘记", "yes")
+        assert store.client.zcard(EMERGENCIES) == 0
+        admin_client.bot.erasure.erase_conversation(SHOP)  # as when the minute for retries is over
+    wait_until(lambda: USER not in everything(store), 10, "it is gone")
+    assert_forgotten(store, "爸爸")
 
 
 @pytest.mark.parametrize("how", ["dead", "again", "done"])

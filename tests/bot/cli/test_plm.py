@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from standardwebhooks.webhooks import Webhook as Signer
 
 from bot.cli import main
+from tests import small_library
 from tests.service import Plm, Service, free_port, wait_until
 from tests.tiny_model import write_tiny_model
 
@@ -29,6 +30,7 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith("PLM_") and name != "PLM_ISA":
             monkeypatch.delenv(name)
     monkeypatch.setenv("PLM_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("PLM_LIBRARY", "none")
     monkeypatch.setenv("PLM_MODEL", str(write_tiny_model(tmp_path / "tiny.safetensors")))
 
 
@@ -48,11 +50,37 @@ def test_wrong_usage_is_exit_code_2() -> None:
     assert plm("serve", "--no-such-option").exit_code == 2
 
 
+def test_asking_and_looking_after_the_library_that_is_served(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    small_library.write(tmp_path / "library")
+    file = tmp_path / "plm.toml"
+    file.write_text(f'library = "{tmp_path / "library"}"\n')
+    monkeypatch.delenv("PLM_LIBRARY")
+    monkeypatch.setenv("PLM_CONFIG", str(file))
+    assert small_library.HERBS in plm("ask", small_library.FORMULA).output
+    lines = json.dumps({"id": "a", "question": small_library.FORMULA}) + "\n"
+    answered = json.loads(CliRunner().invoke(main, ["ask", "--json"], input=lines).output)
+    assert answered["sources"][0]["quote"] == small_library.HERBS
+    assert small_library.SHANGHAN in plm("library", "list").output
+    assert "PLM_ADMIN_KEY: missing" in plm("library", "unanswered").output
+    assert "4 sources" in plm("doctor").output
+
+
+def test_the_list_of_commands_needs_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLM_LIBRARY", "/nowhere/at/all")
+    assert plm("--help").exit_code == 0
+    result = plm("library", "list")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: PLM_LIBRARY: ")
+
+
 def test_doctor_finds_nothing_wrong_with_a_good_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLM_WECHAT_TOKEN", "AAAAA")
     result = plm("doctor")
     assert result.exit_code == 0, result.output
-    assert [line.split()[0] for line in result.output.splitlines()] == ["ok"] * 9
+    assert [line.split()[0] for line in result.output.splitlines()] == ["ok"] * 10
+    assert "library: none" in result.output
     assert "API: closed" in result.output
     assert "plain mode" in result.output
 

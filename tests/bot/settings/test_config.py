@@ -71,6 +71,10 @@ def put(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
         ({"RATE_LIMIT": "often"}, "PLM_RATE_LIMIT"),
         ({"RATE_LIMIT": "0/minute"}, "PLM_RATE_LIMIT"),
         ({"PROXIES": "-1"}, "PLM_PROXIES"),
+        ({"LIBRARY": "/nowhere/at/all"}, "PLM_LIBRARY"),
+        ({"LIBRARY": "missing.txt"}, "PLM_LIBRARY"),
+        ({"LIBRARY": "/usr"}, "PLM_LIBRARY"),
+        ({"LIBRARY_MINIMUM": "1.5"}, "PLM_LIBRARY_MINIMUM"),
         ({"CONFIG": "/nowhere.toml"}, "PLM_CONFIG"),
     ],
 )
@@ -154,6 +158,22 @@ def test_with_a_key_and_no_mode_only_encrypted_messages_are_let_in(monkeypatch: 
 def test_two_webhook_secrets_are_valid_while_one_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     put(monkeypatch, {"WEBHOOK_MY_FORMS_SECRET": "whsec_AAAA, whsec_BBBB"})
     assert load_settings().webhooks["my_forms"].secret == ("whsec_AAAA", "whsec_BBBB")
+
+
+def test_where_the_library_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    put(monkeypatch, {"DATA_DIR": str(tmp_path)})
+    assert load_settings().library_folder == tmp_path / "library"
+    put(monkeypatch, {"LIBRARY": "none"})
+    assert load_settings().library_folder is None
+    put(monkeypatch, {"LIBRARY": str(tmp_path / "other")})
+    assert (load_settings().library_folder, load_settings().library_file) == (tmp_path / "other", None)
+    file = tmp_path / "prices.txt"
+    file.write_text("价目")
+    put(monkeypatch, {"LIBRARY": str(file)})
+    settings = load_settings()
+    assert settings.library_file == file
+    assert settings.library_folder is not None
+    assert settings.library_folder.parent == tmp_path
 
 
 def test_mistyped_names_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from engine import Model, TopK, _core
 from engine.cli import main
+from engine.emergency import Detector, caution, reply
 from engine.inference import benchmark
 from tests.tiny_model import write_tiny_model
 
@@ -182,6 +183,17 @@ def test_chat_answers_each_line_and_remembers(model_path: Path) -> None:
     assert twice != once + once
     assert again == f"{once}A new conversation.\n{once}"
     assert "Ctrl-D ends" in plm("chat", model_path, stdin="/help").stdout
+
+
+def test_chat_hears_an_emergency_and_warns_of_poison(model_path: Path) -> None:
+    urgent, toxic = "我爸爸突然胸痛，出冷汗，喘不上气", "砒霜怎么吃"
+    detector = Detector.load()
+    said = plm("chat", model_path, "--seed", "5", "--max-bytes", "30", stdin=f"{urgent}\n{toxic}\n").stdout
+    help_now = reply(detector.assess(urgent), urgent) + "\n"
+    warning = caution(detector.assess(toxic), toxic) + "\n"
+    assert len(help_now) > 20
+    assert said.startswith(help_now + warning)
+    assert len(said) > len(help_now + warning)
 
 
 def test_the_default_model_is_PLM_MODEL(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

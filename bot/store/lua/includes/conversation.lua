@@ -7,10 +7,11 @@ local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local function message_key(id) return base .. 'job:' .. id end
 local function renew(ms) for _, name in ipairs({'meta', 'turns', 'queue', 'state', 'open'}) do
   redis.call('PEXPIRE', base .. name, ms) end end
-local function append_turn(role, content, id, talk, remark)
+local function append_turn(role, content, id, talk, remark, citations)
   if remark == '' then remark = nil end
+  if citations == '' then citations = nil end
   redis.call('RPUSH', base .. 'turns', cjson.encode({role=role, content=content, time=now, message_id=id,
-    talk=tonumber(talk), remark=remark}))
+    talk=tonumber(talk), remark=remark, citations=citations}))
   redis.call('HINCRBY', base .. 'meta', 'version', 1)
   redis.call('HSET', base .. 'meta', 'updated', now)
 end

@@ -22,9 +22,9 @@ from bot.store.conversations import Store
 from bot.store.outbox import Outbox
 from bot.text import dialogue
 from bot.text.records import Conversation
-from bot.text.safety import SEEK_HELP
 from engine import Model
 from tests.bot.expected_answer import message_answered_in
+from tests.bot.expected_help import help_for
 from tests.bot.scripted_engine import ScriptedEngine
 from tests.service import SOON_MISSED, Service, served, wait_until
 from tests.tiny_model import write_tiny_model
@@ -267,7 +267,7 @@ def test_help_in_an_emergency_needs_no_store(api: WechatApiServer) -> None:
     with served(own) as url:
         platform = Platform(url + "/wechat", "AAAAA")
         assert platform.ask("o-help", QUESTION) == dialogue.BUSY
-        assert platform.ask("o-help", "我胸痛") == SEEK_HELP
+        assert platform.ask("o-help", "我胸痛") == help_for("我胸痛")
     away.close()
 
 

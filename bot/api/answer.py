@@ -1,0 +1,55 @@
+"""POST /v1/answer: the library's answer to a question, with its sources. Nothing is kept."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from flask import Blueprint
+from pydantic import BaseModel, ConfigDict, Field
+
+from bot.api.endpoint import operation
+from bot.api.errors import ApiError
+from bot.api.schemas import Cited
+from bot.api.search import SCOPE, Text, served_library, source
+from bot.context import current_bot
+from bot.text import dialogue
+from engine.library import LibraryError
+
+blueprint = Blueprint("answer", __name__)
+
+
+class Said(BaseModel):
+    model_config = ConfigDict(strict=True)
+    role: Literal["user", "assistant"]
+    content: Annotated[str, Field(max_length=20_000)]
+
+
+class AnswerRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    question: Text
+    history: Annotated[list[Said], Field(max_length=200)] = Field(
+        [], description="The talk before, oldest first: a follow-up carries on from it."
+    )
+
+
+class LibraryAnswer(BaseModel):
+    answer: str
+    sources: list[Cited]
+    abstained: bool = Field(description="The library does not answer this.")
+
+
+@blueprint.post("/v1/answer")
+@operation(SCOPE, "Answer a question by quotations of the library", AnswerRequest, LibraryAnswer)
+def answer(body: AnswerRequest) -> dict[str, Any]:
+    served_library()
+    question = dialogue.clean_question(body.question).text
+    try:
+        found = current_bot().answers.answering.ask_library(
+            question, [said.model_dump() for said in body.history]
+        )
+    except LibraryError as error:
+        raise ApiError(503, str(error), code="library_down", headers={"Retry-After": "2"}) from None
+    if found is None:
+        raise ApiError(503, "the library is being built: try again", code="library_down")
+    sources = [source(citation) for citation in found.citations]
+    return {"answer": found.text, "sources": sources, "abstained": found.abstained}

@@ -1,0 +1,194 @@
+"""How a question is answered: weighed by likelihood, quoted from the library, or written by the model.
+
+    choices, gaps, statements   by likelihood (text/questions.py)
+    续写：…, 写：…               by the model, marked as its own words
+    anything else               from the library, or "not found"; by the model where there is no library
+
+What the library says depends on nothing but the question and the talk, so an answer begun again after a crash
+is the same answer. The transcript is the truth for the model too: an answer that it did not write, or that
+it wrote without reading the talk, leaves no state.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bot.inference.interface import Engine, EngineDownError
+from bot.inference.library import ServedLibrary
+from bot.inference.messages import Finished, Prompt
+from bot.telemetry import metrics
+from bot.text import dialogue, questions
+from bot.text.censor import Censor
+from bot.text.records import Citation
+from engine.grounding import Answer
+from engine.library import LibraryError
+
+log = logging.getLogger(__name__)
+
+FLUSH = 0.05  # seconds between two publications of the text so far
+REMEMBERED = 10  # answered questions of the talk that a follow-up may carry on from
+
+
+@dataclass(frozen=True)
+class Question:
+    """A message to be answered, with what its answer may need."""
+
+    conversation: str  # its id
+    id: str
+    text: str
+    state: bytes | None  # the model's, after exactly the turns before
+    turns: Callable[[], Sequence[Mapping[str, Any]]]  # of the talk, from the store
+    publish: Callable[[str], None]  # show the text so far
+    cancelled: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """`remark` is shown behind the text, and the model does not read it."""
+
+    text: str
+    stop: str
+    state: bytes = b""  # the model's, if it has read exactly the turns before and this text
+    remark: str = ""
+    citations: tuple[Citation, ...] = ()
+    abstained: bool = False
+
+
+class Answering:
+    def __init__(
+        self, engine: Engine, library: ServedLibrary | None = None, context_bytes: int = 6000,
+        forbidden: Iterable[str] = (), unsure: float = 0.0,
+    ) -> None:  # fmt: skip
+        self.engine = engine
+        self.library = library
+        self.context_bytes = context_bytes
+        self.forbidden = tuple(forbidden)
+        self.unsure = unsure
+
+    def reply(self, question: Question) -> Reply:
+        """EngineDownError when it cannot be answered for now; StoreDownError."""
+        begin = dialogue.free_writing(question.text)
+        if begin is not None:
+            return self._write_freely(question, begin)
+        if self.library is None:
+            weighed = self._weigh(question.text)
+            return self._show(weighed) if weighed else self._write(question)
+        pairs = dialogue.answered(question.turns(), question.id)[-REMEMBERED:]
+        history = [
+            {"role": role, "content": content}
+            for asked, answer in pairs
+            for role, content in (("user", asked), ("assistant", answer["content"]))
+        ]
+        return self._show(self.without_model(question.text, history))
+
+    def without_model(self, text: str, history: Sequence[Mapping[str, str]]) -> Reply:
+        """The answer where there is a library: choices and the like weighed, anything else quoted.
+
+        Words that are never to be said stand in it: it is for programs. EngineDownError."""
+        try:
+            return self._weigh(text) or self._quote(text, history)
+        except LibraryError as error:
+            raise EngineDownError(f"the library: {error}") from None
+
+    def _weigh(self, text: str) -> Reply | None:
+        """Answer a question of choices, gaps or truth by likelihood; None if it is none."""
+        asked = questions.read(text)
+        if asked is None:
+            return None
+        try:
+            answer = self.engine.likelihood(asked.kind, asked.engine_fields())
+        except ValueError as error:  # no contrast to a statement, a model that fills no gaps …
+            log.info("%s; answered in another way", error)
+            return None
+        return Reply(asked.answer_text(answer), asked.kind)
+
+    def _quote(self, text: str, history: Sequence[Mapping[str, str]]) -> Reply:
+        """The library's answer to a question."""
+        answer = self.ask_library(text, history)
+        if answer is None:
+            return Reply(dialogue.PREPARING, "library")
+        citations = tuple(
+            Citation(one.book, one.heading, one.quote, one.start, one.end) for one in answer.citations
+        )
+        return Reply(answer.text, "library", citations=citations, abstained=answer.abstained)
+
+    def _show(self, reply: Reply) -> Reply:
+        """Without the words that are never to be said."""
+        hide = Censor(self.forbidden).whole
+        citations = tuple(replace(citation, quote=hide(citation.quote)) for citation in reply.citations)
+        return replace(reply, text=hide(reply.text), citations=citations)
+
+    def ask_library(self, text: str, history: Sequence[Mapping[str, str]]) -> Answer | None:
+        """What it answers, for the bot and the API alike; None while it is being built. LibraryError."""
+        answerer = self.library.answerer if self.library else None
+        if answerer is None:
+            return None
+        began = time.monotonic()
+        answer = answerer.answer(text, history)
+        metrics.SEARCH.observe(time.monotonic() - began)
+        outcome = "abstained" if answer.abstained else "quoted" if answer.citations else answer.kind
+        metrics.LIBRARY_ANSWERS.labels(outcome).inc()
+        return answer
+
+    def _write(self, question: Question) -> Reply:
+        """The model's answer after the talk so far."""
+
+        def read_history() -> bytes:
+            history = dialogue.history(question.turns(), question.id, self.context_bytes)
+            metrics.PROMPT.inc(len(history))
+            return history
+
+        prompt = Prompt(
+            conversation=question.conversation,
+            state=question.state,
+            tail=dialogue.question_bytes(question.text),
+            history=read_history,
+            seed=dialogue.seed(question.conversation, question.id),
+        )
+        raw, text, last = self._stream(prompt, question, "")
+        text = text.strip()
+        # The state has read what the model wrote; where the transcript says otherwise, the transcript is
+        # right.
+        unsure = text and 0 < self.unsure < last.bits
+        return Reply(
+            text or dialogue.EMPTY_ANSWER, last.stop, last.state if text == raw else b"",
+            dialogue.UNSURE if unsure else "",
+        )  # fmt: skip
+
+    def _write_freely(self, question: Question, begin: bytes) -> Reply:
+        """What the model makes of a beginning, in the manner of what it has read. It reads no talk."""
+        prompt = Prompt(
+            conversation=question.conversation,
+            state=None,
+            tail=begin,
+            history=bytes,
+            seed=dialogue.seed(question.conversation, question.id),
+        )
+        raw, text, last = self._stream(prompt, question, dialogue.OWN_WORDS)
+        return Reply(text if raw.strip() else dialogue.EMPTY_ANSWER, last.stop)
+
+    def _stream(self, prompt: Prompt, question: Question, before: str) -> tuple[str, str, Finished]:
+        """Write once, publishing on the way: what the model wrote, what of it is shown behind `before`, and
+        how it ended."""
+        began = time.monotonic()
+        metrics.PROMPT.inc(len(prompt.tail))
+        raw = text = ""
+        censor = Censor(self.forbidden)
+        published, first = began, 0.0  # a short answer is published once, finished
+        for event in self.engine.stream(prompt, question.cancelled):
+            if isinstance(event, Finished):
+                metrics.observe_writing(began, first, time.monotonic(), len(raw.encode()))
+                return raw, before + text + censor.flush(), event
+            if not isinstance(event, str):
+                continue
+            first = first or time.monotonic()
+            raw += event
+            text = (text + censor.push(dialogue.printable(event))).lstrip()
+            if text and time.monotonic() - published >= FLUSH:
+                question.publish(before + text)
+                published = time.monotonic()
+        raise EngineDownError("the answer broke off")

@@ -1,0 +1,173 @@
+"""What becomes of a message, decided once, in one order, for every channel:
+
+    an emergency   help, whatever else holds: found in the whole text, before blocks, limits and the cut
+    a block        one polite sentence, then nothing
+    nothing to read
+    a command      run once; 继续 is bound to the answer that it continues
+    a limit        when to ask again
+    a question     taken into its conversation's queue
+
+A channel says how the decision goes back: with the response, by a push, or as a stream.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bot.context import Bot
+from bot.store.connection import StoreDownError
+from bot.telemetry import metrics
+from bot.text import dialogue
+from bot.text.records import Conversation, Message
+from engine.emergency import Assessment, Detector, Level, caution, reply
+
+log = logging.getLogger(__name__)
+
+# Characters that are read for an emergency, at 50 µs each: of a longer text each sentence once, then the end.
+MAX_HEARD = 20_000
+_SENTENCE = re.compile(r"[^。！？!?；;\n]+[。！？!?；;\n]*")
+
+
+class Outcome(StrEnum):
+    EMERGENCY = "emergency"
+    BLOCKED = "blocked"
+    UNREADABLE = "unreadable"
+    NOTICE = "notice"  # a fixed text that answers no text: a greeting, a menu
+    COMMAND = "command"
+    MORE = "more"
+    LIMITED = "limited"
+    QUEUED = "queued"
+
+
+@dataclass(frozen=True)
+class Decision:
+    outcome: Outcome
+    reply: str | None = None  # what is said at once, "" for nothing; None: the text of `source` is handed out
+    message: Message | None = None  # as it was taken in
+    source: str = ""  # the message whose text is handed out: an answer, or an export
+    command: str = ""  # its name
+    kind: str = ""  # of emergency
+    cut: bool = False  # the end of an over-long question was left out
+
+    @property
+    def notice(self) -> bool:
+        """The disclaimer goes with this answer: it is the first of its conversation."""
+        return self.outcome is Outcome.QUEUED and self.message is not None and self.message.notice
+
+
+class Turn:
+    """One message of one user, however often it is sent. `who` is counted for rates, by default the user."""
+
+    def __init__(self, bot: Bot, conversation: Conversation, message_id: str, who: str | None = None) -> None:
+        self.bot = bot
+        self.conversation = conversation
+        self.message_id = message_id
+        self.who = who
+        self.caution = ""  # what stands before the answer, once that is decided
+
+    @property
+    def busy(self) -> str:
+        """What is said where no answer can be had. The caution needs none."""
+        return "\n".join(filter(None, (self.caution, dialogue.BUSY)))
+
+    def decide(self, text: str | None) -> Decision:
+        """`text` as it came, of any length; None where it is of a kind that cannot be read.
+
+        Raises StoreDownError, except in an emergency.
+        """
+        if text is None:
+            return self._blocked() or Decision(Outcome.UNREADABLE, dialogue.TEXT_ONLY)
+        question = dialogue.clean_question(text)
+        command = dialogue.command(question.text)
+        # What the bot itself tells people to send is no cry for help: else 忘记我 could come to mean one.
+        heard = None if command else assess(self.bot.detector, text)
+        if heard and heard.level is Level.EMERGENCY:
+            return self._help(heard, text, question.text)
+        blocked = self._blocked()
+        if blocked is not None:
+            return blocked
+        if not question.text:
+            return Decision(Outcome.UNREADABLE, dialogue.NOTHING_TO_READ)
+        if command == "more":
+            return self._continue()
+        if command:
+            done = self.bot.commands.run(self.conversation, self.message_id, command, question.text)
+            return Decision(Outcome.COMMAND, done.reply, done, done.id, command)
+        refusal = self.bot.limits.refusal(self.conversation, self.message_id, self.who)
+        if refusal is not None:
+            return Decision(Outcome.LIMITED, refusal)
+        self.caution = caution(heard, text) if heard else ""
+        message = self.bot.answers.enqueue(self.conversation, self.message_id, question.text, self.caution)
+        if heard and self.caution and message.attempts == 1:
+            metrics.EMERGENCIES.labels(heard.level, heard.kind).inc()
+        return Decision(Outcome.QUEUED, None, message, message.id, cut=question.cut)
+
+    def greet(self) -> Decision:
+        """To somebody who is new: the same words every time, without the store if need be."""
+        blocked = self._blocked()
+        if blocked is not None:
+            return blocked
+        greeting = "\n\n".join(filter(None, (dialogue.WELCOME, self.bot.settings.disclaimer)))
+        try:
+            nonce = uuid.uuid4().hex
+            self.bot.store.run_command(self.conversation, self.message_id, nonce, "greet", greeting)
+        except StoreDownError as error:
+            log.error("%s: %s", self.conversation.channel, error)
+        return Decision(Outcome.NOTICE, greeting)
+
+    def notify(self, text: str) -> Decision:
+        """A fixed text, to what is no message: a menu, an event."""
+        return self._blocked() or Decision(Outcome.NOTICE, text)
+
+    def whole_reply(self, decision: Decision) -> str | None:
+        """What is said at once in a channel that shows answers whole; None if the answer of `source` is
+        still to be shown."""
+        message = decision.message
+        if decision.reply is not None or message is None or decision.outcome is Outcome.QUEUED:
+            return decision.reply
+        if decision.outcome is Outcome.COMMAND:
+            return message.text  # an export
+        if message.attempts > 1:  # what the first attempt was to bring may not have arrived
+            return None
+        if self.bot.store.message(self.conversation, decision.source).status != "done":
+            return None
+        settled = message.id, "", 0, 0, dialogue.ALREADY_TOLD, False
+        return self.bot.store.reply(self.conversation, *settled) or dialogue.ALREADY_TOLD
+
+    def _help(self, heard: Assessment, text: str, question: str) -> Decision:
+        """Question and answer go into the transcript, if the store is there."""
+        answer = reply(heard, text)
+        args = self.message_id, uuid.uuid4().hex, question, answer
+        first = True
+        try:
+            message = self.bot.store.add_answered(self.conversation, *args, emergency=True)
+            first = message.attempts == 1
+        except StoreDownError as error:
+            metrics.STORE_DOWN.inc()
+            log.error("%s: an emergency: %s", self.conversation.channel, error)
+        if first:
+            metrics.EMERGENCIES.labels(heard.level, heard.kind).inc()
+        return Decision(Outcome.EMERGENCY, answer, kind=heard.kind)
+
+    def _blocked(self) -> Decision | None:
+        refusal = self.bot.limits.blocked(self.conversation, self.message_id)
+        return None if refusal is None else Decision(Outcome.BLOCKED, refusal)
+
+    def _continue(self) -> Decision:
+        wish = self.bot.store.continue_answer(self.conversation, self.message_id, uuid.uuid4().hex)
+        said = wish.reply if wish.source else dialogue.NOTHING_MORE
+        return Decision(Outcome.MORE, said, wish, wish.source, "more")
+
+
+def assess(detector: Detector, text: str) -> Assessment:
+    """Of a text as it came, which may hold half characters and be as long as a request may be."""
+    text = text.encode("utf-8", "replace").decode()
+    if len(text) > MAX_HEARD:
+        text = "".join(dict.fromkeys(_SENTENCE.findall(text)))
+    if len(text) > MAX_HEARD:
+        text = text[: MAX_HEARD // 2] + text[-MAX_HEARD // 2 :]
+    return detector.assess(text)

@@ -1,0 +1,6 @@
+"""Answers that are true: exact quotations from a library, found, chosen and cut; see README.md."""
+
+from engine.grounding.answerer import Answerer, Reader
+from engine.grounding.records import Answer, Citation
+
+__all__ = ["Answer", "Answerer", "Citation", "Reader"]

@@ -1,0 +1,219 @@
+"""Question → search → the best passages → exact quotations with a short frame, or "not found"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from engine.emergency import Detector, reply
+from engine.grounding import authors, comparisons, formulas, herbs, quotes, symptoms, theory
+from engine.grounding.aspects import aspects_of
+from engine.grounding.confidence import Signals, confidence, signals
+from engine.grounding.question import Question, understand
+from engine.grounding.records import Answer, Citation, Draft
+from engine.grounding.shelf import Shelf, own_heading
+from engine.grounding.smalltalk import smalltalk
+from engine.library import Library, words
+from engine.library.words import tidy
+
+MINIMUM = 0.35  # of `Answer.score`; PLM_LIBRARY_MINIMUM. Chosen on the questions of fit_confidence
+PAIR_CLOSE = 0.72  # a pair's wording this close to the question answers it
+PAIR_ALIKE = 0.5  # and from here on where both name the same complaints or ideas
+NOT_FOUND = "书里没有找到"
+NO_DOCTOR = "（不能代替医师诊治。）"
+NEAREST = 3
+
+Maker = Callable[[Question, Shelf], Draft | None]
+
+
+class Reader(Protocol):
+    """A model that reads passages: spans of them that answer a question, best first, by characters."""
+
+    def spans(self, question: str, passages: Sequence[str]) -> list[tuple[int, int, int, float]]:
+        """(passage, first, last, score)"""
+        ...
+
+
+class Answerer:
+    """Answers from a library. Holds no state between questions; threads may share one."""
+
+    def __init__(
+        self, library: Library, minimum: float | None = None, reader: Reader | None = None,
+        detector: Detector | None = None,
+    ) -> None:  # fmt: skip
+        self.library = library
+        self.minimum = MINIMUM if minimum is None else minimum
+        self.reader = reader
+        self.detector = detector
+        self.shelf = Shelf(library)
+
+    def answer(self, question: str, history: Sequence[Mapping[str, str]] = ()) -> Answer:
+        """The answer to a question; `history` holds `role` and `content` of the turns before."""
+        if self.detector is not None:
+            assessment = self.detector.assess(question)
+            help_now = reply(assessment, question)
+            if help_now:
+                return Answer(help_now, kind="emergency", topic=assessment.kind, score=assessment.score)
+        talk = smalltalk(question)
+        if talk:
+            return Answer(talk[1], kind="smalltalk", topic=talk[0], score=1.0)
+        asked = understand(question, history, self.shelf)
+        pair = self._pair(question, asked)
+        if pair:
+            return pair
+        draft = self._draft(asked)
+        seen = signals(asked, draft, self.shelf)
+        score = confidence(seen)
+        if draft is None or score < self.minimum:
+            return self._abstain(asked, score, seen)
+        return self._render(asked, draft, score)
+
+    def signals(self, question: str, history: Sequence[Mapping[str, str]] = ()) -> Signals:
+        """What the decision to answer rests on, for fitting it."""
+        asked = understand(question, history, self.shelf)
+        return signals(asked, self._draft(asked), self.shelf)
+
+    def _pair(self, question: str, asked: Question) -> Answer | None:
+        """The answer of a question-answer pair that is close enough."""
+        if asked.before is not None:
+            return None
+        for hit in self.library.pairs(tidy(question), 3):
+            if not close_enough(asked, hit.matched_question, hit.score):
+                continue
+            citations = [c for q in hit.pair.quotes if (c := self._find(q.book, q.quote))]
+            text = hit.pair.answer + "".join(f"\n「{c.quote}」{place(c)}" for c in citations)
+            return Answer(text, citations, False, "pair", hit.pair.topic, float(hit.score))
+        return None
+
+    def _find(self, book: str, quote: str) -> Citation | None:
+        """A quotation's place in its book."""
+        try:
+            hits = self.library.search(quote, 8, book)
+        except ValueError:
+            return None
+        for hit in hits:
+            entry = self.shelf.entry(hit, 1, 1)
+            place = entry.text.find(quote)
+            if place >= 0:
+                return entry.cite(place, place + len(quote))
+        return None
+
+    def _draft(self, asked: Question) -> Draft | None:
+        if asked.kind == "source":
+            return self._source_of(asked)
+        for maker in _makers(asked):
+            draft = maker(asked, self.shelf)
+            if draft and draft.citations:
+                return draft
+        return None
+
+    def _source_of(self, asked: Question) -> Draft | None:
+        """Follow-ups such as 出自谁的书: the book that answered the question before."""
+        if asked.before is None:
+            return None
+        draft = self._said(asked) or self._draft(asked.before)
+        if draft is None:
+            return None
+        line = authors.author_line(draft.citations[0].book, self.shelf)
+        if line is None:
+            return None
+        return replace(line, citations=[*line.citations, draft.citations[0]], leads=["", ""])
+
+    def _said(self, asked: Question) -> Draft | None:
+        """The place of what the answer before said, if it stands in a book."""
+        said = asked.history[-1] if asked.history else ""
+        found = quotes.places(said, asked.before or asked, self.shelf) if len(said) > 5 else []
+        if not found:
+            return None
+        _, entry, first, last = found[0]
+        return Draft([entry.cite(first, last)], [""], "", 1.0, True)
+
+    def _render(self, asked: Question, draft: Draft, score: float) -> Answer:
+        lines = []
+        leads = draft.leads + [""] * len(draft.citations)
+        for lead, citation in zip(leads, draft.citations, strict=False):
+            frame = f"{lead}：" if lead else ""
+            lines.append(f"{frame}「{citation.quote}」{place(citation)}")
+        text = "\n".join(_merge(lines, draft.citations)) + (f"\n{draft.note}" if draft.note else "")
+        if asked.asks("dose") or (asked.kind == "symptom" and asked.asks("treat")):
+            text += NO_DOCTOR
+        return Answer(
+            text, draft.citations, False, asked.kind, asked.topic, score, _headings(draft.citations)
+        )
+
+    def _abstain(self, asked: Question, score: float, seen: Signals) -> Answer:
+        nearest: list[str] = []
+        if seen.in_field:
+            for hit in self.shelf.books_only(self.library.search(asked.bare or asked.text, NEAREST * 3)):
+                name = f"《{hit.book}·{own_heading(hit)}》" if own_heading(hit) else f"《{hit.book}》"
+                if name not in nearest:
+                    nearest.append(name)
+        nearest = nearest[:NEAREST]
+        text = f"{NOT_FOUND}这个问题的答案。" + (f"最近的篇目：{'、'.join(nearest)}。" if nearest else "")
+        return Answer(text, [], True, asked.kind, asked.topic, score, nearest)
+
+
+def close_enough(asked: Question, wording: str, score: float) -> bool:
+    """Whether a pair's wording asks the same: alike in words, and about the same things."""
+    if score < PAIR_ALIKE:
+        return False
+    if asked.kind in ("formula", "herb", "author"):
+        same = bool(set(asked.aspects) & set(aspects_of(wording))) or not asked.aspects
+        return score >= PAIR_CLOSE and same and (not asked.topic or asked.topic in wording)
+    if score >= PAIR_CLOSE + 0.13:
+        return True
+    mine = [*asked.groups, *words.groups(asked.text, "concepts.tsv")]
+    theirs = [*words.groups(wording), *words.groups(wording, "concepts.tsv")]
+    if not mine or not theirs:
+        return score >= PAIR_CLOSE
+    shared = sum(any(not set(m.alternatives).isdisjoint(t.alternatives) for t in theirs) for m in mine)
+    strange = sum(all(set(m.alternatives).isdisjoint(t.alternatives) for m in mine) for t in theirs)
+    return strange == 0 and shared >= 0.6 * len(mine)
+
+
+def _makers(asked: Question) -> list[Maker]:
+    if asked.kind == "formula":
+        if asked.asks("preparation") and not asked.asks("composition"):
+            return [formulas.preparation, formulas.composition, formulas.indications]
+        if asked.asks("composition", "dose"):
+            return [formulas.composition, formulas.indications]
+        if asked.asks("caution", "cause") or (asked.groups and not asked.asks("indication")):
+            return [formulas.mention, formulas.indications, formulas.composition]
+        return [formulas.indications, formulas.composition]
+    makers: dict[str, list[Maker]] = {
+        "herb": [herbs.herb, theory.theory],
+        "symptom": [symptoms.symptom],
+        "quote": [quotes.quote],
+        "author": [authors.author],
+        "comparison": [comparisons.comparison],
+    }
+    return makers.get(asked.kind, [theory.theory])
+
+
+def place(citation: Citation) -> str:
+    heading = citation.heading
+    return f"——《{citation.book}·{heading}》" if heading else f"——《{citation.book}》"
+
+
+def _merge(lines: list[str], citations: Sequence[Citation]) -> list[str]:
+    """quotations that stand in one place one after the other name it once"""
+    out: list[str] = []
+    for number, line in enumerate(lines):
+        here = place(citations[number])
+        if number + 1 < len(citations) and place(citations[number + 1]) == here:
+            line = line.removesuffix(here)
+        if number and place(citations[number - 1]) == here:
+            out[-1] += line
+        else:
+            out.append(line)
+    return out
+
+
+def _headings(citations: Sequence[Citation]) -> list[str]:
+    return list(
+        dict.fromkeys(f"《{c.book}·{c.heading}》" if c.heading else f"《{c.book}》" for c in citations)
+    )
+
+
+__all__ = ["Answerer", "Reader"]

@@ -1,0 +1,78 @@
+"""`plm ask`: answers from the library with their sources."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine.cli.errors import one_line_errors
+from engine.emergency import Detector
+from engine.grounding.answerer import Answerer, place
+from engine.grounding.records import Answer
+from engine.library import Library
+from engine.library.command import build_with_progress, default_folder
+
+
+@click.command("ask")
+@click.argument("model", required=False, default="")
+@click.argument("question", required=False, default="")
+@click.option("--json", "as_json", is_flag=True, help="Questions as JSON lines in, answers out.")
+@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="The library [PLM_LIBRARY].")
+@click.option(
+    "--minimum", type=float, envvar="PLM_LIBRARY_MINIMUM", help="Answer from this score on, 0 to 1."
+)
+@one_line_errors
+def ask(model: str, question: str, as_json: bool, folder: Path | None, minimum: float | None) -> None:
+    """Answer QUESTION with quotations from the library.
+
+    MODEL may be left out: answers are quotations and need none. With --json, standard input holds a
+    {"id","question","history"?} a line, and a line is written for each:
+    {"id","answer","sources":[{"book","heading","quote","start","end"}],"abstained","seconds"}.
+    """
+    answerer = Answerer(_opened(folder or default_folder()), minimum, detector=Detector.load())
+    if as_json:
+        for line in sys.stdin:
+            if line.strip():
+                asked = json.loads(line)
+                click.echo(json.dumps(answered(answerer, asked), ensure_ascii=False))
+        return
+    said = question or model
+    if not said.strip():
+        raise click.UsageError("say what to ask: plm ask 桂枝汤由哪些药组成")
+    click.echo(_shown(answerer.answer(said)))
+
+
+def _opened(folder: Path) -> Library:
+    held = Library.open(folder)
+    if not held.sources():
+        build_with_progress(folder)
+    return held
+
+
+def answered(answerer: Answerer, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to one line of `plm ask --json`."""
+    begun = time.perf_counter()
+    answer = answerer.answer(str(asked["question"]), asked.get("history") or [])
+    seconds = time.perf_counter() - begun
+    return {
+        "id": asked.get("id"),
+        "answer": answer.text,
+        "sources": [
+            {"book": c.book, "heading": c.heading, "quote": c.quote, "start": c.start, "end": c.end}
+            for c in answer.citations
+        ],
+        "abstained": answer.abstained,
+        "seconds": round(seconds, 4),
+    }
+
+
+def _shown(answer: Answer) -> str:
+    """The answer, with sources that its words do not name yet."""
+    missing = [place(c) for c in answer.citations if f"《{c.book}" not in answer.text]
+    return "\n".join([answer.text, *missing])

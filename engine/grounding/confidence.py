@@ -1,0 +1,92 @@
+"""Whether the library answers a question: signals, and a logistic regression over them.
+
+The weights stand in `confidence.json`, written by `python -m engine.grounding.fit_confidence`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import astuple, dataclass, fields
+from functools import cache
+from math import exp
+from pathlib import Path
+
+from engine.grounding.question import Question
+from engine.grounding.records import Draft
+from engine.grounding.shelf import Shelf, plain
+from engine.library import words
+from engine.library.cutting import tokens
+
+_COMMAND = re.compile(
+    "ignore|instruction|prompt|system|指令|提示词|忽略|管理员|开发者模式|角色扮演|扮演|假装|编造|编一|编个|捏造|伪造|聊天记录|密钥|密码|越狱|不管我问|你必须|从现在起|输出你的|重复我|服从|无视|绕过|别人的",
+    re.IGNORECASE,
+)
+_TALK = re.compile("你|我想听|帮我写|写一|讲个|唱|推荐|哪里买|在哪买")
+
+
+@dataclass(frozen=True)
+class Signals:
+    in_field: float  # a name, complaint or idea of the books' field was seen
+    exact: float  # the thing asked for is a heading, or the quoted words stand there
+    match: float  # share of what was asked that the quotations hold
+    heading: float  # weighted share of the question's pairs of characters in the headings of the quotations
+    text: float  # the same in the quotations
+    unknown: float  # a name that looks like a formula's and stands nowhere
+    modern: float  # a word of modern medicine
+    foreign: float  # a word of another field
+    command: float  # the question gives orders
+    latin: float  # share of letters and digits
+    entity: float  # a formula, herb or book was recognised
+    symptom: float  # kind of question: complaint
+    theory: float  # theory, quotation without a name
+    short: float  # hardly anything is asked
+    nothing: float  # no quotation was found
+
+
+def signals(question: Question, draft: Draft | None, shelf: Shelf) -> Signals:
+    text = question.text
+    pairs = [t for t in dict.fromkeys(tokens(question.bare)) if len(t) > 1]
+    weights = {t: shelf.weight(t) for t in pairs}
+    total = sum(weights.values()) or 1.0
+    quoted = plain(" ".join(c.quote for c in draft.citations)) if draft else ""
+    heads = plain(" ".join(c.heading + c.book for c in draft.citations)) if draft else ""
+    ideas = words.groups(text, "concepts.tsv")
+    entity = question.kind in ("formula", "herb", "author", "comparison") and bool(question.topic)
+    in_field = entity or bool(question.groups) or bool(ideas) or bool(question.books)
+    letters = sum(c.isascii() and c.isalnum() for c in text)
+    return Signals(
+        in_field=float(in_field),
+        exact=float(bool(draft and draft.exact)),
+        match=draft.match if draft else 0.0,
+        heading=sum(w for t, w in weights.items() if t in heads) / total,
+        text=sum(w for t, w in weights.items() if t in quoted) / total,
+        unknown=float(bool(question.unknown) and question.topic in ("", question.unknown)),
+        modern=min(2.0, float(len(words.modern_words(text)))),
+        foreign=min(2.0, float(len(words.foreign_words(text)))),
+        command=float(bool(_COMMAND.search(text)) or (not in_field and bool(_TALK.search(text)))),
+        latin=letters / max(1, len(text)),
+        entity=float(entity),
+        symptom=float(question.kind == "symptom"),
+        theory=float(question.kind in ("theory", "quote")),
+        short=float(not entity and not in_field)
+        * float(len(words.bare(question.bare)) < 2 or (len(set(words.bare(text))) < 3 and len(text) > 3)),
+        nothing=float(draft is None or not draft.citations),
+    )
+
+
+@cache
+def _weights() -> tuple[float, dict[str, float]]:
+    table = json.loads(Path(__file__).with_name("confidence.json").read_text("utf-8"))
+    return float(table["bias"]), {name: float(value) for name, value in table["weights"].items()}
+
+
+def confidence(seen: Signals) -> float:
+    """How sure it is that the answer is one, between 0 and 1."""
+    if seen.nothing:
+        return 0.0
+    bias, weights = _weights()
+    total = bias + sum(
+        weights[field.name] * value for field, value in zip(fields(seen), astuple(seen), strict=True)
+    )
+    return 1 / (1 + exp(-max(-30.0, min(30.0, total))))

@@ -1,0 +1,154 @@
+"""Formulas: composition, indications, preparation, and what is said of one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+from engine.grounding.compositions import HerbList, entries_of, likeness, lists_of, medoid
+from engine.grounding.herb_lists import herb_lists
+from engine.grounding.question import Question
+from engine.grounding.records import Citation, Draft
+from engine.grounding.shelf import Entry, Shelf, plain, sentences, standing
+
+T = TypeVar("T")
+_PREPARE = re.compile(
+    "上[一二三四五六七八九十两]+味|右[一二三四五六七八九十两]+味|[上右]件?[药为锉㕮]|为末|水[一二三四五六七八九十两半]+[升杯碗盏钟茶]|煮取|水煎|煎服|煎[一二三四五六七八九十]|每服|顿服|温服|作[一二三]服|调下|为丸|分[温]?[二三]服|共[为研]|蜜丸|和丸"
+)
+_INDICATED = re.compile("治|主之|主治|疗|宜|之剂|者.{0,4}(?:用|服)|此方|专")
+
+
+def _named(items: list[T], question: Question, book_of: Callable[[T], str]) -> list[T]:
+    """those of the book that was asked for, where it has any"""
+    chosen = [x for x in items if book_of(x) in question.books]
+    return chosen or items
+
+
+def composition(question: Question, shelf: Shelf) -> Draft | None:
+    names = question.names
+    entries = entries_of(names, question, shelf)
+    lists = lists_of(names, entries)
+    if not lists:
+        return None
+    lists = _named(lists, question, lambda x: x.entry.book)
+    best, differ = medoid(lists)
+    last = best.last
+    citations = [best.entry.cite(best.first, last)]
+    leads = [f"{question.topic}的组成"]
+    if question.asks("preparation"):
+        more = _preparation_after(best)
+        if more:
+            citations.append(more)
+            leads.append("服法")
+    others = len({x.entry.book for x in differ})
+    note = f"另有{_number(others)}书方不同。" if others else ""
+    return Draft(citations, leads, note, 1.0, True)
+
+
+def _number(count: int) -> str:
+    return "零一两三四五六七八九十"[count] if count <= 10 else str(count)
+
+
+def _preparation_after(best: HerbList) -> Citation | None:
+    for first, last in sentences(best.entry.text):
+        if first >= best.last - 1 and _PREPARE.search(best.entry.text[first:last]):
+            return best.entry.cite(first, min(last, first + 120))
+        if first > best.last + 260:
+            break
+    return None
+
+
+def preparation(question: Question, shelf: Shelf) -> Draft | None:
+    lists = lists_of(question.names, entries_of(question.names, question, shelf))
+    if not lists:
+        return None
+    lists = _named(lists, question, lambda x: x.entry.book)
+    best, _ = medoid(lists)
+    ranked: list[tuple[float, int, Citation]] = []
+    for item in lists:
+        if likeness(item.herbs, best.herbs) < 0.6:
+            continue
+        citation = _preparation_after(item)
+        if citation:
+            water = bool(re.search("[升杯碗盏钟]", citation.quote))
+            ranked.append((standing("formula", item.entry.book) + 0.15 * water, len(ranked), citation))
+    if not ranked:
+        return None
+    return Draft([max(ranked)[2]], [f"{question.topic}的煎服法"], "", 1.0, True)
+
+
+def indications(question: Question, shelf: Shelf) -> Draft | None:
+    names = question.names
+    found: list[tuple[float, int, Citation]] = []
+    for entry, place in entries_of(names, question, shelf):
+        headed = place == 0 and entry.key in {plain(n) for n in names} | set(names)
+        found += _indications_in(entry, names, headed, len(found))
+    found = _named(found, question, lambda x: x[2].book)
+    if not found:
+        return None
+    asked = {c for g in question.groups for a in g.alternatives for c in [a]}
+    found = [(s + 0.3 * any(a in c.quote for a in asked), i, c) for s, i, c in found]
+    found.sort(key=lambda x: (-x[0], x[1]))
+    chosen: list[Citation] = []
+    for _, _, citation in found:
+        if all(citation.book != c.book and plain(c.quote)[:12] not in plain(citation.quote) for c in chosen):
+            chosen.append(citation)
+        if len(chosen) == 2 or sum(len(c.quote) for c in chosen) > 110:
+            break
+    return Draft(chosen, [f"{question.topic}的主治"] + [""] * (len(chosen) - 1), "", 1.0, True)
+
+
+def _indications_in(
+    entry: Entry, names: tuple[str, ...], headed: bool, base: int
+) -> list[tuple[float, int, Citation]]:
+    out: list[tuple[float, int, Citation]] = []
+    rank = standing("formula", entry.book)
+    for number, (first, last) in enumerate(sentences(entry.text)):
+        sentence = entry.text[first:last]
+        if headed:
+            if number > 5:
+                break
+            if herb_lists(sentence) or _PREPARE.match(sentence) or not _INDICATED.search(sentence):
+                continue
+            opens = bool(re.match("[【〔]?.{0,6}(治|主|疗|专|功)", sentence.strip()))
+            value = 0.5 * opens + 0.3 * (number == 0) + ("主之" in sentence) * 0.2
+        else:
+            name = next((n for n in names if n in sentence), "")
+            if not name:
+                continue
+            place = sentence.find(name)
+            if "主之" in sentence[place : place + len(name) + 3]:
+                value = 0.9
+            elif re.search("(宜|可与|与|用)$", sentence[:place]):
+                value = 0.45
+            elif re.match(f"{re.escape(name)}[，,：]?(治|主)", sentence[place:]):
+                value = 0.8
+            else:
+                continue
+            if place < 6 and "主之" in sentence:
+                value -= 0.4
+        if len(sentence) > 150:
+            value -= 0.2
+            last = first + _cut(sentence, 150)
+        out.append((value + rank, base + len(out), entry.cite(first, last)))
+    return out
+
+
+def _cut(sentence: str, limit: int) -> int:
+    place = max(sentence.rfind(mark, 0, limit) for mark in "，。；、：）")
+    return place + 1 if place > 30 else limit
+
+
+def mention(question: Question, shelf: Shelf) -> Draft | None:
+    """A sentence that names the formula and the other words of the question."""
+    rest = [g for g in question.groups if g.word not in question.topic]
+    ranked: list[tuple[float, int, Citation]] = []
+    for entry, _ in entries_of(question.names, question, shelf)[:60]:
+        for first, last in sentences(entry.text):
+            sentence = entry.text[first:last]
+            hit = sum(any(a in sentence for a in g.alternatives) for g in rest)
+            named = any(n in sentence for n in question.names) or entry.key in question.names
+            if hit and named and last - first < 200:
+                ranked.append((hit + standing("formula", entry.book), -len(ranked), entry.cite(first, last)))
+    return Draft([max(ranked)[2]], [""], "", 0.8, True) if ranked else None

@@ -1,0 +1,146 @@
+"""Names in a question: formulas, herbs and foods, books; and names that nobody knows."""
+
+from __future__ import annotations
+
+import re
+
+from engine.grounding.aspects import aspects_of
+from engine.grounding.shelf import Shelf
+from engine.library import words
+
+FORMULA = "汤散丸丹饮煎膏酒露锭圆"
+_FORMULA_END = re.compile(rf"饮子|[{FORMULA}]")
+
+
+def edge(text: str) -> str:
+    """what of a text glued before a name is no phrase without content"""
+    rest = words.strip(text).replace(" ", "")
+    return re.sub(
+        "^(和|与|跟|把|将|关于|对|那|就|问|书里|里|中的?|说|再|还|不对|想|看|背|加|服|吃|喝|方剂|名方|经方|方|开|宜|能|不能|不|坐月子|小孩|孕妇|产后|产妇|感冒|时候)+|(和|与|跟|的|用|服|吃|喝|说|问|方|之|能|不|叫|治|给|开|是|有|该|宜)+$",
+        "",
+        rest,
+    )
+
+
+def find_formulas(text: str, shelf: Shelf) -> tuple[list[str], str]:
+    """The formulas that a text names and the library holds; and the first name that is none."""
+    found: list[str] = []
+    unknown = ""
+    last = 0
+    known = words.known_formulas()
+    for match in _FORMULA_END.finditer(text):
+        end = match.end()
+        if end < len(text) and match.group() in "丸散" and text[end] in "剂子":
+            continue
+        floor = max(last, end - 14)
+        names = [text[start:end] for start in range(floor, end - 1)]
+        names = [n for n in names if words.bare(n) == n]
+        if not names:
+            continue
+        if any(n in words.known_herbs() and n not in known for n in names):
+            continue
+        name = next((n for n in names if n in known or _is_formula(n, shelf)), "")
+        if name:
+            before = text[max(last, 0) : end - len(name)]
+            piece = words.MARKS.split(before)[-1]
+            glued = edge(piece) if piece else ""
+            if (
+                glued
+                and len(name) <= 4
+                and not words.groups(glued)
+                and not words.books(glued)
+                and name not in known
+            ):
+                unknown = unknown or glued + name
+            else:
+                found.append(name)
+            last = end
+        elif names and len(names) > 1 and not unknown:
+            whole = words.MARKS.split(text[last:end])[-1]
+            rest = edge(whole)
+            if len(rest) < 3 or re.search("什么|哪|啥|熬|一?碗|喝|煮", rest[-3:]):
+                continue
+            if shelf.holds(rest):
+                found.append(rest)
+                last = end
+            else:
+                unknown = rest
+    for name in sorted(known, key=len, reverse=True):
+        if len(name) >= 3 and name in text and name[-1] not in FORMULA and not any(name in f for f in found):
+            found.append(name)
+    return found, unknown
+
+
+def _is_formula(name: str, shelf: Shelf) -> bool:
+    """石膏 and 阿胶 end like formulas and are none; a name of two characters says too little"""
+    return len(name) > 2 and name not in words.known_herbs() and shelf.is_heading(name)
+
+
+def find_herbs(text: str, shelf: Shelf) -> list[str]:
+    """The herbs and foods that a text names, longest names first taken."""
+    known = words.known_herbs()
+    symptoms = {group.word for group in words.groups(text)}
+    complaint = any(text.startswith(word) for word in symptoms)
+    found: list[tuple[int, str]] = []
+    taken = [False] * len(text)
+    for size in range(6, 0, -1):
+        for start in range(len(text) - size + 1):
+            name = text[start : start + size]
+            if any(taken[start : start + size]) or words.bare(name) != name:
+                continue
+            if size == 1 and (start or complaint or not aspects_of(text[1:])):
+                continue
+            if name not in known and (size == 1 or name in symptoms or not _is_herb(name, shelf)):
+                continue
+            taken[start : start + size] = [True] * size
+            found.append((start, name))
+    return [name for _, name in sorted(found)]
+
+
+_HERB_BOOKS = (
+    "本草备要",
+    "本草从新",
+    "本草求真",
+    "本经逢原",
+    "食疗本草",
+    "雷公炮制药性解",
+    "本草分经",
+    "本草撮要",
+    "本草易读",
+)
+
+
+def _is_herb(name: str, shelf: Shelf) -> bool:
+    return any(p.book in _HERB_BOOKS for p in shelf.library.headed(name))
+
+
+def books_of(text: str, shelf: Shelf) -> tuple[tuple[str, ...], str]:
+    titles = {source.title for source in shelf.library.sources() if source.enabled}
+    quoted = [name for name in re.findall("《([^》]+)》", text) if name in titles]
+    found = [(name, (name,)) for name in quoted] + words.books(text)
+    inside = [title for title in titles if len(title) > 2 and title in text]
+    found += [(title, (title,)) for title in inside]
+    if not found:
+        return (), ""
+    word, meant = max(found, key=lambda item: len(item[0]))
+    return tuple(title for title in meant if title in titles), word
+
+
+def is_book(title: str, titles: tuple[str, ...]) -> bool:
+    """whether a title in its marks is a book's, its nickname or a part of its name"""
+    return (
+        title in titles
+        or any(word == title for word, _ in words.books(title))
+        or any(title in t for t in titles)
+    )
+
+
+def grows(text: str, herb: str) -> bool:
+    """whether the name goes on to another one that nobody knows: 玻璃花"""
+    after = text[text.find(herb) + len(herb) :][:1]
+    return (
+        bool(after)
+        and after in "花草根叶藤果芝参豆木石"
+        and herb + after not in words.known_herbs()
+        and not herb.endswith(after)
+    )

@@ -1,0 +1,111 @@
+"""Words that the asker quotes: where they stand, who says them, and what comes next."""
+
+from __future__ import annotations
+
+import re
+
+from engine.grounding.question import Question
+from engine.grounding.records import Citation, Draft
+from engine.grounding.shelf import Entry, Shelf, canon, plain, standing
+from engine.grounding.theory import theory
+from engine.library import words
+from engine.library.cutting import normalise
+
+_NEXT = re.compile("下一句|下句|后一句|后面|接什么|下半句|后半句|接下来|怎么接|呢[？?]?$|怎么背")
+_ORIGIN = re.compile("出自|出处|哪里写|哪里说|哪本书|什么书|谁说|谁的|谁提出|语出|哪篇")
+_STRIP = re.compile(
+    "(这句话|这句|这话|一句|的下一句|下一句|的下句|下句|后一句|后面|接什么|的后半句|后半句|下半句|怎么接|接下来|出自哪里|出自哪本书|出自|的出处|出处|"
+    "是谁说的|谁说的|是谁的观点|是谁提出的|谁的观点|哪里写着|是哪本书|原文是什么|原文|是什么|什么|请问|呢|？|\\?|怎么背|全文|的完整|完整).*$"
+)
+
+
+def quoted_words(question: Question) -> str:
+    return question.quoted or _STRIP.sub("", question.text).strip("，。 “”")
+
+
+def quote(question: Question, shelf: Shelf) -> Draft | None:
+    said = quoted_words(question)
+    found = places(said, question, shelf) if len(plain(said)) >= 3 else []
+    if not found:
+        return theory(question, shelf)
+    citations: list[Citation] = []
+    for _, entry, first, last in found:
+        begin, end = _around(entry.text, first, last)
+        citation = entry.cite(begin, end)
+        if all(citation.book != c.book for c in citations):
+            citations.append(citation)
+        if len(citations) == (2 if sum(len(c.quote) for c in citations) < 90 else 1) or len(citations) == 2:
+            break
+    return Draft(citations, [""] * len(citations), "", 1.0, True)
+
+
+def places(said: str, question: Question, shelf: Shelf) -> list[tuple[float, Entry, int, int]]:
+    """where the words stand, best book first: (value, entry, first, last)"""
+    mine = plain(said)
+    hits = []
+    query = dict.fromkeys(words.MARKS.sub(" ", said).split(), 1.0)
+    if not question.books:
+        hits = shelf.search(query, 60, heading_factor=0.3)
+    for book in (*question.books[:5], *canon("theory")[:6], *canon("symptom")[:6]):
+        try:
+            hits += shelf.search(query, 8, None, book, 0.3)
+        except ValueError:
+            continue
+    found = []
+    seen: set[int] = set()
+    for hit in hits:
+        if hit.id in seen:
+            continue
+        seen.add(hit.id)
+        span = find(hit.text, mine)
+        if span is None:
+            continue
+        named = 1.0 if hit.book in question.books else 0.0
+        exact = 1.0 if span[2] == 1.0 else 0.0
+        value = span[2] + 0.3 * exact + 0.3 * standing("theory", hit.book) + named
+        found.append((value, shelf.alone(hit), span[0], span[1]))
+    return sorted(found, key=lambda x: -x[0])
+
+
+def find(text: str, mine: str) -> tuple[int, int, float] | None:
+    """(first, last, likeness) of the words in the text, punctuation apart"""
+    same = normalise(text)
+    letters = [place for place, character in enumerate(same) if character.isalnum()]
+    spelled = "".join(same[place] for place in letters)
+    at = spelled.find(mine)
+    if at >= 0:
+        return letters[at], letters[at + len(mine) - 1] + 1, 1.0
+    if len(mine) < 5:
+        return None
+    grams = {mine[i : i + 2] for i in range(len(mine) - 1)}
+    marks = [spelled[i : i + 2] in grams for i in range(len(spelled) - 1)]
+    size = len(mine) + 2
+    best, start = 0, -1
+    for i in range(max(1, len(marks) - size + 2)):
+        count = len({spelled[j : j + 2] for j in range(i, min(len(marks), i + size - 1)) if marks[j]})
+        if count > best:
+            best, start = count, i
+    share = best / max(1, len(grams))
+    if share < 0.7 or start < 0:
+        return None
+    end = min(len(letters) - 1, start + size - 1)
+    return letters[start], letters[end] + 1, share
+
+
+def _around(text: str, first: int, last: int) -> tuple[int, int]:
+    """from the beginning of the sentence to the end of what follows the words"""
+    begin = max(text.rfind(mark, 0, first) for mark in "。！？；\n") + 1
+    if first - begin > 50:
+        begin = max(begin, max(text.rfind(mark, begin, first) for mark in "，：、") + 1)
+    end = last
+    while end < len(text) and text[end] not in "。！？\n" and end - begin < 120:
+        end += 1
+    if end < len(text) and text[end] in "。！？":
+        end += 1
+    if end - last < 4 and end < len(text):  # the words end a sentence: what comes next is asked or helps
+        more = end
+        while more < len(text) and text[more] not in "。！？；\n" and more - end < 50:
+            more += 1
+        if 1 < more - end < 50:
+            end = more + (more < len(text) and text[more] in "。！？；")
+    return begin, end

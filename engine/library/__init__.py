@@ -1,0 +1,23 @@
+"""The texts that answers are quoted from, and their search. It needs neither Flask nor Redis."""
+
+from engine.library.building import build, is_built
+from engine.library.index import Terms
+from engine.library.library import Library
+from engine.library.records import Hit, LibraryBusyError, LibraryError, Pair, PairHit, Passage, Quote, Source
+from engine.library.writer import Writer
+
+__all__ = [
+    "Hit",
+    "Library",
+    "LibraryBusyError",
+    "LibraryError",
+    "Pair",
+    "PairHit",
+    "Passage",
+    "Quote",
+    "Source",
+    "Terms",
+    "Writer",
+    "build",
+    "is_built",
+]

@@ -1,0 +1,217 @@
+"""What becomes of a message: the order of the decisions, and what survives retries, faults and erasure."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from bot.app import create_bot
+from bot.chat import turn as turn_module
+from bot.chat.turn import Outcome, Turn, assess
+from bot.context import Bot
+from bot.settings.config import load_settings
+from bot.store.connection import StoreDownError
+from bot.store.conversations import EMERGENCIES, Store
+from bot.text import dialogue
+from bot.text.records import Conversation
+from engine.emergency import Level
+from tests.bot.expected_help import caution_for, detector, help_for
+from tests.bot.scripted_engine import ScriptedEngine, question_of
+
+USER = Conversation("wechat", "oUser1")
+QUESTION, URGENT, TOXIC = "什么是气虚？", "我爸爸突然胸痛，出冷汗，喘不上气", "砒霜怎么吃"
+
+
+@pytest.fixture
+def engine() -> ScriptedEngine:
+    return ScriptedEngine(lambda prompt: f"答{question_of(prompt)}。")
+
+
+def make(store: Store, engine: ScriptedEngine, **settings: Any) -> Bot:
+    return create_bot(load_settings(redis_url=store.url, **settings), engine=engine, store=store)
+
+
+@pytest.fixture
+def bot(store: Store, engine: ScriptedEngine) -> Iterator[Bot]:
+    bot = make(store, engine, admin_key="k" * 20)
+    yield bot
+    engine.gate.set()
+    bot.close(1)
+
+
+def answer(bot: Bot, message_id: str) -> str:
+    return bot.answers.wait(USER, message_id, time.monotonic() + 10).text
+
+
+def heard(level: Level, kind: str) -> float:
+    labels = {"level": str(level), "kind": kind}
+    return REGISTRY.get_sample_value("plm_emergencies_total", labels) or 0.0
+
+
+def contents(bot: Bot) -> list[str]:
+    return [turn["content"] for turn in bot.store.turns(USER)]
+
+
+def test_an_emergency_goes_before_everything_else(bot: Bot) -> None:
+    assert bot.admin
+    bot.admin.store.rule(USER.user, blocked=True, rate="1/hour")
+    bot.admin.refresh()
+    for number, text in enumerate((URGENT, "\x00" * 9000 + URGENT, "。" * 3000 + URGENT)):
+        decision = Turn(bot, USER, f"m{number}").decide(text)
+        assert (decision.outcome, decision.reply) == (Outcome.EMERGENCY, help_for(URGENT))
+    assert Turn(bot, USER, "m9").decide(QUESTION).outcome is Outcome.BLOCKED
+
+
+def test_it_is_kept_once_however_often_it_is_sent(bot: Bot) -> None:
+    kind = detector().assess(URGENT).kind
+    before = heard(Level.EMERGENCY, kind)
+    decisions = [Turn(bot, USER, "m1").decide(URGENT) for _ in range(3)]
+    assert {decision.reply for decision in decisions} == {help_for(URGENT)}
+    assert contents(bot) == [URGENT, help_for(URGENT)]
+    assert heard(Level.EMERGENCY, kind) == before + 1
+
+
+def test_it_is_answered_while_the_engine_is_stuck_and_read_later(bot: Bot, engine: ScriptedEngine) -> None:
+    engine.gate.clear()
+    Turn(bot, USER, "m1").decide(QUESTION)
+    assert Turn(bot, USER, "m2").decide(URGENT).reply == help_for(URGENT)
+    engine.gate.set()
+    answer(bot, "m1")
+    Turn(bot, USER, "m3").decide("什么是血虚？")
+    answer(bot, "m3")
+    assert dialogue.turn_bytes(URGENT, help_for(URGENT)) in engine.before[-1]
+
+
+def test_it_needs_no_store(engine: ScriptedEngine) -> None:
+    away = Store("redis://127.0.0.1:1/0")
+    bot = make(away, engine)
+    began = time.monotonic()
+    assert Turn(bot, USER, "m1").decide(URGENT).reply == help_for(URGENT)
+    assert time.monotonic() - began < 2
+    with pytest.raises(StoreDownError):
+        Turn(bot, USER, "m2").decide(QUESTION)
+    bot.close(0)
+    away.close()
+
+
+def test_words_of_the_owner_are_added(store: Store, engine: ScriptedEngine) -> None:
+    for words, outcome in ((("气虚",), Outcome.EMERGENCY), (("none",), Outcome.QUEUED)):
+        bot = make(store, engine, emergencies=words)
+        assert Turn(bot, USER, f"m-{words[0]}").decide(QUESTION).outcome is outcome
+        assert Turn(bot, USER, f"n-{words[0]}").decide(URGENT).outcome is Outcome.EMERGENCY
+        bot.close(1)
+
+
+def test_no_command_is_an_emergency(bot: Bot) -> None:
+    for number, text in enumerate(dialogue._COMMANDS):
+        assert Turn(bot, USER, f"m{number}").decide(text).outcome in (Outcome.COMMAND, Outcome.MORE), text
+
+
+def test_a_caution_is_the_beginning_of_the_answer_for_good(bot: Bot, engine: ScriptedEngine) -> None:
+    warning = caution_for(TOXIC, Level.TOXIC_DOSE)
+    before = heard(Level.TOXIC_DOSE, "poisoning")
+    whole = f"{warning}\n\n答{TOXIC}。"
+    for _ in range(2):
+        decision = Turn(bot, USER, "m1").decide(TOXIC)
+        assert decision.outcome is Outcome.QUEUED
+        assert answer(bot, "m1") == whole
+    assert heard(Level.TOXIC_DOSE, "poisoning") == before + 1
+    assert contents(bot) == [TOXIC, whole]
+    shown = "".join(update.text for update in bot.answers.stream(USER, "m1"))
+    assert shown == whole
+    Turn(bot, USER, "m2").decide(QUESTION)
+    assert answer(bot, "m2") == f"答{QUESTION}。"  # no caution of another message
+    assert engine.before[-1] == dialogue.turn_bytes(TOXIC, whole)  # read anew: the state had not read it
+
+
+def test_a_caution_is_published_before_the_answer_is_finished(bot: Bot, engine: ScriptedEngine) -> None:
+    engine.answer = lambda prompt: "慢" * 100
+    warning = caution_for(TOXIC, Level.TOXIC_DOSE)
+    Turn(bot, USER, "m1").decide(TOXIC)
+    texts = [update.text for update in bot.answers.stream(USER, "m1") if update.text]
+    assert texts[0].startswith(warning)
+    assert "".join(texts) == f"{warning}\n\n{'慢' * 100}"
+
+
+def test_where_no_answer_can_be_had_the_caution_is_said(bot: Bot, engine: ScriptedEngine) -> None:
+    engine.faults = [RuntimeError("broken")]
+    turn = Turn(bot, USER, "m1")
+    turn.decide(TOXIC)
+    assert bot.answers.wait(USER, "m1", time.monotonic() + 10).status == "failed"
+    assert turn.busy == f"{caution_for(TOXIC, Level.TOXIC_DOSE)}\n{dialogue.BUSY}"
+    Turn(bot, USER, "m1").decide(TOXIC)  # sent again: answered, with the same caution
+    assert answer(bot, "m1").startswith(caution_for(TOXIC, Level.TOXIC_DOSE))
+
+
+def test_continue_where_answers_are_shown_whole(bot: Bot, engine: ScriptedEngine) -> None:
+    turn = Turn(bot, USER, "w0")
+    assert turn.whole_reply(turn.decide("继续")) == dialogue.NOTHING_MORE
+    engine.gate.clear()
+    Turn(bot, USER, "m1").decide(QUESTION)
+    attached = Turn(bot, USER, "w1")
+    decision = attached.decide("继续")
+    assert (attached.whole_reply(decision), decision.source) == (None, "m1")  # still being written
+    engine.gate.set()
+    answer(bot, "m1")
+    for _ in range(2):
+        turn = Turn(bot, USER, "w2")
+        assert turn.whole_reply(turn.decide("继续")) == dialogue.ALREADY_TOLD
+    again = Turn(bot, USER, "w1")  # its first attempt was to bring the answer
+    assert again.whole_reply(again.decide("继续")) is None
+
+
+def test_the_store_lists_emergencies_and_forgets_them(bot: Bot) -> None:
+    assert bot.admin
+    Turn(bot, USER, "m1").decide(URGENT)
+    other = Conversation("page", "0" * 32)
+    Turn(bot, other, "m1").decide(QUESTION)
+    rows = {row["id"]: row["emergency"] for row in bot.admin.store.about([USER, other])}
+    assert rows[other.id] is None
+    assert time.time() - rows[USER.id] < 60
+    assert bot.admin.store.emergencies(10) == [USER]
+    assert bot.admin.store.emergencies(10) == [USER]
+    Turn(bot, USER, "m2").decide("忘记我")
+    assert Turn(bot, USER, "m3").decide("确认忘记").reply == dialogue.FORGOTTEN
+    assert bot.store.client.zcard(EMERGENCIES) == 0
+
+
+def test_the_list_of_emergencies_is_bounded(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.store.conversations.MAX_EMERGENCIES", 3)
+    users = [Conversation("page", f"{number:032x}") for number in range(5)]
+    for user in users:
+        Turn(bot, user, "m1").decide(URGENT)
+    assert bot.admin
+    assert bot.admin.store.emergencies(10) == users[:1:-1]
+
+
+def test_a_long_text_is_read_to_its_end() -> None:
+    same, different = (
+        "今天天气很好，我们去公园散步。" * 20_000,
+        "".join(f"第{n}天天气很好。" for n in range(9000)),
+    )
+    for filler in (same, different):
+        assert len(filler) > turn_module.MAX_HEARD
+        began = time.monotonic()
+        assert assess(detector(), filler + URGENT).level is Level.EMERGENCY
+        assert time.monotonic() - began < 20
+
+
+def test_half_characters_are_read() -> None:
+    assert assess(detector(), "\ud800" + URGENT).level is Level.EMERGENCY
+
+
+def test_a_decision_takes_no_time() -> None:
+    """Under a millisecond on an idle machine; tested with room for a busy one."""
+    texts = [URGENT, QUESTION, TOXIC, "桂枝汤由哪些药组成？", "孩子发烧了怎么办"] * 20
+    detector().assess(TOXIC)  # the list of names is compiled
+    taken = []
+    for text in texts:
+        began = time.perf_counter()
+        assess(detector(), text)
+        taken.append(time.perf_counter() - began)
+    assert statistics.median(taken) < 0.005
