@@ -12,8 +12,8 @@ from hypothesis import settings
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
-# What `make test-fast` leaves out, beside tests that are marked one by one: modules or folders, and tests with
-# a browser.
+# What `make test-fast` leaves out, beside tests that are marked one by one: modules, folders, and tests that
+# need a browser.
 SLOW_MODULES = (
     "tests/bench/studies",
     "tests/bot/admin/test_page.py",
