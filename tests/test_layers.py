@@ -29,6 +29,8 @@ TOP_LEVEL = {
     "README.md",
     "README.zh-CN.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "docs",  # the READMEs' pictures
 }
 HOST_DEVICE = ROOT / "engine/src/host_device"
 NATIVE_ENDINGS = {".c", ".cpp", ".cu", ".cuh", ".h", ".inc", ".inl"}
