@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
+from urllib3.exceptions import NewConnectionError
 
 from bot.store.connection import StoreDownError
 from bot.store.outbox import Outbox
@@ -73,10 +74,11 @@ def call_json(
 
 def _never_sent(error: requests.RequestException) -> bool:
     """No connection was made; after one was made, nobody knows what arrived."""
-    if isinstance(error, requests.ConnectTimeout | requests.exceptions.SSLError):
+    if isinstance(
+        error, requests.ConnectTimeout | requests.exceptions.SSLError | requests.exceptions.ProxyError
+    ):
         return True
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    return type(reason).__name__ in ("NewConnectionError", "NameResolutionError")  # urllib3's
+    return bool(error.args) and isinstance(getattr(error.args[0], "reason", None), NewConnectionError)
 
 
 class TokenApi(ABC):
