@@ -16,6 +16,7 @@ One conversation lives under one hash tag, so that it is one slot of a cluster:
     plm:index                  zset  the conversations by their last question, to be listed; it mends itself
     plm:{admin}:…              what administrators have set: see admin.py
     plm:{broadcast}:…          what is sent to everybody: see broadcasts.py
+    plm:{library}:…            the owner's uploaded texts: see library.py
     plm:token:…, plm:lock:…    text  a token that all processes share, and who is fetching it
     plm:done:…                 text  a task that must not be done twice was done
     {plm:work:QUEUE}:…         the task queues: see tasks.py
