@@ -45,12 +45,13 @@ class Detector:
         settings = self._weights.settings
         if score >= settings["emergency"]:
             return Assessment(Level.EMERGENCY, self._kind(place), score)
-        named = names_toxic(plain)
-        needed = "toxic_dose_named" if named else "toxic_dose_alone"
-        if named and asks_amount(plain):
-            needed = "toxic_dose_asked"
-        if toxic >= settings[needed]:
-            return Assessment(Level.TOXIC_DOSE, "poisoning", score)
+        if toxic >= min(settings["toxic_dose_asked"], settings["toxic_dose_named"]):
+            named = names_toxic(plain)
+            needed = "toxic_dose_named" if named else "toxic_dose_alone"
+            if named and asks_amount(plain):
+                needed = "toxic_dose_asked"
+            if toxic >= settings[needed]:
+                return Assessment(Level.TOXIC_DOSE, "poisoning", score)
         if score >= settings["uncertain"]:
             return Assessment(Level.UNCERTAIN, self._kind(place), score)
         return Assessment(Level.NONE, "", score)

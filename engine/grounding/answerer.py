@@ -8,16 +8,18 @@ from typing import Protocol
 
 from engine.emergency import Detector, reply
 from engine.grounding import authors, comparisons, formulas, herbs, quotes, symptoms, theory
+from engine.grounding.aspects import aspects_of
 from engine.grounding.confidence import Signals, confidence, signals
 from engine.grounding.question import Question, understand
 from engine.grounding.records import Answer, Citation, Draft
 from engine.grounding.shelf import Shelf, own_heading
 from engine.grounding.smalltalk import smalltalk
-from engine.library import Library
+from engine.library import Library, words
 from engine.library.words import tidy
 
-MINIMUM = 0.5  # of `Answer.score`; PLM_LIBRARY_MINIMUM
+MINIMUM = 0.35  # of `Answer.score`; PLM_LIBRARY_MINIMUM. Chosen on the questions of fit_confidence
 PAIR_CLOSE = 0.72  # a pair's wording this close to the question answers it
+PAIR_ALIKE = 0.5  # and from here on where both name the same complaints or ideas
 NOT_FOUND = "书里没有找到"
 NO_DOCTOR = "（不能代替医师诊治。）"
 NEAREST = 3
@@ -77,10 +79,10 @@ class Answerer:
         if asked.before is not None:
             return None
         for hit in self.library.pairs(tidy(question), 3):
-            if hit.score < PAIR_CLOSE:
-                break
+            if not close_enough(asked, hit.matched_question, hit.score):
+                continue
             citations = [c for q in hit.pair.quotes if (c := self._find(q.book, q.quote))]
-            text = hit.pair.answer + "".join(f"\n「{c.quote}」——《{c.book}》" for c in citations)
+            text = hit.pair.answer + "".join(f"\n「{c.quote}」{place(c)}" for c in citations)
             return Answer(text, citations, False, "pair", hit.pair.topic, float(hit.score))
         return None
 
@@ -143,13 +145,31 @@ class Answerer:
     def _abstain(self, asked: Question, score: float, seen: Signals) -> Answer:
         nearest: list[str] = []
         if seen.in_field:
-            for hit in self.library.search(asked.bare or asked.text, NEAREST * 3):
+            for hit in self.shelf.books_only(self.library.search(asked.bare or asked.text, NEAREST * 3)):
                 name = f"《{hit.book}·{own_heading(hit)}》" if own_heading(hit) else f"《{hit.book}》"
                 if name not in nearest:
                     nearest.append(name)
         nearest = nearest[:NEAREST]
         text = f"{NOT_FOUND}这个问题的答案。" + (f"最近的篇目：{'、'.join(nearest)}。" if nearest else "")
         return Answer(text, [], True, asked.kind, asked.topic, score, nearest)
+
+
+def close_enough(asked: Question, wording: str, score: float) -> bool:
+    """Whether a pair's wording asks the same: alike in words, and about the same things."""
+    if score < PAIR_ALIKE:
+        return False
+    if asked.kind in ("formula", "herb", "author"):
+        same = bool(set(asked.aspects) & set(aspects_of(wording))) or not asked.aspects
+        return score >= PAIR_CLOSE and same and (not asked.topic or asked.topic in wording)
+    if score >= PAIR_CLOSE + 0.13:
+        return True
+    mine = [*asked.groups, *words.groups(asked.text, "concepts.tsv")]
+    theirs = [*words.groups(wording), *words.groups(wording, "concepts.tsv")]
+    if not mine or not theirs:
+        return score >= PAIR_CLOSE
+    shared = sum(any(not set(m.alternatives).isdisjoint(t.alternatives) for t in theirs) for m in mine)
+    strange = sum(all(set(m.alternatives).isdisjoint(t.alternatives) for m in mine) for t in theirs)
+    return strange == 0 and shared >= 0.6 * len(mine)
 
 
 def _makers(asked: Question) -> list[Maker]:

@@ -69,7 +69,8 @@ def signals(question: Question, draft: Draft | None, shelf: Shelf) -> Signals:
         entity=float(entity),
         symptom=float(question.kind == "symptom"),
         theory=float(question.kind in ("theory", "quote")),
-        short=float(len(words.bare(question.bare)) < 2 or (len(set(words.bare(text))) < 3 and len(text) > 3)),
+        short=float(not entity and not in_field)
+        * float(len(words.bare(question.bare)) < 2 or (len(set(words.bare(text))) < 3 and len(text) > 3)),
         nothing=float(draft is None or not draft.citations),
     )
 

@@ -95,6 +95,9 @@ def _read(text: str, shelf: Shelf) -> Question:
     if title:
         return Question(text, "author", title, (), aspects, unknown=title)
     formulas, unknown = find_formulas(text, shelf)
+    patent = _PATENT.search(text)
+    if patent and not formulas:
+        return Question(text, "formula", patent.group(), (patent.group(),), aspects, unknown=patent.group())
     left = _without(text, book_word)
     for name in formulas:
         left = left.replace(name, "，")
@@ -154,6 +157,7 @@ def _read(text: str, shelf: Shelf) -> Question:
     return base
 
 
+_PATENT = re.compile("[一-龥]{3,8}(?:颗粒|口服液|冲剂|注射液|喷雾剂|胶囊|滴丸|片(?![段刻剂黄]))")
 _SONG = re.compile("十八反|十九畏")
 _REASON = re.compile("为什么要|为何要|什么道理|为什么说|为何说|为什么叫")
 _THEORY = re.compile(

@@ -6,12 +6,13 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from math import log
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.grounding.records import Citation
 from engine.library import Library, Passage, Terms, words
 from engine.library.cutting import heading_key, normalise, tokens
 
+P = TypeVar("P", bound=Passage)
 LONGEST = 110  # characters of a sentence before it is cut within brackets too
 _OPEN, _CLOSE = "（(〔[【「『“", "）)〕]】」』”"
 _NOT_WORD = re.compile(r"[\W_]+")
@@ -112,6 +113,11 @@ class Shelf:
                 return self.weight(word)
         return self._weights[word]
 
+    def books_only(self, passages: list[P]) -> list[P]:
+        """Those that are no question-answer pair: a pair answers as a whole or not at all."""
+        pairs = {source.id for source in self.library.sources() if source.kind == "pairs"}
+        return [passage for passage in passages if passage.source_id not in pairs] if pairs else passages
+
     def entry(self, passage: Passage, before: int = 3, after: int = 4) -> Entry:
         """The passage with its neighbours under the same heading, as one text."""
         near = [p for p in self.library.neighbours(passage.id, before, after) if p.heading == passage.heading]
@@ -139,7 +145,7 @@ class Shelf:
         runs: list[list[Passage]] = []
         seen: set[int] = set()
         for name in names:
-            for passage in self.library.headed(name):
+            for passage in self.books_only(self.library.headed(name)):
                 if passage.id in seen:
                     continue
                 seen.add(passage.id)
@@ -150,7 +156,7 @@ class Shelf:
         return [self._join(run[:12]) for run in runs]
 
     def is_heading(self, name: str) -> bool:
-        return bool(self.library.headed(name))
+        return bool(self.books_only(self.library.headed(name)))
 
     def holds(self, words_: str) -> bool:
         """Whether some passage holds the words as they stand."""
@@ -185,7 +191,7 @@ class Shelf:
             "heading": {token: weight * heading_factor for token, weight in weights.items()},
         }
         keys = {heading_key(name): weight for name, weight in (headings or {}).items() if heading_key(name)}
-        return self.library.search(Terms(fields, keys), limit, book)
+        return self.books_only(self.library.search(Terms(fields, keys), limit, book))
 
 
 def _whole(library: Library, source: int, end: int) -> int:

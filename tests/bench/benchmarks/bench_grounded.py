@@ -74,10 +74,12 @@ def verbatim(citation: Citation, library: Library) -> bool:
 
 
 def baseline(library: Library) -> Callable[[str, Sequence[Mapping[str, str]]], Answer]:
-    """The best passage, whole."""
+    """The best passage of a book, whole."""
+    books = {source.id for source in library.sources() if source.kind != "pairs"}
 
     def answer(question: str, history: Sequence[Mapping[str, str]]) -> Answer:
-        hits = library.search(" ".join([*(turn["content"] for turn in history), question]), 1)
+        asked = " ".join([*(turn["content"] for turn in history), question])
+        hits = [hit for hit in library.search(asked, 20) if hit.source_id in books][:1]
         cited = [Citation(h.book, h.heading, h.text, h.start, h.end, h.id) for h in hits]
         return Answer(hits[0].text if hits else "", cited, abstained=not hits)
 
