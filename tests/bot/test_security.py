@@ -66,8 +66,7 @@ def test_a_message_cannot_say_where_its_answer_goes(admin_client: AdminClient, r
     wait_until(lambda: sent_to(receiver, "u1"), 10, "it is sent to the configured address")
     time.sleep(0.5)
     assert other.received == []
-    other.server.shutdown()
-    other.server.server_close()
+    other.stop()
 
 
 def test_marks_of_the_dialogue_in_a_question_are_text_or_refused(admin_client: AdminClient) -> None:

@@ -48,7 +48,7 @@ def headers(body: bytes, secret: str = NEW, age: int = 0, message_id: str = "") 
 def receiver() -> Iterator[Receiver]:
     receiver = Receiver()
     yield receiver
-    receiver.close()
+    receiver.stop()
 
 
 @pytest.fixture
