@@ -32,6 +32,7 @@ class WechatApiServer:
     sent: list[tuple[str, str]] = field(default_factory=list)  # (user, text), as the users see them
     typing: list[str] = field(default_factory=list)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    arriving: list[str] = field(default_factory=list)  # paths, before `delay`
     left: dict[str, int] = field(default_factory=dict)  # sends per user; nobody else may be sent anything
     faults: dict[str, list[int | str]] = field(default_factory=lambda: defaultdict(list))
     delay: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -47,6 +48,7 @@ class WechatApiServer:
 
     def _respond(self, request: Request) -> Response | None:
         path = request.path.removeprefix("/cgi-bin/")
+        self.arriving.append(path)
         time.sleep(self.delay[path])
         answer = self.answer(path, request.args.get("access_token", ""), json.loads(request.data))
         return (

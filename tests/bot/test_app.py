@@ -30,6 +30,7 @@ from bot.store.conversations import Store
 from bot.text import dialogue
 from bot.text.records import Conversation
 from tests.bot.expected_help import help_for
+from tests.bot.idle import wait_until_idle
 from tests.bot.scripted_engine import ScriptedEngine, question_of
 from tests.bot.webhook_receiver import Receiver
 from tests.service import wait_until
@@ -250,7 +251,7 @@ def test_an_answer_that_failed_is_not_sent_on_but_found_again(
     response = post(app.test_client(), {"user": "u", "text": "一", "id": "7"})
     assert response.status_code in (200, 503)  # 200 where the task asked again before the request gave up
     wait_until(lambda: receiver.received, what="the answer is sent on")
-    time.sleep(0.5)
+    wait_until_idle(store)
     sent = {"user": "u", "id": "7", "reply": "答一。", "conversation": "webhook-forms:u"}
     assert [json.loads(body) for _, body in receiver.received] == [sent]
     app.extensions["plm"].answers.close(2)
