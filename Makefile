@@ -18,7 +18,11 @@ NATIVE := $(shell find engine/src/ cpu_vnni/ cuda/ -not -name "*.md" 2>/dev/null
 SETTINGS := pyproject.toml setup.py $(LOCK)
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
+.PHONY: help build serve chat test test-fast cuda lint bench soak bench-bot faults fuzz bench-train bench-peers bench-architectures bench-finetune bench-likelihood bench-samplers samples tcm zh pubmed clean
+=======
 .PHONY: help build serve chat test cuda lint bench soak bench-bot faults fuzz bench-train bench-peers bench-architectures bench-finetune bench-likelihood bench-grounded bench-samplers samples tcm zh pubmed clean
+>>>>>>> main
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -34,6 +38,9 @@ chat: build  ## talk in the terminal (MODEL=tcm)
 
 test: build $(VENV)/.test  ## all tests that need no special hardware
 	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: build $(VENV)/.test  ## the tests for daily work; the slow ones are listed in tests/conftest.py
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 cuda: $(VENV)/.cuda  ## the CUDA back-end for sm_80, 86, 89 and 90; brings nvcc
 	$(BIN)/python setup.py -q build_ext --inplace

@@ -25,6 +25,7 @@ BOT_TOKEN = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
 GETTOKEN, WECOM_SEND = "/cgi-bin/gettoken", "/cgi-bin/message/send"
 TENANT_TOKEN = "/open-apis/auth/v3/tenant_access_token/internal"
 FEISHU_SEND = "/open-apis/im/v1/messages"
+FEISHU_INFO = "/open-apis/bot/v3/info"
 DINGTALK_SEND = "/robot/sendBySession"
 TELEGRAM_SEND = "sendMessage"
 
@@ -84,6 +85,7 @@ class PlatformApi:
                 WECOM_SEND: self._wecom_send,
                 TENANT_TOKEN: self._tenant_token,
                 FEISHU_SEND: self._feishu_send,
+                FEISHU_INFO: self._feishu_info,
                 DINGTALK_SEND: self._dingtalk_send,
                 TELEGRAM_SEND: self._telegram_send,
                 "sendChatAction": lambda call: (200, {"ok": True, "result": True}),
@@ -115,6 +117,11 @@ class PlatformApi:
         if call.body != {"app_id": APP_ID, "app_secret": APP_SECRET}:
             return 200, {"code": 10014, "msg": "app secret invalid"}
         return 200, {"code": 0, "msg": "ok", "tenant_access_token": self.token, "expire": 7200}
+
+    def _feishu_info(self, call: Call) -> tuple[int, dict[str, Any]]:
+        if call.headers.get("authorization") != f"Bearer {self.token}":
+            return 400, {"code": 99991663, "msg": "Invalid access token for authorization."}
+        return 200, {"code": 0, "msg": "ok", "bot": {"app_name": "Bot", "open_id": "ou_bot"}}
 
     def _feishu_send(self, call: Call) -> tuple[int, dict[str, Any]]:
         if call.headers.get("authorization") != f"Bearer {self.token}":

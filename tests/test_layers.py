@@ -29,6 +29,8 @@ TOP_LEVEL = {
     "README.md",
     "README.zh-CN.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "docs",  # the READMEs' pictures
 }
 HOST_DEVICE = ROOT / "engine/src/host_device"
 NATIVE_ENDINGS = {".c", ".cpp", ".cu", ".cuh", ".h", ".inc", ".inl"}
@@ -257,7 +259,7 @@ def test_what_host_and_device_share_includes_nothing_else() -> None:
     for path in sorted(HOST_DEVICE.iterdir()):
         own, system = reached(path)
         assert {p.parent for p in own} <= {HOST_DEVICE}, name(path)
-        assert system <= {"cstdint"}, name(path)
+        assert system <= {"cstdint", "cstring"}, name(path)
 
 
 def test_native_sources_include_only_lower_layers() -> None:

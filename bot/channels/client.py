@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,15 +106,20 @@ class TokenApi(ABC):
 
     def call(self, path: str, body: dict[str, Any]) -> None:
         """With another token, once, if the platform does not take this one. SendError."""
+        self.with_token(path, lambda token: self.request(path, body, token))
+
+    def with_token(self, path: str, ask: Callable[[str], Answer]) -> Answer:
+        """The answer to `ask`, which gets a token: another one, once, if the platform does not take the
+        first. SendError."""
         token = self._token("")
-        for again in (True, False):
-            code, text = self.explain(path, self.request(path, body, token))
-            if not code:
-                return
-            if code in self.stale and again:
-                token = self._token(token)
-                continue
+        answer = ask(token)
+        code, text = self.explain(path, answer)
+        if code in self.stale:
+            answer = ask(self._token(token))
+            code, text = self.explain(path, answer)
+        if code:
             raise SendError(self.hide(text), retryable=code in self.retryable or code in self.stale)
+        return answer
 
     def _token(self, stale: str) -> str:
         def fetch() -> tuple[str, float]:

@@ -1,4 +1,4 @@
-"""What `plm doctor` looks at beyond the settings: the store, keys, clocks, the way in from outside."""
+"""What `plm doctor` checks beyond the settings: the store, keys, clocks, access from outside."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bot.store.conversations import Store
 from bot.store.outbox import Outbox
 
 OLDEST = (6, 2)  # of Redis
-SKEW = 60.0  # seconds that clocks may differ: signatures are good for some minutes
+SKEW = 60.0  # seconds that clocks may differ: signatures are valid for some minutes
 SHORT_KEY = 20  # characters
 TIMEOUT = 5.0  # seconds, as the platform's
 
@@ -58,7 +58,7 @@ def check_keys(settings: Settings) -> str:
 
 
 def check_wechat(settings: Settings) -> str:
-    """The mode; where answers are pushed also a token, for which secret and IP whitelist must be right."""
+    """The mode; with pushes also a token, for which secret and IP whitelist must be right."""
     if not settings.wechat_token:
         return "off: PLM_WECHAT_TOKEN is not set"
     mode = f"{settings.wechat_mode_in_force} mode"
@@ -76,7 +76,7 @@ def _no_store() -> Outbox:
 
 
 def check_platforms(settings: Settings) -> str:
-    """Those beside WeChat, as far as they can be asked: a token for the secret, where Telegram calls."""
+    """The other platforms, as far as they can be asked: a token for the secret, Telegram's address."""
     store, found = _no_store(), []
     for name in settings.adapters:
         try:

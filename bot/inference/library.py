@@ -134,7 +134,7 @@ class ServedLibrary:
 
     def _run_build(self) -> None:
         log.info("building the library in %s", self.folder)
-        command = [sys.executable, "-m", "engine.library", "--folder", str(self.folder)]
+        command = [sys.executable, "-m", "engine.cli", "library", "--folder", str(self.folder)]
         command += ["build"] if self.file is None else ["add", str(self.file)]
         try:
             done = subprocess.run(

@@ -15,7 +15,7 @@ from pydantic import Base64Encoder, ConfigDict, EncodedBytes, Field, TypeAdapter
 
 import engine
 
-JOIN = 0.02  # seconds; an event a character would cost more than the character: faster ones are put together
+JOIN = 0.02  # seconds; an event for each character would cost more than the character, so they are joined
 
 
 class _StrictBase64(Base64Encoder):
@@ -29,7 +29,7 @@ Base64 = Annotated[bytes, EncodedBytes(encoder=_StrictBase64)]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to draw, where the caller says so; None leaves a choice to the engine's settings.
+    """How to sample; None leaves a choice to the engine's settings.
 
     The state that comes out stands right behind the last byte: unlike an answer to a conversation, a text
     that did not end by itself gets no end mark.
@@ -41,8 +41,8 @@ class Sampling:
     temperature: float | None = None
     top_p: float | None = None
     stop: tuple[str, ...] = ()
-    logprobs: int | None = None  # so many likeliest bytes are told beside each one written; None: nothing is
-    prompt_logprobs: bool = False  # the bytes that are read are told of too
+    logprobs: int | None = None  # likeliest bytes reported for each written one; None: no likelihoods
+    prompt_logprobs: bool = False  # also for the bytes of the prompt
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,14 @@ class Written:
 class Finished:
     state: Base64
     stop: str  # end, length, stop, cancelled
-    bits: float = 0.0  # a byte, that the text written has under the bare model; of answers to conversations
+    bits: float = 0.0  # a byte, of the written text under the bare model; for answers to conversations
 
 
 Event = str | Written | Read | Finished
 
 
 def read_tokens(session: engine.Session, data: bytes, top: int) -> tuple[Token, ...]:
-    """Have the session read `data`, telling the likelihood of each byte before it was read."""
+    """Read `data`, and yield the likelihood of each byte."""
     if not top:
         return tuple(
             Token(byte, -bits * np.log(2))

@@ -21,15 +21,15 @@ log = logging.getLogger(__name__)
 
 
 class RemoteEngine:
-    """Engine hosts (`plm engine`). A conversation has its favourite by rendezvous hashing, so that adding a
-    host moves few; when one fails, the next in its order takes over.
+    """Engine hosts (`plm engine`). Rendezvous hashing maps a conversation to a host, so that adding a
+    host moves few; when one fails, the next in the order takes over.
     """
 
     CONNECT_TIMEOUT = 1.0
     LIKELIHOOD_TIMEOUT = 30.0
     LOAD_TIMEOUT = 20.0
-    RELOAD_INTERVAL = 5.0  # seconds: hosts are told of the model again, one may have restarted
-    READ_TIMEOUT = 12.0  # between two lines; an engine that is silent this long counts as gone
+    RELOAD_INTERVAL = 5.0  # seconds after which hosts are told of the model again: one may have restarted
+    READ_TIMEOUT = 12.0  # seconds between two lines; a longer silence counts as a failure
 
     def __init__(self, urls: tuple[str, ...]) -> None:
         self.urls = urls
@@ -87,7 +87,7 @@ class RemoteEngine:
     def likelihood(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         body, faults = {"kind": kind, "fields": dict(fields)}, []
         timeout = (self.CONNECT_TIMEOUT, self.LIKELIHOOD_TIMEOUT)
-        for url in self.order(uuid.uuid4().hex):  # it is nobody's conversation: any host will do
+        for url in self.order(uuid.uuid4().hex):  # no conversation: any host will do
             try:
                 response = self._http.post(url + "/likelihood", json=body, timeout=timeout)
                 answer: dict[str, Any] = response.json()
@@ -112,13 +112,13 @@ class RemoteEngine:
             except (requests.RequestException, ValueError) as error:
                 faults.append(f"{url}: {type(error).__name__}")
                 log.debug("engine host %s failed: %s", url, error)
-                if spoken:  # the caller starts over: only it can take back what was said
+                if spoken:  # the caller starts over: only it can retract text that was shown
                     break
         raise EngineDownError("; ".join(faults))
 
     def _stream(self, url: str, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[Event]:
         response = self._post(url, prompt, prompt.state)
-        if response.status_code == 409:  # the state is another model's, or of an older version
+        if response.status_code == 409:  # the state belongs to another model, or an older version
             response.close()
             response = self._post(url, prompt, None)
         with response:

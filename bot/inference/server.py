@@ -1,11 +1,11 @@
-"""An engine host: `plm engine`. It keeps nothing between requests; the model's state travels with them.
+"""An engine host: `plm engine`. It is stateless: the model's state comes and goes with each request.
 
 POST /stream {"state": base64|null, "feed": base64, "seed": n, "sampling": {…}|null} answers lines of JSON as
 messages.py has them: {"text": …} as it is written, then {"state": base64, "stop": …}, or {"error": …} at any
-time. 409 says that the state is another model's, 503 that the engine is busy. POST /likelihood {"kind": …,
-"fields": {…}} answers what the model's method of that name (score, choose, fill, judge) does; 400 with
-{"error": …} where they make no sense. POST /model {"name"} loads one of its models, 404 if it has none such.
-GET /about answers what the card says. There is no sign-in: listen where only the web processes can reach it.
+time. 409: the state belongs to another model; 503: the engine is busy. POST /likelihood {"kind": …,
+"fields": {…}} answers the result of the method of that name (score, choose, fill, judge); 400 with
+{"error": …} for wrong fields. POST /model {"name"} loads one of its models, 404 if it has none such.
+GET /about answers with the card. There is no authentication: listen where only web processes can reach it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def create_engine_app(settings: Settings | None = None, engine: Engine | None = 
     def stream() -> Response:
         events = local.stream(_read_prompt(), cancel=client_disconnected(request.environ))
         try:
-            first = next(events)  # the state is looked at before the first character is out
+            first = next(events)  # the state is checked before the first character is sent
         except _StateRefusedError:
             raise Conflict("the state does not fit this model") from None
         except EngineDownError as error:

@@ -1,4 +1,4 @@
-"""The connection to Redis: its URLs, one retry, and which of its errors mean that it is away."""
+"""The connection to Redis: its URLs, one retry, and which of its errors mean that it is unavailable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 SENTINEL = "redis+sentinel://"
-# Not a fault of ours: its disk is full, its memory is full, it is a replica, it is still reading its file …
+# The server cannot write for now: disk or memory full, a replica, still loading its file …
 _REFUSALS = (redis.ReadOnlyError, redis.OutOfMemoryError)
 _REFUSAL_CODES = ("MISCONF", "OOM", "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS")
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class StoreDownError(Exception):
-    """Redis cannot be reached, or does not take writes, for now."""
+    """Redis cannot be reached, or refuses writes, for now."""
 
 
 def connect(url: str, timeout: float) -> redis.Redis:

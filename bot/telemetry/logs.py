@@ -43,7 +43,7 @@ def set_up(level: str, form: str, texts: bool) -> None:
 
 
 def text(message: str) -> str:
-    """A message's text as a log line may say it."""
+    """The text of a message as it may appear in a log line."""
     return message if _texts else f"({len(message)} characters)"
 
 
@@ -55,7 +55,7 @@ def _mark(record: logging.LogRecord) -> bool:
 
 
 class _Plain(logging.Formatter):
-    """A message is one line, whatever somebody has put into an id that is part of it."""
+    """One line for each record, whatever characters an id holds."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         line = super().formatMessage(record)

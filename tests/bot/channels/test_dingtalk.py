@@ -167,3 +167,12 @@ class TestDingtalk(ChannelSuite):
         }
         body = platform.body(user, None, "7") | voice
         assert platform.said(platform.deliver(body)) == dialogue.HELP
+
+    def test_the_text_of_a_rich_message_is_read(self, platform: Dingtalk, user: str, bot: Bot) -> None:
+        pieces = [{"text": "四君子汤"}, {"type": "picture", "downloadCode": "x"}, {"text": "是什么？"}]
+        rich = {"msgtype": "richText", "content": {"richText": pieces}}
+        platform.deliver(platform.body(user, None, "7") | rich)
+        wait_until(lambda: platform.seen(user), 15, "the answer is sent")
+        assert self.turns(bot, user)[0] == ("user", "四君子汤是什么？")
+        rich["content"] = {"richText": pieces[1:2]}
+        assert platform.said(platform.deliver(platform.body(user, None, "8") | rich)) == dialogue.TEXT_ONLY
