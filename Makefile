@@ -18,11 +18,7 @@ NATIVE := $(shell find engine/src/ cpu_vnni/ cuda/ -not -name "*.md" 2>/dev/null
 SETTINGS := pyproject.toml setup.py $(LOCK)
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help build serve chat test test-fast cuda lint bench soak bench-bot faults fuzz bench-train bench-peers bench-architectures bench-finetune bench-likelihood bench-samplers samples tcm zh pubmed clean
-=======
-.PHONY: help build serve chat test cuda lint bench soak bench-bot faults fuzz bench-train bench-peers bench-architectures bench-finetune bench-likelihood bench-grounded bench-samplers samples tcm zh pubmed clean
->>>>>>> main
+.PHONY: help build serve chat test test-fast cuda lint bench soak bench-bot faults fuzz bench-train bench-peers bench-architectures bench-finetune bench-likelihood bench-grounded bench-samplers samples tcm zh pubmed clean
 .DELETE_ON_ERROR:
 
 help:  ## this list

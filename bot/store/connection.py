@@ -46,8 +46,8 @@ def connect(url: str, timeout: float) -> redis.Redis:
 
 
 def attempt(call: Callable[[], T]) -> T:
-    """What `call` gives, with one retry: a connection of the pool may be of before a restart of the server.
-    StoreDownError instead of errors of Redis."""
+    """The result of `call`, with one retry: a pooled connection may be older than the server's last restart.
+    Errors of Redis become StoreDownError."""
     try:
         return _ONCE_MORE.call_with_retry(call, lambda _: None)
     except (redis.ConnectionError, redis.TimeoutError) as error:
