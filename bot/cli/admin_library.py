@@ -1,4 +1,7 @@
-"""`plm admin library`: the library of a running service, on all of its hosts. `plm library` is for one folder."""
+"""`plm admin library`: the library of a running service, on all of its hosts.
+
+`plm library` is for one folder.
+"""
 
 from __future__ import annotations
 
