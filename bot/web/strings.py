@@ -28,8 +28,8 @@ STRINGS = {
         "unusable": "Not available at the moment",
         "hello": "Hello, what would you like to know?",
         "about": "Answers appear as they are written. The conversation stays here, also after a reload.",
-        "about_library": "Answers are quotations from books; each opens to its passage. The books are Chinese, "
-        "so ask in Chinese. The conversation stays here, also after a reload.",
+        "about_library": "Answers are quotations from books; each opens to its passage. The books are "
+        "Chinese, so ask in Chinese. The conversation stays here, also after a reload.",
         "examples": "You could ask", "question": "Your question", "hint": "Ask a question…", "send": "Send",
         "stop": "Stop answering", "how": "Enter sends, Shift and Enter begin a new line.",
         "script": "This page needs JavaScript to send questions.",

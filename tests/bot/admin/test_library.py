@@ -466,6 +466,6 @@ def test_everything_is_in_the_audit_log_without_texts(host: AdminClient) -> None
     host.post("library/pairs", questions=["几点关门"], answer="六点关门。")
     log = host.get("audit", limit=20).json["audit"]
     actions = {row["action"] for row in log}
-    assert {f"library.{name}" for name in ("upload", "search", "disable", "remove", "pair")} <= actions
+    assert {f"library.{name}" for name in ("upload", "search", "disable", "remove", "add_pair")} <= actions
     for word in ("没人该看到", "门诊", "六点"):
         assert word not in json.dumps(log, ensure_ascii=False)
