@@ -61,9 +61,9 @@ class ServedLibrary:
     def start(self) -> None:
         """Make it ready, at once or in the background."""
         try:
-            if not self._is_stale():
+            if self.library.documents or not self._is_stale():
                 self._open()
-        except ConfigError as error:
+        except (ConfigError, LibraryError) as error:
             self._fail(error)
             return
         threading.Thread(target=self._prepare, name="library", daemon=True).start()
