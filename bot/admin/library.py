@@ -38,6 +38,7 @@ from engine.library import LibraryBusyError, LibraryError, Source, Writer
 
 blueprint = Blueprint("admin_library", __name__)
 MAX_UPLOAD = 64 << 20  # bytes of one request
+NO_LIBRARY = "this service has no library: PLM_LIBRARY is none"
 MAX_QUESTION = 200  # characters of a wording
 SOURCE_ID = re.compile(r"(bundled-|local-)?[0-9a-f]{1,16}")
 PATIENCE = 5.0  # seconds that an answer waits for the change on this host
@@ -111,13 +112,15 @@ class PairBody(BaseModel):
 
 @blueprint.get("/admin/api/library/sources")
 def list_sources() -> Response:
+    if current_bot().library is None:
+        return respond({"present": False, "sources": [], "fault": NO_LIBRARY, "max_upload": 0})
     served, store = _library()
     contents = store.contents()
     held = served.library.sources()
     rows = [_row(source, contents) for source in held]
     copies = {row["id"] for row in rows}
     rows += [_pending(source, contents) for source in contents.sources.values() if source.id not in copies]
-    return respond({"sources": rows, "fault": served.fault(), "max_upload": MAX_UPLOAD})
+    return respond({"present": True, "sources": rows, "fault": served.fault(), "max_upload": MAX_UPLOAD})
 
 
 @blueprint.post("/admin/api/library/sources")
@@ -222,7 +225,7 @@ def search() -> Response:
 def _library() -> tuple[ServedLibrary, LibraryStore]:
     bot = current_bot()
     if bot.library is None or bot.library_sync is None:
-        raise ApiError(404, "this service has no library: PLM_LIBRARY is none")
+        raise ApiError(404, NO_LIBRARY)
     return bot.library, bot.library_sync.store
 
 

@@ -325,7 +325,8 @@ def test_unknown_sources_and_wrong_bodies(host: AdminClient) -> None:
 def test_without_a_library_there_is_none(store: Store) -> None:
     client = AdminClient(store, NOWHERE, library="none")
     try:
-        assert client.get("library/sources").status_code == 404
+        assert client.get("library/sources").json["present"] is False
+        assert client.post("library/search", query="x").status_code == 404
         assert client.client.get("/library/passage?book=x&start=0&end=3").status_code == 404
     finally:
         client.close()
