@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
+from werkzeug.serving import WSGIRequestHandler
 
 
 class StandIn(HTTPServer):
@@ -21,14 +22,21 @@ class StandIn(HTTPServer):
             lambda request: answer(request) or _hang_up()
         )
         self.start()
+        self.server.RequestHandlerClass = _Silent
 
     def thread_target(self) -> None:
         self.server.serve_forever(0.02)  # seconds that `stop` waits for at most
 
     def stop(self) -> None:
-        self.server.server_close()
         super().stop()
         self.check()
+
+
+class _Silent(WSGIRequestHandler):
+    """What a test finds in the log is what the service wrote, not what it was asked with."""
+
+    def log(self, *_: object) -> None:
+        pass
 
 
 def _hang_up() -> Response:

@@ -76,9 +76,11 @@ class Telegram(Adapter):
         def respond(reply: str) -> Response:
             return jsonify({"method": "sendMessage", **_text(user, reply)} if reply else {})
 
-        # t.me/NAME?start=VALUE sends "/start VALUE".
-        greeting = re.fullmatch(r"/start(@\w+)?(\s.*)?", message.text or "") is not None
         text = message.text if message.text is not None else message.caption
+        if text:  # a command may name the bot
+            text = re.sub(r"^(/[a-z]+)@\w+", r"\1", text)
+        # t.me/NAME?start=VALUE sends "/start VALUE".
+        greeting = re.fullmatch(r"/start(\s.*)?", text or "") is not None
         return Incoming(user, str(update.update_id), text, respond, greeting)
 
     def send(self, user: str, text: str, key: str) -> None:

@@ -85,7 +85,7 @@ class Turn:
         question = dialogue.clean_question(text)
         command = dialogue.command(question.text)
         # What the bot itself tells people to send is no cry for help: else 忘记我 could come to mean one.
-        heard = None if command else assess(self.bot.detector, text)
+        heard = assess(self.bot.detector, text) if command in (None, "search") else None
         if heard and heard.level is Level.EMERGENCY:
             return self._help(heard, text, question.text)
         blocked = self._blocked()
@@ -97,7 +97,8 @@ class Turn:
         if command == "more":
             return self._continue()
         if command:
-            done = self.bot.commands.run(self.conversation, self.message_id, command, question.text)
+            warning = caution(heard, text) if heard and command == "search" else ""
+            done = self.bot.commands.run(self.conversation, self.message_id, command, question.text, warning)
             return Decision(Outcome.COMMAND, done.reply, done, done.id, command)
         refusal = self.bot.limits.refusal(self.conversation, self.message_id, self.who)
         if refusal is not None:

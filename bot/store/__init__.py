@@ -17,6 +17,7 @@ One conversation lives under one hash tag, so that it is one slot of a cluster:
     plm:emergencies            zset  conversations with an emergency by the time of the newest: at most 1,000
     plm:{admin}:…              what administrators have set: see admin.py
     plm:{broadcast}:…          what is sent to everybody: see broadcasts.py
+    plm:{library}:…            the owner's uploaded texts: see library.py
     plm:token:…, plm:lock:…    text  a token that all processes share, and who is fetching it
     plm:done:…                 text  a task that must not run twice has run
     {plm:work:QUEUE}:…         the task queues: see tasks.py

@@ -70,7 +70,7 @@ def show() -> Response:
     model, said = bot.model_name, bot.settings.disclaimer
     examples = EXAMPLES[language] if bot.library or model == KNOWS_MEDICINE else ()
     page = render_template(
-        "page.html", turns=turns, error=error, model=model, examples=examples,
+        "page.html", turns=turns, error=error, model=model, examples=examples, quotes=bot.library is not None,
         disclaimer=strings["disclaimer"] if said == DISCLAIMER else said, longest=dialogue.MAX_QUESTION,
         language=language, strings=SimpleNamespace(**strings), script_strings=strings,
     )  # fmt: skip

@@ -9,7 +9,9 @@ STRINGS = {
     "zh-CN": {
         "tagline": "自己训练的小语言模型", "fresh": "新对话", "scroll": "对话内容", "log": "对话",
         "user": "我", "assistant": "回答", "unusable": "暂时无法使用", "hello": "您好，请问想了解什么？",
-        "about": "回答一字一字地出现；对话保存在本站，刷新后仍在。", "examples": "可以这样问",
+        "about": "回答一字一字地出现；对话保存在本站，刷新后仍在。",
+        "about_library": "回答引自书里的原文，点“看原文”可读上下文；对话保存在本站，刷新后仍在。",
+        "examples": "可以这样问",
         "question": "您的问题",
         "hint": "输入问题…", "send": "发送", "stop": "停止回答", "how": "回车发送，Shift 加回车换行。",
         "script": "本页需要浏览器启用 JavaScript 才能发送问题。", "busy": "服务繁忙，请稍后再试。",
@@ -26,6 +28,8 @@ STRINGS = {
         "unusable": "Not available at the moment",
         "hello": "Hello, what would you like to know?",
         "about": "Answers appear as they are written. The conversation stays here, also after a reload.",
+        "about_library": "Answers are quotations from books; each opens to its passage. The books are "
+        "Chinese, so ask in Chinese. The conversation stays here, also after a reload.",
         "examples": "You could ask", "question": "Your question", "hint": "Ask a question…", "send": "Send",
         "stop": "Stop answering", "how": "Enter sends, Shift and Enter begin a new line.",
         "script": "This page needs JavaScript to send questions.",

@@ -415,6 +415,22 @@ def test_a_host_that_was_away_catches_up(host: AdminClient, store: Store, tmp_pa
     late.close()
 
 
+def test_processes_of_one_host_share_a_library(host: AdminClient, store: Store) -> None:
+    assert host.bot.library
+    second = make_again(store, host.bot.library.folder)
+    ids = [
+        upload(client, (f"{n}.txt", f"第{n}份：推拿每次一百二十元。".encode()))[0]["id"]
+        for n, client in enumerate([host, second] * 3)
+    ]
+    for client in (host, second):
+        wait_until(lambda client=client: set(ids) <= {row["id"] for row in sources(client).values()}, 3)
+        assert len([row for row in sources(client).values() if row["origin"] == "uploaded"]) == len(ids)
+    for client, source_id in zip([second, host] * 3, ids, strict=True):
+        assert delete(client, source_id).json["ready"] is True
+    assert "推拿" not in found(host, "第三份")
+    second.close()
+
+
 def make_again(store: Store, folder: Path) -> AdminClient:
     return AdminClient(store, NOWHERE, library=folder)
 

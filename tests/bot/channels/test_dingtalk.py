@@ -16,6 +16,7 @@ from bot.context import Bot
 from bot.text import dialogue
 from bot.text.records import Conversation
 from tests.bot.channels.adapter_suite import DISCLAIMER, QUESTION, ChannelSuite, Platform, new_id
+from tests.bot.idle import wait_until_idle
 from tests.bot.scripted_engine import ScriptedEngine
 from tests.platform_api import APP_SECRET, DINGTALK_SEND, PlatformApi
 from tests.service import wait_until
@@ -111,13 +112,13 @@ class TestDingtalk(ChannelSuite):
         ],
     )
     def test_an_address_that_is_not_dingtalk_s_is_never_called(
-        self, platform: Dingtalk, user: str, api: PlatformApi, address: str
+        self, platform: Dingtalk, user: str, api: PlatformApi, address: str, bot: Bot
     ) -> None:
         """Then the answer is in the response."""
         body = platform.body(user, QUESTION, "7") | {"sessionWebhook": address.format(api=api.url)}
         for _ in range(2):
             assert platform.said(platform.deliver(body)) == f"{DISCLAIMER}\n\n答{QUESTION}。"
-        time.sleep(0.3)
+        wait_until_idle(bot.store)
         assert api.calls == []
 
     def test_what_is_not_finished_in_time_is_brought_by_continue(

@@ -20,6 +20,7 @@ from bot.text import dialogue
 from bot.text.records import Conversation
 from tests.bot.channels.adapter_suite import DISCLAIMER, QUESTION, URGENT, ChannelSuite, Platform, new_id
 from tests.bot.expected_help import help_for
+from tests.bot.idle import wait_until_idle
 from tests.bot.scripted_engine import ScriptedEngine
 from tests.platform_api import BOT_TOKEN, TELEGRAM_SEND, PlatformApi
 from tests.service import wait_until
@@ -112,6 +113,7 @@ class TestTelegram(ChannelSuite):
             ("/new@AboutBot arg", dialogue.NEW_TALK),
             ("/forget@AboutBot yes", dialogue.NOT_ASKED_TO_FORGET),
             ("/more@AboutBot", dialogue.NOTHING_MORE),
+            ("/search@AboutBot 桂枝汤", dialogue.NO_LIBRARY),
         ],
     )
     def test_a_command_is_one_with_its_name_and_words_behind_it(
@@ -128,17 +130,17 @@ class TestTelegram(ChannelSuite):
         assert platform.said(platform.deliver(body)) == dialogue.HELP
 
     def test_groups_bots_edits_and_other_updates_are_not_answered(
-        self, platform: Platform, user: str
+        self, platform: Platform, user: str, bot: Bot
     ) -> None:
         plain = platform.body(user, QUESTION, "6")
-        group, bot = platform.body(user, QUESTION, "7"), platform.body(user, QUESTION, "8")
+        group, robot = platform.body(user, QUESTION, "7"), platform.body(user, QUESTION, "8")
         group["message"]["chat"]["type"] = "supergroup"
-        bot["message"]["from"]["is_bot"] = True
+        robot["message"]["from"]["is_bot"] = True
         edited = {"update_id": 9, "edited_message": plain["message"]}
-        for body in (group, bot, edited, {"update_id": 10, "poll_answer": {"poll_id": "1"}}):
+        for body in (group, robot, edited, {"update_id": 10, "poll_answer": {"poll_id": "1"}}):
             response = platform.deliver(body)
             assert (response.status_code, response.json()) == (200, {})
-        time.sleep(0.5)
+        wait_until_idle(bot.store)
         assert platform.seen(user) == []
 
     def test_after_a_429_it_waits_as_long_as_it_is_told(

@@ -298,6 +298,20 @@ def test_one_process_builds_and_the_others_wait(
     answers.close(2)
 
 
+def test_an_older_library_answers_while_the_new_one_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+    monkeypatch.setattr(ServedLibrary, "_is_stale", lambda served: not go.is_set())
+    monkeypatch.setattr(ServedLibrary, "_run_build", lambda served: go.wait(10))
+    small_library.write(tmp_path)
+    served = ServedLibrary(tmp_path)
+    served.start()
+    assert served.answerer is not None
+    assert HERBS in served.answerer.answer(FORMULA).text
+    go.set()
+
+
 def test_a_build_that_fails_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def build(served: ServedLibrary) -> None:
         raise ConfigError("PLM_LIBRARY: the disk is full")
