@@ -17,6 +17,7 @@ settings.load_profile("unhurried")
 SLOW_MODULES = (
     "tests/bench/studies",
     "tests/bot/admin/test_page.py",
+    "tests/bot/api/test_openapi.py",
     "tests/bot/server/test_embedded_store.py",
     "tests/bot/test_faults.py",
     "tests/bot/test_fuzz.py",

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from fnmatch import fnmatch
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -105,6 +106,7 @@ def imports(source: str, package: str) -> set[str]:
     return found
 
 
+@cache
 def imports_of(path: Path) -> set[str]:
     return imports(path.read_text(), ".".join(path.relative_to(ROOT).parent.parts))
 
