@@ -1,1 +1,0 @@
-"""The bot under load, faults and mutated requests."""

@@ -26,7 +26,7 @@ from typing import Any
 from bot.app import create_app
 from bot.server.embedded_store import EmbeddedStore
 from bot.settings.config import load_settings
-from tests.bench import fuzz_adapters
+from tests.bench.load import fuzz_adapters
 from tests.bench.load.fuzz_requests import SETTINGS, Maker, Request
 from tests.bench.load.record import record, resident_mb, table
 from tests.platform_api import PlatformApi

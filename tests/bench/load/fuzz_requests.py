@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode
 from flask import Flask
 from standardwebhooks.webhooks import Webhook
 
-from tests.bench import fuzz_adapters
+from tests.bench.load import fuzz_adapters
 from tests.bench.load.load_users import APPID, KEY, TOKEN
 from tests.wechat_platform import Platform, sign, to_xml
 
