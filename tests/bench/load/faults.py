@@ -1,4 +1,6 @@
-"""What users see while Redis is in trouble: `python -m tests.bench.load.faults [NAME…] [--seconds N] [--rate N]`.
+"""What users see while Redis is in trouble.
+
+    python -m tests.bench.load.faults [NAME…] [--seconds N] [--rate N]
 
 Each fault has a web process, a Redis and users of its own: ten seconds with all well, the fault for
 --seconds, ten seconds after it. The faults, on real servers:

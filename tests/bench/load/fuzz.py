@@ -1,4 +1,6 @@
-"""Mutated requests on every public path: `python -m tests.bench.load.fuzz [--requests N] [--seed N] [--only N]`.
+"""Mutated requests on every public path.
+
+    python -m tests.bench.load.fuzz [--requests N] [--seed N] [--only N]
 
 They go over real connections to a web process of their own, with WeChat (compatible mode), the adapters (and
 a stand-in for their platforms), a webhook, API keys, the page and the administration turned on. What is
