@@ -15,6 +15,7 @@ and on every other within two seconds.
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
@@ -37,7 +38,9 @@ from engine.library import LibraryBusyError, LibraryError, Source, Writer
 
 blueprint = Blueprint("admin_library", __name__)
 MAX_UPLOAD = 64 << 20  # bytes of one request
+NO_LIBRARY = "this service has no library: PLM_LIBRARY is none"
 MAX_QUESTION = 200  # characters of a wording
+SOURCE_ID = re.compile(r"(bundled-|local-)?[0-9a-f]{1,16}")
 PATIENCE = 5.0  # seconds that an answer waits for the change on this host
 READING = threading.BoundedSemaphore(1)  # a parser may take much memory
 READING_TIMEOUT = 30.0  # seconds that an upload waits for another
@@ -51,6 +54,18 @@ def allow_uploads() -> None:
     """Larger bodies than elsewhere for files alone, from who has shown the key."""
     if request.endpoint == f"{blueprint.name}.{upload.__name__}":
         request.max_content_length = MAX_UPLOAD
+
+
+@blueprint.before_request
+def write_down() -> None:
+    """Every request, whatever comes of it. An id that none has here is left out: it could be any text."""
+    action = (request.endpoint or "").rpartition(".")[2]
+    body = request.get_json(silent=True) if request.is_json else None
+    given = body if isinstance(body, dict) else {}
+    if action == enable.__name__ and given.get("enabled") is False:
+        action = "disable"
+    named = (request.view_args or {}).get("source_id") or request.args.get("id") or given.get("id")
+    audit(f"library.{action}", named if isinstance(named, str) and SOURCE_ID.fullmatch(named) else "")
 
 
 class EnabledBody(BaseModel):
@@ -97,14 +112,15 @@ class PairBody(BaseModel):
 
 @blueprint.get("/admin/api/library/sources")
 def list_sources() -> Response:
+    if current_bot().library is None:
+        return respond({"present": False, "sources": [], "fault": NO_LIBRARY, "max_upload": 0})
     served, store = _library()
-    audit("library.sources")
     contents = store.contents()
     held = served.library.sources()
     rows = [_row(source, contents) for source in held]
     copies = {row["id"] for row in rows}
     rows += [_pending(source, contents) for source in contents.sources.values() if source.id not in copies]
-    return respond({"sources": rows, "fault": served.fault(), "max_upload": MAX_UPLOAD})
+    return respond({"present": True, "sources": rows, "fault": served.fault(), "max_upload": MAX_UPLOAD})
 
 
 @blueprint.post("/admin/api/library/sources")
@@ -119,7 +135,6 @@ def upload() -> Response:
     naming = {key: request.form.get(key, "").strip()[:200] for key in ("title", "author", "dynasty")}
     if len(files) > 1:
         naming["title"] = ""
-    audit("library.upload", f"{len(files)} files")
     if not READING.acquire(timeout=READING_TIMEOUT):
         raise ApiError(503, "another upload is being read: try again", headers={"Retry-After": "10"})
     try:
@@ -144,7 +159,6 @@ def enable(source_id: str = "") -> Response:
     body = read_body(EnabledBody)
     source_id = source_id or request.args.get("id", "") or body.id
     source = _find(source_id, served, store)
-    audit("library.enable" if body.enabled else "library.disable", source_id)
     if isinstance(source, UploadedSource):
         store.set_enabled(source.id, body.enabled)
     elif source.bundled:
@@ -162,7 +176,6 @@ def remove(source_id: str = "") -> Response:
     source = _find(source_id, served, store)
     if isinstance(source, Source) and source.bundled:
         raise ApiError(409, "it comes along with every version: disable it", param="id")
-    audit("library.remove", source_id)
     if isinstance(source, UploadedSource):
         store.remove(source)
     else:
@@ -174,7 +187,6 @@ def remove(source_id: str = "") -> Response:
 def add_pair() -> Response:
     served, store = _library()
     body = read_body(PairBody)
-    audit("library.pair")
     uploads = Uploads(store, [source for source in served.library.sources() if source.bundled])
     outcome = uploads.add_pair(body.questions, body.answer)
     return respond(asdict(outcome) | {"ready": _catch_up()})
@@ -188,7 +200,6 @@ def search() -> Response:
     """What a question finds, with scores and why, and what the chat would answer to it."""
     served, _ = _library()
     body = read_body(SearchBody)
-    audit("library.search")
     if fault := served.fault():
         raise ApiError(503, fault, headers={"Retry-After": "5"})
     try:
@@ -214,7 +225,7 @@ def search() -> Response:
 def _library() -> tuple[ServedLibrary, LibraryStore]:
     bot = current_bot()
     if bot.library is None or bot.library_sync is None:
-        raise ApiError(404, "this service has no library: PLM_LIBRARY is none")
+        raise ApiError(404, NO_LIBRARY)
     return bot.library, bot.library_sync.store
 
 

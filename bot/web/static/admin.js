@@ -20,8 +20,6 @@ const word = (name) => STRINGS[tongue][name];
 
 class Refused extends Error {}
 
-class Missing extends Error {}
-
 // A body is JSON, or a form with files.
 async function ask(path, body, method = body ? "POST" : "GET") {
   const headers = { Authorization: `Bearer ${sessionStorage.getItem("plm-key")}` };
@@ -31,7 +29,7 @@ async function ask(path, body, method = body ? "POST" : "GET") {
   const response = await fetch(`admin/api/${path}`, { headers, cache: "no-store", ...change });
   if (response.status === 401) throw new Refused(word("wrong"));
   if (response.status === 429) throw new Refused(word("slow"));
-  if (response.status === 404) throw new Missing(word("gone"));
+  if (response.status === 404) throw new Error(word("gone"));
   if (!response.ok) throw new Error(await reason(response));
   return response.json();
 }

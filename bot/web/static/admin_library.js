@@ -18,21 +18,16 @@ function action(name, what, act) {
 }
 
 async function showLibrary() {
-  try {
-    const held = await ask("library/sources");
-    library.hidden = false;
-    libraryFault.textContent = held.fault || "";
-    const own = held.sources.filter((row) => row.origin !== "bundled");
-    const books = held.sources.filter((row) => row.origin === "bundled");
-    own.sort((one, other) => (other.added || 0) - (one.added || 0));
-    lines(sources, own.map(sourceLine));
-    lines(bundled, books.map(sourceLine));
-    byId("bundled-count").textContent = `(${books.length})`;
-  } catch (error) {
-    if (!(error instanceof Missing)) throw error;
-    library.hidden = true; // this service has no library
-    return;
-  }
+  const held = await ask("library/sources");
+  library.hidden = !held.present;
+  if (!held.present) return;
+  libraryFault.textContent = held.fault || "";
+  const own = held.sources.filter((row) => row.origin !== "bundled");
+  const books = held.sources.filter((row) => row.origin === "bundled");
+  own.sort((one, other) => (other.added || 0) - (one.added || 0));
+  lines(sources, own.map(sourceLine));
+  lines(bundled, books.map(sourceLine));
+  byId("bundled-count").textContent = `(${books.length})`;
   await showUnanswered();
 }
 
@@ -151,20 +146,13 @@ tryForm.addEventListener("submit", (event) => {
 // What got no answer, and pairs that answer it
 
 async function showUnanswered() {
-  const part = byId("unanswered-part");
-  try {
-    const { questions } = await ask("library/unanswered?limit=50");
-    part.hidden = false;
-    lines(unanswered, questions.map((row) => {
-      const item = make("li");
-      item.append(make("span", row.question, "grow"), make("span", `${row.people} ${word("people")}`, "faint"),
-        make("time", clock(row.last), "faint"), action("answerIt", row.question, () => openPair(row.question)));
-      return item;
-    }));
-  } catch (error) {
-    if (!(error instanceof Missing)) throw error;
-    part.hidden = true;
-  }
+  const { questions } = await ask("library/unanswered?limit=50");
+  lines(unanswered, questions.map((row) => {
+    const item = make("li");
+    item.append(make("span", row.question, "grow"), make("span", `${row.people} ${word("people")}`, "faint"),
+      make("time", clock(row.last), "faint"), action("answerIt", row.question, () => openPair(row.question)));
+    return item;
+  }));
 }
 
 function openPair(question) {

@@ -325,7 +325,8 @@ def test_unknown_sources_and_wrong_bodies(host: AdminClient) -> None:
 def test_without_a_library_there_is_none(store: Store) -> None:
     client = AdminClient(store, NOWHERE, library="none")
     try:
-        assert client.get("library/sources").status_code == 404
+        assert client.get("library/sources").json["present"] is False
+        assert client.post("library/search", query="x").status_code == 404
         assert client.client.get("/library/passage?book=x&start=0&end=3").status_code == 404
     finally:
         client.close()
@@ -466,6 +467,6 @@ def test_everything_is_in_the_audit_log_without_texts(host: AdminClient) -> None
     host.post("library/pairs", questions=["几点关门"], answer="六点关门。")
     log = host.get("audit", limit=20).json["audit"]
     actions = {row["action"] for row in log}
-    assert {f"library.{name}" for name in ("upload", "search", "disable", "remove", "pair")} <= actions
+    assert {f"library.{name}" for name in ("upload", "search", "disable", "remove", "add_pair")} <= actions
     for word in ("没人该看到", "门诊", "六点"):
         assert word not in json.dumps(log, ensure_ascii=False)

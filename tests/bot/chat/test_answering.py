@@ -63,8 +63,9 @@ class Bot:
         return message
 
     def command(self, message_id: str, text: str) -> str:
-        done = self.commands.answer(TALKER, message_id, text)
-        assert done is not None
+        name = dialogue.command(text)
+        assert name is not None
+        done = self.commands.run(TALKER, message_id, name, text)
         return done.reply or done.text
 
     def close(self) -> None:
