@@ -16,6 +16,7 @@ settings.load_profile("unhurried")
 # need a browser.
 SLOW_MODULES = (
     "tests/bench/studies",
+    "tests/bot/admin/test_library.py",
     "tests/bot/admin/test_page.py",
     "tests/bot/api/test_openapi.py",
     "tests/bot/server/test_embedded_store.py",
