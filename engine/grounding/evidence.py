@@ -94,7 +94,7 @@ class _Found:
         plain = dict.fromkeys(names, 1.0)
         hits = {hit.id: hit for hit in self._ask(plain, {}, OF_QUESTION)}
         for choice, pairs in zip(choices, self.pairs, strict=True):
-            share = 1.5 * max(1.0, 0.7 * len(names) / len(pairs)) ** 0.5
+            share = 1.5 * max(1.0, 0.7 * len(names) / max(1, len(pairs))) ** 0.5
             both = plain | {name: plain.get(name, 0.0) + share for name in pairs}
             key = heading_key(choice)
             hits |= {hit.id: hit for hit in self._ask(both, {key: 6.0} if key else {}, OF_CHOICE)}
@@ -131,7 +131,7 @@ class _Found:
             "whole_often": log(1 + len(wholly.intersection(self.best))),
             "headed": max(headed, default=0.0),
             "length": log(len(choice)),
-            "like_others": sum(len(own & o) / len(own | o) for o in others) / max(1, len(others)),
+            "like_others": sum(len(own & o) / max(1, len(own | o)) for o in others) / max(1, len(others)),
         }
 
     def _sentence(self, number: int, ranked: Sequence[int], weights: Weighted, total: float) -> float:
