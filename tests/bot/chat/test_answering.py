@@ -155,7 +155,21 @@ def test_who_asks_for_writing_gets_the_models_own_words_marked_so(
 def test_choices_are_weighed(bot: Bot) -> None:
     message = bot.ask("m1", "阳明之为病是？ A. 脾胃虚 B. 胃家实")
     assert message.text.startswith("我猜是 B. 胃家实")
+    assert "「180．阳明之为病，胃家实（一作寒）是也。」——《伤寒论·辨阳明病脉证并治》" in message.text
+    assert [one.book for one in message.citations] == [SHANGHAN]
     assert bot.engine.prompts == []
+
+
+def test_a_gap_is_filled_out_of_a_book(bot: Bot) -> None:
+    message = bot.ask("m1", "益气强阴，____，强筋力，疏痰气")
+    assert message.text.startswith("益气强阴，通血脉，强筋力，疏痰气\n")
+    assert "——《本草备要·天麻》" in message.text
+
+
+def test_a_statement_is_judged_by_a_book(bot: Bot) -> None:
+    message = bot.ask("m1", "判断：天麻辛温，入肝经气分。")
+    assert message.text.startswith("这句话像是")
+    assert "《本草备要·天麻》" in message.text
 
 
 def test_without_a_library_the_model_answers_as_ever(store: Store) -> None:
