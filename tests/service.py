@@ -161,7 +161,7 @@ class Service:
         self._settings = {**own, **settings}
         self.plm: Plm | None = None
 
-    def start(self, seconds: float = 30.0) -> Service:
+    def start(self, seconds: float = 90.0) -> Service:
         plm = self.plm = Plm([self._command], self._log, self._settings, self._prefix, self._patience)
         path = "/healthz" if self._command == "engine" else "/readyz"
         try:
