@@ -68,7 +68,7 @@ class UnansweredStore:
 
         def remove() -> None:
             # All are read: to a pattern, signs in the question would mean something else.
-            members = self.store.client.zrange(KEY, 0, -1)
+            members: Any = self.store.client.zrange(KEY, 0, -1)
             if answered := [member for member in members if member.endswith(ending)]:
                 self.store.client.zrem(KEY, *answered)
 
