@@ -189,6 +189,9 @@ def add_pair() -> Response:
     body = read_body(PairBody)
     uploads = Uploads(store, [source for source in served.library.sources() if source.bundled])
     outcome = uploads.add_pair(body.questions, body.answer)
+    if outcome.state != "failed":
+        for question in body.questions:
+            current_bot().answers.unanswered.drop(question)
     return respond(asdict(outcome) | {"ready": _catch_up()})
 
 

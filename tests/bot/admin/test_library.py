@@ -364,6 +364,18 @@ def test_a_pair_by_hand_answers_in_the_owners_words(host: AdminClient, other: Ad
     assert answer(host, "哪里可以停车？") == "后院已满。"
 
 
+def test_a_pair_takes_its_wordings_off_the_list_of_the_unanswered(host: AdminClient) -> None:
+    def unanswered() -> set[str]:
+        return {row["question"] for row in host.get("library/unanswered").json["questions"]}
+
+    visitor = Visitor(host)
+    for question in ("彩票号码怎么选？", "选什么彩票", small_library.UNKNOWN):
+        visitor.ask(question)
+    assert len(unanswered()) == 3
+    host.post("library/pairs", questions=["彩票号码怎么选", "选什么彩票？"], answer="我们不卖彩票。")
+    assert unanswered() == {small_library.UNKNOWN[:-1]}
+
+
 # -- deletion
 
 
