@@ -102,7 +102,9 @@ def main() -> None:
     )
     parser.add_argument("--corpora", type=Path, required=True)
     parser.add_argument("--library", type=Path, required=True)
-    parser.add_argument("--questions", type=int, default=1600, help="so many of them, and half the statements")
+    parser.add_argument(
+        "--questions", type=int, default=1600, help="so many of them, and half the statements"
+    )
     parser.add_argument("--model", default="tcm", help="whose bits are a feature; none for none")
     parser.add_argument("--write", action="store_true", help="write evidence.json")
     arguments = parser.parse_args()

@@ -66,7 +66,9 @@ def bench_formulas(answerer: Answerer, count: int) -> None:
         values["all"].append(value)
         if len(lists) >= 4:
             values["well attested (4 books or more)"].append(value)
-    print(f"{len(drawn)} formulas drawn from the headings that two books or more have; {unanswered} without a list")
+    print(
+        f"{len(drawn)} formulas drawn from the headings that two books or more have; {unanswered} without a list"
+    )
     for what, found in values.items():
         if found:
             error = 1.96 * statistics.pstdev(found) / len(found) ** 0.5
