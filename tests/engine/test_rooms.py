@@ -18,6 +18,9 @@ LATE = {
     "engine/model/device.py": {"engine"},
     "engine/training/history.py": {"matplotlib.backends.backend_agg", "matplotlib.figure"},
     "engine/cli/conversation.py": {"readline"},
+    # `plm` starts without numpy, which making the weights alone needs; matplotlib is of the extra `train`.
+    "engine/emergency/command.py": {"engine.emergency.training"},
+    "engine/emergency/evaluation.py": {"matplotlib.figure"},
 }
 
 
