@@ -14,6 +14,7 @@ import click
 from engine.emergency.assessment import Level
 from engine.emergency.detector import WEIGHTS, Detector
 from engine.emergency.evaluation import area, evaluate, plot, roc, shares
+from engine.emergency.lookalikes import lookalikes as ordinary_of
 from engine.emergency.messages import bundled_files, digest, read_messages
 from engine.emergency.replies import caution, reply
 
@@ -114,6 +115,22 @@ def ask(text: str) -> None:
     click.echo(f"{assessment.level} {assessment.kind} {assessment.score:.3f}")
     if words := reply(assessment, text) or caution(assessment, text):
         click.echo(words)
+
+
+@emergency.command()
+@click.argument("files", nargs=-1, required=True, type=FILE)
+@click.option("--longest", default=90, show_default=True, help="Characters of a question.")
+@click.option("--at-most", default=10_000, show_default=True, help="How many of them.")
+@click.option("--studies/--no-studies", default=True, help="Severe ones that ask what a book says too.")
+def lookalikes(files: tuple[Path, ...], longest: int, at_most: int, studies: bool) -> None:
+    """Print the ordinary questions of FILES (JSON lines) as messages for `train`, without severe ones."""
+    try:
+        messages = ordinary_of(files, longest, at_most, studies)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    for message in messages:
+        row = {"text": message.text, "label": message.label, "kind": message.kind}
+        click.echo(json.dumps(row, ensure_ascii=False))
 
 
 def _rates(pairs: list[tuple[float, bool]], threshold: float) -> tuple[float, float]:
