@@ -1,6 +1,6 @@
 """How a question is answered: weighed by likelihood, quoted from the library, or written by the model.
 
-    choices, gaps, statements   by likelihood (text/questions.py)
+    choices, gaps, statements   by what the library says, and by likelihood (text/questions.py)
     续写：…, 写：…               by the model, marked as its own words
     anything else               from the library, or "not found"; by the model where there is no library
 
@@ -24,7 +24,7 @@ from bot.telemetry import metrics
 from bot.text import dialogue, questions
 from bot.text.censor import Censor
 from bot.text.records import Citation
-from engine.grounding import Answer
+from engine.grounding import Answer, weigh_question
 from engine.library import LibraryError
 
 log = logging.getLogger(__name__)
@@ -95,16 +95,34 @@ class Answering:
             raise EngineDownError(f"the library: {error}") from None
 
     def _weigh(self, text: str) -> Reply | None:
-        """Answer a question of choices, gaps or truth by likelihood; None if it is none."""
+        """Answer a question of choices, gaps or truth by the library and likelihood; None if it is none."""
         asked = questions.read(text)
         if asked is None:
             return None
+        found = None if asked.kind == "choose" else self._evidence(asked, None)
+        if found:  # the model has nothing to add
+            return found
         try:
             answer = self.engine.likelihood(asked.kind, asked.engine_fields())
         except ValueError as error:  # no contrast to a statement, a model that fills no gaps …
             log.info("%s; answered in another way", error)
             return None
-        return Reply(asked.answer_text(answer), asked.kind)
+        found = self._evidence(asked, answer) if asked.kind == "choose" else None
+        return found or Reply(asked.answer_text(answer), asked.kind)
+
+    def _evidence(
+        self, asked: questions.LikelihoodQuestion, answer: Mapping[str, Any] | None
+    ) -> Reply | None:
+        """What the library says of a question of choices, gaps or truth, with the passage that decides."""
+        answerer = self.library.answerer if self.library else None
+        if answerer is None:
+            return None
+        weighed = weigh_question(answerer.shelf, asked.kind, asked.fields, answer)
+        if weighed is None:
+            return None
+        one = weighed.citation
+        citation = Citation(one.book, one.heading, one.quote, one.start, one.end)
+        return Reply(asked.answer_text(weighed.answer, weighed.quotation), asked.kind, citations=(citation,))
 
     def _quote(self, text: str, history: Sequence[Mapping[str, str]]) -> Reply:
         """The library's answer to a question."""

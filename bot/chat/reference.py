@@ -71,16 +71,13 @@ class Reference:
     def context(self, library: Library, citation: Citation) -> list[Passage]:
         """The passage that is quoted, between its neighbours; nothing if the words do not stand there now."""
         try:
-            source = library.source(citation.book)
-            text = library.text(source.id, citation.start, citation.end)
+            passage = library.passage_at(citation.book, citation.start)
+            text = library.text(passage.source_id, citation.start, citation.end)
         except (LibraryError, ValueError):
             return []
-        if not source.enabled or Censor(self.forbidden).whole(text) != citation.quote:
+        if Censor(self.forbidden).whole(text) != citation.quote:
             return []
-        for passage in library.passages(source.id):
-            if passage.end > citation.start:
-                return library.neighbours(passage.id)
-        return []
+        return library.neighbours(passage.id)
 
 
 def sources(library: Library) -> list[Source]:

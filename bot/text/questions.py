@@ -31,23 +31,31 @@ class LikelihoodQuestion:
     kind: str
     fields: dict[str, Any]
 
-    def answer_text(self, answer: Mapping[str, Any]) -> str:
-        """The engine's answer in a sentence or two, which say that it is a guess."""
+    def answer_text(self, answer: Mapping[str, Any], quotation: str = "") -> str:
+        """The answer in a sentence or two, which say that it is a guess: the engine's, or the library's with
+        the quotation that decides."""
         if self.kind == "choose":
-            return self._choice(answer)
+            return self._choice(answer, quotation)
         if self.kind == "fill":
-            return self._filling(answer)
+            return f"{answer['text']}\n{quotation}" if quotation else self._filling(answer)
         share = 100 * float(answer["probability"])
         verdict = "这句话像是对的" if share >= 50 else "这句话像是不对的"
-        return f"{verdict}（我按可能性估计它对的机会约 {share:.0f}%，只是猜测）。"
+        how = "按书里的话" if quotation else "按可能性"
+        told = f"{verdict}（我{how}估计它对的机会约 {share:.0f}%，只是猜测）。"
+        return f"{told}\n最相近的是：{quotation}" if quotation else told
 
-    def _choice(self, answer: Mapping[str, Any]) -> str:
+    def _choice(self, answer: Mapping[str, Any], quotation: str) -> str:
         scores, best = answer["scores"], int(answer["answer"])
-        weights = [2.0 ** (LOG_ODDS_A_BIT * (score - max(scores))) for score in scores]
+        weights = answer.get("shares") or [
+            2.0 ** (LOG_ODDS_A_BIT * (score - max(scores))) for score in scores
+        ]
         share, even = 100 * weights[best] / sum(weights), 100 / len(scores)
         letter, choice = self.fields["letters"][best], self.fields["choices"][best]
         sure = f"把握约 {share:.0f}%，随便选也有 {even:.0f}%"
-        return f"我猜是 {letter}. {choice}\n（按可能性选的，只是猜测：{sure}。）"
+        guess = f"我猜是 {letter}. {choice}\n"
+        if quotation:
+            return f"{guess}最相近的是：{quotation}\n（按书里的话选的，只是猜测：{sure}。）"
+        return f"{guess}（按可能性选的，只是猜测：{sure}。）"
 
     def _filling(self, answer: Mapping[str, Any]) -> str:
         others = [

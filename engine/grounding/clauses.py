@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from engine.grounding.herb_lists import herb_lists
@@ -299,6 +299,7 @@ def _clauses_of(
     return out
 
 
+@lru_cache(maxsize=4096)  # the same sentence is looked at from several clauses before it
 def formula_in(sentence: str) -> str:
     """The formula that a sentence prescribes, without the words before its name."""
     for match in reversed(list(_NAME.finditer(sentence))):

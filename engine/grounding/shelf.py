@@ -17,6 +17,8 @@ LONGEST = 110  # characters of a sentence before it is cut within brackets too
 _OPEN, _CLOSE = "（(〔[【「『“", "）)〕]】」』”"
 _NOT_WORD = re.compile(r"[\W_]+")
 _END = "。！？；!?\n"
+_QUOTED = "”」』’"  # what may close behind the mark that ends a sentence
+_MARK = re.compile("[" + re.escape(_OPEN + _CLOSE + _END + _QUOTED) + "]")
 
 
 @cache
@@ -71,20 +73,21 @@ def sentences(text: str, longest: int = LONGEST) -> list[tuple[int, int]]:
     """First and last character of each sentence; a mark within brackets ends none, unless it grows long."""
     out: list[tuple[int, int]] = []
     first = depth = 0
-    for place, character in enumerate(text):
+    for mark in _MARK.finditer(text):
+        place, character = mark.start(), mark.group()
         if character in _OPEN:
             depth += 1
         elif character in _CLOSE:
             depth = max(0, depth - 1)
         if character == "\n" or (character in _END and (depth == 0 or place - first > longest)):
             last = place + 1
-            if last < len(text) and text[last] in "”」』’":
+            if last < len(text) and text[last] in _QUOTED:
                 continue
             if text[first:last].strip():
                 out.append((first, last))
             first = last
             depth = 0 if character == "\n" else depth
-        elif character in "”」』’" and place and text[place - 1] in _END and depth == 0:
+        elif character in _QUOTED and place and text[place - 1] in _END and depth == 0:
             out.append((first, place + 1))
             first = place + 1
     if text[first:].strip():
@@ -191,7 +194,7 @@ class Shelf:
             "heading": {token: weight * heading_factor for token, weight in weights.items()},
         }
         keys = {heading_key(name): weight for name, weight in (headings or {}).items() if heading_key(name)}
-        return self.books_only(self.library.search(Terms(fields, keys), limit, book))
+        return self.books_only(self.library.search(Terms(fields, keys), limit, book, explain=False))
 
 
 def _whole(library: Library, source: int, end: int) -> int:

@@ -130,6 +130,17 @@ def _windows(entry: Entry, asked: list[Wanted], total: float, question: Question
     heading = plain(entry.heading)
     asked_text = plain(question.text)
     parts = sentences(entry.text, 80)
+    spelled = [plain(entry.text[first:last]) for first, last in parts]
+    # per thing asked for: its words that count fully, all its words, whether the heading has one, its weight
+    things = [
+        (
+            [a for a in alternatives if len(a) > 1 or len(alternatives) == 1],
+            alternatives,
+            any(len(a) > 1 and a in heading for a in alternatives),
+            weight,
+        )
+        for alternatives, weight in asked
+    ]
     out = []
     rank = standing("theory", entry.book)
     for number in range(len(parts)):
@@ -139,15 +150,17 @@ def _windows(entry: Entry, asked: list[Wanted], total: float, question: Question
             first, last = parts[number][0], parts[number + span - 1][1]
             if last - first > 150 and span > 1:
                 break
-            text = plain(entry.text[first:last])
+            text = "".join(spelled[number : number + span])
             held = 0.0
-            for alternatives, weight in asked:
-                there = sum(a in text for a in alternatives if len(a) > 1 or len(alternatives) == 1)
+            for long, alternatives, headed, weight in things:
+                there = 0
+                for alternative in long:
+                    there += alternative in text
                 if there:
                     held += weight * (1 + 0.2 * min(there - 1, 2))
                 elif any(a in text for a in alternatives):
                     held += 0.4 * weight
-                elif any(len(a) > 1 and a in heading for a in alternatives):
+                elif headed:
                     held += 0.5 * weight
             if held <= 0:
                 continue

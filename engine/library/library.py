@@ -18,7 +18,7 @@ from engine.library.index import IndexReader, Terms
 from engine.library.records import Hit, LibraryError, Pair, PairHit, Passage, Source
 from engine.library.writer import Writer
 
-_CACHED_BLOCKS = 256  # of 16 KiB: 4 MiB a process
+_CACHED_BLOCKS = 1024  # of 16 KiB: 16 MiB a process
 _PAIR_CANDIDATES = 30
 
 
@@ -152,8 +152,13 @@ class Library:
             raise LibraryError(f"the library has no source {which}; `plm library list` names them")
         return found
 
-    def search(self, question: str | Terms, limit: int = 10, book: str | int | None = None) -> list[Hit]:
-        """The best passages of enabled sources, all or of one book (title or number), best first."""
+    def search(
+        self, question: str | Terms, limit: int = 10, book: str | int | None = None, explain: bool = True
+    ) -> list[Hit]:
+        """The best passages of enabled sources, all or of one book (title or number), best first.
+
+        Without `explain` they do not say why, which takes longer than finding them where they are many.
+        """
         terms = query.parse(question) if isinstance(question, str) else question
         with self._lock:
             view = self._view()
@@ -167,7 +172,7 @@ class Library:
             if view.empty:
                 return []
             return [
-                Hit(**vars(passage), score=score, why=query.why(terms, passage))
+                Hit(**vars(passage), score=score, why=query.why(terms, passage) if explain else "")
                 for number, score in ranked
                 for passage, _ in view.passages(number, number)
             ]
@@ -178,6 +183,21 @@ class Library:
         if not found:
             raise LibraryError(f"the library has no passage {number}")
         return found[0]
+
+    def passage_at(self, source: int | str, byte: int) -> Passage:
+        """The passage of a source, by title or number, that holds a byte or is the last before it.
+
+        LibraryError if there is none, or it is removed or disabled. Numbers of passages are a host's own; a
+        title and an offset say the same on every host.
+        """
+        found = self.source(source)
+        with self._lock:
+            view = self._view()
+            number = store.passage_at(view.connection, found.id, byte)
+            held = [] if number is None else view.passages(number, number)
+        if not held:
+            raise LibraryError(f"{found.title} has no passage at byte {byte}")
+        return held[0][0]
 
     def neighbours(self, number: int, before: int = 1, after: int = 1) -> list[Passage]:
         """The passage with those before and after it in its source, in order; nothing if it is gone."""

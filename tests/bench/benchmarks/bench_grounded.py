@@ -7,6 +7,7 @@ stand in their book character for character. The baseline answers with the best 
 abstains.
 
     python -m tests.bench.benchmarks.bench_grounded --corpora FOLDER [--library FOLDER] [--csv FILE]
+    python -m tests.bench.benchmarks.bench_grounded --corpora FOLDER --library FOLDER --formulas 200
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from engine.emergency import Detector
 from engine.grounding import Answer, Answerer, Citation
 from engine.library import Library
 from engine.library.building import build
+from tests.bench.benchmarks.formula_lists import bench_formulas
 from tests.bench.benchmarks.interval import wilson
 
 QUESTIONS = "classics-qa.dev.jsonl"
@@ -145,6 +147,7 @@ def main() -> None:
     parser.add_argument("--questions", type=Path, help=f"another file of questions [{QUESTIONS}]")
     parser.add_argument("--library", type=Path, help="a library; without it the bundled one is built")
     parser.add_argument("--csv", type=Path, help="write the figures here")
+    parser.add_argument("--formulas", type=int, metavar="N", help="herb lists of N formulas instead")
     arguments = parser.parse_args()
     path = arguments.questions or arguments.corpora / QUESTIONS
     questions = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
@@ -154,6 +157,9 @@ def main() -> None:
             build(place)
         library = Library.open(place)
         answerer = Answerer(library, detector=Detector.load())
+        if arguments.formulas:
+            bench_formulas(answerer, arguments.formulas)
+            return
         found: list[dict[str, Any]] = []
         for who, answer in (("best passage by BM25", baseline(library)), ("quotations", answerer.answer)):
             table, lengths, seconds = run(questions, answer, library)

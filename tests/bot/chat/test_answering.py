@@ -63,8 +63,9 @@ class Bot:
         return message
 
     def command(self, message_id: str, text: str) -> str:
-        done = self.commands.answer(TALKER, message_id, text)
-        assert done is not None
+        name = dialogue.command(text)
+        assert name is not None
+        done = self.commands.run(TALKER, message_id, name, text)
         return done.reply or done.text
 
     def close(self) -> None:
@@ -154,7 +155,21 @@ def test_who_asks_for_writing_gets_the_models_own_words_marked_so(
 def test_choices_are_weighed(bot: Bot) -> None:
     message = bot.ask("m1", "阳明之为病是？ A. 脾胃虚 B. 胃家实")
     assert message.text.startswith("我猜是 B. 胃家实")
+    assert "「180．阳明之为病，胃家实（一作寒）是也。」——《伤寒论·辨阳明病脉证并治》" in message.text
+    assert [one.book for one in message.citations] == [SHANGHAN]
     assert bot.engine.prompts == []
+
+
+def test_a_gap_is_filled_out_of_a_book(bot: Bot) -> None:
+    message = bot.ask("m1", "益气强阴，____，强筋力，疏痰气")
+    assert message.text.startswith("益气强阴，通血脉，强筋力，疏痰气\n")
+    assert "——《本草备要·天麻》" in message.text
+
+
+def test_a_statement_is_judged_by_a_book(bot: Bot) -> None:
+    message = bot.ask("m1", "判断：天麻辛温，入肝经气分。")
+    assert message.text.startswith("这句话像是")
+    assert "《本草备要·天麻》" in message.text
 
 
 def test_without_a_library_the_model_answers_as_ever(store: Store) -> None:
@@ -296,6 +311,20 @@ def test_one_process_builds_and_the_others_wait(
     answers.enqueue(TALKER, "m2", FORMULA)
     assert HERBS in answers.wait(TALKER, "m2", time.monotonic() + 10).text
     answers.close(2)
+
+
+def test_an_older_library_answers_while_the_new_one_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+    monkeypatch.setattr(ServedLibrary, "_is_stale", lambda served: not go.is_set())
+    monkeypatch.setattr(ServedLibrary, "_run_build", lambda served: go.wait(10))
+    small_library.write(tmp_path)
+    served = ServedLibrary(tmp_path)
+    served.start()
+    assert served.answerer is not None
+    assert HERBS in served.answerer.answer(FORMULA).text
+    go.set()
 
 
 def test_a_build_that_fails_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from engine.cli.emergency import HERE, emergency
 from engine.emergency import Detector, Level
-from engine.emergency.command import HERE, emergency
 from engine.emergency.detector import WEIGHTS
 from engine.emergency.evaluation import area, roc, wilson
 from engine.emergency.lookalikes import is_ordinary

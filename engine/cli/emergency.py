@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from engine.emergency.messages import bundled_files, digest, read_messages
 from engine.emergency.replies import caution, reply
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-HERE = Path(__file__).parent
+HERE = Path(str(files("engine.emergency")))
 
 
 @click.group()

@@ -1,0 +1,99 @@
+"""Examination questions by what the library says: choices and statements of `tcm-exam.dev.jsonl`.
+
+Choices: the share that is right, beside chance and the model alone. Statements: the area under the curve of
+right and wrong ones, made of question and choice; each pair shares its question, and pairs are drawn for
+the interval.
+
+    python -m tests.bench.benchmarks.bench_evidence --corpora FOLDER [--library FOLDER] [--limit 300]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from engine import Model
+from engine.grounding import evidence
+from engine.grounding.shelf import Shelf
+from engine.library import Library
+from engine.library.building import build
+from tests.bench.benchmarks.interval import wilson
+from tests.bench.studies.likelihood_data import Question, questions, statements
+
+DRAWS = 1000
+
+
+def choices(shelf: Shelf, asked: list[Question], model: Model | None) -> None:
+    hits: dict[str, list[bool]] = {
+        "the model alone": [],
+        "the library alone": [],
+        "the library and the model": [],
+    }
+    seconds = []
+    for one in asked:
+        bits = model.choose(one.question, one.choices).scores if model else None
+        if bits:
+            hits["the model alone"].append(bits.index(max(bits)) == one.answer)
+        for name, known in (("the library alone", None), ("the library and the model", bits)):
+            if name != "the library alone" and bits is None:
+                continue
+            began = time.process_time()
+            scores = [each.score for each in evidence.weigh(shelf, one.question, one.choices, known)]
+            seconds.append(time.process_time() - began)
+            hits[name].append(scores.index(max(scores)) == one.answer)
+    print(f"{'choices, by chance':28}{statistics.mean(1 / len(one.choices) for one in asked):.3f}")
+    for name, found in hits.items():
+        if found:
+            low, high = wilson(sum(found), len(found))
+            print(
+                f"{'choices, ' + name:36}{sum(found) / len(found):.3f} [{low:.3f}, {high:.3f}] of {len(found)}"
+            )
+    print(f"processor time: median {1000 * statistics.median(seconds):.0f} ms a question")
+
+
+def area(right: np.ndarray, wrong: np.ndarray) -> float:
+    """The share of right statements that are held likelier than wrong ones."""
+    return float(np.mean((right[:, None] > wrong) + 0.5 * (right[:, None] == wrong)))
+
+
+def judged(shelf: Shelf, asked: list[Question], limit: int) -> None:
+    found = np.array(
+        [
+            [evidence.judge(shelf, one.text).probability for one in pair]
+            for pair in statements(asked, 2)[:limit]
+        ]
+    )
+    generator = np.random.default_rng(0)
+    drawn = [found[generator.integers(0, len(found), len(found))] for _ in range(DRAWS)]
+    low, high = np.quantile([area(one[:, 0], one[:, 1]) for one in drawn], (0.025, 0.975))
+    value = area(found[:, 0], found[:, 1])
+    print(f"{'statements, area by chance':36}0.500")
+    print(f"{'statements, area':36}{value:.3f} [{low:.3f}, {high:.3f}] of {len(found)} pairs")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--corpora", type=Path, required=True, help="the folder that holds tcm-exam")
+    parser.add_argument("--library", type=Path, help="a library; without it the bundled one is built")
+    parser.add_argument("--model", default="tcm", help="none for none")
+    parser.add_argument("--limit", type=int, default=10**9, help="questions, and half as many pairs")
+    arguments = parser.parse_args()
+    asked = questions(arguments.corpora / "tcm-exam.dev.jsonl")
+    model = None if arguments.model == "none" else Model.load(arguments.model)
+    with tempfile.TemporaryDirectory() as folder:
+        if not arguments.library:
+            build(Path(folder))
+        shelf = Shelf(Library.open(arguments.library or Path(folder)))
+        choices(shelf, asked[: arguments.limit], model)
+        judged(shelf, asked, min(400, arguments.limit // 2 or 1))
+
+
+if __name__ == "__main__":
+    main()
