@@ -213,6 +213,7 @@ def test_the_passage_behind_an_answer_with_its_neighbours(bot: Bot) -> None:
     assert HERBS in shown
     assert "麻黄汤主之" in shown
     assert "天麻" not in shown
+    assert "阳明之为病" not in shown  # of the next chapter
     bot.ask("m4", "你好")
     assert bot.command("m5", "/source") == dialogue.NO_SOURCE
 
