@@ -27,8 +27,7 @@ OF_QUESTION, OF_CHOICE = 200, 40  # passages that are searched for the question,
 LONGEST, MOST_PAIRS = 400, 120  # characters of a question; pairs of characters of it, the last ones
 CLOSE = 12  # passages in which sentences are looked at
 FEATURES = (
-    "product_all", "product_best", "product_five", "sentence", "whole", "whole_often", "headed", "length",
-    "like_others", "bits",
+    "product_all", "product_best", "product_five", "sentence", "whole", "whole_often", "headed", "length", "bits",
 )  # fmt: skip
 Weighted = list[tuple[str, float]]
 
@@ -120,8 +119,6 @@ class _Found:
             for which in wholly
             if key and heading_key(self.hits[which].heading.rpartition("/")[2]) == key
         ]
-        own = set(self.pairs[number])
-        others = [set(pairs) for other, pairs in enumerate(self.pairs) if other != number]
         return {
             "product_all": sum(self.held[which] * product[which] for which in self.best) / squares,
             "product_best": product[ranked[0]] if ranked else 0.0,
@@ -131,7 +128,6 @@ class _Found:
             "whole_often": log(1 + len(wholly.intersection(self.best))),
             "headed": max(headed, default=0.0),
             "length": log(len(choice)),
-            "like_others": sum(len(own & o) / max(1, len(own | o)) for o in others) / max(1, len(others)),
         }
 
     def _sentence(self, number: int, ranked: Sequence[int], weights: Weighted, total: float) -> float:

@@ -4,7 +4,7 @@ Choices: a softmax over the choices of a question. Statements: question and choi
 wrong, by a logistic curve. Features are divided by their spread for the fit, and the weights written for the
 features as they are.
 
-    python -m tests.bench.benchmarks.fit_evidence --corpora FOLDER --library FOLDER [--questions 1600] [--write]
+    python -m tests.bench.benchmarks.fit_evidence --corpora FOLDER --library FOLDER [--questions 1000] [--write]
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from engine.grounding.shelf import Shelf
 from engine.library import Library
 from tests.bench.studies.likelihood_data import Question, questions, statements
 
-RIDGE = 0.03
+RIDGE = 0.1
 STEPS = 400
 Floats = NDArray[np.float64]
 Example = tuple[Floats, int, bool]  # features of the choices, the right one, whether the question negates
@@ -102,7 +102,7 @@ def main() -> None:
     )
     parser.add_argument("--corpora", type=Path, required=True)
     parser.add_argument("--library", type=Path, required=True)
-    parser.add_argument("--questions", type=int, default=1600, help="so many of them, and half the statements")
+    parser.add_argument("--questions", type=int, default=1000, help="so many of them, and half the statements")
     parser.add_argument("--model", default="tcm", help="whose bits are a feature; none for none")
     parser.add_argument("--write", action="store_true", help="write evidence.json")
     arguments = parser.parse_args()
