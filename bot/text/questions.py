@@ -46,7 +46,9 @@ class LikelihoodQuestion:
 
     def _choice(self, answer: Mapping[str, Any], quotation: str) -> str:
         scores, best = answer["scores"], int(answer["answer"])
-        weights = answer.get("shares") or [2.0 ** (LOG_ODDS_A_BIT * (score - max(scores))) for score in scores]
+        weights = answer.get("shares") or [
+            2.0 ** (LOG_ODDS_A_BIT * (score - max(scores))) for score in scores
+        ]
         share, even = 100 * weights[best] / sum(weights), 100 / len(scores)
         letter, choice = self.fields["letters"][best], self.fields["choices"][best]
         sure = f"把握约 {share:.0f}%，随便选也有 {even:.0f}%"

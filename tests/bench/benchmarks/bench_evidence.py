@@ -29,7 +29,11 @@ DRAWS = 1000
 
 
 def choices(shelf: Shelf, asked: list[Question], model: Model | None) -> None:
-    hits: dict[str, list[bool]] = {"the model alone": [], "the library alone": [], "the library and the model": []}
+    hits: dict[str, list[bool]] = {
+        "the model alone": [],
+        "the library alone": [],
+        "the library and the model": [],
+    }
     seconds = []
     for one in asked:
         bits = model.choose(one.question, one.choices).scores if model else None
@@ -42,11 +46,12 @@ def choices(shelf: Shelf, asked: list[Question], model: Model | None) -> None:
             scores = [each.score for each in evidence.weigh(shelf, one.question, one.choices, known)]
             seconds.append(time.process_time() - began)
             hits[name].append(scores.index(max(scores)) == one.answer)
-    print(f"{'choices, by chance':28}{statistics.mean(1 / len(one.choices) for one in asked):.3f}")
+    print(f"{'choices, by chance':36}{statistics.mean(1 / len(one.choices) for one in asked):.3f}")
     for name, found in hits.items():
         if found:
             low, high = wilson(sum(found), len(found))
-            print(f"{'choices, ' + name:36}{sum(found) / len(found):.3f} [{low:.3f}, {high:.3f}] of {len(found)}")
+            share = sum(found) / len(found)
+            print(f"{'choices, ' + name:36}{share:.3f} [{low:.3f}, {high:.3f}] of {len(found)}")
     print(f"processor time: median {1000 * statistics.median(seconds):.0f} ms a question")
 
 
@@ -57,7 +62,10 @@ def area(right: np.ndarray, wrong: np.ndarray) -> float:
 
 def judged(shelf: Shelf, asked: list[Question], limit: int) -> None:
     found = np.array(
-        [[evidence.judge(shelf, one.text).probability for one in pair] for pair in statements(asked, 2)[:limit]]
+        [
+            [evidence.judge(shelf, one.text).probability for one in pair]
+            for pair in statements(asked, 2)[:limit]
+        ]
     )
     generator = np.random.default_rng(0)
     drawn = [found[generator.integers(0, len(found), len(found))] for _ in range(DRAWS)]

@@ -4,7 +4,7 @@ Choices: a softmax over the choices of a question. Statements: question and choi
 wrong, by a logistic curve. Features are divided by their spread for the fit, and the weights written for the
 features as they are.
 
-    python -m tests.bench.benchmarks.fit_evidence --corpora FOLDER --library FOLDER [--questions 1000] [--write]
+    python -m tests.bench.benchmarks.fit_evidence --corpora FOLDER --library FOLDER [--write]
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ def main() -> None:
     )
     parser.add_argument("--corpora", type=Path, required=True)
     parser.add_argument("--library", type=Path, required=True)
-    parser.add_argument("--questions", type=int, default=1000, help="so many of them, and half the statements")
+    parser.add_argument(
+        "--questions", type=int, default=1000, help="so many of them, and half the statements"
+    )
     parser.add_argument("--model", default="tcm", help="whose bits are a feature; none for none")
     parser.add_argument("--write", action="store_true", help="write evidence.json")
     arguments = parser.parse_args()
@@ -115,7 +117,6 @@ def main() -> None:
         "choose": _named(evidence.FEATURES, fit_choices([one for one in found if not one[2]])),
         "negated": _named(evidence.FEATURES, fit_choices([one for one in found if one[2]])),
         "judge": fit_statements(rows[~negated], true[~negated]),
-        "judge_negated": fit_statements(rows[negated], true[negated]),
     }
     print(json.dumps(out, indent=1))
     if arguments.write:
