@@ -18,7 +18,7 @@ NATIVE := $(shell find engine/src/ cpu_vnni/ cuda/ -not -name "*.md" 2>/dev/null
 SETTINGS := pyproject.toml setup.py $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve chat test cuda lint bench soak bench-bot faults fuzz bench-train bench-peers bench-architectures bench-finetune bench-likelihood bench-grounded bench-samplers samples tcm zh pubmed clean
+.PHONY: help build serve chat test test-fast cuda lint bench soak bench-bot faults fuzz bench-train bench-peers bench-architectures bench-finetune bench-likelihood bench-grounded bench-samplers samples tcm zh pubmed clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -35,6 +35,9 @@ chat: build  ## talk in the terminal (MODEL=tcm)
 test: build $(VENV)/.test  ## all tests that need no special hardware
 	$(BIN)/python -m pytest $(ARGS)
 
+test-fast: build $(VENV)/.test  ## the tests for daily work; the slow ones are listed in tests/conftest.py
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
 cuda: $(VENV)/.cuda  ## the CUDA back-end for sm_80, 86, 89 and 90; brings nvcc
 	$(BIN)/python setup.py -q build_ext --inplace
 
@@ -50,18 +53,18 @@ lint: $(VENV)/.lint  ## style and types, Python and C++; known holes in what is 
 bench: build  ## speed on this machine
 	@exec $(BIN)/plm bench $(ARGS)
 
-# What the bot is put through; each adds a line to tests/bench/bot.jsonl. Smaller: ARGS="--messages 2000 --kills 4".
+# What the bot is put through; each adds a line to tests/bench/load/bot.jsonl. Smaller: ARGS="--messages 2000 --kills 4".
 soak: build $(VENV)/.test  ## 20,000 messages while processes are killed and paused (15 minutes)
-	@exec $(BIN)/python -m tests.bench.soak $(ARGS)
+	@exec $(BIN)/python -m tests.bench.load.soak $(ARGS)
 
 bench-bot: build $(VENV)/.test  ## how many messages the bot carries, and its own cost for each
-	@exec $(BIN)/python -m tests.bench.bot_load $(ARGS)
+	@exec $(BIN)/python -m tests.bench.load.bot_load $(ARGS)
 
 faults: build $(VENV)/.test  ## what users see while Redis is down, slow, full, failing over
-	@exec $(BIN)/python -m tests.bench.faults $(ARGS)
+	@exec $(BIN)/python -m tests.bench.load.faults $(ARGS)
 
 fuzz: build $(VENV)/.test  ## 100,000 mutated requests on every public path
-	@exec $(BIN)/python -m tests.bench.fuzz $(ARGS)
+	@exec $(BIN)/python -m tests.bench.load.fuzz $(ARGS)
 
 # Beside PyTorch, which is fetched for this alone. With CONTROL_MINUTES also a plain byte transformer's quality.
 CONTROL_MINUTES ?= 0
@@ -103,7 +106,7 @@ bench-likelihood: build  ## how well MODEL chooses, fills and judges (CORPORA=fo
 bench-grounded: build  ## how true answers from the library are (CORPORA=folder)
 	@[ -f "$(CORPORA)/classics-qa.dev.jsonl" ] || \
 		{ echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
-	@$(BIN)/python -m tests.bench.benchmarks.bench_grounded --corpora $(CORPORA) --csv tests/bench/grounded.csv $(ARGS)
+	@$(BIN)/python -m tests.bench.benchmarks.bench_grounded --corpora $(CORPORA) --csv tests/bench/benchmarks/grounded.csv $(ARGS)
 
 bench-samplers: build  ## which sampler writes most like people (CORPORA=folder)
 	@[ -f "$(CORPORA)/tcm-dialogue.valid.jsonl.xz" ] || \

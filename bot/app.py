@@ -14,6 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bot.admin import broadcasts, statistics, unanswered
 from bot.admin import delivery as admin_delivery
+from bot.admin import library as admin_library
 from bot.admin import views as admin_views
 from bot.api import answer, completions, likelihood, openapi, search
 from bot.api.errors import ApiError, error_body, respond
@@ -33,15 +34,17 @@ from bot.chat.policy import AdminSync
 from bot.context import Bot, current_bot
 from bot.inference.interface import Engine
 from bot.inference.library import ServedLibrary
+from bot.inference.library_sync import LibrarySync
 from bot.inference.local import LocalEngine
 from bot.inference.remote import RemoteEngine
 from bot.settings.config import ConfigError, Settings, load_settings
 from bot.store.connection import StoreDownError
 from bot.store.conversations import Store
+from bot.store.library import LibraryStore
 from bot.store.outbox import Outbox
 from bot.tasks.queue import TaskQueue
 from bot.telemetry import logs, metrics
-from bot.web import page
+from bot.web import page, passages
 from engine.emergency import Detector
 
 log = logging.getLogger(__name__)
@@ -84,10 +87,13 @@ def create_bot(
         Commands(store, engine, settings, erasure, library),
         Detector.load(settings.emergency_words),
         library,
+        _sync_library(library, store),
     )
     _open_channels(bot)
     if library:
         library.start()
+    if bot.library_sync:
+        bot.library_sync.start()
     bot.tasks.start()
     if admin:
         admin.start()
@@ -113,6 +119,12 @@ def create_app(
     _add_error_pages(app)
     _add_views(app)
     return app
+
+
+def _sync_library(served: ServedLibrary | None, store: Store) -> LibrarySync | None:
+    if served is None:
+        return None
+    return LibrarySync(LibraryStore(store), served.library, lambda: served.answerer is not None)
 
 
 def _open_channels(bot: Bot) -> None:
@@ -143,8 +155,8 @@ def open_store(settings: Settings) -> Store:
 
 def _add_views(app: Flask) -> None:
     for room in (
-        wechat, adapter, webhook, page, completions, likelihood, search, answer, admin_views, statistics,
-        admin_delivery, unanswered,
+        wechat, adapter, webhook, page, passages, completions, likelihood, search, answer, admin_views,
+        statistics, admin_delivery, admin_library, unanswered,
     ):  # fmt: skip
         app.register_blueprint(room.blueprint)
 

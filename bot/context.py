@@ -13,6 +13,7 @@ from bot.chat.erasure import Erasure
 from bot.chat.limits import ConcurrencyLimiter, Limits
 from bot.chat.policy import AdminSync
 from bot.inference.library import ServedLibrary
+from bot.inference.library_sync import LibrarySync
 from bot.settings.config import Settings
 from bot.store.conversations import Store
 from bot.store.outbox import Outbox
@@ -36,6 +37,7 @@ class Bot:
     commands: Commands
     detector: Detector  # of emergencies
     library: ServedLibrary | None = None  # what answers are quoted from
+    library_sync: LibrarySync | None = None  # brings the uploaded texts into it
     channels: dict[str, Channel] = field(default_factory=dict)  # those that can be told something
 
     @property
@@ -46,6 +48,8 @@ class Bot:
         """Finish what is being written and sent; see Answers.close. A second call does nothing."""
         self.answers.close(timeout)
         self.tasks.close(timeout)
+        if self.library_sync:
+            self.library_sync.close()
         if self.admin:
             self.admin.close()
 

@@ -1,4 +1,4 @@
-/* What the matmul_i8_*.c files and dispatch.c share and nobody else needs. Functions here must be static:
+/* Shared by the matmul_i8_*.c files and dispatch.c alone. Functions here must be static:
  * each file is compiled for its own instruction set, and a copy that the linker merged could carry the wrong
  * one. */
 #ifndef CPU_VNNI_MATMUL_I8_H

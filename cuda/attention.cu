@@ -1,9 +1,9 @@
 // Causal attention over a window of the last W characters, with one key and value for all heads and a learned
 // bias for every head and distance. Definition: engine/src/train/ops/attention.h.
 //
-// A block takes kTimes queries of one reader and up to four heads. The W - 1 + kTimes rows that they see lie
-// in shared memory, first one kind (keys, or values), then the other. A lane takes every 32nd key and meets
-// the four heads with it, so that a key is read once for four products.
+// A block takes kTimes queries of one sequence and up to four heads. The W - 1 + kTimes rows that they see
+// lie in shared memory, first one kind (keys, or values), then the other. A lane takes every 32nd key for all
+// four heads, so that a key is read once for four products.
 #include "device_math.h"
 #include "reduce.h"
 

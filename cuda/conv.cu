@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kThreads = 64, kStretch = 16;
 
-// The row at time t of lane b, from before the window where t is negative.
+// The row at time t of sequence b, from before the window where t is negative.
 __device__ __forceinline__ float row_at(const float* inp, const float* history, int b, int t, int length,
                                         int D, int d) {
     return t >= 0 ? inp[(static_cast<size_t>(b) * length + t) * D + d]

@@ -1,5 +1,5 @@
-// The host's side of CUDA, as thin as it can be: which device there is, a stream with memory of its own, and
-// errors as exceptions of one line. It is written against the runtime's C functions alone, so that the same
+// A thin host side of CUDA: which device there is, a stream with memory of its own, and errors as exceptions
+// of one line. It uses the runtime's C functions alone, so that the same
 // code runs on the executor in tests/cuda.
 #pragma once
 #include <map>

@@ -1,6 +1,6 @@
-// The head for a batch of texts: the logits of the next byte, or all bytes of a character drawn one after the
-// other, in one launch. Definition, to the last bit: head of engine/src/infer/step.cpp, and Round::run of
-// writing.cpp. A block carries up to 16 texts through by itself, as in trunk_step.cu.
+// The head for a batch of texts: the logits of the next byte, or all bytes of a character sampled one after
+// the other, in one launch. Definition, to the last bit: head of engine/src/infer/step.cpp, and
+// BatchDecoder::run of generation.cpp. A block processes up to 16 texts by itself, as in trunk_step.cu.
 #include <algorithm>
 
 #include "infer_block.h"
@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(kWarp* kWarps)
     });
 }
 
-// Takes a byte that was drawn; true if the launch can draw more for this text. A word that a character of
+// Takes a sampled byte; true if the launch can sample more for this text. A word that a character of
 // several bytes ends is a patch that the trunk must see first.
 __device__ __forceinline__ bool push(SamplerState& w, int byte, const Cost& cost) {
     w.count = byte < 0 ? -1 : w.count + 1;
@@ -154,10 +154,10 @@ PLM_API head_logits(float* logits, Cost* costs, const char* states, const float*
                   costs, states, bases, *model, prefixes, bytes, M, sizes);
 }
 
-// Draws for each of samplers (M) the bytes of a character: until it is closed, or `most` are drawn, or a word
-// ends before it and the trunk has to move on by that first. Before: count 0; after: count, bytes, costs, and
-// the generator where it is then. repeats (M, R), penalties (M, 256) or nullptr as for `sample`; with the
-// latter, `most` is 1.
+// Samples for each of samplers (M) the bytes of a character: until it is closed, or `most` are sampled, or a
+// word ends before it and the trunk has to move on by that first. Before: count 0; after: count, bytes,
+// costs, and the generator where it is then. repeats (M, R), penalties (M, 256) or nullptr as for `sample`;
+// with the latter, `most` is 1.
 PLM_API head_step(SamplerState* samplers, const char* states, const InferModel* model, const Repeat* repeats,
                   const double* penalties, int M, int R, cudaStream_t stream) {
     return launch(head_step_kernel, ceil_div(M, kRows), dim3(kWarp, kWarps), head_step_shared(*model), stream,

@@ -1,6 +1,6 @@
-// How one block carries up to 16 rows through layers of int8 products without waiting for another block: what
-// is between the products lies in shared memory, the weights (2 MB for `tcm`) come from L2, a warp for 8 of a
-// product's columns at a time.
+// One block takes up to 16 rows through layers of int8 products without waiting for another block:
+// activations lie in shared memory, the weights (2 MB for `tcm`) come from L2, a warp for 8 of a product's
+// columns at a time.
 #pragma once
 #include "infer_model.h"
 #include "infer_rows.h"

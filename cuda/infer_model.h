@@ -22,7 +22,7 @@ struct InferLayer {
     long long attends;
 };
 
-// Names as in engine/src/config.h; rows are nullptr for tensors that the model lacks. The two arrays of
+// Names as in engine/src/model/config.h; rows are nullptr for tensors that the model lacks. The two arrays of
 // layers lie on the device.
 struct InferModel {
     int width, layers, state, hidden, head_width, head_hidden, head_layers, embedding, views, heads,
@@ -59,8 +59,8 @@ struct StateLayout {
     }
 };
 
-// Shared memory, in bytes, that a block of each of these wants: more than the device may have, and the model
-// does not run there.
+// Shared memory, in bytes, that a block of each of these wants: if the device has less, the model does
+// not run there.
 size_t trunk_step_shared(const InferModel& model);
 size_t head_step_shared(const InferModel& model);
 
@@ -89,7 +89,7 @@ struct Repeat {
     int size, match;
 };
 
-// How a text's bytes are drawn. log_penalty: of the repetition penalty, 0 for none.
+// How a text's bytes are sampled. log_penalty: of the repetition penalty, 0 for none.
 struct Sampling {
     unsigned long long generator;
     double amount, temperature, log_penalty;
@@ -99,11 +99,11 @@ struct Sampling {
     unsigned char pending[4];  // bytes of the open character
 };
 
-// A text whose next character is being drawn.
+// A text whose next character is being sampled.
 struct SamplerState {
     Sampling sampling;
     HeadRow at;
-    int most;                // bytes to be drawn in this launch
+    int most;                // bytes to be sampled in this launch
     int count;               // out: how many were; -1 for logits that are not finite
     unsigned char bytes[4];  // out
     Cost costs[4];           // out

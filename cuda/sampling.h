@@ -1,5 +1,5 @@
 // From 256 logits to one byte, by one warp (lane = threadIdx.x): the byte that engine/src/infer/sampling.cpp
-// draws from the same logits, options and seed. All is double, and sums go in that file's order.
+// samples from the same logits, options and seed. All is double, and sums go in that file's order.
 #pragma once
 #include "device_math.h"
 #include "host_device/exp.h"
@@ -63,7 +63,7 @@ __device__ __forceinline__ double uniform(unsigned long long* state) {
     return static_cast<double>((z ^ (z >> 31)) >> 11) * (1.0 / 9007199254740992.0);
 }
 
-// The candidates of a lane: logits relative to the likeliest of all, weights exp(logit), and who is in.
+// The candidates of a lane: logits relative to the likeliest of all, weights exp(logit), and which are kept.
 struct Candidates {
     double logit[kEach], weight[kEach];
     bool in[kEach];
@@ -109,8 +109,8 @@ __device__ __forceinline__ double sum_in_four(const double* terms, int count) {
     return __shfl_sync(0xFFFFFFFFu, pair, 0) + __shfl_sync(0xFFFFFFFFu, pair, 2);
 }
 
-// A candidate in a contest: the lower key wins, then the lower byte. Keys are not negative, so that their
-// bits compare as they do.
+// A candidate in a reduction to the lowest key, then the lowest byte. Keys are not negative, so that their
+// bits compare like the numbers.
 struct Contender {
     long long key;
     int byte;

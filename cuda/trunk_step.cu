@@ -1,9 +1,9 @@
-// Patches further for a batch of texts: embedding, all layers of the trunk and the base for the head, in one
+// Trunk steps for a batch of texts: embedding, all layers of the trunk and the base for the head, in one
 // launch. Definition, to the last bit: step of engine/src/infer/step.cpp.
 //
 // A row is a patch. A block takes 16 rows at a time, of as many texts or of one after the other in a prompt:
-// the products do not mind, and what depends on the row before (convolution, recurrence, ring) is done by one
-// warp for all rows of a text in their order.
+// the products are independent of it, and what depends on the row before (convolution, recurrence, ring) is
+// done by one warp for all rows of a text in their order.
 #include <algorithm>
 
 #include "infer_attention.h"

@@ -1,4 +1,4 @@
-"""What all tests share: a skip for missing hardware or programs can be forbidden."""
+"""What all tests share: a skip for missing hardware or programs can be forbidden; which tests are slow."""
 
 from __future__ import annotations
 
@@ -11,6 +11,39 @@ from hypothesis import settings
 # A busy machine is slow now and then; hypothesis would call that a failure.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+# What `make test-fast` leaves out, beside tests that are marked one by one: modules, folders, and tests that
+# need a browser.
+SLOW_MODULES = (
+    "tests/bench/studies",
+    "tests/bot/admin/test_library.py",
+    "tests/bot/admin/test_page.py",
+    "tests/bot/api/test_openapi.py",
+    "tests/bot/server/test_embedded_store.py",
+    "tests/bot/test_faults.py",
+    "tests/bot/test_fuzz.py",
+    "tests/bot/test_latency.py",
+    "tests/bot/test_soak.py",
+    "tests/cpu_vnni/test_native.py",
+    "tests/cuda",
+    "tests/engine/cli/test_train.py",
+    "tests/engine/inference/test_batcher_fuzz.py",
+    "tests/engine/test_native_sanitizers.py",
+    "tests/engine/training/test_architectures.py",
+    "tests/engine/training/test_rehearsal.py",
+    "tests/engine/training/test_run.py",
+    "tests/engine/training/test_torch_twin.py",
+    "tests/test_setup.py",
+)
+SLOW_FIXTURES = {"browser", "driver"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        module = item.nodeid.split("::")[0]
+        in_slow_module = any(module == slow or module.startswith(f"{slow}/") for slow in SLOW_MODULES)
+        if in_slow_module or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 def forbidden_skips() -> list[str]:

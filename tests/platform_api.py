@@ -11,11 +11,11 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-from tests.service import run_in_background
+from werkzeug import Request, Response
+
+from tests.stand_in import StandIn
 
 HANG_UP = "hang up"  # take the message, and close the connection without a word
 
@@ -25,6 +25,7 @@ BOT_TOKEN = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
 GETTOKEN, WECOM_SEND = "/cgi-bin/gettoken", "/cgi-bin/message/send"
 TENANT_TOKEN = "/open-apis/auth/v3/tenant_access_token/internal"
 FEISHU_SEND = "/open-apis/im/v1/messages"
+FEISHU_INFO = "/open-apis/bot/v3/info"
 DINGTALK_SEND = "/robot/sendBySession"
 TELEGRAM_SEND = "sendMessage"
 
@@ -52,38 +53,16 @@ class PlatformApi:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._uuids: set[str] = set()
-        api = self
+        self._server = StandIn(self._respond)
+        self.url = self._server.url_for("").rstrip("/")
+        self.close = self._server.stop
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                url = urlsplit(self.path)
-                path = url.path.removeprefix(f"/bot{BOT_TOKEN}/")
-                query = {name: values[0] for name, values in parse_qs(url.query).items()}
-                time.sleep(api.delay[path])
-                answer = api.answer(Call(path, query, json.loads(data or b"{}"), dict(self.headers)))
-                if answer is None:
-                    self.close_connection = True
-                    return
-                status, body = answer
-                data = json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            do_GET = do_POST  # noqa: N815
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        run_in_background(self._server)
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def _respond(self, request: Request) -> Response | None:
+        path = request.path.removeprefix(f"/bot{BOT_TOKEN}/")
+        time.sleep(self.delay[path])
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        answer = self.answer(Call(path, request.args.to_dict(), json.loads(request.data or b"{}"), headers))
+        return answer and Response(json.dumps(answer[1]), answer[0])
 
     @property
     def token(self) -> str:
@@ -106,6 +85,7 @@ class PlatformApi:
                 WECOM_SEND: self._wecom_send,
                 TENANT_TOKEN: self._tenant_token,
                 FEISHU_SEND: self._feishu_send,
+                FEISHU_INFO: self._feishu_info,
                 DINGTALK_SEND: self._dingtalk_send,
                 TELEGRAM_SEND: self._telegram_send,
                 "sendChatAction": lambda call: (200, {"ok": True, "result": True}),
@@ -137,6 +117,11 @@ class PlatformApi:
         if call.body != {"app_id": APP_ID, "app_secret": APP_SECRET}:
             return 200, {"code": 10014, "msg": "app secret invalid"}
         return 200, {"code": 0, "msg": "ok", "tenant_access_token": self.token, "expire": 7200}
+
+    def _feishu_info(self, call: Call) -> tuple[int, dict[str, Any]]:
+        if call.headers.get("authorization") != f"Bearer {self.token}":
+            return 400, {"code": 99991663, "msg": "Invalid access token for authorization."}
+        return 200, {"code": 0, "msg": "ok", "bot": {"app_name": "Bot", "open_id": "ou_bot"}}
 
     def _feishu_send(self, call: Call) -> tuple[int, dict[str, Any]]:
         if call.headers.get("authorization") != f"Bearer {self.token}":

@@ -66,6 +66,9 @@ def environment(settings: dict[str, object]) -> dict[str, str]:
     """This process's environment with exactly `settings` as its PLM_ variables; no library unless they name
     one: to build it takes most of a minute."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PLM_")}
+    # To compile all that a service imports takes longer than to run it.
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    kept.setdefault("PYTHONPYCACHEPREFIX", str(ROOT / "build/bytecode"))
     isa = {"PLM_ISA": os.environ["PLM_ISA"]} if "PLM_ISA" in os.environ else {}
     return kept | isa | {"PLM_LIBRARY": "none"} | {name: str(value) for name, value in settings.items()}
 
@@ -161,7 +164,7 @@ class Service:
         self._settings = {**own, **settings}
         self.plm: Plm | None = None
 
-    def start(self, seconds: float = 30.0) -> Service:
+    def start(self, seconds: float = 90.0) -> Service:
         plm = self.plm = Plm([self._command], self._log, self._settings, self._prefix, self._patience)
         path = "/healthz" if self._command == "engine" else "/readyz"
         try:

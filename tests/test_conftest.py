@@ -1,4 +1,4 @@
-"""PLM_REQUIRE turns the skips it names into failures, and no others."""
+"""PLM_REQUIRE turns the skips it names into failures, and no others; the list of slow modules is true."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import SLOW_MODULES
 
 HOUSE_RULES = Path(__file__).with_name("conftest.py")
 TESTS = """
@@ -44,3 +46,20 @@ def test_required_things_are_not_skipped(
         cwd=tmp_path,
     )
     assert summary in run.stdout.splitlines()[-1], run.stdout + run.stderr
+
+
+def test_every_slow_module_is_there() -> None:
+    root = HOUSE_RULES.parent.parent
+    assert [module for module in SLOW_MODULES if not (root / module).exists()] == []
+
+
+def test_slow_modules_are_left_out_and_others_are_not() -> None:
+    asked = ["tests/test_conftest.py", "tests/bot/test_latency.py", "-m", "not slow", "--collect-only", "-q"]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *asked],
+        capture_output=True,
+        text=True,
+        cwd=HOUSE_RULES.parent.parent,
+    )
+    assert "tests/test_conftest.py::test_every_slow_module_is_there" in run.stdout, run.stderr
+    assert "tests/bot/test_latency.py::" not in run.stdout

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from fnmatch import fnmatch
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -29,6 +30,8 @@ TOP_LEVEL = {
     "README.md",
     "README.zh-CN.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "docs",  # the READMEs' pictures
 }
 HOST_DEVICE = ROOT / "engine/src/host_device"
 NATIVE_ENDINGS = {".c", ".cpp", ".cu", ".cuh", ".h", ".inc", ".inl"}
@@ -103,6 +106,7 @@ def imports(source: str, package: str) -> set[str]:
     return found
 
 
+@cache
 def imports_of(path: Path) -> set[str]:
     return imports(path.read_text(), ".".join(path.relative_to(ROOT).parent.parts))
 
@@ -257,7 +261,7 @@ def test_what_host_and_device_share_includes_nothing_else() -> None:
     for path in sorted(HOST_DEVICE.iterdir()):
         own, system = reached(path)
         assert {p.parent for p in own} <= {HOST_DEVICE}, name(path)
-        assert system <= {"cstdint"}, name(path)
+        assert system <= {"cstdint", "cstring"}, name(path)
 
 
 def test_native_sources_include_only_lower_layers() -> None:

@@ -12,11 +12,11 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-from tests.service import run_in_background
+from werkzeug import Request, Response
+
+from tests.stand_in import StandIn
 
 APPID, SECRET = "wxba5fad812f8e6fb9", "5ecre7-0f-the-acc0unt"
 MESSAGE_BYTES = 2048
@@ -32,6 +32,7 @@ class WechatApiServer:
     sent: list[tuple[str, str]] = field(default_factory=list)  # (user, text), as the users see them
     typing: list[str] = field(default_factory=list)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    arriving: list[str] = field(default_factory=list)  # paths, before `delay`
     left: dict[str, int] = field(default_factory=dict)  # sends per user; nobody else may be sent anything
     faults: dict[str, list[int | str]] = field(default_factory=lambda: defaultdict(list))
     delay: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -41,37 +42,18 @@ class WechatApiServer:
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        api = self
+        self._server = StandIn(self._respond)
+        self.url = self._server.url_for("").rstrip("/")
+        self.close = self._server.stop
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                url = urlsplit(self.path)
-                path = url.path.removeprefix("/cgi-bin/")
-                token = parse_qs(url.query).get("access_token", [""])[0]
-                time.sleep(api.delay[path])
-                answer = api.answer(path, token, body)
-                if answer is None:
-                    self.close_connection = True
-                    return
-                status = answer if isinstance(answer, int) else 200
-                data = b"<html>" if isinstance(answer, int) else json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a killed caller
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        run_in_background(self._server)
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def _respond(self, request: Request) -> Response | None:
+        path = request.path.removeprefix("/cgi-bin/")
+        self.arriving.append(path)
+        time.sleep(self.delay[path])
+        answer = self.answer(path, request.args.get("access_token", ""), json.loads(request.data))
+        return (
+            Response("<html>", answer) if isinstance(answer, int) else answer and Response(json.dumps(answer))
+        )
 
     def expire_token(self) -> None:
         """As if somebody had refreshed it by force elsewhere."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from flask import Blueprint
+from flask import Blueprint, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from bot.api.emergencies import help_for, warning_for
 from bot.api.endpoint import operation
-from bot.api.errors import ApiError
-from bot.api.schemas import Cited
+from bot.api.errors import ApiError, respond
+from bot.api.schemas import Cited, Emergency
 from bot.api.search import SCOPE, Text, served_library, source
 from bot.context import current_bot
 from bot.text import dialogue
@@ -36,10 +37,21 @@ class LibraryAnswer(BaseModel):
     answer: str
     sources: list[Cited]
     abstained: bool = Field(description="The library does not answer this.")
+    emergency: Emergency | None = Field(None, description="There if the answer is help in one.")
+
+
+def help_in_an_emergency(body: AnswerRequest) -> Response | None:
+    help_now, kind = help_for(body.question)
+    if not help_now:
+        return None
+    return respond({"answer": help_now, "sources": [], "abstained": False, "emergency": {"kind": kind}})
 
 
 @blueprint.post("/v1/answer")
-@operation(SCOPE, "Answer a question by quotations of the library", AnswerRequest, LibraryAnswer)
+@operation(
+    SCOPE, "Answer a question by quotations of the library", AnswerRequest, LibraryAnswer,
+    urgent=help_in_an_emergency,
+)  # fmt: skip
 def answer(body: AnswerRequest) -> dict[str, Any]:
     served_library()
     question = dialogue.clean_question(body.question).text
@@ -52,4 +64,5 @@ def answer(body: AnswerRequest) -> dict[str, Any]:
     if found is None:
         raise ApiError(503, "the library is being built: try again", code="library_down")
     sources = [source(citation) for citation in found.citations]
-    return {"answer": found.text, "sources": sources, "abstained": found.abstained}
+    text = dialogue.cautioned(warning_for(body.question), found.text)
+    return {"answer": text, "sources": sources, "abstained": found.abstained}

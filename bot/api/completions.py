@@ -22,18 +22,17 @@ from flask import Blueprint, Response, request
 
 from bot.api import schemas as bodies
 from bot.api.choices import ChatForm, Form, TextForm
+from bot.api.emergencies import help_for, warning_for
 from bot.api.endpoint import operation
 from bot.api.errors import ApiError, error_body, respond
 from bot.api.generate import generate
 from bot.api.search import served_library, source
-from bot.chat.turn import assess
 from bot.context import current_bot
 from bot.inference.interface import EngineDownError
 from bot.inference.messages import Event, Finished, Sampling
 from bot.server.client_disconnect import client_disconnected
 from bot.telemetry import metrics
 from bot.text import dialogue
-from engine.emergency import Assessment, Level, caution, reply
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("openai", __name__)
@@ -58,27 +57,20 @@ def model(name: str) -> Response:
 
 def help_in_an_emergency(body: bodies.ChatRequest) -> Response | None:
     """The answer where the last message speaks of one, whatever the engine, rates and places; else None."""
-    heard, text = _heard(body), body.messages[-1].text
-    answer = reply(heard, text)
-    if not answer or body.model != current_bot().model_name:
+    last = body.messages[-1]
+    if last.role != "user" or body.model != current_bot().model_name:
         return None
-    metrics.EMERGENCIES.labels(heard.level, heard.kind).inc()
+    answer, kind = help_for(last.text)
+    if not answer:
+        return None
     size = sum(len(message.text.encode()) for message in body.messages)
-    form = ChatForm(body.model, size, bool(body.logprobs), {"emergency": {"kind": heard.kind}})
+    form = ChatForm(body.model, size, bool(body.logprobs), {"emergency": {"kind": kind}})
     events: list[tuple[int, Event]] = []
     for number in range(body.n or 1):
         events += [(number, answer), (number, Finished(b"", "end"))]
     if not body.stream:
         return respond(form.whole(events))
     return _stream(form.chunks(events, body.with_usage))
-
-
-def _heard(body: bodies.ChatRequest) -> Assessment:
-    """What the last message is, if it is the user's and the owner wants to know (PLM_EMERGENCIES)."""
-    bot, last = current_bot(), body.messages[-1]
-    if last.role != "user" or not bot.settings.hears_emergencies_in_api:
-        return Assessment(Level.NONE, "", 0.0)
-    return assess(bot.detector, last.text)
 
 
 def _cautioned(events: Iterator[tuple[int, Event]], warning: str) -> Iterator[tuple[int, Event]]:
@@ -98,10 +90,7 @@ def chat(body: bodies.ChatRequest) -> Response:
         raise ApiError(400, "messages: the last one must be the user's", param="messages")
     if body.top_logprobs is not None and not body.logprobs:
         raise ApiError(400, "top_logprobs: needs logprobs to be true", param="top_logprobs")
-    heard = _heard(body)
-    warning = caution(heard, body.messages[-1].text)
-    if warning:
-        metrics.EMERGENCIES.labels(heard.level, heard.kind).inc()
+    warning = warning_for(body.messages[-1].text)
     if _from_library(body):
         return _quote(body, warning)
     feed = dialogue.transcript((message.role, message.text) for message in body.messages)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import requests
+from urllib3.exceptions import NewConnectionError
 
 from bot.store.connection import StoreDownError
 from bot.store.outbox import Outbox
@@ -73,10 +74,11 @@ def call_json(
 
 def _never_sent(error: requests.RequestException) -> bool:
     """No connection was made; after one was made, nobody knows what arrived."""
-    if isinstance(error, requests.ConnectTimeout | requests.exceptions.SSLError):
+    if isinstance(
+        error, requests.ConnectTimeout | requests.exceptions.SSLError | requests.exceptions.ProxyError
+    ):
         return True
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    return type(reason).__name__ in ("NewConnectionError", "NameResolutionError")  # urllib3's
+    return bool(error.args) and isinstance(getattr(error.args[0], "reason", None), NewConnectionError)
 
 
 class TokenApi(ABC):
@@ -104,15 +106,20 @@ class TokenApi(ABC):
 
     def call(self, path: str, body: dict[str, Any]) -> None:
         """With another token, once, if the platform does not take this one. SendError."""
+        self.with_token(path, lambda token: self.request(path, body, token))
+
+    def with_token(self, path: str, ask: Callable[[str], Answer]) -> Answer:
+        """The answer to `ask`, which gets a token: another one, once, if the platform does not take the
+        first. SendError."""
         token = self._token("")
-        for again in (True, False):
-            code, text = self.explain(path, self.request(path, body, token))
-            if not code:
-                return
-            if code in self.stale and again:
-                token = self._token(token)
-                continue
+        answer = ask(token)
+        code, text = self.explain(path, answer)
+        if code in self.stale:
+            answer = ask(self._token(token))
+            code, text = self.explain(path, answer)
+        if code:
             raise SendError(self.hide(text), retryable=code in self.retryable or code in self.stale)
+        return answer
 
     def _token(self, stale: str) -> str:
         def fetch() -> tuple[str, float]:

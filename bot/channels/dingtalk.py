@@ -42,8 +42,13 @@ class Text(Payload):
     content: str
 
 
+class RichText(Payload):
+    text: str = ""
+
+
 class Content(Payload):
     recognition: str | None = None  # of a voice message: what the platform has understood
+    richText: tuple[RichText, ...] = Field((), strict=False)  # noqa: N815  pieces, of which some are pictures
 
 
 class Message(Payload):
@@ -75,12 +80,10 @@ class Dingtalk(Adapter):
         user = message.senderStaffId or message.senderId
         if message.conversationType != "1":
             user = f"{message.conversationId}/{user}"
-        text = message.text.content if message.msgtype == "text" and message.text else None
-        if message.msgtype == "audio" and isinstance(message.content, Content):
-            text = message.content.recognition or None
         left = min(message.sessionWebhookExpiredTime - int(time.time() * 1000), SESSION_MS)
         address = message.sessionWebhook if left > 0 and self._is_own(message.sessionWebhook) else ""
-        return Incoming(user, message.msgId, text, _respond, address=f"{left} {address}" if address else "")
+        address = f"{left} {address}" if address else ""
+        return Incoming(user, message.msgId, _text_of(message), _respond, address=address)
 
     def _check(self) -> None:
         timestamp, sign = request.headers.get("timestamp", ""), request.headers.get("sign", "")
@@ -113,6 +116,18 @@ class Dingtalk(Adapter):
         if code:
             text = f"sendBySession: error {code}: {str(answer.fields.get('errmsg', ''))[:200]!r}"
             raise SendError(text, retryable=code in RETRYABLE)
+
+
+def _text_of(message: Message) -> str | None:
+    """What was typed, or said so that the platform understood it; None where nothing was."""
+    if message.msgtype == "text" and message.text:
+        return message.text.content
+    if isinstance(message.content, Content):
+        if message.msgtype == "audio":
+            return message.content.recognition or None
+        if message.msgtype == "richText":
+            return "".join(piece.text for piece in message.content.richText).strip() or None
+    return None
 
 
 def _respond(reply: str) -> Response:

@@ -59,8 +59,13 @@ class Sender(Payload):
     sender_type: str = "user"
 
 
+class MentionId(Payload):
+    open_id: str | None = None
+
+
 class Mention(Payload):
     key: str  # as it stands in the text
+    id: MentionId = MentionId()
 
 
 class Message(Payload):
@@ -79,6 +84,15 @@ class Event(Payload):
 
 class Text(Payload):
     text: str
+
+
+class Element(Payload):
+    text: str = ""  # of a text or a link; of a mention there is user_name
+
+
+class Post(Payload):
+    title: str = ""
+    content: tuple[tuple[Element, ...], ...] = Field((), strict=False)
 
 
 class Head(Payload):
@@ -125,9 +139,9 @@ class Feishu(Adapter):
     def _read(self, event: Event) -> Incoming | Response:
         message, user = event.message, event.sender.sender_id.open_id
         private = message.chat_type == "p2p"
-        if event.sender.sender_type != "user" or not (private or message.mentions):
+        if event.sender.sender_type != "user" or not (private or self._is_mentioned(message)):
             return jsonify({})
-        text = read(Text, message.content).text if message.message_type == "text" else None
+        text = _text_of(message)
         for mention in message.mentions:
             text = text and text.replace(mention.key, "")
         if not private:
@@ -139,6 +153,11 @@ class Feishu(Adapter):
             return jsonify({})
 
         return Incoming(user, message.message_id, text, respond)
+
+    def _is_mentioned(self, message: Message) -> bool:
+        """By its own name: neither a colleague's nor everybody's. False while its own is not known."""
+        named = {mention.id.open_id for mention in message.mentions}
+        return bool(named) and self.api.open_id() in named
 
     def _respond(self, user: str, reply: str, message_id: str) -> None:
         try:
@@ -184,6 +203,17 @@ class Feishu(Adapter):
         self.api.call(f"im/v1/messages?receive_id_type={kind}", body)
 
 
+def _text_of(message: Message) -> str | None:
+    """What was typed; None where nothing was. A `post` is lines of elements of which some hold text."""
+    if message.message_type == "text":
+        return read(Text, message.content).text
+    if message.message_type != "post":
+        return None
+    post = read(Post, message.content)
+    lines = ["".join(element.text for element in line) for line in post.content]
+    return "\n".join(line for line in (post.title, *lines) if line.strip()) or None
+
+
 class FeishuApi(TokenApi):
     stale = (99991661, 99991663, 99991664, 99991668)
     # too many calls, to this user, to this group; the application lacks a right, which somebody will give it
@@ -193,19 +223,36 @@ class FeishuApi(TokenApi):
         super().__init__(store, f"feishu:{settings.feishu_app_id}", settings.feishu_app_secret or "")
         self.url = settings.feishu_api_url
         self.app_id = settings.feishu_app_id
+        self._open_id = ""
+
+    def open_id(self) -> str | None:
+        """The bot's own (https://open.feishu.cn/document/client-docs/bot-v3/obtain-bot-info); None as long as
+        it cannot be had."""
+        path = "bot/v3/info"
+        if not self._open_id:
+            try:
+                answer = self.with_token(path, lambda token: self._ask(path, None, token))
+            except SendError as error:
+                log.error("feishu: who this bot is cannot be found out, so no group is answered: %s", error)
+                return None
+            bot = answer.fields.get("bot")
+            self._open_id = str(bot.get("open_id") or "") if isinstance(bot, dict) else ""
+        return self._open_id or None
 
     def fetch(self, stale: str) -> tuple[str, float]:
         path = "auth/v3/tenant_access_token/internal"
-        answer = self._post(path, {"app_id": self.app_id, "app_secret": self.secret})
+        answer = self._ask(path, {"app_id": self.app_id, "app_secret": self.secret})
         token, seconds = answer.fields.get("tenant_access_token"), answer.fields.get("expire")
         if not isinstance(token, str) or not token or not isinstance(seconds, int):
             raise SendError(self.explain(path, answer)[1])
         return token, seconds
 
     def request(self, path: str, body: dict[str, Any], token: str) -> Answer:
-        return self._post(path, body, {"authorization": f"Bearer {token}"})
+        return self._ask(path, body, token)
 
-    def _post(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> Answer:
+    def _ask(self, path: str, body: dict[str, Any] | None, token: str = "") -> Answer:
+        """POST, or GET without a body."""
+        headers = {"authorization": f"Bearer {token}"} if token else None
         return call_json(path, f"{self.url}/open-apis/{path}", body, headers)
 
     def explain(self, path: str, answer: Answer) -> tuple[int, str]:

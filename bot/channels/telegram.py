@@ -13,6 +13,7 @@ sendMessage one, so what may have arrived is not sent again.
 from __future__ import annotations
 
 import hmac
+import re
 from typing import Any
 
 from flask import Response, jsonify, request
@@ -44,6 +45,7 @@ class Message(Payload):
     chat: Chat
     sender: Sender | None = Field(None, alias="from")
     text: str | None = None
+    caption: str | None = None  # under a picture
 
 
 class Update(Payload):
@@ -74,7 +76,12 @@ class Telegram(Adapter):
         def respond(reply: str) -> Response:
             return jsonify({"method": "sendMessage", **_text(user, reply)} if reply else {})
 
-        return Incoming(user, str(update.update_id), message.text, respond, greeting=message.text == "/start")
+        text = message.text if message.text is not None else message.caption
+        if text:  # a command may name the bot
+            text = re.sub(r"^(/[a-z]+)@\w+", r"\1", text)
+        # t.me/NAME?start=VALUE sends "/start VALUE".
+        greeting = re.fullmatch(r"/start(\s.*)?", text or "") is not None
+        return Incoming(user, str(update.update_id), text, respond, greeting)
 
     def send(self, user: str, text: str, key: str) -> None:
         self.api.call("sendMessage", _text(user, text))

@@ -25,6 +25,7 @@ from bot.chat.answers import MAX_ANSWER_SECONDS
 from bot.chat.channel import Channel
 from bot.chat.turn import Decision, Outcome, Turn
 from bot.context import Bot, current_bot
+from bot.server.direct_http import session_for
 from bot.settings.values import Webhook
 from bot.store.connection import StoreDownError
 from bot.tasks.queue import PermanentError, RetryLaterError
@@ -200,14 +201,17 @@ def _deliver(name: str, settings: Webhook, delivery_id: str, answer: dict[str, s
         "webhook-signature": " ".join(signatures),
     }
     try:
-        with requests.post(
-            settings.url or "",
-            data=body.encode(),
-            headers=headers,
-            timeout=SEND_TIMEOUT,
-            allow_redirects=False,
-            stream=True,  # what it says is not read
-        ) as response:
+        with (
+            session_for(settings.url or "") as http,
+            http.post(
+                settings.url or "",
+                data=body.encode(),
+                headers=headers,
+                timeout=SEND_TIMEOUT,
+                allow_redirects=False,
+                stream=True,  # what it says is not read
+            ) as response,
+        ):
             status = response.status_code
     except requests.RequestException as error:
         raise RetryLaterError(

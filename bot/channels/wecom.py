@@ -49,8 +49,9 @@ class Wecom(Adapter):
             xml = render(fields["ToUserName"], fields["FromUserName"], reply)
             return Response(envelope.seal(xml), mimetype="application/xml")
 
-        user, kind, event = fields["FromUserName"], fields["MsgType"], fields.get("Event", "")
-        if kind == "event" and event != "subscribe":
+        kind, event = fields["MsgType"], fields.get("Event", "")
+        user = fields.get("FromUserName", "").strip()  # some events have none
+        if kind == "event" and (event != "subscribe" or not user):
             return respond("")
         message_id = fields.get("MsgId") or f"event-{event}-{fields['CreateTime']}"
         text = fields.get("Content", "") if kind == "text" else None

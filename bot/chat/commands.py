@@ -33,9 +33,12 @@ class Commands:
         self.settings = settings
         self.reference = Reference(library, settings.forbidden)
 
-    def run(self, conversation: Conversation, message_id: str, name: str, text: str) -> Message:
+    def run(
+        self, conversation: Conversation, message_id: str, name: str, text: str, caution: str = ""
+    ) -> Message:
         """A command by its name, 继续 apart (it is chat/turn.py's), and the message's text: the finished
-        message with its `reply`, or a long `text` to be handed out in pieces. Raises StoreDownError."""
+        message with its `reply`, or a long `text` to be handed out in pieces, behind the caution if there is
+        one. Raises StoreDownError."""
         nonce = uuid.uuid4().hex
         if name == "undo":
             replies = dialogue.UNDONE, dialogue.NOTHING_TO_UNDO
@@ -45,7 +48,7 @@ class Commands:
         if name == "export":
             reply = export(self.store.turns(conversation, last=0))
             return self.store.run_command(conversation, message_id, nonce, name, reply)
-        reply = self._reply(conversation, name, text)
+        reply = dialogue.cautioned(caution, self._reply(conversation, name, text))
         return self.store.run_command(conversation, message_id, nonce, name, reply)
 
     def _forget(self, conversation: Conversation, message_id: str, nonce: str) -> Message:

@@ -57,7 +57,7 @@ class Reference:
             return dialogue.BUSY
 
     def _contexts(self, library: Library, citations: Iterable[Citation]) -> list[str]:
-        """For each passage that is quoted: its place, itself with its neighbours. Each one once."""
+        """For each passage that is quoted: its place, itself with its neighbours there. Each one once."""
         texts: dict[object, str] = {}
         for citation in citations:
             passages = self.context(library, citation)
@@ -69,18 +69,17 @@ class Reference:
         return list(texts.values())
 
     def context(self, library: Library, citation: Citation) -> list[Passage]:
-        """The passage that is quoted, between its neighbours; nothing if the words do not stand there now."""
+        """The passage that is quoted, between its neighbours of the same chapter; nothing if the words do not
+        stand there now. What stands in other chapters, often another formula, would pass for part of it.
+        """
         try:
-            source = library.source(citation.book)
-            text = library.text(source.id, citation.start, citation.end)
+            passage = library.passage_at(citation.book, citation.start)
+            text = library.text(passage.source_id, citation.start, citation.end)
         except (LibraryError, ValueError):
             return []
-        if not source.enabled or Censor(self.forbidden).whole(text) != citation.quote:
+        if Censor(self.forbidden).whole(text) != citation.quote:
             return []
-        for passage in library.passages(source.id):
-            if passage.end > citation.start:
-                return library.neighbours(passage.id)
-        return []
+        return [near for near in library.neighbours(passage.id) if near.heading == passage.heading]
 
 
 def sources(library: Library) -> list[Source]:

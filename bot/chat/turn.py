@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 # Characters that are read for an emergency, at 50 µs each: of a longer text each sentence once, then the end.
 MAX_HEARD = 20_000
+SURE, MIN_SENTENCE = 0.97, 5  # of an over-long text one sentence by itself: how likely, how many characters
 _SENTENCE = re.compile(r"[^。！？!?；;\n]+[。！？!?；;\n]*")
 
 
@@ -84,7 +85,7 @@ class Turn:
         question = dialogue.clean_question(text)
         command = dialogue.command(question.text)
         # What the bot itself tells people to send is no cry for help: else 忘记我 could come to mean one.
-        heard = None if command else assess(self.bot.detector, text)
+        heard = assess(self.bot.detector, text) if command in (None, "search") else None
         if heard and heard.level is Level.EMERGENCY:
             return self._help(heard, text, question.text)
         blocked = self._blocked()
@@ -92,10 +93,12 @@ class Turn:
             return blocked
         if not question.text:
             return Decision(Outcome.UNREADABLE, dialogue.NOTHING_TO_READ)
+        command = command or dialogue.slash_command(question.text)
         if command == "more":
             return self._continue()
         if command:
-            done = self.bot.commands.run(self.conversation, self.message_id, command, question.text)
+            warning = caution(heard, text) if heard and command == "search" else ""
+            done = self.bot.commands.run(self.conversation, self.message_id, command, question.text, warning)
             return Decision(Outcome.COMMAND, done.reply, done, done.id, command)
         refusal = self.bot.limits.refusal(self.conversation, self.message_id, self.who)
         if refusal is not None:
@@ -170,4 +173,11 @@ def assess(detector: Detector, text: str) -> Assessment:
         text = "".join(dict.fromkeys(_SENTENCE.findall(text)))
     if len(text) > MAX_HEARD:
         text = text[: MAX_HEARD // 2] + text[-MAX_HEARD // 2 :]
-    return detector.assess(text)
+    heard = detector.assess(text)
+    if len(text) > dialogue.MAX_QUESTION and heard.level is not Level.EMERGENCY:
+        # Its end is not read by the model, and one sentence can drown among hundreds: each is heard alone.
+        for sentence in _SENTENCE.findall(text):
+            alone = detector.assess(sentence)
+            if alone.level is Level.EMERGENCY and alone.score >= SURE and len(sentence) >= MIN_SENTENCE:
+                return alone
+    return heard

@@ -16,6 +16,7 @@ import requests
 
 from bot.cli.admin_api import Api, as_json
 from bot.cli.admin_delivery import broadcast, dead_letters
+from bot.cli.admin_library import library
 from bot.settings.config import ConfigError, load_settings
 
 SWAPPED_WITHIN = 60.0  # seconds that all processes get to load a model
@@ -283,4 +284,5 @@ def audit(api: Api, user: str | None, limit: int, as_json: bool) -> None:
 
 
 admin.add_command(dead_letters)
+admin.add_command(library)
 admin.add_command(broadcast)

@@ -7,6 +7,8 @@ from typing import Any
 import click
 import requests
 
+from bot.server.direct_http import direct_session
+
 CONNECT, READ = 3.0, 60.0  # seconds
 
 as_json = click.option("--json", "as_json", is_flag=True, help="As the service says it.")
@@ -17,7 +19,7 @@ class Api:
 
     def __init__(self, url: str, key: str) -> None:
         self.url = url.rstrip("/") + "/admin/api"
-        self.http = requests.Session()
+        self.http = direct_session()
         self.http.headers["Authorization"] = f"Bearer {key}"
 
     def ask(self, method: str, path: str, *, stream: bool = False, **what: Any) -> requests.Response:

@@ -16,7 +16,7 @@ LOOK_EVERY = 1.0  # seconds
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """What could not be sent in a day, or never can be: pushes, callbacks, broadcasts."""
+    """What could not be sent within a day, or never can be: pushes, callbacks, broadcasts."""
 
 
 @dead_letters.command("list")

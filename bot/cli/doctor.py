@@ -1,4 +1,4 @@
-"""What `plm doctor` looks at beyond the settings: the store, keys, clocks, the way in from outside."""
+"""What `plm doctor` checks beyond the settings: the store, keys, clocks, access from outside."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from bot.channels.feishu import FeishuApi
 from bot.channels.telegram import TelegramApi
 from bot.channels.wechat.client import WechatApi
 from bot.channels.wecom import WecomApi
+from bot.server.direct_http import direct_session
 from bot.settings.config import ConfigError, Settings
 from bot.store.conversations import Store
 from bot.store.outbox import Outbox
 
 OLDEST = (6, 2)  # of Redis
-SKEW = 60.0  # seconds that clocks may differ: signatures are good for some minutes
+SKEW = 60.0  # seconds that clocks may differ: signatures are valid for some minutes
 SHORT_KEY = 20  # characters
 TIMEOUT = 5.0  # seconds, as the platform's
 
@@ -57,7 +58,7 @@ def check_keys(settings: Settings) -> str:
 
 
 def check_wechat(settings: Settings) -> str:
-    """The mode; where answers are pushed also a token, for which secret and IP whitelist must be right."""
+    """The mode; with pushes also a token, for which secret and IP whitelist must be right."""
     if not settings.wechat_token:
         return "off: PLM_WECHAT_TOKEN is not set"
     mode = f"{settings.wechat_mode_in_force} mode"
@@ -75,7 +76,7 @@ def _no_store() -> Outbox:
 
 
 def check_platforms(settings: Settings) -> str:
-    """Those beside WeChat, as far as they can be asked: a token for the secret, where Telegram calls."""
+    """The other platforms, as far as they can be asked: a token for the secret, Telegram's address."""
     store, found = _no_store(), []
     for name in settings.adapters:
         try:
@@ -136,7 +137,8 @@ def check_way_in(settings: Settings, url: str) -> str:
 
 def _get(url: str, path: str, query: dict[str, str]) -> requests.Response:
     try:
-        return requests.get(url.rstrip("/") + path, params=query, timeout=TIMEOUT, allow_redirects=False)
+        with direct_session() as http:
+            return http.get(url.rstrip("/") + path, params=query, timeout=TIMEOUT, allow_redirects=False)
     except requests.RequestException as error:
         raise ConfigError(f"{url}{path} does not answer: {type(error).__name__}") from None
 

@@ -23,10 +23,10 @@ log = logging.getLogger("bot")
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """What a user can mend is one line and exit code 1, not a traceback.
+    """Errors that a user can correct are one line and exit code 1, not a traceback.
 
-    The engine's function of this name takes every OSError and ValueError for that: right for a command that
-    reads files, wrong for a server, where most of them are faults of ours.
+    The engine's function of this name treats every OSError and ValueError so: right for a command that reads
+    files, wrong for a server, where most of them are bugs.
     """
     from bot.server.embedded_store import EmbeddedStoreError
     from bot.store.connection import StoreDownError
@@ -38,7 +38,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 class Commands(click.Group):
-    """The engine's commands are loaded when they are asked for: the web server has no use for them."""
+    """The engine's commands are loaded when they are used: the web server does not need them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({"admin", *super().list_commands(ctx), *_engine_commands().list_commands(ctx)})
@@ -80,7 +80,7 @@ class LibraryCommand(LazyCommand):
 def main() -> None:
     """A small language model of your own that answers over WeChat, webhooks and the web.
 
-    Settings are variables of the environment, PLM_*; bot/README.md lists them.
+    Settings are variables of the environment, PLM_*; bot/SETTINGS.md lists them.
     """
 
 
@@ -143,7 +143,7 @@ def web() -> None:
         if not settings.redis_url:
             raise ConfigError("PLM_REDIS_URL: missing (plm serve brings a store along; plm web needs one)")
         if settings.processes > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-            # Several processes add up their numbers there. The library looks for it once, when it is loaded.
+            # Several processes sum their metrics there. The library reads it once, at import.
             numbers = {"PROMETHEUS_MULTIPROC_DIR": tempfile.mkdtemp(prefix=METRICS_DIR)}
             os.execve(sys.executable, [sys.executable, "-m", "bot.cli", "web"], {**os.environ, **numbers})  # noqa: S606
         _serve(settings, lambda: create_app(settings))

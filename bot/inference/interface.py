@@ -1,4 +1,4 @@
-"""What an engine is to the bot, wherever it runs: beside it in this process, or on another machine."""
+"""The interface of engines: in this process, or on another machine."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ class Engine(Protocol):
 
     @property
     def model_name(self) -> str:
-        """What works now; "" where nobody has said."""
+        """The loaded model; "" if unknown."""
 
     def load(self, name: str) -> None:
-        """Work with the model of this name from now on; answers that are being written end with the old one.
+        """Load the model of this name; running answers are finished by the old one.
 
-        ConfigError if there is none such, EngineDownError. Nothing to do where it is that one already.
+        Raises ConfigError if there is no such model, EngineDownError. Does nothing if it is loaded already.
         """
 
     def about(self) -> dict[str, Any]:
         """The model's `name`, `parameters` and `valid_bits_per_byte`, by its card. EngineDownError."""
 
     def likelihood(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """What the model's method score, choose, fill or judge makes of the fields, as JSON.
+        """The result of the model's method score, choose, fill or judge for these fields, as JSON.
 
-        Raises ValueError where they make no sense, EngineDownError.
+        Raises ValueError for wrong fields, EngineDownError.
         """

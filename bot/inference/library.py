@@ -19,7 +19,6 @@ from pathlib import Path
 
 from bot.server.processes import die_with_parent
 from bot.settings.config import ConfigError, Settings
-from engine.emergency import Detector
 from engine.grounding import Answerer
 from engine.library import Library, LibraryError, is_built
 
@@ -39,7 +38,7 @@ class ServedLibrary:
         self.folder = folder
         self.file = file
         self.library = Library.open(folder)
-        self._answerer = Answerer(self.library, minimum, detector=Detector.load())
+        self._answerer = Answerer(self.library, minimum)
         self._fault: str | None = "the library is being built"
         self._ready = threading.Event()
 
@@ -61,9 +60,9 @@ class ServedLibrary:
     def start(self) -> None:
         """Make it ready, at once or in the background."""
         try:
-            if not self._is_stale():
+            if self.library.documents or not self._is_stale():
                 self._open()
-        except ConfigError as error:
+        except (ConfigError, LibraryError) as error:
             self._fail(error)
             return
         threading.Thread(target=self._prepare, name="library", daemon=True).start()
@@ -134,7 +133,7 @@ class ServedLibrary:
 
     def _run_build(self) -> None:
         log.info("building the library in %s", self.folder)
-        command = [sys.executable, "-m", "engine.library", "--folder", str(self.folder)]
+        command = [sys.executable, "-m", "engine.cli", "library", "--folder", str(self.folder)]
         command += ["build"] if self.file is None else ["add", str(self.file)]
         try:
             done = subprocess.run(

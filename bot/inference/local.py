@@ -16,15 +16,15 @@ from bot.settings.config import ConfigError, Settings
 log = logging.getLogger(__name__)
 
 LIKELIHOODS = ("score", "choose", "fill", "judge")
-LIKELIHOODS_AT_ONCE = 2  # of them at a time: each keeps a core busy, and people wait for answers meanwhile
-LIKELIHOOD_TIMEOUT = 8.0  # seconds that one more waits for its turn
-CHUNK = 4096  # bytes that are read between two looks at whether the answer is still wanted
-CANCEL_POLL = 0.05  # seconds between two such looks while nothing is written
+LIKELIHOODS_AT_ONCE = 2  # at a time: each keeps a core busy while users wait for answers
+LIKELIHOOD_TIMEOUT = 8.0  # seconds that another one waits
+CHUNK = 4096  # bytes that are read between two checks for cancellation
+CANCEL_POLL = 0.05  # seconds between two such checks while nothing is written
 
 
 class LocalEngine:
     """engine.Model in this process, all answers in one batch, written by a thread a core of its own. `delay`
-    seconds before each character are for trying out slow machines."""
+    seconds before each character simulate slow machines."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class LocalEngine:
         return answer
 
     def stream(self, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[Event]:
-        batcher = self._batcher  # another model may be loaded while this answer is written
+        batcher = self._batcher  # another model may be loaded during this answer
         session, unread = self._session(batcher.model, prompt)
         sampling = prompt.sampling or Sampling(self.max_bytes)
         reader = None
@@ -101,7 +101,7 @@ class LocalEngine:
                     yield Read(tokens)
             unread = b""
         if sampling.logprobs is not None:
-            reader = session.fork()  # the batch draws characters, this one reads them byte by byte
+            reader = session.fork()  # the batch samples characters; this model reads byte by byte
         text = self._submit(batcher, session, unread, prompt.seed, sampling)
         size = 0
         try:
@@ -114,7 +114,7 @@ class LocalEngine:
         finally:
             text.cancel()
         if prompt.sampling is None and text.stop_reason != "end":
-            session.feed(engine.END_MARK)  # the answer is over for the next turn all the same
+            session.feed(engine.END_MARK)  # the next turn needs the end mark all the same
         bits = text.bits / size if size and prompt.sampling is None else 0.0
         yield Finished(session.snapshot(), text.stop_reason or "", bits)
 
@@ -138,7 +138,7 @@ class LocalEngine:
         return replace(self.sampler, temperature=temperature)
 
     def _session(self, model: engine.Model, prompt: Prompt) -> tuple[engine.Session, bytes]:
-        """Where to go on from, and what is still to be read."""
+        """The session to continue, and the bytes that it must still read."""
         if prompt.state:
             try:
                 return model.session(prompt.state), prompt.tail

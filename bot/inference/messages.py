@@ -1,4 +1,4 @@
-"""What engines are told and what they answer, and the lines of JSON in which hosts say it.
+"""What engines are told and what they answer, and the JSON in which web processes and engine hosts say it.
 
 A stream is pieces of text (`str`, or `Written` where likelihoods were asked for) that end in one `Finished`.
 """
@@ -8,29 +8,41 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
+from pydantic import Base64Encoder, ConfigDict, EncodedBytes, Field, TypeAdapter
 
 import engine
 
-JOIN = 0.02  # seconds; an event a character would cost more than the character: faster ones are put together
+JOIN = 0.02  # seconds; an event for each character would cost more than the character, so they are joined
+
+
+class _StrictBase64(Base64Encoder):
+    @classmethod
+    def decode(cls, data: bytes) -> bytes:
+        return base64.b64decode(data, validate=True)
+
+
+Base64 = Annotated[bytes, EncodedBytes(encoder=_StrictBase64)]
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to draw, where the caller says so; None leaves a choice to the engine's settings.
+    """How to sample; None leaves a choice to the engine's settings.
 
     The state that comes out stands right behind the last byte: unlike an answer to a conversation, a text
     that did not end by itself gets no end mark.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # none is dropped in silence
+
     max_bytes: int
     temperature: float | None = None
     top_p: float | None = None
     stop: tuple[str, ...] = ()
-    logprobs: int | None = None  # so many likeliest bytes are told beside each one written; None: nothing is
-    prompt_logprobs: bool = False  # the bytes that are read are told of too
+    logprobs: int | None = None  # likeliest bytes reported for each written one; None: no likelihoods
+    prompt_logprobs: bool = False  # also for the bytes of the prompt
 
 
 @dataclass(frozen=True)
@@ -46,8 +58,7 @@ class Prompt:
     sampling: Sampling | None = None
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """One byte, the natural logarithm of its probability under the bare model, the likeliest bytes there."""
 
     byte: int
@@ -59,27 +70,27 @@ class Token:
 class Read:
     """Bytes of the prompt that were read."""
 
-    tokens: tuple[Token, ...]
+    tokens: Annotated[tuple[Token, ...], Field(alias="read")]
 
 
 @dataclass(frozen=True)
 class Written:
     text: str
-    tokens: tuple[Token, ...]
+    tokens: tuple[Token, ...] = ()
 
 
 @dataclass(frozen=True)
 class Finished:
-    state: bytes
+    state: Base64
     stop: str  # end, length, stop, cancelled
-    bits: float = 0.0  # a byte, that the text written has under the bare model; of answers to conversations
+    bits: float = 0.0  # a byte, of the written text under the bare model; for answers to conversations
 
 
 Event = str | Written | Read | Finished
 
 
 def read_tokens(session: engine.Session, data: bytes, top: int) -> tuple[Token, ...]:
-    """Have the session read `data`, telling the likelihood of each byte before it was read."""
+    """Read `data`, and yield the likelihood of each byte."""
     if not top:
         return tuple(
             Token(byte, -bits * np.log(2))
@@ -98,31 +109,36 @@ def read_tokens(session: engine.Session, data: bytes, top: int) -> tuple[Token, 
     return tuple(tokens)
 
 
-def to_line(event: Event) -> dict[str, Any]:
-    if isinstance(event, str):
-        return {"text": event}
-    if isinstance(event, Written):
-        return {"text": event.text, "tokens": [_to_row(token) for token in event.tokens]}
-    if isinstance(event, Read):
-        return {"read": [_to_row(token) for token in event.tokens]}
-    return {"state": base64.b64encode(event.state).decode(), "stop": event.stop, "bits": event.bits}
+# On the wire. What is not known is skipped: the other side may be of another version.
 
 
-def from_line(line: dict[str, Any]) -> Event:
-    """KeyError, TypeError or ValueError if it is none."""
-    if "read" in line:
-        return Read(tuple(_from_row(row) for row in line["read"]))
-    if "tokens" in line:
-        return Written(line["text"], tuple(_from_row(row) for row in line["tokens"]))
-    if "text" in line:
-        return str(line["text"])
-    return Finished(base64.b64decode(line["state"]), line["stop"], float(line.get("bits", 0)))
+@dataclass(frozen=True)
+class StreamRequest:
+    """The body of POST /stream: `feed` is what is to be read, behind `state` if there is one."""
+
+    state: Base64 | None
+    feed: Base64
+    seed: int
+    sampling: Sampling | None = None
 
 
-def _to_row(token: Token) -> list[Any]:
-    return [token.byte, token.logprob, token.top]
+@dataclass(frozen=True)
+class Failure:
+    error: str
 
 
-def _from_row(row: list[Any]) -> Token:
-    byte, logprob, top = row
-    return Token(byte, logprob, tuple((other, value) for other, value in top))
+STREAM_REQUEST = TypeAdapter(StreamRequest)
+_LINE: TypeAdapter[Failure | Read | Written | Finished] = TypeAdapter(
+    Failure | Read | Written | Finished, config=ConfigDict(ser_json_inf_nan="constants")
+)
+
+
+def to_line(event: Event | Failure) -> bytes:
+    line = Written(event) if isinstance(event, str) else event
+    return _LINE.dump_json(line, by_alias=True, exclude_defaults=True) + b"\n"
+
+
+def from_line(line: bytes) -> Event | Failure:
+    """ValueError if it is none."""
+    event = _LINE.validate_json(line)
+    return event.text if isinstance(event, Written) and not event.tokens else event

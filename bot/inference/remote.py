@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
 from typing import Any
 
 import requests
 
 from bot.inference.interface import EngineDownError
-from bot.inference.messages import Event, Finished, Prompt, from_line
+from bot.inference.messages import STREAM_REQUEST, Event, Failure, Finished, Prompt, StreamRequest, from_line
+from bot.server.direct_http import direct_session
 from bot.settings.config import ConfigError
 from bot.telemetry import logs
 
@@ -23,21 +21,21 @@ log = logging.getLogger(__name__)
 
 
 class RemoteEngine:
-    """Engine hosts (`plm engine`). A conversation has its favourite by rendezvous hashing, so that adding a
-    host moves few; when one fails, the next in its order takes over.
+    """Engine hosts (`plm engine`). Rendezvous hashing maps a conversation to a host, so that adding a
+    host moves few; when one fails, the next in the order takes over.
     """
 
     CONNECT_TIMEOUT = 1.0
     LIKELIHOOD_TIMEOUT = 30.0
     LOAD_TIMEOUT = 20.0
-    RELOAD_INTERVAL = 5.0  # seconds: hosts are told of the model again, one may have restarted
-    READ_TIMEOUT = 12.0  # between two lines; an engine that is silent this long counts as gone
+    RELOAD_INTERVAL = 5.0  # seconds after which hosts are told of the model again: one may have restarted
+    READ_TIMEOUT = 12.0  # seconds between two lines; a longer silence counts as a failure
 
     def __init__(self, urls: tuple[str, ...]) -> None:
         self.urls = urls
         self.model_name = ""
         self._loaded_at = 0.0
-        self._http = requests.Session()
+        self._http = direct_session()
         self._http.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=64))
         self._http.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=64))
 
@@ -89,7 +87,7 @@ class RemoteEngine:
     def likelihood(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         body, faults = {"kind": kind, "fields": dict(fields)}, []
         timeout = (self.CONNECT_TIMEOUT, self.LIKELIHOOD_TIMEOUT)
-        for url in self.order(uuid.uuid4().hex):  # it is nobody's conversation: any host will do
+        for url in self.order(uuid.uuid4().hex):  # no conversation: any host will do
             try:
                 response = self._http.post(url + "/likelihood", json=body, timeout=timeout)
                 answer: dict[str, Any] = response.json()
@@ -111,27 +109,26 @@ class RemoteEngine:
                     spoken = True
                     yield event
                 return
-            except (requests.RequestException, json.JSONDecodeError, KeyError, ValueError) as error:
+            except (requests.RequestException, ValueError) as error:
                 faults.append(f"{url}: {type(error).__name__}")
                 log.debug("engine host %s failed: %s", url, error)
-                if spoken:  # the caller starts over: only it can take back what was said
+                if spoken:  # the caller starts over: only it can retract text that was shown
                     break
         raise EngineDownError("; ".join(faults))
 
     def _stream(self, url: str, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[Event]:
         response = self._post(url, prompt, prompt.state)
-        if response.status_code == 409:  # the state is another model's, or of an older version
+        if response.status_code == 409:  # the state belongs to another model, or an older version
             response.close()
             response = self._post(url, prompt, None)
         with response:
             response.raise_for_status()
             for line in response.iter_lines(chunk_size=None):
-                event = json.loads(line)
-                if "error" in event:
-                    raise ValueError(event["error"])
-                answer = from_line(event)
-                yield answer
-                if isinstance(answer, Finished):
+                event = from_line(line)
+                if isinstance(event, Failure):
+                    raise ValueError(event.error)
+                yield event
+                if isinstance(event, Finished):
                     return
                 if cancel():
                     yield Finished(b"", "cancelled")
@@ -140,12 +137,7 @@ class RemoteEngine:
 
     def _post(self, url: str, prompt: Prompt, state: bytes | None) -> requests.Response:
         feed = prompt.tail if state else prompt.history() + prompt.tail
-        body = {
-            "state": base64.b64encode(state).decode() if state else None,
-            "feed": base64.b64encode(feed).decode(),
-            "seed": prompt.seed,
-            "sampling": asdict(prompt.sampling) if prompt.sampling else None,
-        }
+        body = STREAM_REQUEST.dump_json(StreamRequest(state or None, feed, prompt.seed, prompt.sampling))
         timeout = (self.CONNECT_TIMEOUT, self.READ_TIMEOUT)
-        headers = {logs.HEADER: logs.request_id.get()}
-        return self._http.post(url + "/stream", json=body, headers=headers, stream=True, timeout=timeout)
+        headers = {logs.HEADER: logs.request_id.get(), "Content-Type": "application/json"}
+        return self._http.post(url + "/stream", data=body, headers=headers, stream=True, timeout=timeout)

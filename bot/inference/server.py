@@ -1,28 +1,27 @@
-"""An engine host: `plm engine`. It keeps nothing between requests; the model's state travels with them.
+"""An engine host: `plm engine`. It is stateless: the model's state comes and goes with each request.
 
 POST /stream {"state": base64|null, "feed": base64, "seed": n, "sampling": {…}|null} answers lines of JSON as
 messages.py has them: {"text": …} as it is written, then {"state": base64, "stop": …}, or {"error": …} at any
-time. 409 says that the state is another model's, 503 that the engine is busy. POST /likelihood {"kind": …,
-"fields": {…}} answers what the model's method of that name (score, choose, fill, judge) does; 400 with
-{"error": …} where they make no sense. POST /model {"name"} loads one of its models, 404 if it has none such.
-GET /about answers what the card says. There is no sign-in: listen where only the web processes can reach it.
+time. 409: the state belongs to another model; 503: the engine is busy. POST /likelihood {"kind": …,
+"fields": {…}} answers the result of the method of that name (score, choose, fill, judge); 400 with
+{"error": …} for wrong fields. POST /model {"name"} loads one of its models, 404 if it has none such.
+GET /about answers with the card. There is no authentication: listen where only web processes can reach it.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import logging
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
 from flask import Flask, Response, request
+from pydantic import ValidationError
 from werkzeug.exceptions import BadRequest, Conflict, NotFound, ServiceUnavailable
 
 from bot.inference.interface import Engine, EngineDownError
 from bot.inference.local import LocalEngine
-from bot.inference.messages import Event, Prompt, Sampling, to_line
+from bot.inference.messages import STREAM_REQUEST, Event, Failure, Prompt, to_line
 from bot.server.client_disconnect import client_disconnected
 from bot.settings.config import ConfigError, Settings, load_settings
 from bot.telemetry import logs
@@ -68,7 +67,7 @@ def create_engine_app(settings: Settings | None = None, engine: Engine | None = 
     def stream() -> Response:
         events = local.stream(_read_prompt(), cancel=client_disconnected(request.environ))
         try:
-            first = next(events)  # the state is looked at before the first character is out
+            first = next(events)  # the state is checked before the first character is sent
         except _StateRefusedError:
             raise Conflict("the state does not fit this model") from None
         except EngineDownError as error:
@@ -89,23 +88,26 @@ def create_engine_app(settings: Settings | None = None, engine: Engine | None = 
 
 
 def _read_prompt() -> Prompt:
-    body: Any = request.get_json()
     try:
-        state = base64.b64decode(body["state"], validate=True) if body["state"] else None
-        feed = base64.b64decode(body["feed"], validate=True)
-        seed = int(body["seed"])
-        sampling = Sampling(**given) if (given := body.get("sampling")) else None
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadRequest(f"state, feed, seed or sampling is wrong: {error}") from None
+        asked = STREAM_REQUEST.validate_json(request.get_data())
+    except ValidationError as error:
+        raise BadRequest(_explain(error)) from None
     # A state that does not fit makes the engine ask for the history: here that is the caller's to send.
-    return Prompt("", state, feed, _refuse if state else bytes, seed, sampling)
+    history = _refuse if asked.state else bytes
+    return Prompt("", asked.state, asked.feed, history, asked.seed, asked.sampling)
 
 
-def _lines(events: Iterator[Event]) -> Iterator[str]:
+def _explain(error: ValidationError) -> str:
+    """One line that names each field that is wrong."""
+    faults = [(".".join(map(str, fault["loc"])) or "the body", fault["msg"]) for fault in error.errors()]
+    return "; ".join(f"{place}: {what}" for place, what in faults)
+
+
+def _lines(events: Iterator[Event]) -> Iterator[bytes]:
     """A caller that goes away ends it with GeneratorExit."""
     try:
         for event in events:
-            yield json.dumps(to_line(event)) + "\n"
+            yield to_line(event)
     except Exception as error:  # the status line is long gone: the fault goes as a line
         log.exception("answering failed")
-        yield json.dumps({"error": str(error) or type(error).__name__}) + "\n"
+        yield to_line(Failure(str(error) or type(error).__name__))

@@ -1,1 +1,1 @@
-"""Processes: the web server, its children, the store that comes along."""
+"""Processes: the web server, its children, the embedded store."""

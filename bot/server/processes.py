@@ -1,4 +1,4 @@
-"""The processes of one machine: the web server (gunicorn, threads) and what watches over it."""
+"""The processes of one machine: the web server (gunicorn, threads) and its supervisor."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from typing import Any
 import requests
 from gunicorn.app.base import BaseApplication
 
+from bot.server.direct_http import direct_session
 from bot.settings.config import ConfigError, Settings
 
 log = logging.getLogger(__name__)
-GRACE = 25  # seconds that running answers get on SIGTERM
-STALLED = 10  # seconds without a byte of a request that has begun: its thread is needed by others
+GRACE = 25  # seconds for running answers to finish on SIGTERM
+STALLED = 10  # seconds without a byte of a request that has begun, until it is closed
 STARTUP_TIMEOUT = 60.0  # seconds that `plm serve` waits for its web server
 METRICS_DIR = "plm-metrics-"  # how the name of a temporary directory for metrics.py begins
 PR_SET_PDEATHSIG = 1
@@ -38,7 +39,7 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def die_with_parent() -> None:
-    """In a child before exec: get SIGTERM when the parent is gone, however it went (on Linux)."""
+    """In a child before exec: get SIGTERM when the parent is gone, for whatever reason (Linux)."""
     if _LIBC:
         _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -93,20 +94,20 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 
 def _share_arenas(server: Any) -> None:
-    """glibc would give nearly every thread an arena of its own, and each keeps the most it ever needed."""
+    """Use few malloc arenas: glibc would give nearly every thread one, and each keeps its peak size."""
     if _LIBC and hasattr(_LIBC, "mallopt"):
         _LIBC.mallopt(M_ARENA_MAX, 2)
 
 
 def _kill_when_stalled(server: Any) -> None:
-    """gunicorn waits for ever for the rest of a request. Connections inherit this from their listener."""
+    """Time out stalled requests: gunicorn waits for ever. Connections inherit this from the listener."""
     for listener in server.LISTENERS:
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", STALLED, 0))
 
 
 def _stop_gracefully(worker: Any) -> None:
-    """Ctrl-C goes to every process of the terminal, and gunicorn passes it on besides: two at once end a
-    worker in the middle of a lock. It hears of it once, and finishes its answers as on SIGTERM.
+    """Ctrl-C reaches every process of the terminal, and gunicorn forwards it too: two signals at once end a
+    worker in the middle of a lock. Handle one, and finish the answers as on SIGTERM.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGQUIT, worker.handle_exit)
@@ -133,7 +134,7 @@ def _remove_metrics(server: Any) -> None:
 
 
 class WebChild:
-    """`plm web` as a child process: started again when it dies, stopped gently."""
+    """`plm web` as a child process: restarted when it dies, stopped gracefully."""
 
     def __init__(self, settings: Settings, redis_url: str) -> None:
         self.settings = settings
@@ -153,17 +154,18 @@ class WebChild:
         return self.process.poll() is None
 
     def wait_until_up(self, stop: threading.Event) -> bool:
-        """False if it ended instead (it has said why), was told to stop, or has not answered in time."""
+        """False if it exited instead (after printing why), was stopped, or has not answered in time."""
         end = time.monotonic() + STARTUP_TIMEOUT
-        while time.monotonic() < end and self.running and not stop.is_set():
-            with contextlib.suppress(requests.RequestException):
-                requests.get(self.url + "/healthz", timeout=1).raise_for_status()
-                return True
-            time.sleep(0.05)
+        with direct_session() as http:
+            while time.monotonic() < end and self.running and not stop.is_set():
+                with contextlib.suppress(requests.RequestException):
+                    http.get(self.url + "/healthz", timeout=1).raise_for_status()
+                    return True
+                time.sleep(0.05)
         return False
 
     def run(self, stop: threading.Event) -> None:
-        """Until stop is set. A web server that keeps dying is started at longer and longer intervals."""
+        """Runs until stop is set. A web server that keeps dying is restarted at growing intervals."""
         pause = 0.1
         began = time.monotonic()
         while not stop.wait(0.05):
@@ -179,7 +181,7 @@ class WebChild:
             self.process = self._launch()
 
     def _wait_for_port(self, stop: threading.Event) -> None:
-        """Its workers, left without a parent, keep the port until they have finished their answers."""
+        """Wait until orphaned workers have finished their answers and released the port."""
         end = time.monotonic() + GRACE + 10
         while time.monotonic() < end and not stop.wait(0.05):
             with contextlib.suppress(ConfigError):

@@ -1,24 +1,25 @@
-"""What Redis keeps. No other folder knows its keys, and no other sends scripts.
+"""What Redis keeps. Only this folder knows its keys and sends scripts.
 
 One conversation lives under one hash tag, so that it is one slot of a cluster:
 
     plm:{channel:user}:meta    hash  channel user created updated version talk prefix fence greeted last
     plm:{channel:user}:turns   list  JSON turns: role, content, time, message_id, talk   (the truth)
-    plm:{channel:user}:queue   list  message ids still to be answered, in order
-    plm:{channel:user}:lease   text  who may answer now: owner:fence, a few seconds long
+    plm:{channel:user}:queue   list  message ids that wait for an answer, in order
+    plm:{channel:user}:lease   text  the holder of the lease, owner:fence, for a few seconds
     plm:{channel:user}:state   hash  the model's state after the last answer; a cache: model, prefix, blob
     plm:{channel:user}:open    list  message ids whose answer was handed out in part
     plm:{channel:user}:jobs    zset  the ids of those messages, by when they came
     plm:{channel:user}:job:ID  hash  one message: status, question, text so far, attempts, reply …
-    plm:{channel:user}:sends   hash  what a platform takes unasked: `left` messages since `mark`, at `address`
+    plm:{channel:user}:sends   hash  allowed pushes: `left` messages since `mark`, at `address`
     plm:{channel:user}:pushes  list  message ids whose answer is still to be pushed, in order
-    plm:{channel:user}:pusher  text  who pushes now
-    plm:index                  zset  the conversations by their last question, to be listed; it mends itself
+    plm:{channel:user}:pusher  text  the holder of the lease for pushing
+    plm:index                  zset  the conversations by their last question; a scan of the keys completes it
     plm:emergencies            zset  conversations with an emergency by the time of the newest: at most 1,000
     plm:{admin}:…              what administrators have set: see admin.py
     plm:{broadcast}:…          what is sent to everybody: see broadcasts.py
+    plm:{library}:…            the owner's uploaded texts: see library.py
     plm:token:…, plm:lock:…    text  a token that all processes share, and who is fetching it
-    plm:done:…                 text  a task that must not be done twice was done
+    plm:done:…                 text  a task that must not run twice has run
     {plm:work:QUEUE}:…         the task queues: see tasks.py
-    plm:limit:…                text  what somebody (a hash) has used of a rate; the library `limits` writes it
+    plm:limit:…                text  what a user (a hash) has used of a rate; written by the library `limits`
 """

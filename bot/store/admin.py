@@ -1,14 +1,14 @@
-"""What administrators see and set, in Redis; admin.py and channels/admin.py ask it. The keys:
+"""What administrators see and set, in Redis; used by bot/admin and chat/policy.py. The keys:
 
     plm:{admin}:people     hash  who is blocked or has a quota: a hash of the user and channel, then JSON
-    plm:{admin}:told       hash  which message of a blocked person got the polite answer, both as hashes
+    plm:{admin}:told       hash  which message of a blocked user got the one reply, both as hashes
     plm:{admin}:model      text  the model that was loaded, as JSON
-    plm:{admin}:version    text  grows with each change of people or model: processes look at it
-    plm:{admin}:processes  hash  the web processes that are up, and their model
+    plm:{admin}:version    text  grows with each change of people or model; processes poll it
+    plm:{admin}:processes  hash  the running web processes, and their model
     plm:{admin}:audit      list  what administrators did, newest first
     plm:{admin}:errors     list  the newest errors of all processes
     plm:{admin}:minute:N   hash  what was counted in minute N since 1970
-    plm:{admin}:built      text  set while the list of conversations is known to be whole
+    plm:{admin}:built      text  set while the list of conversations is known to be complete
 
 Whoever is blocked, has a quota or is named in the audit log is a hash there, or is made one when forgotten: a
 user of whom no trace was to stay leaves none here.
@@ -33,20 +33,20 @@ PEOPLE, TOLD, MODEL, VERSION, PROCESSES, AUDIT, ERRORS, BUILT = (
     BASE + name
     for name in ("people", "told", "model", "version", "processes", "audit", "errors", "built")
 )  # fmt: skip
-KEEP = 400 * 24 * 3600  # seconds; every web process renews it for what must not lapse
+KEEP = 400 * 24 * 3600  # seconds; every web process renews it for keys that must not expire
 MAX_AUDIT, MAX_ERRORS = 10_000, 200
 MINUTES_KEPT = 26 * 3600  # seconds
-ALIVE = 15.0  # seconds after which a process that said nothing is gone
-WHOLE_FOR = 600  # seconds between two searches for conversations that are not in the list
-LOOKED_AT = 200  # conversations of the list that are read at a time
+ALIVE = 15.0  # seconds without a heartbeat after which a process counts as gone
+WHOLE_FOR = 600  # seconds between two scans for conversations that are missing in the list
+LOOKED_AT = 200  # conversations of the list that are read at once
 ID = re.compile(r"[A-Za-z0-9_-]+:[A-Za-z0-9@._~%-]+")  # as Conversation.id writes them
 
 
 @dataclass(frozen=True)
 class AccessRule:
-    """What holds for one person. A user without a channel is that user in every channel."""
+    """A block or quota of one user; without a channel, of that user in every channel."""
 
-    user: str  # "" once the person was forgotten
+    user: str  # "" once the user was erased
     channel: str
     blocked: bool = False
     rate: str = ""  # as PLM_RATE_LIMIT
@@ -97,7 +97,7 @@ class AdminStore:
             for member, score in rows:
                 name = member.decode()
                 if cursor and score == cursor[0] and name >= cursor[1]:
-                    continue  # shown already; equal scores come in falling order
+                    continue  # already shown; equal scores come in descending order
                 conversation = conversation_of(name)
                 if conversation:
                     found.append(conversation)
@@ -108,8 +108,8 @@ class AdminStore:
             start += LOOKED_AT
 
     def about(self, conversations: list[Conversation]) -> list[dict[str, Any]]:
-        """What the list says of each, and when it spoke of an emergency, if it did; those that have expired
-        are left out, and taken off the lists."""
+        """The list's entry for each, with the time of its last emergency, if any; expired ones are left out
+        and removed from the lists."""
 
         def read() -> list[Any]:
             pipe = self.client.pipeline(transaction=False)
@@ -136,18 +136,18 @@ class AdminStore:
         return rows
 
     def emergencies(self, limit: int) -> list[Conversation]:
-        """Those that spoke of an emergency, the newest first."""
+        """Conversations with an emergency, the newest first."""
         names: Any = self._do("zrevrange", EMERGENCIES, 0, limit - 1)
         return [found for name in names if (found := conversation_of(name.decode()))]
 
     def show(self, conversation: Conversation) -> dict[str, Any] | None:
-        """The whole of a conversation; None if there is none."""
+        """A whole conversation; None if there is none."""
         fields = ("role", "content", "time", "message_id")
         turns = [{name: turn[name] for name in fields} for turn in self.store.turns(conversation, 100_000)]
         return _head(conversation) | {"turns": turns} if turns else None
 
     def of_user(self, user: str) -> list[Conversation]:
-        """All that has a key in Redis under this user's name, in any channel."""
+        """All conversations with a key in Redis under this user's name, in any channel."""
         name = quote(user, safe="@._-")
         keys = self._search(f"plm:{{*:{name}}}:*")
         own = re.compile(rf"plm:{{([A-Za-z0-9_-]+):{re.escape(name)}}}:")
@@ -201,7 +201,7 @@ class AdminStore:
         return {key.decode(): AccessRule(**json.loads(value)) for key, value in rows.items()}
 
     def rule(self, user: str, channel: str = "", **change: Any) -> AccessRule:
-        """Change what holds for a person; a rule that says nothing is taken away."""
+        """Set the block or quota of a user; an empty rule is removed."""
         key = digest(user, channel)
         held = self.rules().get(key, AccessRule(user, channel))
         values: dict[str, Any] = {"blocked": held.blocked, "rate": held.rate} | change
@@ -225,7 +225,7 @@ class AdminStore:
         self.renew()
 
     def is_notice(self, key: str, conversation: Conversation, message_id: str) -> bool:
-        """Whether this blocked message, and no earlier one, is the one that gets the polite answer."""
+        """Whether this message of a blocked user is the first one, which gets the reply."""
         own = hashlib.sha256(f"{conversation.id}\n{message_id}".encode()).hexdigest()[:32]
         if self._do("hsetnx", TOLD, key, own):
             self._do("expire", TOLD, KEEP)
@@ -309,7 +309,7 @@ class AdminStore:
         self._try(write)
 
     def add_counts(self, counts: Mapping[str, float]) -> None:
-        """Add what this process has counted since it last did to the running minute's numbers."""
+        """Add what this process has counted since the last call to the current minute's numbers."""
 
         def write() -> None:
             key = f"{BASE}minute:{int(time.time() // 60)}"
@@ -322,7 +322,7 @@ class AdminStore:
         self._try(write)
 
     def minutes(self, count: int) -> list[dict[str, float]]:
-        """The last `count` minutes, oldest first, the running one last."""
+        """The last `count` minutes, oldest first, the current one last."""
         last = int(time.time() // 60)
 
         def read() -> list[Any]:
@@ -339,7 +339,7 @@ class AdminStore:
         ]
 
     def server(self) -> dict[str, Any]:
-        """What the Redis server says of itself."""
+        """The INFO of the Redis server."""
         return dict(self._do("info"))
 
 
@@ -348,7 +348,7 @@ def _head(conversation: Conversation) -> dict[str, Any]:
 
 
 def every(store: AdminStore, user: str | None) -> Iterator[dict[str, Any]]:
-    """Every conversation, or a user's, whole; one after the other, so that none but one is in memory."""
+    """Every conversation, or a user's, whole; one at a time, so that only one is in memory."""
     if user is not None:
         batches: Iterator[list[Conversation]] = iter([store.of_user(user)])
     else:

@@ -1,11 +1,11 @@
-"""What Redis keeps of broadcasts (broadcast.py). The keys:
+"""What Redis keeps of broadcasts (bot/admin/broadcasts.py). The keys:
 
     plm:{broadcast}:all        zset  the ids, by when they were planned
     plm:{broadcast}:ID         hash  text, rate, state, times, and once it has ended the numbers
-    plm:{broadcast}:ID:PLACE   set   whom: `to` be told, `open` (given to their channel), `sent`, `failed`
+    plm:{broadcast}:ID:PLACE   set   conversations: `to` send to, `open` (with the channel), `sent`, `failed`
 
-A conversation is in one place at a time and is moved in one step, so that nothing done twice counts twice.
-The sets go when the broadcast has ended.
+A conversation is in one set at a time and is moved atomically, so that a task that runs twice counts once.
+The sets are deleted when the broadcast has ended.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from bot.text.records import Conversation
 BASE = "plm:{broadcast}:"
 ALL = BASE + "all"
 PLACES = ("to", "open", "sent", "failed")
-PLAN_SECONDS = 3600  # a plan that was not started by then is gone
-KEEP = 90 * 24 * 3600  # seconds that it is remembered what was sent
+PLAN_SECONDS = 3600  # a plan that was not started by then expires
+KEEP = 90 * 24 * 3600  # seconds that the numbers of a broadcast are kept
 BATCH = 1000
 
 
@@ -35,7 +35,7 @@ class BroadcastStore:
         self._try = store.attempt
 
     def plan(self, broadcast_id: str, record: dict[str, Any], to: Iterable[str]) -> None:
-        """Write down what is to be sent to whom; it is gone again after an hour unless it is started."""
+        """Store the text and its recipients; expires after an hour unless it is started."""
         key, names = BASE + broadcast_id, list(to)
         for start in range(0, len(names), BATCH):
             self._try(
@@ -68,7 +68,7 @@ class BroadcastStore:
         self._try(lambda: self.client.hset(BASE + broadcast_id, "state", "cancelled"))
 
     def end(self, broadcast_id: str, state: str) -> None:
-        """Keep the numbers, and no names."""
+        """Keep the counts, and delete the names."""
         counts, key = self.counts(broadcast_id), BASE + broadcast_id
 
         def write() -> None:
@@ -130,7 +130,7 @@ class BroadcastStore:
         return bool(self._try(lambda: self.client.sismember(f"{BASE}{broadcast_id}:{place}", name)))
 
     def erase(self, user: str, channel: str = "") -> None:
-        name = Conversation(channel or "*", user).id  # no character of it but the star is one of a pattern
+        name = Conversation(channel or "*", user).id  # only the star is special in a pattern
         for broadcast_id in self._everyone():
             for place in PLACES:
                 self._forget(f"{BASE}{broadcast_id}:{place}", name)

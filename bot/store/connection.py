@@ -1,4 +1,4 @@
-"""The connection to Redis: its URLs, one retry, and which of its errors mean that it is away."""
+"""The connection to Redis: its URLs, one retry, and which of its errors mean that it is unavailable."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 SENTINEL = "redis+sentinel://"
-# Not a fault of ours: its disk is full, its memory is full, it is a replica, it is still reading its file …
+# The server cannot write for now: disk or memory full, a replica, still loading its file …
 _REFUSALS = (redis.ReadOnlyError, redis.OutOfMemoryError)
 _REFUSAL_CODES = ("MISCONF", "OOM", "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS")
+
+_ONCE_MORE = Retry(NoBackoff(), 1)
 
 T = TypeVar("T")
 
 
 class StoreDownError(Exception):
-    """Redis cannot be reached, or does not take writes, for now."""
+    """Redis cannot be reached, or refuses writes, for now."""
 
 
 def connect(url: str, timeout: float) -> redis.Redis:
@@ -44,16 +46,10 @@ def connect(url: str, timeout: float) -> redis.Redis:
 
 
 def attempt(call: Callable[[], T]) -> T:
-    """What `call` gives, with one retry on a fresh connection; StoreDownError instead of errors of Redis."""
+    """The result of `call`, with one retry: a pooled connection may be older than the server's last restart.
+    Errors of Redis become StoreDownError."""
     try:
-        try:
-            return call()
-        except redis.ConnectionError as error:
-            if isinstance(error, redis.BusyLoadingError):
-                raise
-            return call()  # a connection of the pool that broke with a restart of the server
-        except redis.TimeoutError:
-            return call()
+        return _ONCE_MORE.call_with_retry(call, lambda _: None)
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise StoreDownError(f"Redis does not answer: {error}") from error
     except redis.ResponseError as error:

@@ -1,6 +1,6 @@
-"""Conversations in Redis, for the rest of the bot: one method for each thing that can happen to one.
+"""Conversations in Redis, for the rest of the bot: one method for each operation.
 
-What happens at once is a script in lua/; the package says which keys there are.
+Atomic operations are scripts in lua/; the keys are listed in __init__.py.
 """
 
 from __future__ import annotations
@@ -23,30 +23,28 @@ from bot.store.scripts import SCRIPTS
 from bot.text.dialogue import TAKEN_BACK
 from bot.text.records import Citation, Conversation, Lease, LeaseState, Message, NoLease, write_citations
 
-TIMEOUT = 0.3  # seconds; the whole WeChat path has five, and "busy" must be said within one
-LEASE_MS = 2500  # how long a killed process blocks its conversation
-MESSAGE_MS = 3 * 24 * 3600 * 1000  # how long a message id is remembered, at most
+TIMEOUT = 0.3  # seconds; WeChat waits five in all, and "busy" must be replied within one
+LEASE_MS = 2500  # how long a killed process keeps its conversation waiting
+MESSAGE_MS = 3 * 24 * 3600 * 1000  # how long a message id is kept, at most
 MAX_TURNS = 2000
 MAX_STATE = 48_000  # bytes; a larger state is rebuilt from the transcript instead of kept
-FORGOTTEN_MS = (
-    60_000  # how long it is remembered that a conversation was forgotten, for the request's retries
-)
+FORGOTTEN_MS = 60_000  # how long the reply to an erasure is kept, for retries of its request
 CONFIRM_WITHIN = 600  # seconds
 INDEX = "plm:index"
 EMERGENCIES = "plm:emergencies"
-MAX_EMERGENCIES = 1000  # conversations that are listed for one; the newest stay
-MAX_STARTS = 3  # a message whose answering was cut short this often is given up
+MAX_EMERGENCIES = 1000  # conversations in their list; the newest stay
+MAX_STARTS = 3  # a message whose answer was interrupted this often fails
 
 T = TypeVar("T")
 Call = tuple[Any, str, tuple[str | bytes | int, ...]]  # a script, its key, its arguments
 
-COPY_MS = 100  # how long a write waits for its copy
+COPY_MS = 100  # how long a write waits for a replica
 LISTED = ("enqueue", "add_answered")  # the newest turn of a conversation: it goes first in the list
-NOT_COPIED = ("heartbeat", "request_stop", "release")  # worth nothing after a failover
+NOT_COPIED = ("heartbeat", "request_stop", "release")  # lost in a failover without harm
 
 
 class Store:
-    """Everything the bot keeps. Any method raises StoreDownError when Redis is away, within about 0.6 s."""
+    """Everything the bot keeps. Any method raises StoreDownError, within about 0.6 s, if Redis is down."""
 
     def __init__(self, url: str, keep_days: float = 30) -> None:
         self.url = url
@@ -72,7 +70,7 @@ class Store:
         return float(seconds) + float(micro) / 1e6
 
     def server_info(self) -> dict[str, Any]:
-        """What the server says of itself, and when it takes snapshots: "save"."""
+        """The INFO of the server, and when it takes snapshots: "save"."""
         server_info: dict[str, Any] = dict(self._try(self.client.info))
         try:
             server_info["save"] = self._try(lambda: self.client.config_get("save"))["save"]
@@ -83,8 +81,8 @@ class Store:
     def enqueue(
         self, conversation: Conversation, message_id: str, nonce: str, question: str, caution: str = ""
     ) -> Message:
-        """Take in a user's message, once: a second call with its id only counts an attempt (once per
-        nonce). `caution` is what its answer will begin with."""
+        """Enqueue a user's message, once: a second call with its id only counts an attempt (once for each
+        nonce). Its answer will begin with `caution`."""
         fields = self._run(
             "enqueue", conversation, message_id, nonce, question, self.keep_ms, self.message_ms, MAX_TURNS,
             conversation.channel, conversation.user, caution,
@@ -94,7 +92,7 @@ class Store:
     def run_command(
         self, conversation: Conversation, message_id: str, nonce: str, action: str, reply: str
     ) -> Message:
-        """Run "new", "greet", "export" … once for this message id, and remember what was replied."""
+        """Run "new", "greet", "export" … once for this message id, and keep the reply."""
         args = (message_id, nonce, action, reply, self.keep_ms, self.message_ms)
         return self._message(message_id, self._run("run_command", conversation, *args))
 
@@ -107,9 +105,9 @@ class Store:
         answer: str,
         emergency: bool = False,
     ) -> Message:
-        """Take in a message with its answer, once: both go into the transcript, no engine is asked.
+        """Store a message with its answer, once: both go into the transcript, no engine is asked.
 
-        An `emergency` is listed apart too, by its time.
+        An `emergency` is also in a list of its own, by its time.
         """
         args = (
             message_id, nonce, question, answer, self.keep_ms, self.message_ms, MAX_TURNS,
@@ -124,23 +122,23 @@ class Store:
     def undo(
         self, conversation: Conversation, message_id: str, nonce: str, undone: str, nothing: str
     ) -> Message:
-        """Take back the talk's last question with its answer, also one that is not finished; the reply is
+        """Remove the talk's last question with its answer, also one that is not finished; the reply is
         `undone` or `nothing`."""
         args = (message_id, nonce, undone, nothing, TAKEN_BACK, self.keep_ms, self.message_ms)
         return self._message(message_id, self._run("undo", conversation, *args))
 
     def erasure_requested(self, conversation: Conversation) -> bool:
-        """The user has asked to be forgotten in the last ten minutes."""
+        """Whether the user asked to be forgotten in the last ten minutes."""
         asked = self._try(lambda: self.client.hget(conversation.base + "meta", "forget"))
         return asked is not None and time.time() - float(asked) < CONFIRM_WITHIN
 
     def wants_news(self, conversation: Conversation) -> bool:
-        """The user is known, and has not opted out of what is sent to everybody."""
+        """Whether the user is known and has not opted out of broadcasts."""
         found = self._try(lambda: self.client.hmget(conversation.base + "meta", "user", "quiet"))
         return found[0] is not None and found[1] is None
 
     def continue_answer(self, conversation: Conversation, message_id: str, nonce: str) -> Message:
-        """A wish for the rest of an answer, bound here to the message (`source`) whose answer it is."""
+        """A request for the rest of an answer, bound here to the message (`source`) whose answer it is."""
         return self._message(
             message_id, self._run("continue", conversation, message_id, nonce, self.message_ms)
         )
@@ -179,7 +177,7 @@ class Store:
         if found[0] != b"acquired":
             return NoLease(str(found[0], "utf-8"))
         token, message_id, question, talk, prefix, state_prefix, blob, starts, waited, caution = found[1:]
-        # An empty prefix is a talk without answers: it has no state to be valid.
+        # An empty prefix is a talk without answers: it has no state.
         fresh = bool(prefix) and prefix == state_prefix and bool(blob)
         return Lease(
             token=token.decode(), id=message_id.decode(), question=question.decode(), talk=int(talk),
@@ -188,7 +186,7 @@ class Store:
         )  # fmt: skip
 
     def request_stop(self, conversation: Conversation, message_id: str) -> None:
-        """The sender wants no more of this answer: whoever writes it hears of it from `heartbeat`."""
+        """End this answer early: the process that writes it learns of it from `heartbeat`."""
         self._run("request_stop", conversation, message_id)
 
     def heartbeat(
@@ -208,9 +206,9 @@ class Store:
         remark: str = "",
         citations: tuple[Citation, ...] = (),
     ) -> tuple[Message, bool] | None:
-        """Append the answer to the transcript and end the message, in one step.
+        """Append the answer to the transcript and end the message, atomically.
 
-        Returns the message as it is then, and whether more waits (if not, the lease is given back); None if
+        Returns the message as it is then, and whether more wait (if not, the lease is released); None if
         the lease is lost.
 
         `remark` is shown behind the answer; the model will not read it. `citations` are kept with the turn.
@@ -224,21 +222,21 @@ class Store:
         return (self._message(lease.id, record[0]), held == 1) if held else None
 
     def fail(self, conversation: Conversation, lease: Lease, error: str) -> bool:
-        """End the message as failed; with an empty error, hand it back for another process to take."""
+        """End the message as failed; with an empty error, requeue it for another process."""
         return bool(self._run("fail", conversation, lease.token, lease.id, error))
 
     def release(self, conversation: Conversation, token: str) -> None:
-        """Give the lease back before its time, with the queue as it is."""
+        """Release the lease early and leave the queue as it is."""
         self._run("release", conversation, token)
 
     def erase(
         self, conversation: Conversation, message_id: str = "", nonce: str = "", reply: str = ""
     ) -> Message:
-        """Delete all that is kept of a conversation. An answer being written finds its lease gone and stops.
+        """Delete all that is kept of a conversation. A running answer loses its lease and stops.
 
         Asked for by a message of the conversation itself, its id and reply stay for a minute: a retry gets
-        the same words and forgets nothing that came after. What was counted for limits stays: it is under a
-        hash, for as long as the rate looks back.
+        the same words and erases nothing that came after. Counts for rate limits stay, under a hash, for the
+        window of the rate.
         """
         fields = self._run("erase", conversation, message_id, nonce, reply, FORGOTTEN_MS)
         self._try(lambda: self.client.zrem(INDEX, conversation.id))
@@ -260,7 +258,7 @@ class Store:
         return [turn for turn in turns if talk is None or turn["talk"] == talk]
 
     def talk(self, conversation: Conversation) -> int:
-        """Which talk the conversation is in: 0, and one more after every /new."""
+        """Number of the current talk: 0, and one more after every /new."""
         return int(self._try(lambda: self.client.hget(conversation.base + "meta", "talk")) or 0)
 
     def waiting(self, conversation: Conversation) -> list[str]:
@@ -269,8 +267,8 @@ class Store:
         return [row.decode() for row in rows]
 
     def hit(self, who: str, rates: tuple[limits.RateLimitItem, ...]) -> int:
-        """Count one more for `who` against each rate; 0, or the seconds until the first that is used up has
-        room again. Names are kept as hashes, for as long as the rate looks back."""
+        """Count one request of `who` against each rate; 0, or the seconds until the first exceeded rate
+        allows another. Names are kept as hashes, for the window of the rate."""
         name = hashlib.sha256(who.encode()).hexdigest()[:32]
         for rate in rates:
             if not self._try(lambda rate=rate: self._limiter.hit(rate, name)):  # type: ignore[misc]
@@ -279,7 +277,7 @@ class Store:
         return 0
 
     def time_until_allowed(self, who: str, rates: tuple[limits.RateLimitItem, ...]) -> int:
-        """What `hit` would say, without counting."""
+        """What `hit` would return, without counting."""
         name = hashlib.sha256(who.encode()).hexdigest()[:32]
         for rate in rates:
             if not self._try(lambda rate=rate: self._limiter.test(rate, name)):  # type: ignore[misc]
@@ -288,11 +286,11 @@ class Store:
         return 0
 
     def attempt(self, call: Callable[[], T]) -> T:
-        """What `call` gives, with the errors of Redis as this class raises them."""
+        """The result of `call`, with the errors of Redis as this class raises them."""
         return self._try(call)
 
     def run(self, name: str, conversation: Conversation, *args: str | bytes | int) -> Any:
-        """A script of a conversation, for outbox.py."""
+        """Run a script of a conversation, for outbox.py."""
         return self._run(name, conversation, *args)
 
     def _message(self, message_id: str, fields: list[bytes]) -> Message:
@@ -301,16 +299,16 @@ class Store:
 
     def _run(self, name: str, conversation: Conversation, *args: str | bytes | int) -> Any:
         calls = [(self._scripts[name], conversation.base, args)]
-        if name in LISTED:  # the list lies in another slot: what is missed is found again by admin.py
+        if name in LISTED:  # the list lies in another slot: admin.py finds what is missed here
             calls.append((self._scripts["index_conversation"], INDEX, (conversation.id, self.keep_ms, 0)))
         copied = self.url.startswith(SENTINEL) and name not in NOT_COPIED
         return self._try(lambda: self._call(calls, copied))
 
     def _call(self, calls: list[Call], copied: bool) -> Any:
-        """Scripts with their key and arguments, in one round trip; what the first one says.
+        """Run scripts with their key and arguments in one round trip; the result of the first.
 
-        A master that dies must have handed on (`copied`) what it said was done. With no replica there, it
-        goes on without (min-replicas-to-write forbids that).
+        What is acknowledged must survive the master, so wait for a replica (`copied`). Without replicas it
+        goes on (min-replicas-to-write forbids that).
         """
         script, key, args = calls[0]
         if len(calls) == 1 and not copied:
@@ -331,7 +329,7 @@ class Store:
             pipe.evalsha(script.sha, 1, key, *args)
         if copied:
             pipe.wait(1, COPY_MS)
-        said: list[Any] = pipe.execute(raise_on_error=False)  # its errors quote what people said
+        said: list[Any] = pipe.execute(raise_on_error=False)  # its errors quote texts of users
         return said
 
     def _try(self, call: Callable[[], T]) -> T:

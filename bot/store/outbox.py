@@ -1,6 +1,6 @@
-"""What Redis keeps of the work out of band: answers to be pushed, shared tokens, what was done.
+"""What Redis keeps for sending: answers to push, shared tokens, tasks that have run.
 
-The package says which keys there are.
+The keys are listed in __init__.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bot.store.connection import StoreDownError
 from bot.store.conversations import Store
 from bot.text.records import Conversation, Push
 
-PUSH_LEASE_MS = 20_000  # longer than the platform's API is waited for
+PUSH_LEASE_MS = 20_000  # longer than the time-out of the platform's API
 TOKEN_LEASE = 15.0  # seconds; likewise
 
 
@@ -35,34 +35,34 @@ class Outbox:
         only_if_none: bool,
         address: str = "",
     ) -> None:
-        """The platform takes `count` more messages for this user within `ms`, at `address` if it names one;
-        once per mark."""
+        """The platform allows `count` more messages for this user within `ms`, at `address` if it names one;
+        once for each mark."""
         self.store.run("allow_sends", conversation, mark, count, ms, int(only_if_none), address)
 
     def address(self, conversation: Conversation) -> str:
-        """Where the platform takes messages for this user now; "" if it has not said so."""
+        """Where to send messages for this user now; "" if the platform has not said."""
         return self._field(conversation, "sends", "address")
 
     def sends_left(self, conversation: Conversation) -> int:
-        """How many messages the platform still takes for this user."""
+        """How many messages the platform still allows for this user."""
         return int(self._field(conversation, "sends", "left") or 0)
 
     def push(self, conversation: Conversation, message_id: str, before: str, again: bool = False) -> str:
-        """The answer to a message that was taken in is to be pushed, once, after the words `before`; `again`
-        also if it was tried and kept.
+        """Schedule the answer to a message for pushing, once, after the words `before`; with `again` also
+        if a push was refused before.
 
-        Returns how that stands: due, sending…, told, kept, unsure.
+        Returns the state: due, sending…, told, kept, unsure.
         """
         args = (message_id, before, self.store.message_ms, int(again))
         return str(self.store.run("push", conversation, *args), "utf-8")
 
     def notice(self, conversation: Conversation, message_id: str, text: str) -> str:
-        """A text that answers nothing is to be pushed, once for this id. Returns how that stands; "" if
+        """Schedule a text that answers no message for pushing, once for this id. Returns the state; "" if
         nothing is kept of the user (any more)."""
         return str(self.store.run("notice", conversation, message_id, text, self.store.message_ms), "utf-8")
 
     def push_state(self, conversation: Conversation, message_id: str) -> str:
-        """The same, asked alone; "" for a message that is not to be pushed."""
+        """The state of a push; "" for a message that is not to be pushed."""
         return self._field(conversation, f"job:{message_id}", "push")
 
     def _field(self, conversation: Conversation, key: str, name: str) -> str:
@@ -70,10 +70,10 @@ class Outbox:
         return str(found or b"", "utf-8")
 
     def push_acquire(self, conversation: Conversation, owner: str, repeatable: bool) -> Push | str:
-        """The next answer to push, with the right to do it for PUSH_LEASE_MS.
+        """The next answer to push, leased for PUSH_LEASE_MS.
 
-        Or "busy" (another has the right), "idle" (none is ready), or "unsure": one was cut off while it was
-        being sent, nobody can know whether it arrived, and 继续 brings it. What is `repeatable` is due again.
+        Or "busy" (another process has the lease), "idle" (none is ready), or "unsure": sending was
+        interrupted, so it may have arrived; 继续 brings it. With `repeatable` it is due again.
         """
         found = self.store.run("push_acquire", conversation, owner, PUSH_LEASE_MS, int(repeatable))
         if found[0] != b"acquired":
@@ -85,19 +85,19 @@ class Outbox:
         )  # fmt: skip
 
     def push_claim(self, conversation: Conversation, push: Push, end: int, counted: bool) -> bool:
-        """Claim the bytes up to `end`, and if they are `counted` one of the sends; False if another has them
-        meanwhile."""
+        """Claim the bytes up to `end`, and if `counted` one of the allowed sends; False if another process
+        has them meanwhile."""
         args = (push.owner, push.id, push.delivered, end, uuid.uuid4().hex, PUSH_LEASE_MS, int(counted))
         return bool(self.store.run("push_claim", conversation, *args))
 
     def push_settle(self, conversation: Conversation, push: Push, outcome: str, reply: str = "") -> None:
-        """What became of it: sent, told, full, kept, unsure or again (see lua/push_settle.lua)."""
+        """Store the outcome: sent, told, full, kept, unsure or again (see lua/push_settle.lua)."""
         self.store.run("push_settle", conversation, push.owner, push.id, outcome, reply)
 
     def token(self, name: str, stale: str, fetch: Callable[[], tuple[str, float]]) -> str:
-        """A token that all processes share: the one that is kept unless it is `stale`, else a fetched one.
+        """A token that all processes share: the stored one unless it is `stale`, else a new one.
 
-        `fetch` gives it with the seconds it is good for. One process fetches, the others wait for it.
+        `fetch` returns it with its lifetime in seconds. One process fetches, the others wait.
         """
         key = "plm:token:" + name
 
@@ -117,19 +117,19 @@ class Outbox:
 
     @contextmanager
     def lock(self, name: str, seconds: float) -> Iterator[None]:
-        """No other process is in here with the same name, for so many seconds. Waits as long for its turn."""
+        """A lock of this name over all processes, held and waited for at most so many seconds."""
         held = self.store.client.lock("plm:lock:" + name, timeout=seconds, blocking_timeout=seconds)
         if not self.store.attempt(held.acquire):
             raise StoreDownError(f"{name} is taken by another process")
         try:
             yield
         finally:
-            with suppress(redis.exceptions.LockError, StoreDownError):  # it has run out: no harm in that
+            with suppress(redis.exceptions.LockError, StoreDownError):  # it has expired, which does no harm
                 self.store.attempt(held.release)
 
     def done(self, task: str) -> bool:
         return bool(self.store.attempt(lambda: self.store.client.exists("plm:done:" + task)))
 
     def mark_done(self, task: str) -> None:
-        """Remembered as long as a message is."""
+        """Kept as long as a message is."""
         self.store.attempt(lambda: self.store.client.set("plm:done:" + task, 1, px=self.store.message_ms))

@@ -3,9 +3,9 @@
     {queue}:QUEUE, {queue}:QUEUE.msgs        list, hash  the ids of waiting tasks, and all that is not done
     {queue}:QUEUE.DQ, {queue}:QUEUE.DQ.msgs  list, hash  likewise, to be done later
     {queue}:QUEUE.XQ, {queue}:QUEUE.XQ.msgs  zset, hash  dead letters, by when they died
-    {queue}:__acks__.WHO.QUEUE               set         the ids of what a process has fetched and not done
+    {queue}:__acks__.WHO.QUEUE               set         ids that a process has fetched and not acknowledged
 
-A task is there as long as it stands in one of the hashes: whoever has fetched it finds out by `holds`.
+A task exists as long as it is in one of the hashes; `contains` tells the process that has fetched it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bot.store.connection import connect
 from bot.store.conversations import Store
 from bot.store.scripts import SCRIPTS
 
-TIMEOUT = 2.0  # seconds; nobody waits for what happens out of band
+TIMEOUT = 2.0  # seconds; no user waits for a task
 
 
 class TaskStore:
@@ -32,11 +32,11 @@ class TaskStore:
         self._rewrite = self.client.register_script(SCRIPTS["rewrite_task"])
 
     def queue_client(self) -> redis.Redis:
-        """For the task queue: its own connections, with more patience than a user has."""
+        """For the task queue: connections of its own, with a longer time-out."""
         return connect(self.store.url, TIMEOUT)
 
     def dead_letters(self, queue: str) -> list[tuple[str, float, bytes]]:
-        """The tasks of a queue that failed to the end: id, time in ms, data."""
+        """The dead letters of a queue: id, time in ms, data."""
         base = queue + ".XQ"
         found: list[Any] = self._try(lambda: self.client.zrange(base, 0, -1, withscores=True))
         if not found:
@@ -46,18 +46,18 @@ class TaskStore:
         return [(name.decode(), died, blob) for (name, died), blob in pairs if blob]
 
     def rewrite(self, queue: str, task_id: str, data: bytes) -> None:
-        """Unless it is gone: what was forgotten must not come back."""
+        """Unless it was deleted: an erased task must not come back."""
         self._try(lambda: self._rewrite(keys=[queue + ".msgs"], args=[task_id, data]))
 
     def contains(self, queue: str, task_id: str) -> bool:
-        """Whether a task that was handed out is still there: waiting, delayed or being worked on."""
+        """Whether a fetched task still exists: waiting, delayed or running."""
         return any(
             self._try(lambda key=key: self.client.hexists(key, task_id))  # type: ignore[misc]
             for key in (queue + ".msgs", queue + ".DQ.msgs")
         )
 
     def all_tasks(self) -> Iterator[tuple[str, str, bytes]]:
-        """Every task of every queue, also of those that nobody works on any more: queue, id, data."""
+        """Every task of every queue, also of queues without workers: queue, id, data."""
         for name in self._keys("{plm:work:*}:*.msgs"):
             cursor = 0
             while True:
@@ -70,7 +70,7 @@ class TaskStore:
                     break
 
     def remove(self, queue: str, task_id: str) -> bool:
-        """False if it is gone already. From the queue first: nobody is to fetch what has no data."""
+        """False if it is gone already. First from the queue: no worker may fetch a task without data."""
         if queue.endswith(".XQ"):
             self._try(lambda: self.client.zrem(queue, task_id))
         else:
@@ -78,7 +78,7 @@ class TaskStore:
         return bool(self._try(lambda: self.client.hdel(queue + ".msgs", task_id)))
 
     def counts(self, queue: str) -> dict[str, int]:
-        """How many tasks are waiting or being done, delayed, and dead."""
+        """How many tasks are waiting or running, delayed, and dead."""
 
         def read() -> list[int]:
             pipe = self.client.pipeline(transaction=False)

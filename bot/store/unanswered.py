@@ -35,7 +35,7 @@ class UnansweredStore:
     def note(self, conversation: Conversation, question: str) -> None:
         """Somebody got no answer to a question. Not if the conversation has been forgotten meanwhile."""
         now, client = time.time(), self.store.client
-        text = " ".join(question.split())[:LONGEST].rstrip("？?。！!，, ")
+        text = _normalize(question)
 
         def add() -> None:
             pipe = client.pipeline(transaction=False)
@@ -62,6 +62,18 @@ class UnansweredStore:
             found[question] = Unanswered(question, people + 1, float(last))
         return sorted(found.values(), key=lambda row: (-row.people, -row.last))[:limit]
 
+    def drop(self, question: str) -> None:
+        """The question has an answer now, whoever asked it."""
+        ending = f"\n{_normalize(question)}".encode()
+
+        def remove() -> None:
+            # All are read: to a pattern, signs in the question would mean something else.
+            members: Any = self.store.client.zrange(KEY, 0, -1)
+            if answered := [member for member in members if member.endswith(ending)]:
+                self.store.client.zrem(KEY, *answered)
+
+        self.store.attempt(remove)
+
     def erase(self, user: str) -> None:
         """What this user asked, in whatever channel."""
 
@@ -71,6 +83,10 @@ class UnansweredStore:
                 self.store.client.zrem(KEY, *(member for member, _ in members))
 
         self.store.attempt(remove)
+
+
+def _normalize(question: str) -> str:
+    return " ".join(question.split())[:LONGEST].rstrip("？?。！!，, ")
 
 
 def _member(user: str, question: str) -> str:

@@ -1,1 +1,1 @@
-"""Work out of band."""
+"""Task queues: what is done outside of requests."""

@@ -1,15 +1,15 @@
 """Task queues: pushes and callbacks, as tasks of the library dramatiq over the same Redis.
 
-The only module that knows dramatiq. Each queue has threads of its own, so that a dead
-receiver of callbacks does not hold up WeChat. Every web process works on the queues that its settings need,
-and `plm worker` is more of the same without the web.
+Only this module imports dramatiq. Each queue has threads of its own, so that an unreachable
+receiver of callbacks does not delay WeChat. Every web process works on the queues that its settings need,
+and `plm worker` does the same without the web.
 
-A task is done at least once: a killed process stops its heartbeat, and what it had fetched goes back to the
-queue. So each task must be harmless when it runs twice. What fails is tried again, later and later; what
-fails to the end, or with GiveUpError, is a dead letter for KEPT_MS, to be listed, sent again or dropped.
+A task runs at least once: when a process is killed its heartbeat stops, and what it had fetched is requeued.
+So each task must be idempotent. A failed task is retried after growing pauses; after the last retry, or with
+PermanentError, it is a dead letter for KEPT_MS, to be listed, requeued or dropped.
 
-A task says what conversation it is about, and goes with it when that is forgotten: waiting, delayed, dead, or
-in the hands of a process, which then finds that it may not be put back.
+A task names its conversation and is deleted with it: waiting, delayed, dead, or running in a process, which
+then may not requeue it.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from bot.text.records import Conversation, belongs_to
 
 log = logging.getLogger(__name__)
 
-KEPT_MS = MESSAGE_MS  # a dead letter names a message, and is worth nothing without it
-THREADS = 16  # tasks of one queue that a process works on at a time
-POLL_MS = 200  # at most so long does a task wait for an idle process to look
-SILENT_MS = 15_000  # without a sign of life for so long, a process counts as killed
-MAINTENANCE = 50_000  # of a million looks: so many also look for killed processes (about one in five seconds)
+KEPT_MS = MESSAGE_MS  # a dead letter is useless without the message that it names
+THREADS = 16  # tasks of one queue that a process runs at a time
+POLL_MS = 200  # the interval at which an idle process polls
+SILENT_MS = 15_000  # a process without a heartbeat for this long counts as killed
+MAINTENANCE = 50_000  # of a million polls, so many also look for killed processes (about one in five seconds)
 LONGEST_WAIT = 6 * 3600.0  # seconds between two tries
 RETRIES = 15  # with five seconds before the first: a day in all
 
@@ -50,8 +50,8 @@ T = TypeVar("T")
 
 
 class RetryLaterError(Exception):
-    """The task could not be done now; its text is one line for the log, without secrets. With `wait`, it is
-    tried again after so many seconds, not when its turn would come."""
+    """The task failed for now; the text is one line for the log, without secrets. With `wait` it is retried
+    after so many seconds, instead of the usual pause."""
 
     def __init__(self, text: str, retry_after: float = 0) -> None:
         super().__init__(text)
@@ -83,7 +83,7 @@ class TaskQueue:
         self._workers: list[dramatiq.Worker] = []
 
     def register(self, queue: str, name: str, function: Callable[..., None]) -> None:
-        """Have `function` run for every task of this name; its arguments are what JSON can carry."""
+        """Run `function` for every task of this name; its arguments must be JSON."""
         broker = self._brokers.setdefault(queue, _Broker(self.store, queue))
 
         def run(*args: Any) -> None:
@@ -100,8 +100,8 @@ class TaskQueue:
         )(run)
 
     def send(self, queue: str, name: str, about: Conversation | None, *args: Any) -> None:
-        """Raises StoreDownError if it cannot be written down; else it will be done, unless what it is `about`
-        is forgotten."""
+        """Enqueue a task. It will run unless the conversation that it is `about` is erased. Raises
+        StoreDownError if it cannot be stored."""
         self._send(queue, name, about.id if about else "", args)
 
     def _send(self, queue: str, name: str, about: str, args: tuple[Any, ...]) -> None:
@@ -121,7 +121,7 @@ class TaskQueue:
             self._workers.append(worker)
 
     def close(self, timeout: float) -> None:
-        """Finish what is being done; what is not finished in time is done again by another process."""
+        """Finish the running tasks; what is not finished in time is run again by another process."""
         for broker in self._brokers.values():
             broker.closing = True
         for worker in self._workers:
@@ -129,7 +129,7 @@ class TaskQueue:
         self._workers.clear()
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """For each queue how many tasks are waiting or being done, delayed, and dead."""
+        """For each queue how many tasks are waiting or running, delayed, and dead."""
         return {name: self.store.counts(broker.key) for name, broker in self._brokers.items()}
 
     def dead_letters(self) -> list[DeadLetter]:
@@ -149,7 +149,7 @@ class TaskQueue:
             yield DeadLetter(letter_id, queue, message.actor_name, about, tuple(message.args), error, when)
 
     def requeue(self, letter: DeadLetter) -> None:
-        """Begin again from the first try. Written down before it is dropped: at worst it is done twice."""
+        """Requeue with all retries. Enqueued before it is dropped: at worst it runs twice."""
         self._send(letter.queue, letter.task, letter.about, letter.args)
         self.drop(letter)
 
@@ -159,8 +159,8 @@ class TaskQueue:
     def erase(self, user: str, channel: str = "") -> None:
         """Drop every task about a user.
 
-        Until two looks in succession find none: one may miss a task that is put from the one queue into the
-        other meanwhile. It stays in the queue of delayed tasks for longer than a look takes.
+        Repeats until two scans in a row find none: one scan may miss a task that moves from one queue to the
+        other meanwhile. It stays in the queue of delayed tasks for longer than a scan takes.
         """
 
         def drop(key: str, task_id: str, data: bytes) -> bool:
@@ -190,7 +190,7 @@ def _run(name: str, function: Callable[..., None], args: tuple[Any, ...]) -> Non
 
 
 class _ErrorInDeadLetter(Middleware):
-    """A dead letter says what it died of: dramatiq keeps it as it was before the last try."""
+    """Adds the last error to a dead letter: dramatiq keeps the task as it was before the last try."""
 
     def after_process_message(
         self, broker: Any, message: Any, *, result: Any = None, exception: BaseException | None = None
@@ -203,10 +203,10 @@ class _ErrorInDeadLetter(Middleware):
 
 
 class _Broker(RedisBroker):
-    """dramatiq's broker, mended where it would lose or forget a task when Redis is away for a while.
+    """dramatiq's broker, corrected where it would lose a task while Redis is unavailable.
 
-    It takes a time-out for a bug of its own, and then keeps for ever what it was about to hand out; and it
-    acknowledges a task that failed even when it could not put it back.
+    It treats a time-out as a bug and never hands out what it had fetched; and it acknowledges a failed task
+    even when it could not requeue it.
     """
 
     def __init__(self, store: TaskStore, name: str) -> None:
@@ -224,19 +224,19 @@ class _Broker(RedisBroker):
         )
 
     def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
-        """What was handed out comes back here to be delayed or tried again, unless it was forgotten."""
+        """Delay or retry a fetched task, unless it was erased."""
         handed_out, send = message.options.get("redis_message_id"), super().enqueue
         if handed_out and not self._retrying(lambda: self.store.contains(self.key, handed_out)):
             return message
         sent: dramatiq.Message[Any] = self._retrying(lambda: send(message, delay=delay))
-        # Asked again: forgotten in between, or by a look that begins after this and finds it.
+        # Checked again: it may have been erased in between; a later scan finds it in the queue.
         if handed_out and not self._retrying(lambda: self.store.contains(self.key, handed_out)):
             key, task_id = f"{self.namespace}:{sent.queue_name}", sent.options["redis_message_id"]
             self._retrying(lambda: self.store.remove(key, task_id))
         return sent
 
     def _retrying(self, call: Callable[[], T]) -> T:
-        """In a thread of the library's a store that is away is waited for."""
+        """In a thread of the library, wait until the store is available."""
         while True:
             try:
                 return call()
@@ -247,7 +247,7 @@ class _Broker(RedisBroker):
                 time.sleep(0.5)
 
     def rewrite(self, message: Any) -> None:
-        with contextlib.suppress(StoreDownError):  # then it has no last words
+        with contextlib.suppress(StoreDownError):  # then there is nothing to acknowledge
             self.store.rewrite(self.key, message.options["redis_message_id"], message.encode())
 
     def _dispatch(self, command: str) -> Callable[..., Any]:
@@ -258,8 +258,8 @@ class _Broker(RedisBroker):
                 return self.store.store.attempt(lambda: send(*args))
             except StoreDownError as error:
                 if command == "fetch":
-                    # What Redis may have handed out unheard is noted under the old name, which falls silent
-                    # now: as with a killed process, all of it goes back to the queue.
+                    # Tasks that were handed out without reaching us are noted under the old name. Its
+                    # heartbeat stops now, so all of them are requeued, as with a killed process.
                     self.broker_id = str(uuid.uuid4())
                 raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
 

@@ -6,16 +6,16 @@ threads that write answers. No text of a message is in a line unless PLM_LOG_TEX
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import sys
 import time
-import traceback
 import uuid
 from contextvars import ContextVar
 
 from flask import Flask, Response, g, request
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter
 
 from bot.telemetry import metrics
 
@@ -35,7 +35,7 @@ def set_up(level: str, form: str, texts: bool) -> None:
     _texts = texts
     handler = logging.StreamHandler(sys.stderr)
     plain = _Plain("%(asctime)s %(levelname)s %(name)s%(marked)s: %(message)s")
-    handler.setFormatter(_Lines() if form == "json" else plain)
+    handler.setFormatter(_Json() if form == "json" else plain)
     handler.addFilter(_mark)
     logging.basicConfig(level=level, handlers=[handler])
     for library in ("urllib3", "dramatiq"):
@@ -43,43 +43,36 @@ def set_up(level: str, form: str, texts: bool) -> None:
 
 
 def text(message: str) -> str:
-    """A message's text as a log line may say it."""
+    """The text of a message as it may appear in a log line."""
     return message if _texts else f"({len(message)} characters)"
 
 
 def _mark(record: logging.LogRecord) -> bool:
-    own = request_id.get()
-    record.request, record.marked = own, f" [{own}]" if own else ""
+    if own := request_id.get():
+        record.request = own
+    record.marked = f" [{own}]" if own else ""
     return True
 
 
 class _Plain(logging.Formatter):
-    """A message is one line, whatever somebody has put into an id that is part of it."""
+    """One line for each record, whatever characters an id holds."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         line = super().formatMessage(record)
         return "".join(c if c >= " " and c not in "\x7f\x85\u2028\u2029" else repr(c)[1:-1] for c in line)
 
 
-class _Lines(logging.Formatter):
+class _Json(JsonFormatter):
     """One JSON object a line: the record, what was given as `extra`, and the traceback."""
 
-    KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "marked", "request"}
+    converter = staticmethod(time.gmtime)
+    default_time_format, default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
 
-    def format(self, record: logging.LogRecord) -> str:
-        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        line = {
-            "time": f"{seconds}.{int(record.msecs):03d}Z",
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if request_id := getattr(record, "request", ""):
-            line["request"] = request_id
-        line |= {name: value for name, value in vars(record).items() if name not in self.KNOWN}
-        if record.exc_info:
-            line["traceback"] = "".join(traceback.format_exception(*record.exc_info))
-        return json.dumps(line, ensure_ascii=False, default=str)
+    def __init__(self) -> None:
+        names = {"asctime": "time", "levelname": "level", "name": "logger", "exc_info": "traceback"}
+        skipped = [*RESERVED_ATTRS, "marked"]
+        fields = ["asctime", "levelname", "name", "message"]
+        super().__init__(fields, rename_fields=names, reserved_attrs=skipped, json_ensure_ascii=False)
 
 
 def watch_requests(app: Flask) -> None:

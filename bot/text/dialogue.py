@@ -76,6 +76,7 @@ _SEARCH = re.compile(r"\s*(?:(?:查书?|查書)\s*[:：]|/search\s)\s*(\S.*)", r
 _FREE = re.compile(r"\s*(续写|續寫|写|寫)\s*[:：]\s*(\S.*)", re.DOTALL)
 # Controls (Cc) but for line end and tab, lone surrogates (Cs), and two that are no characters.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_SLASH = re.compile(r"(/[a-z]+)\s+(.*)", re.DOTALL)
 _SENTENCE_ENDS = "。！？!?；;\n…"
 _CLAUSE_ENDS = "，,、：: ）)"
 _CLOSERS = "”’」』）)》\"'"
@@ -120,6 +121,12 @@ def free_writing(text: str) -> bytes | None:
         return None
     begin = match[2].strip()
     return (begin if match[1] in ("续写", "續寫") else begin + "\n").encode()
+
+
+def slash_command(text: str) -> str | None:
+    """The command's name in "/new and more": what stands behind a command of one word is not read."""
+    found = _SLASH.fullmatch(text.strip().lower())
+    return _COMMANDS.get(found[1]) if found else None
 
 
 def cautioned(caution: str, answer: str) -> str:

@@ -2,8 +2,9 @@
 
 POST /page/chat {"id", "text"} answers lines of JSON as the answer is written: {"text": …} goes on,
 {"restart": true} takes back what was shown, {"done": true, "note"?: …} ends it, {"error": …} ends it badly.
-With "clear": "talk" or "turn" a command has taken back the talk, or its last question and answer; with
-"emergency": KIND the text is help in one.
+The end of an answer from the library has "citations": [{"book", "heading", "quote", "start", "end"}], or
+"abstained": true. With "clear": "talk" or "turn" a command has taken back the talk, or its last question and
+answer; with "emergency": KIND the text is help in one.
 The id makes a question the browser's own: the same id attaches to the same answer. POST /page/stop {"id"}
 ends an answer with what there is; POST /page/new {"id"} begins a new talk.
 
@@ -19,6 +20,8 @@ import re
 import secrets
 import uuid
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request
@@ -31,8 +34,9 @@ from bot.context import current_bot
 from bot.settings.config import DISCLAIMER
 from bot.store.connection import StoreDownError
 from bot.text import dialogue
-from bot.text.records import Conversation
-from bot.web.strings import STRINGS
+from bot.text.censor import Censor
+from bot.text.records import Citation, Conversation
+from bot.web.strings import EXAMPLES, STRINGS
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("page", __name__)
@@ -41,8 +45,8 @@ COOKIE = "plm_page"
 TOKEN = re.compile(r"[0-9a-f]{32}")
 SHOWN = 200  # turns
 CLEARS = {"new": "talk", "forget": "talk", "undo": "turn"}  # what the page shows no more after a command
-# What the bundled models know something about, to begin with.
-EXAMPLES = {"tcm": ("什么是气虚？", "四君子汤由哪些药组成？", "失眠多梦，中医怎样看？")}
+KNOWS_MEDICINE = "tcm"  # the model that examples may be asked of where there is no library
+ABSTENTION = "书里没有找到"  # how an answer begins that the library does not hold
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -52,7 +56,7 @@ POLICY = (
 @blueprint.get("/")
 def show() -> Response:
     """The page with the conversation so far; 503 with a sentence in it when the store is away."""
-    bot, token, (language, strings) = current_bot(), _token(), _strings()
+    bot, token, (language, strings) = current_bot(), _token(), page_strings()
     turns: list[dict[str, Any]] = []
     error = None
     try:
@@ -64,10 +68,11 @@ def show() -> Response:
         log.error("page: %s", fault)
         error = strings["busy"]
     model, said = bot.model_name, bot.settings.disclaimer
+    examples = EXAMPLES[language] if bot.library or model == KNOWS_MEDICINE else ()
     page = render_template(
-        "page.html", turns=turns, error=error, model=model, examples=EXAMPLES.get(model, ()),
+        "page.html", turns=turns, error=error, model=model, examples=examples, quotes=bot.library is not None,
         disclaimer=strings["disclaimer"] if said == DISCLAIMER else said, longest=dialogue.MAX_QUESTION,
-        language=language, strings=strings,
+        language=language, strings=SimpleNamespace(**strings), script_strings=strings,
     )  # fmt: skip
     response = make_response(page, 503 if error else 200)
     response.headers["Cache-Control"] = "no-store"
@@ -86,14 +91,14 @@ def chat() -> Response:
     turn = Turn(current_bot(), conversation, message_id, f"address:{request.remote_addr}")
     decision = turn.decide(text if isinstance(text, str) else "")
     if decision.outcome is Outcome.UNREADABLE:
-        return _refusal(400, decision.reply or "")
+        return refuse(400, decision.reply or "")
     reply = turn.whole_reply(decision)
     if reply is not None:
         more = {"clear": CLEARS.get(decision.command), "emergency": decision.kind}
         said = {name: value for name, value in more.items() if value}
         return _stream([{"text": reply, "done": True} | said])
     updates = turn.bot.answers.stream(conversation, decision.source)
-    return _stream(_answer(updates, decision.cut, _strings()[1]))
+    return _stream(_answer(updates, decision.cut, page_strings()[1]))
 
 
 @blueprint.post("/page/stop")
@@ -114,7 +119,7 @@ def new() -> dict[str, bool]:
 @blueprint.errorhandler(StoreDownError)
 def store_down(error: StoreDownError) -> Response:
     log.error("page: %s", error)
-    return _refusal(503, _strings()[1]["busy"])
+    return refuse(503, page_strings()[1]["busy"])
 
 
 def _turns(conversation: Conversation) -> list[dict[str, Any]]:
@@ -128,25 +133,59 @@ def _turns(conversation: Conversation) -> list[dict[str, Any]]:
             answer = answers.get(row["message_id"])
             turns.append(row | {"answered": answer is not None})
             if answer:
-                text = "\n".join(filter(None, (answer["content"], answer.get("remark"))))
-                turns.append(answer | {"answered": True, "content": text})
+                turns.append(answer | {"answered": True} | _shown(answer))
     return turns
 
 
+def _shown(answer: dict[str, Any]) -> dict[str, Any]:
+    """What is shown of an answer: no words of a source that answers no more."""
+    text = "\n".join(filter(None, (answer["content"], answer.get("remark"))))
+    held = []
+    for citation in answer.get("citations", ()):
+        if _is_held(Citation(**citation)):
+            held.append(citation)
+        else:
+            text = text.replace(citation["quote"], page_strings()[1]["removed"])
+    return {"content": text, "citations": held, "abstained": text.startswith(ABSTENTION)}
+
+
+def _is_held(citation: Citation) -> bool:
+    """Whether the library says today what was quoted."""
+    bot = current_bot()
+    if bot.library is None:
+        return False
+    try:
+        source = bot.library.library.source(citation.book)
+        text = bot.library.library.text(source.id, citation.start, citation.end)
+    except ValueError:
+        return False
+    return source.enabled and Censor(bot.settings.forbidden).whole(text) == citation.quote
+
+
 def _answer(updates: Iterable[Update], cut: bool, strings: dict[str, str]) -> Iterator[dict[str, Any]]:
+    begun = ""
     try:
         for update in updates:
             if update.restart:
+                begun = ""
                 yield {"restart": True}
             if update.text:
+                begun = (begun + update.text)[: len(ABSTENTION)]
                 yield {"text": update.text}
             if update.failed:
                 yield {"error": strings["failed"]}
             elif update.done:
-                yield {"done": True, "note": dialogue.QUESTION_CUT} if cut else {"done": True}
+                note = {"note": dialogue.QUESTION_CUT} if cut else {}
+                yield {"done": True} | note | _ending(update, begun)
     except StoreDownError as error:
         log.error("page: %s", error)
         yield {"error": strings["busy"]}
+
+
+def _ending(update: Update, begun: str) -> dict[str, Any]:
+    if begun == ABSTENTION:
+        return {"abstained": True}
+    return {"citations": [asdict(one) for one in update.citations]} if update.citations else {}
 
 
 def _stream(events: Iterable[dict[str, Any]]) -> Response:
@@ -166,14 +205,14 @@ def _ask() -> tuple[Conversation, str, dict[str, Any]]:
     except RecursionError:
         raise BadRequest("the body is not JSON") from None
     if token is None:
-        raise BadRequest(_strings()[1]["cookie"])
+        raise BadRequest(page_strings()[1]["cookie"])
     message_id = body.get("id") if isinstance(body, dict) else None
     if not isinstance(message_id, str) or not TOKEN.fullmatch(message_id):
         raise BadRequest("id must be 32 hexadecimal digits")
     return Conversation("page", token), message_id, body
 
 
-def _strings() -> tuple[str, dict[str, str]]:
+def page_strings() -> tuple[str, dict[str, str]]:
     """The language that the browser prefers, and what the page says in it; Chinese for any but English."""
     asked = (tag[:2].lower() for tag in request.accept_languages.values())  # the most wanted first
     language = "en" if next((tag for tag in asked if tag in ("zh", "en")), "zh") == "en" else "zh-CN"
@@ -192,7 +231,7 @@ def _token() -> str | None:
     return token if TOKEN.fullmatch(token) else None
 
 
-def _refusal(status: int, sentence: str) -> Response:
+def refuse(status: int, sentence: str) -> Response:
     response = Response(
         json.dumps({"error": sentence}, ensure_ascii=False), status, mimetype="application/json"
     )

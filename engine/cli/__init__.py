@@ -12,7 +12,7 @@ from engine.cli.lazy import LazyCommand
 # Name, where the command or group of commands is, and the first sentence of its help: a package that brings
 # commands of its own adds its group here.
 COMMANDS = (
-    ("ask", "engine.grounding.command:ask", "Answer QUESTION with quotations from the library."),
+    ("ask", "engine.cli.ask:ask", "Answer QUESTION with quotations from the library."),
     ("bench", "engine.cli.bench:bench", "How fast a model runs here, on one core."),
     ("chat", "engine.cli.generate:chat", "Talk with a model in the terminal."),
     (
@@ -23,7 +23,7 @@ COMMANDS = (
     ("convert", "engine.cli.models:convert", "Import models of other programs."),
     (
         "emergency",
-        "engine.emergency.command:emergency",
+        "engine.cli.emergency:emergency",
         "Emergencies in messages: make, measure and ask the classifier.",
     ),
     (
@@ -38,7 +38,7 @@ COMMANDS = (
         "engine.cli.likelihood:judge",
         "How likely STATEMENT is against its best contrast, as a probability; - reads standard input.",
     ),
-    ("library", "engine.library.command:library", "The texts that answers are quoted from."),
+    ("library", "engine.cli.library:library", "The texts that answers are quoted from."),
     (
         "quantize",
         "engine.cli.models:quantize",

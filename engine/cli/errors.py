@@ -12,7 +12,7 @@ P = ParamSpec("P")
 
 
 def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """What a user can mend is one line and exit code 1, not a traceback."""
+    """Errors that a user can correct are one line and exit code 1, not a traceback."""
 
     @wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:

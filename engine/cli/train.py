@@ -25,7 +25,7 @@ from engine.training.run import Budget, Run, check_inputs, summary
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 POSITIVE = click.FloatRange(min=0, min_open=True)
 REHEARSAL_SHARE = 0.5
-PASSES = 4  # over new text with rehearsal; a machine that has time for more would learn it by heart
+PASSES = 4  # over new text with rehearsal; more would be learned by heart
 INTERRUPTED = 130  # as a shell counts an end by Ctrl-C
 
 

@@ -20,3 +20,4 @@ class Assessment:
     level: Level
     kind: str  # poisoning, stroke, self_harm, …; "owner" for a word of the owner's; "" at NONE
     score: float  # 0 to 1: how likely an emergency
+    self_harm_too: bool = False  # of another kind, but perhaps meant: both numbers are given

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from engine.emergency.assessment import Assessment, Level
 from engine.emergency.features import features
+from engine.emergency.kinds import kind_of
 from engine.emergency.normalize import normalize
 from engine.emergency.toxic import asks_amount, names_toxic
 from engine.emergency.weights import Weights, probability, read_weights
@@ -44,7 +45,8 @@ class Detector:
             return Assessment(Level.EMERGENCY, "owner", 1.0)
         settings = self._weights.settings
         if score >= settings["emergency"]:
-            return Assessment(Level.EMERGENCY, self._kind(place), score)
+            kind, too = self._kind(place)
+            return Assessment(Level.EMERGENCY, kind, score, too)
         if toxic >= min(settings["toxic_dose_asked"], settings["toxic_dose_named"]):
             named = names_toxic(plain)
             needed = "toxic_dose_named" if named else "toxic_dose_alone"
@@ -53,25 +55,27 @@ class Detector:
             if toxic >= settings[needed]:
                 return Assessment(Level.TOXIC_DOSE, "poisoning", score)
         if score >= settings["uncertain"]:
-            return Assessment(Level.UNCERTAIN, self._kind(place), score)
+            kind, too = self._kind(place)
+            return Assessment(Level.UNCERTAIN, kind, score, too)
         return Assessment(Level.NONE, "", score)
 
-    def _kind(self, numbers: set[int]) -> str:
-        return self._weights.kinds.likeliest(numbers, self._weights.divisor(len(numbers)))
+    def _kind(self, place: tuple[str, set[int]]) -> tuple[str, bool]:
+        plain, numbers = place
+        return kind_of(self._weights.kinds, plain, numbers, self._weights.divisor(len(numbers)))
 
-    def _scores(self, plain: str, numbers: set[int]) -> tuple[float, float, set[int]]:
-        """How likely an emergency and a toxic dose are, and the numbers of what decided the first."""
+    def _scores(self, plain: str, numbers: set[int]) -> tuple[float, float, tuple[str, set[int]]]:
+        """How likely an emergency and a toxic dose are; the part that decided the first, and its numbers."""
         weights, settings = self._weights, self._weights.settings
         divisor = weights.divisor(len(numbers))
         best = weights.emergency.logit(numbers, divisor)
         toxic = weights.toxic_dose.logit(numbers, divisor)
-        place = numbers
+        place = plain, numbers
         for window in _windows(plain):
             part = features(window)
             divisor = weights.divisor(len(part))
             logit = weights.emergency.logit(part, divisor) - settings["window_margin"]
             if logit > best:
-                best, place = logit, part
+                best, place = logit, (window, part)
             toxic = max(toxic, weights.toxic_dose.logit(part, divisor) - settings["window_margin"])
         return (
             probability(best * settings["slope"] + settings["offset"]),

@@ -21,6 +21,8 @@ def reply(assessment: Assessment, text: str) -> str:
         return ""
     words = _replies()[language(text)]
     opening = words["opening_for"].get(assessment.kind, words["opening"])
+    if assessment.self_harm_too:
+        opening = f"{opening} {words['self_harm_too']}"
     act = words["act"].get(assessment.kind, words["act"]["default"])
     return f"{opening}\n{act}\n{words['closing']}"
 

@@ -41,12 +41,11 @@ class Kinds:
     scale: float
     biases: list[float]
 
-    def likeliest(self, numbers: Iterable[int], divisor: float) -> str:
+    def logits(self, numbers: Iterable[int], divisor: float) -> list[float]:
         width = len(self.names)
         rows = [self.table[start : start + width] for start in {fold(number) * width for number in numbers}]
         sums = (total - 128 * len(rows) for total in map(sum, zip(*rows, strict=True)))
-        logits = [total * self.scale / divisor + bias for total, bias in zip(sums, self.biases, strict=True)]
-        return self.names[logits.index(max(logits))]
+        return [total * self.scale / divisor + bias for total, bias in zip(sums, self.biases, strict=True)]
 
 
 def fold(number: int) -> int:

@@ -1,4 +1,4 @@
-"""Many texts written at once, each as if it were alone: `Batcher`."""
+"""Many texts generated in one batch, each as if it were alone: `Batcher`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.inference.session import Session, encoded_stops
 
 BusyError: type[RuntimeError] = _core.BusyError  # the batch and its queue are full
 _PREFILL_BYTES = 256  # bytes of prompts read for each character: about what the step of a full batch costs
-_POLL_SECONDS = 0.2  # between two looks for Ctrl-C
+_POLL_SECONDS = 0.2  # between two checks for Ctrl-C
 
 
 class Stream:
@@ -25,7 +25,7 @@ class Stream:
 
     def __init__(self, batcher: Batcher, session: Session, native: _core.Stream) -> None:
         self.session = session
-        self._batcher = batcher  # is not to go before its texts
+        self._batcher = batcher  # must outlive its texts
         self._native = native
 
     def __del__(self) -> None:
@@ -37,15 +37,15 @@ class Stream:
                 yield piece
 
     def read(self, timeout: float = 0.0) -> str:
-        """What was written since the last call; waits for some, at most `timeout` seconds. "" if there is
-        none, for now or because the text has `ended`. ValueError where the model's output is not finite."""
+        """The text since the last call; waits at most `timeout` seconds for some. "" if there is none, for
+        now or because the text has `ended`. ValueError where the model's output is not finite."""
         try:
             return self.session.encoding.decode(self._native.read(timeout))
         finally:
             self._settle()
 
     def cancel(self) -> None:
-        """End the text at the next character; what has been written is still there to be read."""
+        """End the text at the next character; what has been written can still be read."""
         self._native.cancel()
 
     @property
@@ -67,7 +67,7 @@ class Stream:
 
     @property
     def bits(self) -> float:
-        """What the text written so far costs under the model's full softmax."""
+        """The bits of the text so far under the model's full softmax."""
         return float(self._native.bits)
 
 
@@ -89,8 +89,8 @@ class Batcher:
         step_seconds: float = 0.0,
     ) -> None:
         """At most `max_batch` texts are written at a time and `max_waiting` more wait in the queue. `threads`
-        is the number of cores by default, on a device one. A step takes `step_seconds` at least: for trying
-        out slow machines."""
+        is the number of cores by default, on a device one. A step takes `step_seconds` at least: to simulate
+        slow machines."""
         self.model = model
         self.threads = threads or (1 if model.isa == "cuda" else cores())  # calls of a device take turns
         self._native = _core.Batcher(
@@ -111,10 +111,10 @@ class Batcher:
         deadline: float | None = None,
         join: float = 0.0,
     ) -> Stream:
-        """Begin to write what follows `prompt` in `session` (a new one by default).
+        """Generate what follows `prompt` in `session` (a new one by default).
 
         As Session.generate otherwise. `deadline` is a time.monotonic() at which the text ends as it is. Text
-        that comes within `join` seconds of the last piece is given together, which saves waking the reader.
+        within `join` seconds of the last piece is handed out together, which saves wake-ups.
         BusyError at once where the queue is full; ValueError for wrong arguments or another model's session;
         RuntimeError for a session in use.
         """
@@ -143,7 +143,7 @@ class Batcher:
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,9 +1,9 @@
 """How fast inference is here: `plm bench`.
 
 `floor_share` compares with the least time that one core here would need for the patches and bytes that were
-really written: the weight bytes that must be read at the rate at which a block of that size can be read over
-and over, or the multiply-adds at the most that the instruction set reaches in registers, whichever takes
-longer. Both rates are measured in the same run (src/infer/peak.h).
+written: the weights read at the rate at which a block of their size can be read repeatedly, or the
+multiply-adds at the peak rate of the instruction set in registers, whichever takes longer.
+Both rates are measured in the same run (src/infer/peak.h).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Work:
 
 
 def bench_model(name_or_path: str, seconds: float) -> dict[str, Any]:
-    """All figures, as `plm bench --json` prints them; README.md says what they are."""
+    """All figures, as `plm bench --json` prints them; BENCHMARKS.md explains them."""
     started = time.perf_counter()
     model = Model.load(name_or_path)
     load_seconds = time.perf_counter() - started
@@ -158,7 +158,7 @@ def _endless(batcher: Batcher, seed: int) -> Stream:
 
 
 def _one_stream(model: Model, seconds: float, peak: Peak) -> dict[str, Any]:
-    """As one user has it: through Session.generate."""
+    """A single stream, through Session.generate."""
     session = model.session()
     session.feed(PROMPT)
     written: list[bytes] = []
@@ -172,8 +172,8 @@ def _one_stream(model: Model, seconds: float, peak: Peak) -> dict[str, Any]:
 
 
 def _work(model: Model, streams: Iterable[list[bytes]]) -> _Work:
-    """The texts went on by a character each at a time: the head once for every byte that some of them still
-    lacked, the trunk once for all patches that were closed."""
+    """The passes that a batch took: for each character, the head once for every byte that some texts still
+    lacked, the trunk once for all closed patches."""
     rows: list[tuple[tuple[int, int], ...]] = [tuple(_sizes(model, stream)) for stream in streams]
     trunk_passes = patches = head_passes = size = 0
     for step in zip_longest(*rows, fillvalue=(0, 0)):
@@ -250,7 +250,7 @@ def _microseconds(action: Callable[[], object]) -> float:
 
 
 def _resident_mb(name_or_path: str) -> float:
-    """What a process that has answered holds, less what a bare interpreter does."""
+    """Resident memory of a process that has answered, less that of a bare interpreter."""
     if not Path("/proc/self/statm").exists():
         return float("nan")
     use = (

@@ -26,7 +26,7 @@ class Sampler:
         bytes of the character that followed them there become penalty^m times less likely: a term said
         twice costs little, a loop costs more with every character. It looks at repeated *sequences*, as
         common single characters (的, 之, a comma) are no fault. 1.1 to 1.5 is a sensible range.
-    repetition_window: how many of the answer's last characters the penalty looks back on, 1 to 4096.
+    repetition_window: how many of the answer's last characters the penalty considers, 1 to 4096.
     """
 
     _: KW_ONLY
@@ -186,7 +186,7 @@ def _check_whole(value: Any, name: str, lowest: int, highest: int | None) -> Non
         raise ValueError(f"{name} must be a whole number {bound}, not {value!r}")
 
 
-# The default for answers; engine/README.md says why this one and not the first of `make bench-samplers`.
+# The default for answers; engine/MODEL.md says why this one and not the first of `make bench-samplers`.
 CHAT: Sampler = TopE(1.5, temperature=0.7, repetition_penalty=1.3)
 
 

@@ -63,7 +63,7 @@ class Session:
         return encoding.costs(text, self._native.score(encoding.encode(text)))
 
     def bits_each(self, texts: Sequence[str | bytes]) -> list[NDArray[np.float64]]:
-        """The cost of each byte of many texts, each as if it alone came next; nothing is read for good."""
+        """The cost of each byte of many texts, each read from here; the session does not change."""
         self._refuse_while_generating()
         encoding = self.encoding
         each = self._native.score_each([encoding.encode(text) for text in texts])
@@ -79,7 +79,7 @@ class Session:
 
     @property
     def native(self) -> Any:
-        """The _core.Session, for code in this package that moves many on in one batch."""
+        """The _core.Session, for code in this package that advances many in one batch."""
         return self._native
 
     def logits(self) -> NDArray[np.float32]:

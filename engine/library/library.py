@@ -184,6 +184,21 @@ class Library:
             raise LibraryError(f"the library has no passage {number}")
         return found[0]
 
+    def passage_at(self, source: int | str, byte: int) -> Passage:
+        """The passage of a source, by title or number, that holds a byte or is the last before it.
+
+        LibraryError if there is none, or it is removed or disabled. Numbers of passages are a host's own; a
+        title and an offset say the same on every host.
+        """
+        found = self.source(source)
+        with self._lock:
+            view = self._view()
+            number = store.passage_at(view.connection, found.id, byte)
+            held = [] if number is None else view.passages(number, number)
+        if not held:
+            raise LibraryError(f"{found.title} has no passage at byte {byte}")
+        return held[0][0]
+
     def neighbours(self, number: int, before: int = 1, after: int = 1) -> list[Passage]:
         """The passage with those before and after it in its source, in order; nothing if it is gone."""
         first, last = store.span(store.source_of(number))

@@ -119,6 +119,15 @@ def passages(
     ).fetchall()
 
 
+def passage_at(connection: sqlite3.Connection, source: int, byte: int) -> int | None:
+    """Number of the last passage of a source that begins at a byte or before it."""
+    row = connection.execute(
+        "SELECT id FROM passages WHERE id BETWEEN ? AND ? AND start <= ? ORDER BY id DESC LIMIT 1",
+        (*span(source), byte),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
 def headed(connection: sqlite3.Connection, key: str) -> list[tuple[int, int]]:
     """First and last passage of every heading with a key."""
     return connection.execute(

@@ -1,4 +1,4 @@
-"""Statements that contradict a statement: turned round by a word, or ended in another way by the model."""
+"""Statements that contradict a statement: by an antonym, or with another end that the model writes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from engine.likelihood.fill import GAP, fill_text
 from engine.likelihood.protocol import LanguageModel
 
-# Each word turns into the other; the first that fits at a place is taken, so longer ones come first.
+# Each word becomes the other; the first match at a place is used, so longer ones come first.
 _OPPOSITES = [
     *[("不是", "是"), ("不属于", "属于"), ("不宜", "宜"), ("不可", "可"), ("不能", "能"), ("不应", "应")],
     *[("没有", "有"), ("无", "有"), ("禁用", "宜用"), ("不足", "有余"), ("增加", "减少"), ("升高", "降低")],

@@ -1,7 +1,7 @@
 """What stands in a gap: a beam search over characters, ranked together with the text after the gap.
 
-A filling c of a gap between `left` and `right` costs -log2 P(c right | left): what the model charges for it
-and for the text that follows. So fillings of different lengths compete without any correction of length.
+A filling c of a gap between `left` and `right` costs -log2 P(c right | left): its bits and those of
+the text that follows. So fillings of different lengths compete without any correction of length.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from engine.model.special_bytes import END_MARK
 
 GAP = "____"
 WINDOW = 16  # characters after the gap that count for a filling
-NEAR = 3  # characters after the gap that sort out the worst
+NEAR = 3  # characters after the gap for the first selection
 BEAM = 96  # by default, prefixes that are carried on to their next character
 CANDIDATES = 64  # fillings of each length that are scored
-FINALISTS = 16  # of them, after a look at what is near
+FINALISTS = 16  # of them, after the first selection
 JOINT = 3  # ways to fill the gaps so far that are carried on to the next gap
 SLACK = 6.0  # bits by which a longer filling may still make what follows likelier than any shorter one
 _GAP = re.compile("_{4,}")
-# A text that stops at the gap may go on in any of these ways: what matters is that the filling is complete.
+# A text that stops at the gap may go on in any of these ways, so that the filling is complete.
 _ENDS = [*(mark.encode() for mark in ("。", "，", ".", ",", "\n")), END_MARK]
 
 

@@ -3,8 +3,8 @@
 The contrasts are given, or sought: see contrasts.py. What the statements share is put as the question, what
 they differ in as the choices, and the rule of choose.py says by how many bits the statement is ahead of the
 likeliest contrast. A logistic curve turns the bits into a probability. `make bench-likelihood` fits it on
-statements made of examination questions with right and with wrong answers; for `tcm` the fitted slope cannot
-be told from none, so the one here is small, and only says which side is ahead.
+statements made of examination questions with right and with wrong answers; for `tcm` the fitted slope is
+not significant, so the one here is small, and only says which side is ahead.
 """
 
 from __future__ import annotations

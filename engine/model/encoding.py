@@ -3,7 +3,7 @@
 Everything outside a model is UTF-8 with the special bytes of dialogue (special_bytes.py). A model may have
 been trained on UTF-16, and without special bytes; then what it reads is plain text: a turn is a line, so the
 byte that opens a user's turn becomes nothing, and those of the answer and of the end become line ends. Such
-a model never writes an end: its answers go on until something else stops them.
+a model never writes an end mark: `max_bytes` or a stop string ends its answers.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Encoding:
     def costs(self, text: str | bytes, bits: NDArray[np.float64]) -> NDArray[np.float64]:
         """`bits` of the bytes that `encode` gave, as the cost of each byte of `text` in UTF-8.
 
-        Over UTF-16, the whole cost of a character stands at its first byte; a special byte that becomes
-        nothing is free.
+        Over UTF-16, the first byte has the whole cost of a character; a special byte that becomes nothing
+        costs nothing.
         """
         data = text.encode() if isinstance(text, str) else bytes(text)
         if self.special_bytes:

@@ -1,4 +1,4 @@
-// The highest rate that this core reaches, where other programs interrupt it.
+// The peak rate of this core, on a machine where other programs interrupt it.
 #pragma once
 
 #include <algorithm>

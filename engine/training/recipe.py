@@ -20,7 +20,7 @@ TEXT_AND_RATE = ("rate", "warmup", "final", "seed", "blank_lines")
 
 
 class TrainingError(ValueError):
-    """A run that cannot start or go on; the message says what to mend."""
+    """A run that cannot start or go on; the message says what to correct."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Recipe:
         return asdict(self) | {"threads": threads}
 
     def tuned(self) -> Recipe:
-        """The recipe for going on from a trained model: smaller steps, soon at full size, falling to none."""
+        """The recipe for going on from a trained model: a lower rate, a short warm-up, falling to zero."""
         rate, warmup = self.rate * TUNING_SHARE, min(self.warmup, TUNING_WARMUP)
         return replace(self, rate=rate, warmup=warmup, final=0.0)
 

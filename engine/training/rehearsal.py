@@ -1,8 +1,8 @@
-"""Text that a model writes itself, to be mixed into fine-tuning so that it does not forget what it can do.
+"""Text that a model writes itself, mixed into fine-tuning against forgetting.
 
 The owner of new text rarely has the text that the model was made from. What a model writes at temperature 1
-has in expectation no gradient at the model's own weights, so it holds the model where it is wherever the new
-text does not pull (pseudo-rehearsal: Robins, 1995, "Catastrophic forgetting, rehearsal and pseudorehearsal").
+has in expectation no gradient at the model's own weights, so it counters changes that the new text does
+not require (pseudo-rehearsal: Robins, 1995, "Catastrophic forgetting, rehearsal and pseudorehearsal").
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How fast training could be at most: what the arithmetic of its matrix products takes, and nothing else.
+"""The upper bound on the speed of training: the arithmetic of its matrix products alone.
 
 A weight is used three times for each place it is applied at (forward, and for both gradients), each a product
 and a sum: 6 FLOPs (Kaplan et al., 2020, arXiv:2001.08361). The trunk's weights are applied once a patch, the

@@ -1,7 +1,7 @@
 """Train or fine-tune a model: the loop around the native trainer, its checkpoints and its record.
 
-A run is a model file to be (`--out`), a folder beside it with the last checkpoint and the record of losses,
-and a budget of minutes, steps or bytes. A run that was cut short goes on with `--resume` exactly where the
+A run is the model file to be written (`--out`), a folder beside it with the last checkpoint and the record of
+losses, and a budget of minutes, steps or bytes. An interrupted run goes on with `--resume` exactly where the
 last checkpoint left it.
 """
 
@@ -224,7 +224,7 @@ class Run:
             raise TrainingError(f"{path}: cannot be written: {error.strerror or error}{hint}") from None
 
     def roofline_share(self, bytes_per_second: float) -> float:
-        """The share of the time that no program could save: see engine/training/roofline.py."""
+        """The least possible time as a share of the measured: see engine/training/roofline.py."""
         patches = self.record.steps * self.recipe.batch_size * self.recipe.length / self.record.bytes_read
         flops = flops_per_byte(self.config, self.trainer.decaying, patches)
         return bytes_per_second * flops / self.record.peak_flops
@@ -265,7 +265,7 @@ class Progress:
 def check_inputs(
     config: ModelConfig, initial: ModelFile | None, weights: Sequence[float], texts: Sequence[Text]
 ) -> None:
-    """What would only fail minutes later, found before anything is read."""
+    """Errors that would otherwise appear minutes later."""
     if len(weights) != len(texts) or any(not w > 0 for w in weights):
         raise TrainingError("--mix needs one share above 0 for each --data file")
     if initial is not None and initial.config != config:

@@ -11,8 +11,6 @@ import signal
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +30,10 @@ from bot.store.conversations import Store
 from bot.text import dialogue
 from bot.text.records import Conversation
 from tests.bot.expected_help import help_for
+from tests.bot.idle import wait_until_idle
 from tests.bot.scripted_engine import ScriptedEngine, question_of
-from tests.service import run_in_background, wait_until
+from tests.bot.webhook_receiver import Receiver
+from tests.service import wait_until
 from tests.wechat_platform import Message, Platform
 
 OLD, NEW = ("whsec_" + base64.b64encode(os.urandom(24)).decode() for _ in range(2))
@@ -214,34 +214,6 @@ def test_a_failing_engine_is_503_and_the_same_id_is_tried_again(
     assert post(client, {"user": "u", "text": "一", "id": "7"}).json["reply"].endswith("答一。")
 
 
-@dataclass
-class Receiver:
-    """Where answers are sent to, and what has come there: headers and bodies."""
-
-    url: str
-    got: list[tuple[dict[str, str], bytes]]
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    got: list[tuple[dict[str, str], bytes]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            got.append((dict(self.headers), self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    run_in_background(server)
-    yield Receiver(f"http://127.0.0.1:{server.server_port}/answers", got)
-    server.shutdown()
-    server.server_close()
-
-
 def test_one_webhook_is_one_conversation_however_its_name_is_written(
     store: Store, engine: ScriptedEngine
 ) -> None:
@@ -261,11 +233,11 @@ def test_an_answer_that_nobody_waits_for_any_more_is_still_sent_on(
     app = make(store, engine, webhooks={"forms": hook}, disclaimer="提示。")
     engine.gate.clear()
     response = post(app.test_client(), {"user": "u", "text": "一", "id": "7"})
-    assert (response.status_code, receiver.got) == (503, [])
+    assert (response.status_code, receiver.received) == (503, [])
     engine.gate.set()
-    wait_until(lambda: receiver.got, what="the answer is sent on")
+    wait_until(lambda: receiver.received, what="the answer is sent on")
     sent = {"user": "u", "id": "7", "reply": "提示。\n\n答一。", "conversation": "webhook-forms:u"}
-    assert json.loads(receiver.got[0][1]) == sent
+    assert json.loads(receiver.received[0][1]) == sent
     app.extensions["plm"].answers.close(2)
 
 
@@ -278,10 +250,10 @@ def test_an_answer_that_failed_is_not_sent_on_but_found_again(
     engine.faults = [RuntimeError("broken")]
     response = post(app.test_client(), {"user": "u", "text": "一", "id": "7"})
     assert response.status_code in (200, 503)  # 200 where the task asked again before the request gave up
-    wait_until(lambda: receiver.got, what="the answer is sent on")
-    time.sleep(0.5)
+    wait_until(lambda: receiver.received, what="the answer is sent on")
+    wait_until_idle(store)
     sent = {"user": "u", "id": "7", "reply": "答一。", "conversation": "webhook-forms:u"}
-    assert [json.loads(body) for _, body in receiver.got] == [sent]
+    assert [json.loads(body) for _, body in receiver.received] == [sent]
     app.extensions["plm"].answers.close(2)
 
 

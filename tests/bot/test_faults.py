@@ -20,7 +20,7 @@ from bot.store.conversations import COPY_MS, Store
 from bot.text import dialogue
 from bot.text.records import Conversation
 from engine import Model
-from tests.bench.faults import passed, suffer
+from tests.bench.load.faults import passed, suffer
 from tests.bot.channels.test_webhook import NEW, post
 from tests.bot.expected_answer import message_answered_in
 from tests.redis_servers import Failover
@@ -230,7 +230,7 @@ def check_that_it_is_said(web: Service, platform: Platform) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["slow", "full", "failover"])
 def test_redis_in_trouble_costs_nothing_that_was_acknowledged(fault: str, tmp_path: Path) -> None:
-    """A small run of tests/bench/faults.py."""
+    """A small run of tests/bench/load/faults.py."""
     result = suffer(fault, tmp_path, seconds=6, rate=3, calm=2)
     assert passed(result), result
     assert result["seen"]["before"]["answered"] > 0

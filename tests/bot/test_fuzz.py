@@ -1,4 +1,4 @@
-"""A small run of tests/bench/fuzz.py, and what it found."""
+"""A small run of tests/bench/load/fuzz.py, and what it found."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 import requests
 
 from bot.server.embedded_store import EmbeddedStore
-from tests.bench.fuzz import fuzz
-from tests.bench.fuzz_requests import SECRET
+from tests.bench.load.fuzz import fuzz
+from tests.bench.load.fuzz_requests import SECRET
 from tests.service import Service
 from tests.tiny_model import write_tiny_model
 

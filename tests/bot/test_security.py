@@ -20,6 +20,7 @@ from bot.text.records import Conversation
 from bot.web.page import COOKIE
 from tests.bot.admin_client import KEY, SECRET, AdminClient
 from tests.bot.channels.test_webhook import sent_to
+from tests.bot.idle import wait_until_idle
 from tests.bot.scripted_engine import ScriptedEngine, question_of
 from tests.bot.webhook_receiver import Receiver
 from tests.service import Service, wait_until
@@ -64,10 +65,9 @@ def test_a_message_cannot_say_where_its_answer_goes(admin_client: AdminClient, r
     message |= {"webhook": "lab", "reply_to": other.url}
     assert admin_client.sign_in(message, "shop").status_code == 200
     wait_until(lambda: sent_to(receiver, "u1"), 10, "it is sent to the configured address")
-    time.sleep(0.5)
+    wait_until_idle(admin_client.bot.store)
     assert other.received == []
-    other.server.shutdown()
-    other.server.server_close()
+    other.stop()
 
 
 def test_marks_of_the_dialogue_in_a_question_are_text_or_refused(admin_client: AdminClient) -> None:

@@ -1,4 +1,4 @@
-"""A small run of tests/bench/soak.py, and proof that its counting sees what it is to see."""
+"""A small run of tests/bench/load/soak.py, and proof that its counting sees what it is to see."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 from bot.store.conversations import Store
 from bot.text.records import Conversation
 from engine import Model
-from tests.bench.load_users import FORGED, LoadUsers, Sent, count
-from tests.bench.soak import soak
+from tests.bench.load.load_users import FORGED, LoadUsers, Sent, count
+from tests.bench.load.soak import soak
 from tests.bot.expected_answer import expected_answer
 from tests.tiny_model import write_talkative_model
 

@@ -121,7 +121,8 @@ def open_envelope(settings: Settings, body: bytes) -> Envelope:
 def open_sealed(body: bytes, token: str, account: str, keys: Keys, window: int) -> Envelope:
     """As WeCom has it: always encrypted, and the message is its fields. Aborts with 403 or 400."""
     plain, crypto = _unseal(body, token, account, keys, window)
-    return Envelope(_message(NOT_XML.sub(b"", plain)), crypto, token, account)
+    message = _message(NOT_XML.sub(b"", plain), events_without_sender=True)
+    return Envelope(message, crypto, token, account)
 
 
 def _unseal(body: bytes, token: str, account: str, keys: Keys, window: int) -> tuple[bytes, Crypto]:
@@ -193,11 +194,12 @@ def _parse(body: bytes) -> Any:
     return MESSAGE_TYPES.get(fields["MsgType"].lower(), UnknownMessage)(fields)
 
 
-def _message(body: bytes) -> dict[str, str]:
+def _message(body: bytes, events_without_sender: bool = False) -> dict[str, str]:
     """The fields of a message, with those that all have."""
     fields = _fields(body)
+    nobody = events_without_sender and fields.get("MsgType") == "event"
     for name in ("ToUserName", "FromUserName", "MsgType", "CreateTime"):
-        if not fields.get(name, "").strip():
+        if not fields.get(name, "").strip() and not (nobody and name == "FromUserName"):
             raise BadRequest(f"{name} is missing")
     if fields["MsgType"] != "event" and not fields.get("MsgId"):
         raise BadRequest("MsgId is missing")

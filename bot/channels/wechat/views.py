@@ -31,6 +31,8 @@ blueprint = Blueprint("wechat", __name__)
 REQUESTS = 3  # that the platform makes for one message
 # What a user does on purpose; the platform's own events (position, delivery reports …) expect no answer.
 ANSWERED_EVENTS = ("click", "scan", "pic_", "location_select")
+# What the platform writes in place of a sticker and the like.
+PLACEHOLDERS = ("收到不支持的消息类型，暂无法显示", "Unsupported Message")
 
 
 @blueprint.get("/wechat")
@@ -106,5 +108,6 @@ def _decide(message: Any, turn: Turn) -> Decision:
 def _text_of(message: Any) -> str | None:
     """What the user wrote, or said so that the platform understood it; None for anything else."""
     if message.type == "text":
-        return message.content or ""
+        text = message.content or ""
+        return None if text.strip().strip("【】[]") in PLACEHOLDERS else text
     return message.recognition or None if message.type == "voice" else None

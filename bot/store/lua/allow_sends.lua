@@ -1,5 +1,5 @@
 --[[
-  The platform takes so many sends from now on.
+  Store how many pushes the platform allows from now on.
 
   KEYS[1]  the conversation's prefix, plm:{CHANNEL:USER}:
   ARGV[1]  mark: once for each

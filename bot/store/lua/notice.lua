@@ -1,12 +1,12 @@
 --[[
-  A text that answers nothing is to be pushed in its turn; not to a conversation that is unknown.
+  Schedule a text that answers no message for pushing; not in an unknown conversation.
 
   KEYS[1]  the conversation's prefix, plm:{CHANNEL:USER}:
   ARGV[1]  message id
   ARGV[2]  text
   ARGV[3]  ms that a message is remembered
 
-  Returns the field `push` as it is then; "" for an unknown conversation.
+  Returns the field `push`; "" for an unknown conversation.
 ]]
 --- @include "conversation"
 --- @include "push"

@@ -1,5 +1,5 @@
 --[[
-  The answer to a message is to be pushed.
+  Schedule the answer to a message for pushing.
 
   KEYS[1]  the conversation's prefix, plm:{CHANNEL:USER}:
   ARGV[1]  message id
@@ -7,7 +7,7 @@
   ARGV[3]  ms that a message is remembered
   ARGV[4]  1: also if it was kept
 
-  Returns the field `push` as it is then.
+  Returns the field `push`.
 ]]
 --- @include "conversation"
 --- @include "push"

@@ -1,12 +1,12 @@
 --[[
-  The right to push, with the next answer that is ready.
+  Acquire the lease for pushing, with the next answer that is ready.
 
   KEYS[1]  the conversation's prefix, plm:{CHANNEL:USER}:
   ARGV[1]  owner
-  ARGV[2]  ms of the right
-  ARGV[3]  1: the platform recognises what it is given twice
+  ARGV[2]  ms of the lease
+  ARGV[3]  1: the platform recognises a message that is sent twice
 
-  Returns {'busy'}, {'idle'}, {'unsure', id} (cut off while it was sent), or {'acquired', id, status, text, delivered,
+  Returns {'busy'}, {'idle'}, {'unsure', id} (interrupted while it was sent), or {'acquired', id, status, text, delivered,
   before, sends left}.
 ]]
 --- @include "conversation"

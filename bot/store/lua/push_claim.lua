@@ -7,7 +7,7 @@
   ARGV[3]  from
   ARGV[4]  to
   ARGV[5]  nonce of this attempt
-  ARGV[6]  ms of the right
+  ARGV[6]  ms of the lease
   ARGV[7]  1: counted
 
   Returns 1 if they are ours, else 0.

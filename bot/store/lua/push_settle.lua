@@ -1,5 +1,5 @@
 --[[
-  What became of a claimed piece.
+  Store the outcome of a claimed piece.
 
   KEYS[1]  the conversation's prefix, plm:{CHANNEL:USER}:
   ARGV[1]  owner

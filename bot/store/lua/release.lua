@@ -1,5 +1,5 @@
 --[[
-  Give the lease back before its time.
+  Release the lease early.
 
   KEYS[1]  the conversation's prefix, plm:{CHANNEL:USER}:
   ARGV[1]  token

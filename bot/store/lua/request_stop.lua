@@ -1,5 +1,5 @@
 --[[
-  The sender wants no more of this answer; `heartbeat` says so to whoever writes it.
+  Request the end of an answer; `heartbeat` reports it to the process that writes it.
 
   KEYS[1]  the conversation's prefix, plm:{CHANNEL:USER}:
   ARGV[1]  message id

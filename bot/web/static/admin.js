@@ -1,5 +1,5 @@
-// The administrators' page: shows what /admin/api says, and asks again every five seconds. All it changes is dead letters,
-// which are sent again or dropped. The key is kept in sessionStorage alone: other tabs, later visits and other sites never have it.
+// The administrators' page: shows what /admin/api says, and asks again every five seconds. It changes dead letters, which
+// are sent again or dropped, and the library (admin_library.js). The key is kept in sessionStorage alone: other tabs, later visits and other sites never have it.
 "use strict";
 
 const byId = (id) => document.getElementById(id);
@@ -20,16 +20,27 @@ const word = (name) => STRINGS[tongue][name];
 
 class Refused extends Error {}
 
-async function ask(path, body) {
+// A body is JSON, or a form with files.
+async function ask(path, body, method = body ? "POST" : "GET") {
   const headers = { Authorization: `Bearer ${sessionStorage.getItem("plm-key")}` };
-  const change = body && { method: "POST", body: JSON.stringify(body) };
-  if (body) headers["Content-Type"] = "application/json";
+  const form = body instanceof FormData;
+  if (body && !form) headers["Content-Type"] = "application/json";
+  const change = { method, body: body && (form ? body : JSON.stringify(body)) };
   const response = await fetch(`admin/api/${path}`, { headers, cache: "no-store", ...change });
   if (response.status === 401) throw new Refused(word("wrong"));
   if (response.status === 429) throw new Refused(word("slow"));
   if (response.status === 404) throw new Error(word("gone"));
-  if (!response.ok) throw new Error(word("away"));
+  if (!response.ok) throw new Error(await reason(response));
   return response.json();
+}
+
+// Why the service refused, in its own words if it said so.
+async function reason(response) {
+  try {
+    return (await response.json()).error.message || word("away");
+  } catch {
+    return word("away");
+  }
 }
 
 function make(name, text = "", className = "") {
@@ -105,6 +116,7 @@ function conversation(row) {
   const button = make("button", row.id);
   button.type = "button";
   button.addEventListener("click", () => open(row.id));
+  if (row.emergency) item.append(make("b", word("emergency"), "badge"));
   item.append(button, make("span", `${row.turns} ${word("turns")}`, "faint"), make("time", clock(row.updated), "faint"));
   return item;
 }
@@ -129,6 +141,7 @@ async function open(id) {
     turns.replaceChildren(...whole.turns.map((turn) => {
       const item = make("article", "", turn.role);
       const head = make("p", `${word(turn.role === "user" ? "me" : "bot")} · ${clock(turn.time)}`, "faint");
+      if (turn.emergency) head.prepend(make("b", word("emergency"), "badge"), " ");
       item.append(head, make("p", turn.content, "text"));
       return item;
     }));
@@ -185,6 +198,7 @@ async function look() {
 async function lists() {
   await showConversations(false);
   await showLetters();
+  await showLibrary();
 }
 
 // Do something with the API; a refusal ends the visit, an absent service is said and tried again later.
@@ -222,8 +236,8 @@ async function begin() {
 function end() {
   sessionStorage.removeItem("plm-key");
   clearTimeout(timer);
-  if (talk.open) talk.close();
-  for (const place of [figures, chart, processes, list, errors, turns, letters, broadcasts]) place.replaceChildren();
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+  for (const place of [figures, chart, processes, list, errors, turns, letters, broadcasts, ...libraryParts]) place.replaceChildren();
   board.hidden = leave.hidden = true;
   login.hidden = false;
   keyBox.focus();
@@ -266,6 +280,9 @@ language.addEventListener("click", () => {
 });
 document.addEventListener("visibilitychange", tick);
 
-speak();
-if (sessionStorage.getItem("plm-key")) begin();
-else keyBox.focus();
+// After the other scripts.
+document.addEventListener("DOMContentLoaded", () => {
+  speak();
+  if (sessionStorage.getItem("plm-key")) begin();
+  else keyBox.focus();
+});

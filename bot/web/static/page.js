@@ -91,6 +91,9 @@ async function follow(turn, id, question, signal) {
     if (stick) toEnd();
     if (part.clear) clear(turn, part.clear);
     if (part.note) remark(turn, part.note);
+    if (part.abstained) turn.classList.add("abstained");
+    if (part.citations) showQuotations(turn, part.citations);
+    if (stick) toEnd();
     if (part.done) return;
   }
   throw new Error(strings.lost);
@@ -107,6 +110,7 @@ async function answer(turn, id, question) {
   const control = new AbortController();
   running = { id, control };
   turn.querySelector(".text").textContent = "";
+  turn.classList.remove("abstained");
   turn.setAttribute("aria-busy", "true");
   setBusy(true);
   try {
@@ -188,7 +192,7 @@ fresh.addEventListener("click", async () => {
 });
 
 for (const example of document.querySelectorAll(".example")) {
-  example.addEventListener("click", () => running || ask(example.textContent));
+  example.addEventListener("click", () => running || ask(example.dataset.question));
 }
 
 // Questions that were not answered yet when the page was loaded, in their order.
@@ -202,6 +206,9 @@ async function takeUp() {
   }
 }
 
+for (const turn of log.querySelectorAll("[data-citations]")) {
+  showQuotations(turn, JSON.parse(turn.dataset.citations));
+}
 update();
 toEnd();
 takeUp();

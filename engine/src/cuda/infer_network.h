@@ -1,6 +1,6 @@
-// The character-synchronous model on a device, behind the seam of infer/network.h. Texts' states stay there,
-// and all bytes of a character are drawn there; the host knows the bytes. To the last bit what
-// character_model.h gives on the CPU, so a snapshot continues on either.
+// The character-synchronous model on a device, as a Network (infer/network.h). States stay on the device, and
+// all bytes of a character are sampled there. The results are those of character_model.h on the CPU, bit for
+// bit, so a snapshot continues on either.
 #pragma once
 #include <memory>
 #include <mutex>

@@ -1,4 +1,4 @@
-// Texts on their way through head_step: what their samplers know, as the kernel takes it, and what it drew.
+// Texts in head_step: the state of their samplers, as the kernel takes it, and the bytes that it sampled.
 #pragma once
 #include <vector>
 

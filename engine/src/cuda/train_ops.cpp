@@ -14,7 +14,7 @@ namespace {
 using plm_cuda::check;
 using plm_cuda::Scratch;
 
-// Never taken down: at the end of the program the driver may be gone before it.
+// Never destroyed: at the end of the program the driver may be gone first.
 plm_cuda::Stream& stream() {
     static auto& only = *new plm_cuda::Stream;
     return only;

@@ -1,4 +1,4 @@
-// e^x as drawing needs it, the same bits on host and device.
+// e^x for sampling, the same bits on host and device.
 #pragma once
 #include <cstdint>
 #include <cstring>

@@ -1,5 +1,6 @@
 // Rules that training, inference and the kernels must share to the last bit: which bytes make a UTF-8
-// character and which may be drawn next, and the hashes that tables are looked up by. For host and device.
+// character and which may be generated next, and the hashes that tables are looked up by. For host and
+// device.
 #pragma once
 #include <cstdint>
 
@@ -45,8 +46,8 @@ PLM_BOTH inline ByteRange allowed_continuations(const uint8_t* pending, int size
     return range;
 }
 
-// Whether generation may draw `byte` after the pending ones, so that all that is drawn is strict UTF-8 which
-// any channel can carry. Stricter than UTF-8 in what it lets through at all: no control characters but
+// Whether generation may sample `byte` after the pending ones, so that all output is strict UTF-8 that any
+// channel can carry. Stricter than UTF-8 in what it lets through at all: no control characters but
 // newline and tab, no DEL, and neither U+FFFE nor U+FFFF (XML 1.0, in which WeChat's replies are written,
 // forbids them). The end mark is a choice between characters alone; the turn marks never are. `pending` must
 // be a proper prefix of a valid sequence. At least one byte is allowed.

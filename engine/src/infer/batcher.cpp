@@ -69,7 +69,7 @@ void Stream::end_if_due(Clock::time_point now) {
 
 void Stream::deliver() {
     std::unique_lock<std::mutex> lock(mutex_);
-    if (finish_reason_ != FinishReason::kNone) return;  // the session is not ours any more
+    if (finish_reason_ != FinishReason::kNone) return;  // the session belongs to the caller again
     Character character;
     double bits;
     while (generation_.take(&character, &bits)) {
@@ -148,7 +148,7 @@ void Batcher::drop_overdue() {
     sweep(waiting_);
 }
 
-// Ends those that nobody wants any more or that are out of time, and removes all that have ended.
+// Ends those that were cancelled or are past their deadline, and removes all that have ended.
 size_t Batcher::sweep(Streams& streams) const {
     const auto now = Clock::now();
     const auto has_ended = [&](const std::shared_ptr<Stream>& stream) {

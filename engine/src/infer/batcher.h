@@ -1,10 +1,10 @@
 // Many texts at once, each joining and leaving at any character (continuous batching; Yu et al., "Orca",
 // 2022).
 //
-// Each worker thread has texts of its own and goes decoder: a piece of a prompt that is still to be read, the
-// prompts taking turns, then one character more for all texts that have read theirs. So a long prompt holds
-// up the others by a piece a character. No worker waits for another: layers are too thin to be shared between
-// cores. Workers without texts sleep.
+// Each worker thread has texts of its own and alternates: it prefills a piece of one prompt, the prompts
+// taking turns, then decodes one character for all texts whose prompt has been read. So a long prompt delays
+// the others by one piece for each character. Workers do not wait for each other: layers are too thin to be
+// shared between cores. Workers without texts sleep.
 #pragma once
 
 #include <atomic>
@@ -26,33 +26,32 @@ namespace plm::infer {
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
-// So long from now; a time that nobody lives to see where the sum would overflow.
+// now + seconds, saturating.
 Clock::time_point after(Seconds seconds);
 
-// The batch is full, and so is the queue.
+// Both the batch and the queue are full.
 class BusyError : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;
 };
 
-// One text in a batcher, as its reader has it. The batcher uses the session until the text has ended.
+// One text in a batcher, as the caller sees it. The batcher uses the session until the text has ended.
 class Stream {
   public:
-    // `join`: text that comes within so many seconds of the last that was read is given together.
+    // `join`: text within so many seconds of the last read is returned together.
     Stream(std::shared_ptr<Session> session, std::string prompt, Generation generation,
            std::optional<Clock::time_point> deadline, Seconds join);
 
-    // Waits for text, at most so long, and returns all that there is, in whole characters; nothing if none
-    // came in time or the text has ended. Throws what ended it, if that was an error, once.
+    // Waits at most `timeout` for text and returns all of it, in whole characters; nothing if none came in
+    // time or the text has ended. Throws the error that ended it, once.
     std::string read(Seconds timeout);
 
     // Ends the text at the next character.
     void cancel() { cancelled_ = true; }
 
-    FinishReason finish_reason()
-        const;            // kNone until all of the text has been written and the session is free
-    bool ended() const;   // and read too
-    double bits() const;  // what the text so far costs under the full softmax
+    FinishReason finish_reason() const;  // kNone until the text is complete and the session is free
+    bool ended() const;                  // and has been read
+    double bits() const;                 // bits of the text so far under the full softmax
 
   private:
     friend class Batcher;
@@ -60,9 +59,9 @@ class Stream {
     bool reading() const { return fed_ < prompt_.size(); }
     void prefill(size_t most);  // of the prompt
     void end_if_due(Clock::time_point now);
-    void deliver();  // hands on what may be read, and the session after the last of it
+    void deliver();  // hands out text, and the session after the last of it
 
-    // The batcher's part.
+    // Used by the batcher.
     std::shared_ptr<Session> session_;
     std::optional<Session::Use> use_;
     const std::string prompt_;
@@ -71,7 +70,7 @@ class Stream {
     const std::optional<Clock::time_point> deadline_;
     std::atomic<bool> cancelled_{false};
 
-    // Between the two.
+    // Shared by both.
     mutable std::mutex mutex_;
     std::condition_variable news_;
     bool awaited_ = false;  // a reader sleeps until there is text
@@ -80,7 +79,7 @@ class Stream {
     FinishReason finish_reason_ = FinishReason::kNone;
     std::exception_ptr error_;
 
-    // The reader's part.
+    // Used by the reader.
     const Clock::duration join_;
     Clock::time_point last_read_{};
 };
@@ -90,9 +89,9 @@ class Batcher {
     struct Options {
         int threads = 1;
         int max_batch = 64;       // texts at a time
-        int max_waiting = 256;    // that wait for their turn
-        int prefill_bytes = 256;  // bytes of prompts that are read for each character written
-        double step_seconds = 0;  // a step takes at least so long: to try out slow machines
+        int max_waiting = 256;    // texts that wait
+        int prefill_bytes = 256;  // bytes of prompts that are read for each decoded character
+        double step_seconds = 0;  // a step takes at least so long: to simulate slow machines
     };
 
     // Throws std::invalid_argument for options out of range.
@@ -101,11 +100,11 @@ class Batcher {
     // Ends all texts as cancelled.
     ~Batcher();
 
-    // Puts a text in line. BusyError if the line is full; std::invalid_argument for another network's
-    // session.
+    // Enqueues a text. BusyError if the queue is full; std::invalid_argument for a session of another
+    // network.
     void submit(std::shared_ptr<Stream> stream);
 
-    // Texts in work, and in line.
+    // Texts in the batch, and in the queue.
     std::pair<int, int> load() const;
 
   private:
@@ -122,8 +121,8 @@ class Batcher {
         std::thread thread;
     };
 
-    void admit();         // as many as there is max_bytes for; the mutex is held
-    void drop_overdue();  // from the line; the mutex is held
+    void admit();         // as many as fit into the batch; the mutex is held
+    void drop_overdue();  // from the queue; the mutex is held
     bool take_arriving(Worker& worker);
     void work(Worker& worker);
     void prefill(Worker& worker) const;

@@ -61,7 +61,7 @@ bool Generation::begin() {
     }
     given_ = state().text.size();
     next_ = {};
-    // That a character is too long may show when bytes of it have been read already.
+    // A character may prove too long when bytes of it have been read already.
     if (!stops_.empty() || bytes_left_ < kLongestCharacter - given_) before_ = state().clone();
     return true;
 }
@@ -105,8 +105,7 @@ void BatchDecoder::Bytes::read(Network& network) {
     states.clear(), bytes.clear();
 }
 
-// One more of the bytes that were drawn; `generation` is done with for this character when it becomes
-// nullptr.
+// Takes one sampled byte; `generation` becomes nullptr when its character is complete.
 void BatchDecoder::take(const SampleRequest& request, int byte, Generation*& generation) {
     if (request.error) generation->fail(request.error);
     const Generation::Sampled sampled = request.error
@@ -120,8 +119,8 @@ void BatchDecoder::take(const SampleRequest& request, int byte, Generation*& gen
     generation = nullptr;
 }
 
-// The head goes over all texts that still lack a byte of their character. The trunk's turn comes once, when
-// every text has its last byte.
+// The head steps all texts that still lack a byte of their character; the trunk steps once, when every text
+// has its last byte.
 void BatchDecoder::run(const std::vector<Generation*>& generations) {
     open_.clear(), closed_.clear();
     for (Generation* generation : generations)

@@ -1,8 +1,9 @@
-// A text on its way out of a session: what is drawn, what of it a reader may have yet, and why it ended.
+// A text that a session generates: the sampled bytes, the characters that may be handed out, the finish
+// reason.
 //
-// SingleGeneration or in company it goes the same way, through BatchDecoder: one character more for each.
-// Rows of a batch do not know of each other (step.h), and each text has a sampler of its own, so company
-// changes nothing.
+// A single text and a batch use the same code, BatchDecoder, which adds one character to each. Rows of a
+// batch are independent (step.h), and each text has a sampler of its own, so a text does not depend on its
+// batch.
 #pragma once
 
 #include <deque>
@@ -25,20 +26,20 @@ class Generation {
     Generation(std::shared_ptr<Session> session, Sampler sampler, int max_bytes, bool end_allowed,
                const std::vector<std::string>& stops);
 
-    // The next character that a reader may have, and what its bytes cost under the full softmax. False if
-    // there is none, for now or, where `finish_reason` says so, for ever.
+    // The next character that may be handed out, and its bits under the full softmax. False if there is none,
+    // for now or, once there is a `finish_reason`, for ever.
     bool take(Character* out, double* bits);
 
-    // Ends the text where it is; what was held back for a stop string comes out.
+    // Ends the text here; releases what was held back for a stop string.
     void end(FinishReason finish_reason);
     void fail(std::exception_ptr error);
 
-    // Takes the session back to before the first character that was not taken. To be called at the end.
+    // Rewinds the session to before the first character that was not taken. To be called at the end.
     void close();
 
     FinishReason finish_reason() const { return finish_reason_; }
-    // Of kError: std::domain_error where the model's output is not finite. The session has read what was
-    // drawn before, which may end inside a character.
+    // Of kError: std::domain_error where the model's output is not finite. The session has read the bytes
+    // sampled before, which may end inside a character.
     std::exception_ptr error() const { return error_; }
     Session& session() const { return *session_; }
 
@@ -53,7 +54,7 @@ class Generation {
     Network::State& state() const { return *session_->state_; }
     bool begin();  // a character; false if the text ends before it
     SampleRequest next() { return {&state(), &sampler_, end_allowed_}; }
-    Sampled take_byte(uint8_t byte, double bits);  // one that was drawn
+    Sampled take_byte(uint8_t byte, double bits);  // a sampled one
     void finish();                                 // the character, once its bytes have been read
 
     std::shared_ptr<Session> session_;
@@ -65,21 +66,21 @@ class Generation {
     FinishReason finish_reason_ = FinishReason::kNone;
     std::exception_ptr error_;
 
-    // The character being drawn.
+    // The character being sampled.
     int given_ = 0;  // bytes of it that were fed
     Written next_{};
     std::unique_ptr<Network::State> before_;
 
     std::deque<Written> written_;  // and not taken yet
     size_t free_ = 0;              // how many of them may be taken
-    // With stop strings: the state before each of them, and before those that a stop string took up.
+    // With stop strings: the state before each of them, and before those that are part of a stop string.
     std::deque<std::unique_ptr<Network::State>> ahead_;
 };
 
-// Moves texts of one network on together, and keeps the memory for that. One call at a time.
+// Generates texts of one network in a batch, and keeps the memory for that. One call at a time.
 class BatchDecoder {
   public:
-    // One character more for each text that has not ended; an error ends the text that it befalls single. The
+    // Adds one character to each text that has not ended; an error ends only the text that it occurs in. The
     // caller holds a Session::Use of each session.
     void run(const std::vector<Generation*>& generations);
 

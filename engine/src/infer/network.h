@@ -1,6 +1,6 @@
-// The seam between sessions and models: a session knows text, a network knows bytes and logits, and draws
-// from them where they lie. A model of another architecture is another Network; nothing else of inference has
-// to know it.
+// The interface between sessions and models: a session deals with text, a network with bytes and logits, and
+// it samples where the logits are. Another architecture is another Network; nothing else of inference
+// changes.
 #pragma once
 
 #include <exception>
@@ -31,7 +31,7 @@ class Network {
         virtual ~State() = default;
         virtual std::unique_ptr<State> clone() const = 0;
 
-        // All that a snapshot keeps of it beside the bytes pending in `text`.
+        // What a snapshot keeps of it, beside the bytes pending in `text`.
         virtual std::string save() const = 0;
         // Becomes what was saved, with `pending` as the text's open character. std::invalid_argument, and
         // nothing changed, for bytes that cannot have been saved.
@@ -60,7 +60,7 @@ class Network {
     virtual void predict(float* logits, State* const states[], size_t M) = 0;
     virtual void advance(State* const states[], const uint8_t bytes[], size_t M) = 0;
 
-    // Draws for each of many texts one or more bytes of its open character, which are still to be read.
+    // Samples one or more bytes of the open character of many texts; these are still to be read.
     virtual void sample(SampleRequest requests[], size_t M);
 
     virtual const char* isa() const = 0;  // of the integer kernels
@@ -71,14 +71,14 @@ class Network {
     virtual bool has_marks() const = 0;
 };
 
-// What is to be drawn, and (from `count` on) what was.
+// What is to be sampled, and (from `count` on) what was.
 struct SampleRequest {
     Network::State* state;
     Sampler* sampler;
     bool end_allowed;
     int count = 0;  // bytes, with none after one that closes the character
     uint8_t bytes[4]{};
-    double bits[4]{};  // what each costs under the full softmax
+    double bits[4]{};  // bits of each under the full softmax
     // In place of bytes: std::domain_error where the model's output is not finite.
     std::exception_ptr error{};
 };

@@ -1,4 +1,4 @@
-// The most that one core can do here: the floor under the time of inference is made of these two rates.
+// The peak rates of one core here, from which the lower bound on the time of inference is computed.
 #pragma once
 
 #include <cstddef>

@@ -48,7 +48,7 @@ struct Candidates {
     }
 };
 
-// What is drawn from: bytes, rising, and their weights.
+// The distribution to sample from: bytes, ascending, and their weights.
 struct Distribution {
     alignas(64) double weight[kRoom];
     uint8_t byte[256];
@@ -159,7 +159,7 @@ void keep(Candidates& all, const VectorOps& ops, const SamplerOptions& options) 
     throw std::invalid_argument("unknown sampling method");
 }
 
-// The kept bytes, weighed at the temperature.
+// The kept bytes, with weights at the temperature.
 void temper(Distribution& out, const Candidates& all, const VectorOps& ops, double temperature) {
     // With "typical" the likeliest candidate may not be among the kept: measure from the best that is.
     out.count = all.kept_count;

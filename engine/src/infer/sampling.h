@@ -1,10 +1,10 @@
-// From 256 logits to one byte: which bytes stay in the running, and the draw among them.
+// From 256 logits to one byte: the candidates, and a sample of them.
 //
 // The order is fixed: the mask of utf8.h, the repetition penalty, the choice of the candidates at temperature
-// 1 (so that a high temperature makes the draw bolder among plausible bytes and never lets absurd ones in),
-// the temperature, the draw. Same logits, options and seed: same bytes, on every machine. To that end all is
-// double precision in a fixed order, with an exp and a log of our own (libm's differ in the last bit between
-// machines), a generator of our own, and ties broken by the smaller byte.
+// 1 (so that a high temperature flattens the distribution of plausible bytes and never admits absurd ones),
+// the temperature, the sample. Same logits, options and seed: same bytes, on every machine. To that end all
+// is double precision in a fixed order, with an exp and a log of our own (libm's differ in the last bit
+// between machines), a generator of our own, and ties broken by the smaller byte.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +26,7 @@ enum class Keep : uint8_t {
     kTopK,     // the amount likeliest bytes
     kMinP,     // bytes at least amount times as likely as the likeliest
     kTypical,  // bytes whose surprise is nearest to H, until their probabilities add up to amount
-    kWygpt,    // his sampler: its own penalty and the temperature first, then p - 1/256 where that is above 0
+    kWygpt,    // wyGPT's sampler: its own penalty and the temperature first, then max(p - 1/256, 0)
 };
 
 struct SamplerOptions {
@@ -37,20 +37,19 @@ struct SamplerOptions {
     int repetition_window = 64;       // characters
 };
 
-// Makes it hard for a text to go round in circles, without forbidding it to use its words again.
+// Discourages loops in a text without forbidding it to use its words again.
 //
-// The classic penalty on every symbol that occurred lately is of no use here: on bytes it would punish E4 to
-// E9, the lead bytes of all Chinese, and on characters it would punish commas and 之 for being common. So
-// what is punished is *continuing* a repetition. If the last m characters of the answer also stand earlier in
+// The usual penalty on every recent symbol does not work here: on bytes it would penalise E4 to E9, the lead
+// bytes of all Chinese, and on characters the common ones, such as commas and 之. So what is penalised is
+// *continuing* a repetition. If the last m characters of the answer also stand earlier in
 // the window, each byte of the character that followed them there is made penalty^m times less likely (m the
 // longest such match). A term said twice costs little, a loop costs more with every character until it
 // breaks.
 //
-// Each byte and not the last alone: by the last one, only unrelated characters that happen to share the first
-// bytes are left to turn to. In a loop the model is sure of the character, so its first byte stands for it;
-// where the model is not sure, m is small, and so is what other characters with that first byte suffer. The
-// window holds what was drawn in this answer, never the question, whose words an answer has every reason to
-// repeat.
+// Each byte, not the last alone: at the last byte, the only alternatives are unrelated characters that share
+// the first bytes. In a loop the model is sure of the character, so its first byte identifies it; where the
+// model is not sure, m is small, and so is the penalty on other characters with that first byte. The window
+// holds this answer, never the question, whose words an answer may well repeat.
 class RepetitionPenalty {
   public:
     struct Seen {
@@ -85,25 +84,25 @@ class Sampler {
     // Throws std::domain_error for a logit that is not finite.
     uint8_t sample(const VectorOps& ops, const float logits[256], const TextCutter& text, bool end_allowed);
 
-    // For a device that draws in its place: what it has to know, ...
+    // For a device that samples instead: the state that it needs, ...
     const SamplerOptions& options() const { return options_; }
     const RepetitionPenalty& repetition() const { return repetition_; }
     const WygptPenalty& wygpt() const { return wygpt_; }
     uint64_t generator() const { return generator_.state; }
-    // ... and what it has done.
+    // ... and what it has sampled.
     void sampled(uint64_t generator, const uint8_t* bytes, size_t count) {
         generator_.state = generator;
         read(bytes, count);
     }
 
-    // The probabilities from which `draw` requests; exactly 0 for what is masked or not kept.
+    // The probabilities that `sample` uses; exactly 0 for masked bytes and those that are no candidates.
     void probabilities(double out[256], const VectorOps& ops, const float logits[256], const TextCutter& text,
                        bool end_allowed) const;
 
-    // Text that was there before the first draw; of use to kWygpt alone, which looks back on all of it.
+    // Text before the first sample; used by kWygpt alone, whose penalty covers all of it.
     void read(const uint8_t* bytes, size_t size);
 
-    // To be called with every character that the drawn bytes close.
+    // To be called with every character that the sampled bytes complete.
     void accept(const Character& character) { repetition_.accept(character); }
 
   private:

@@ -1,4 +1,4 @@
-// A text being read or written: what a network remembers of it, and which bytes it may go on with.
+// A text being read or written: the network's state, and which bytes may come next.
 #pragma once
 
 #include <atomic>
@@ -35,7 +35,7 @@ class Session {
     // Logits [256] of the next byte.
     void logits(float* out);
 
-    // Scores many texts, each as if it alone came next; the session stays where it is. `bits` gets the costs
+    // Scores many texts, each as if it alone came next; the session does not change. `bits` gets the costs
     // of all their bytes, text after text. Throws as feed does.
     void score_each(const std::vector<std::string_view>& texts, double* bits);
 

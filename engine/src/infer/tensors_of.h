@@ -33,7 +33,7 @@ inline TensorView view_of(const pybind11::dict& tensors, const std::string& name
     return {quantized.data(), scales.data(), size_t(quantized.size()), size_t(scales.size())};
 }
 
-// engine/config.py has checked more; what would be a memory error is checked again.
+// engine/model/config.py has checked more; what would be a memory error is checked again.
 inline Config checked(const Config& c) {
     if (c.mixers.find_first_not_of("ra") != std::string::npos || c.mixers.empty() || c.layers < 0)
         throw std::invalid_argument("impossible config");

@@ -32,7 +32,7 @@ class TrunkState {
     // What the head starts from: the trunk's view of all closed patches, [views][head_width].
     float* base() { return at<float>(base_); }
 
-    // The states of a large batch lie in a slower cache: fetched one row ahead.
+    // The states of a large batch lie in a slower cache: prefetched one row ahead.
     void prefetch_history(int layer) { fetch(history(layer), size_t(2 * config_.width)); }
     void prefetch_recurrent(int slot) { fetch(recurrent(slot), size_t(config_.state)); }
     void prefetch_ring(int slot) {
@@ -43,7 +43,7 @@ class TrunkState {
 
     // Everything but the base, exactly.
     void save(std::string* out) const;
-    // Takes what save wrote from `bytes`; false, and a state of no use, if that cannot be one.
+    // Restores what `save` wrote; false, and an unusable state, if `bytes` cannot be one.
     bool restore(const char* bytes, size_t size);
     size_t saved_size() const;
 

@@ -69,7 +69,7 @@ struct VectorOps {
     // logit. Not a number if a logit is not finite. n is at most 256.
     double (*sum_exp)(float* highest, const float* logits, int n);
 
-    // For drawing (sampling.h), in double precision. Arrays have room for n rounded up to a multiple of 8.
+    // For sampling (sampling.h), in double precision. Arrays have room for n rounded up to a multiple of 8.
     // out = logits; returns whether all are finite.
     bool (*widen_row)(double* out, const float* logits, int n);
     // out = e^x for x <= 0, good to about one unit in the last place; 0 where it would be subnormal.

@@ -29,7 +29,7 @@ struct Matrix {
     AlignedVector<float> scale;
 };
 
-// What weights of every model are made with. Throws std::invalid_argument for an instruction set that cannot
+// What weights of every model need. Throws std::invalid_argument for an instruction set that cannot
 // run here; the widest float code that goes with the integer kernels is taken: lowering those lowers this
 // too.
 const cpu_vnni_kernels* select_kernels(const std::string& isa);

@@ -1,4 +1,4 @@
-// The sizes and options of a model, as engine/config.py explains and checks them.
+// The sizes and options of a model, as engine/model/config.py explains and checks them.
 #pragma once
 #include <string>
 

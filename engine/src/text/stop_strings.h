@@ -1,4 +1,4 @@
-// Where a text ends before it is whole: at the first of some strings.
+// Stop strings: a text ends before the first of them.
 #pragma once
 
 #include <string>

@@ -24,7 +24,7 @@ class TextCutter {
     // Takes one byte; writes the characters that it closes, in order, and returns how many (0, 1 or 2).
     int push(uint8_t byte, Character closed[2]);
 
-    // The bytes that generation may draw next, as in allowed_bytes of utf8.h; at least one.
+    // The bytes that generation may sample next, as in allowed_bytes of utf8.h; at least one.
     ByteMask allowed(bool end_allowed) const;
 
     // The fewest bytes that the open character can have once `next` belongs to it.

@@ -90,7 +90,7 @@ struct ByteMask {
     void set(int byte, bool in) { words[byte / 64] |= uint64_t(in) << byte % 64; }
 };
 
-// The bytes that generation may draw after the pending ones: is_allowed of host_device/text_rules.h.
+// The bytes that generation may sample after the pending ones: is_allowed of host_device/text_rules.h.
 inline ByteMask allowed_bytes(const uint8_t* pending, int size, bool end_allowed) {
     static const ByteMask first = [] {
         ByteMask mask;

@@ -1,4 +1,4 @@
-// engine._train: the trainer as one Python class. engine/training.py is its only user outside the tests.
+// engine._train: the trainer as one Python class. engine/training/run.py is its only user outside the tests.
 #include <pybind11/functional.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -108,7 +108,7 @@ void set_tensors(Trainer& t, const py::dict& d) {
     t.weights.write(weights.data(), weights.size());
 }
 
-// The rows of readers.h under the same names. int64, as frameworks want their indices.
+// The rows of sequence_reader.h under the same names. int64, as frameworks want their indices.
 py::dict batch_of(const Batch& batch) {
     auto ints = [](const auto& values) {
         py::array_t<int64_t> array(static_cast<py::ssize_t>(values.size()));
@@ -202,10 +202,10 @@ PYBIND11_MODULE(_train, m) {
             "The same, and that of the bytes alone whose mark in `counted` (uint8 array) is not 0.")
         .def("tensors", get_tensors, "The weights by name, as float32 copies.")
         .def("set_tensors", set_tensors)
-        .def("batches", get_batches,
-             "What the last step read: for each shard its rows by name (readers.h), and its readers that "
-             "began "
-             "anew.")
+        .def(
+            "batches", get_batches,
+            "What the last step read: for each shard its rows by name (sequence_reader.h), and its sequences "
+            "that began anew.")
         .def_property_readonly("decaying", get_decaying, "Names of the tensors with weight decay.")
         .def_property_readonly("stacked", get_stacked,
                                "The tensors that Muon updates: of how many matrices each is a stack.")

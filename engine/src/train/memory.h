@@ -1,5 +1,5 @@
-// Where the numbers of a table of operators lie: in the host's memory, or in a device's. What is asked for
-// happens in the order of the calls; on a device it may go on after them, and `read` waits for it.
+// The memory of a table of operators: the host's, or a device's. Operations happen in the order of the calls;
+// on a device they are asynchronous, and `read` waits for them.
 #pragma once
 #include <cstddef>
 

@@ -80,8 +80,8 @@ extern const Ops<float> ops_avx512bf16;  // matrix products in bf16 with float32
 // The best table for this processor, or the one named (portable, avx2, avx512, avx512bf16).
 // Throws std::invalid_argument for a name that is unknown or that the processor lacks.
 const Ops<float>& select_ops(const char* name);
-// FLOP/s of the table's matmul_burst on so many threads at once, each at its fastest within `seconds`: other
-// programs on the machine should not make the ceiling look lower than it is.
+// Peak FLOP/s of the table's matmul_burst on so many threads at once within `seconds`: other programs on the
+// machine should not lower the bound.
 double peak_flops(const Ops<float>& ops, int threads, double seconds);
 // Names of the tables that run here, best first, ended by nullptr.
 const char* const* supported_ops();

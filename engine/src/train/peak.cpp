@@ -1,4 +1,4 @@
-// The ceiling of training speed, as measured here and now.
+// The upper bound on training speed, measured at run time.
 #include <algorithm>
 #include <thread>
 #include <vector>

@@ -40,7 +40,7 @@ void SequenceReader::jump(const std::vector<Source>& sources, uint32_t windows) 
     const Source& chosen = sources[source];
     uint64_t at =
         landing(chosen, static_cast<uint64_t>(generator.uniform() * static_cast<double>(chosen.size)));
-    // Runs differ in length, so that the readers do not all jump in the same step.
+    // Runs differ in length, so that the sequences do not all jump in the same step.
     windows_left = windows / 2 + static_cast<uint32_t>(generator.uniform() * windows) + 1;
     random = generator.state;
     restart(at, chosen.size);

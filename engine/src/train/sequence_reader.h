@@ -1,4 +1,4 @@
-// Readers that run through the texts side by side and hand out windows of characters.
+// Reads the sequences of a batch: each goes through the texts and adds one window of characters a step.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -25,7 +25,7 @@ struct Batch {
     void clear();
 };
 
-// Plain numbers only: a checkpoint stores readers as they lie in memory.
+// Plain numbers only: a checkpoint stores it as it lies in memory.
 struct SequenceReader {
     uint64_t random = 0;
     uint64_t source = 0, position = 0, end = 0;  // end: where reading stops (evaluation) or wraps (training)
@@ -41,7 +41,7 @@ struct SequenceReader {
     void jump(const std::vector<Source>& sources, uint32_t windows);
     // Begins at `position` as a document does: with an end mark and an empty state.
     void begin(uint64_t from, uint64_t to);
-    // Whether a reader out of a checkpoint can read on in these texts: what it points at is there.
+    // Whether a reader from a checkpoint points into these texts.
     bool fits(const std::vector<Source>& sources) const;
     // Appends one window to the batch. A reader whose text has ended pads it with end marks that predict
     // nothing.

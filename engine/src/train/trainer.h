@@ -1,6 +1,6 @@
-// One optimiser step after the other over readers of text. The batch is cut into shards with gradients of
-// their own, which threads take in turn and which are summed in a fixed order: the result does not depend on
-// the number of threads. On a device all readers are one shard.
+// Optimiser steps over batches of sequences. A batch is cut into shards with gradients of their own, which
+// the threads share and which are summed in a fixed order: the result does not depend on the number of
+// threads. On a device the whole batch is one shard.
 #pragma once
 #include <functional>
 #include <utility>
@@ -11,7 +11,7 @@ namespace plm::train {
 
 struct Settings {
     int batch_size, length, shards, threads;
-    uint32_t run_windows;  // windows, on average, before a reader jumps elsewhere
+    uint32_t run_windows;  // windows, on average, before a sequence jumps elsewhere
     uint64_t seed;
     float beta1, beta2, epsilon, momentum, decay, clip;
 };
@@ -27,8 +27,7 @@ class Trainer {
     Trainer(const Config& config, const Settings& settings, const Ops<float>& ops);
     void add_source(const Source& source) { sources_.push_back(source); }
     Progress step(float rate);
-    // Bits per byte over `text`, cut into as many pieces as there are readers, each read as a document of its
-    // own.
+    // Bits per byte over `text`, cut into `batch_size` pieces, each read as a document of its own.
     double evaluate(const Source& text) { return evaluate(text, nullptr).first; }
     // The same, and beside it that of the bytes with a mark other than 0 in `counted` (one for each byte).
     std::pair<double, double> evaluate(const Source& text, const uint8_t* counted);
@@ -41,8 +40,8 @@ class Trainer {
     const std::vector<Source>& sources() const { return sources_; }
     // What the last step read, shard by shard.
     const std::vector<Batch>& batches() const { return batches_; }
-    // All recurrent states of all readers, shard by shard and layer by layer: `shards` of the settings,
-    // wherever it runs.
+    // The recurrent states of all sequences, shard by shard and layer by layer: `shards` of the settings, on
+    // CPU and device alike.
     std::vector<float> carried();
     void carry(const std::vector<float>& values);
 
@@ -71,7 +70,7 @@ class Trainer {
     std::vector<Piece> matrices_, others_;
     std::vector<Source> sources_;
     std::vector<SequenceReader> readers_;
-    // What runs by itself: a shard, or all of them on a device.
+    // What runs independently: a shard, or all of them on a device.
     std::vector<std::unique_ptr<Network<float>>> networks_;
     std::vector<Batch> batches_;
     std::vector<Buffer<float>> gradients_;

@@ -21,7 +21,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy is imported
 import numpy as np
 
 from engine import _core
-from tests.bench.record import commit, device
+from tests.bench.load.record import commit, device
 
 SHAPES = [(160, 160), (480, 160), (640, 160), (160, 320), (128, 160), (512, 128), (128, 256), (256, 128)]
 

@@ -16,7 +16,7 @@ from collections import Counter
 
 from engine import Model, TopE
 from engine.inference.benchmark import PROMPT, Peak, device, measure_streams
-from tests.bench.record import commit
+from tests.bench.load.record import commit
 
 STREAMS = (1, 64)
 # What a function of engine._core belongs to; the first row whose words are in its name.

@@ -21,6 +21,7 @@ from bot.store.conversations import Store
 from bot.text import dialogue
 from bot.text.records import Conversation
 from tests.bot.admin_client import KEY, SECRET, AdminClient
+from tests.bot.idle import wait_until_idle
 from tests.bot.webhook_receiver import Receiver
 from tests.service import SOON_MISSED, Service, environment, wait_until
 from tests.tiny_model import write_tiny_model
@@ -111,7 +112,7 @@ def test_everybody_gets_it_once_but_those_who_must_not(
     assert told(receiver) == expected
     assert store.client.keys(f"plm:{{broadcast}}:{plan['id']}:*") == []  # no names are kept
     assert admin_client.post(f"broadcasts/{plan['id']}/start").json["state"] == "done"
-    time.sleep(1)
+    wait_until_idle(store)
     assert told(receiver) == expected
     assert [row["action"] for row in admin_client.get("audit").json["audit"]].count("start") == 4
 

@@ -15,8 +15,10 @@ from bot.context import Bot
 from bot.inference.library import ServedLibrary
 from bot.settings.config import Settings
 from bot.store.conversations import Store
+from engine.emergency import Level
 from engine.library import Library
 from tests import small_library
+from tests.bot.expected_help import caution_for, help_for
 from tests.bot.scripted_engine import ScriptedEngine
 from tests.service import served
 from tests.small_library import FORMULA, HERBS, SHANGHAN, UNKNOWN
@@ -190,3 +192,21 @@ def test_a_key_may_be_for_searching_alone(library: Library) -> None:
     assert ask("search", SEARCHER, {"query": "麻黄"}) == ask("answer", SEARCHER, {"question": "麻黄"}) == 200
     assert ask("search", WRITER, {"query": "麻黄"}) == ask("completions", SEARCHER, completion) == 403
     app.extensions["plm"].close(1)
+
+
+def test_an_emergency_is_answered_with_help_and_a_dose_with_a_warning(http: FlaskClient) -> None:
+    urgent, toxic = "我爸爸突然胸痛，出冷汗，喘不上气", "砒霜怎么吃"
+    said = http.post("/v1/answer", json={"question": urgent}).json
+    assert (said["answer"], said["sources"], said["abstained"]) == (help_for(urgent), [], False)
+    assert said["emergency"]["kind"]
+    warned = http.post("/v1/answer", json={"question": toxic}).json
+    assert warned["answer"].startswith(caution_for(toxic, Level.TOXIC_DOSE))
+    assert "emergency" not in warned
+
+
+def test_the_owner_of_a_bare_api_hears_no_emergencies_from_the_library(library: Library) -> None:
+    http = make(library.folder, emergencies=("none",)).test_client()
+    urgent = "我爸爸突然胸痛，出冷汗，喘不上气"
+    assert http.post("/v1/answer", json={"question": urgent}).json["answer"] != help_for(urgent)
+    body = {"model": "tiny", "messages": [{"role": "user", "content": urgent}]}
+    assert help_for(urgent) not in http.post("/v1/chat/completions", json=body).text

@@ -178,7 +178,8 @@ COMMANDS = {
     "撤回": ("undo", dialogue.NOTHING_TO_UNDO), "模型": ("model", "模型："),
     "导出": ("export", dialogue.NOTHING_TO_EXPORT), "忘记我": ("ask-forget", dialogue.SURE_TO_FORGET),
     "确认忘记": ("forget", dialogue.NOT_ASKED_TO_FORGET), "退订": ("quiet", dialogue.QUIET),
-    "订阅": ("listen", dialogue.LISTENING),
+    "订阅": ("listen", dialogue.LISTENING), "出处": ("source", dialogue.NO_SOURCE),
+    "目录": ("books", dialogue.NO_LIBRARY),
 }  # fmt: skip
 PERHAPS_SAID, TOXIC_SAID = "如果是急症，请立即拨打 120", "警告：这是有毒的药物"
 EMERGENCY, ASKED = Outcome.EMERGENCY, Outcome.QUEUED
@@ -192,6 +193,9 @@ CASES = [
     Case("… behind the 2,000th character", LONG + URGENT, EMERGENCY, "120"),
     Case("… of a blocked user", URGENT, EMERGENCY, "120", prepare=block),
     Case("… over the rate", URGENT, EMERGENCY, "120", (QUESTION,), limit),
+    Case("… in a search", f"查：{URGENT}", EMERGENCY, "120"),
+    Case("a search", "查：桂枝汤", Outcome.COMMAND, dialogue.NO_LIBRARY, command="search"),
+    Case("a search for a dose", f"查：{TOXIC}", Outcome.COMMAND, TOXIC_SAID, command="search"),
     Case("an over-long question", LONG, ASKED, dialogue.QUESTION_CUT, cut=True),
     Case("perhaps an emergency", PERHAPS, ASKED, f"答{PERHAPS}。", caution=PERHAPS_SAID),
     Case("a toxic dose", TOXIC, ASKED, f"答{TOXIC}。", caution=TOXIC_SAID),

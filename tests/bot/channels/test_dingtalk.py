@@ -16,6 +16,7 @@ from bot.context import Bot
 from bot.text import dialogue
 from bot.text.records import Conversation
 from tests.bot.channels.adapter_suite import DISCLAIMER, QUESTION, ChannelSuite, Platform, new_id
+from tests.bot.idle import wait_until_idle
 from tests.bot.scripted_engine import ScriptedEngine
 from tests.platform_api import APP_SECRET, DINGTALK_SEND, PlatformApi
 from tests.service import wait_until
@@ -111,13 +112,13 @@ class TestDingtalk(ChannelSuite):
         ],
     )
     def test_an_address_that_is_not_dingtalk_s_is_never_called(
-        self, platform: Dingtalk, user: str, api: PlatformApi, address: str
+        self, platform: Dingtalk, user: str, api: PlatformApi, address: str, bot: Bot
     ) -> None:
         """Then the answer is in the response."""
         body = platform.body(user, QUESTION, "7") | {"sessionWebhook": address.format(api=api.url)}
         for _ in range(2):
             assert platform.said(platform.deliver(body)) == f"{DISCLAIMER}\n\n答{QUESTION}。"
-        time.sleep(0.3)
+        wait_until_idle(bot.store)
         assert api.calls == []
 
     def test_what_is_not_finished_in_time_is_brought_by_continue(
@@ -166,3 +167,12 @@ class TestDingtalk(ChannelSuite):
         }
         body = platform.body(user, None, "7") | voice
         assert platform.said(platform.deliver(body)) == dialogue.HELP
+
+    def test_the_text_of_a_rich_message_is_read(self, platform: Dingtalk, user: str, bot: Bot) -> None:
+        pieces = [{"text": "四君子汤"}, {"type": "picture", "downloadCode": "x"}, {"text": "是什么？"}]
+        rich = {"msgtype": "richText", "content": {"richText": pieces}}
+        platform.deliver(platform.body(user, None, "7") | rich)
+        wait_until(lambda: platform.seen(user), 15, "the answer is sent")
+        assert self.turns(bot, user)[0] == ("user", "四君子汤是什么？")
+        rich["content"] = {"richText": pieces[1:2]}
+        assert platform.said(platform.deliver(platform.body(user, None, "8") | rich)) == dialogue.TEXT_ONLY

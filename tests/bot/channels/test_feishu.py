@@ -18,10 +18,11 @@ from bot.channels.feishu import Feishu as Channel
 from bot.cli import doctor
 from bot.context import Bot
 from bot.settings.config import ConfigError
+from bot.text import dialogue
 from bot.text.records import Conversation
 from tests.bot.channels.adapter_suite import DISCLAIMER, QUESTION, ChannelSuite, Platform, new_id
 from tests.bot.scripted_engine import ScriptedEngine
-from tests.platform_api import APP_ID, APP_SECRET, FEISHU_SEND, TENANT_TOKEN, PlatformApi
+from tests.platform_api import APP_ID, APP_SECRET, FEISHU_INFO, FEISHU_SEND, TENANT_TOKEN, PlatformApi
 from tests.service import wait_until
 
 KEY, TOKEN = "test key", "v3rification-5ecret"
@@ -180,6 +181,45 @@ class TestFeishu(ChannelSuite):
         wait_until(lambda: len(api.sent) == 2, 15, "both are answered")
         assert dict(api.sent) == {"oc_group": f"{DISCLAIMER}\n\n答公开。", user: f"{DISCLAIMER}\n\n答私下。"}
         assert self.turns(bot, f"oc_group/{user}") == [("user", "公开"), ("assistant", "答公开。")]
+
+    def test_a_message_for_somebody_else_in_a_group_is_none_for_the_bot(
+        self, platform: Feishu, user: str, api: PlatformApi
+    ) -> None:
+        colleague = {"key": "@_user_1", "id": {"open_id": "ou_li"}, "name": "Li", "tenant_key": "x"}
+        everybody = {"key": "@_all", "id": {"open_id": ""}, "name": "all", "tenant_key": "x"}
+        own = {"key": "@_user_2", "id": {"open_id": "ou_bot"}, "name": "Bot", "tenant_key": "x"}
+
+        def say(message_id: str, *mentions: dict[str, Any]) -> str:
+            body = platform.body(user, " ".join([*(m["key"] for m in mentions), "帮助"]), message_id)
+            group = {"chat_type": "group", "chat_id": "oc_group", "mentions": list(mentions)}
+            body["event"]["message"] |= group
+            before = len(api.sent)
+            assert platform.deliver(body).json() == {}
+            return "".join(text for _, text in api.sent[before:])
+
+        api.faults[FEISHU_INFO] = [(500, {})]
+        assert say("1", own) == ""  # it cannot know: silence
+        assert say("2", colleague) == ""
+        assert say("3", everybody) == ""
+        assert say("4", own) == dialogue.HELP
+        assert say("5", colleague, own) == dialogue.HELP
+        assert api.count(FEISHU_INFO) == 2  # asked until it is known
+
+    def test_the_text_of_a_post_is_read(self, platform: Feishu, user: str, bot: Bot) -> None:
+        lines = [
+            [
+                {"tag": "text", "text": "四君子汤"},
+                {"tag": "a", "href": "https://x.example", "text": "是什么"},
+            ],
+            [{"tag": "img", "image_key": "img_x"}],
+            [{"tag": "at", "user_id": "@_user_1", "user_name": "Bot"}, {"tag": "text", "text": "？"}],
+        ]
+        body = platform.body(user, None, "7")
+        content = json.dumps({"title": "请问", "content": lines})
+        body["event"]["message"] |= {"message_type": "post", "content": content}
+        assert platform.deliver(body).status_code == 200
+        wait_until(lambda: platform.seen(user), 15, "the answer is sent")
+        assert self.turns(bot, user)[0] == ("user", "请问\n四君子汤是什么\n？")
 
     def test_an_answer_calls_nobody(self, platform: Feishu, user: str, engine: ScriptedEngine) -> None:
         engine.answer = lambda prompt: '<at user_id="all">所有人</at>'

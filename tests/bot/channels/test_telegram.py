@@ -18,7 +18,9 @@ from bot.store.conversations import Store
 from bot.tasks import queue as task_queue
 from bot.text import dialogue
 from bot.text.records import Conversation
-from tests.bot.channels.adapter_suite import DISCLAIMER, QUESTION, ChannelSuite, Platform, new_id
+from tests.bot.channels.adapter_suite import DISCLAIMER, QUESTION, URGENT, ChannelSuite, Platform, new_id
+from tests.bot.expected_help import help_for
+from tests.bot.idle import wait_until_idle
 from tests.bot.scripted_engine import ScriptedEngine
 from tests.platform_api import BOT_TOKEN, TELEGRAM_SEND, PlatformApi
 from tests.service import wait_until
@@ -99,18 +101,46 @@ class TestTelegram(ChannelSuite):
         wait_until(lambda: platform.seen(user), 15, "the answer is sent")
         assert platform.seen(user) == [f"答{QUESTION}。"]  # the disclaimer came with the greeting
 
+    @pytest.mark.parametrize("text", ["/start ref_42", "/start@AboutBot", "/start@AboutBot ref_42"])
+    def test_start_greets_with_whatever_comes_along(self, platform: Platform, user: str, text: str) -> None:
+        assert platform.reply(user, text) == f"{dialogue.WELCOME}\n\n{DISCLAIMER}"
+
+    @pytest.mark.parametrize(
+        ("text", "reply"),
+        [
+            ("/help@AboutBot", dialogue.HELP),
+            ("/help me", dialogue.HELP),
+            ("/new@AboutBot arg", dialogue.NEW_TALK),
+            ("/forget@AboutBot yes", dialogue.NOT_ASKED_TO_FORGET),
+            ("/more@AboutBot", dialogue.NOTHING_MORE),
+            ("/search@AboutBot 桂枝汤", dialogue.NO_LIBRARY),
+        ],
+    )
+    def test_a_command_is_one_with_its_name_and_words_behind_it(
+        self, platform: Platform, user: str, text: str, reply: str
+    ) -> None:
+        assert platform.reply(user, text) == reply
+
+    def test_words_behind_a_command_are_heard(self, platform: Platform, user: str) -> None:
+        assert platform.reply(user, f"/new {URGENT}") == help_for(f"/new {URGENT}")
+
+    def test_what_is_written_under_a_picture_is_read(self, platform: Platform, user: str) -> None:
+        body = platform.body(user, None, new_id())
+        body["message"]["caption"] = "帮助"
+        assert platform.said(platform.deliver(body)) == dialogue.HELP
+
     def test_groups_bots_edits_and_other_updates_are_not_answered(
-        self, platform: Platform, user: str
+        self, platform: Platform, user: str, bot: Bot
     ) -> None:
         plain = platform.body(user, QUESTION, "6")
-        group, bot = platform.body(user, QUESTION, "7"), platform.body(user, QUESTION, "8")
+        group, robot = platform.body(user, QUESTION, "7"), platform.body(user, QUESTION, "8")
         group["message"]["chat"]["type"] = "supergroup"
-        bot["message"]["from"]["is_bot"] = True
+        robot["message"]["from"]["is_bot"] = True
         edited = {"update_id": 9, "edited_message": plain["message"]}
-        for body in (group, bot, edited, {"update_id": 10, "poll_answer": {"poll_id": "1"}}):
+        for body in (group, robot, edited, {"update_id": 10, "poll_answer": {"poll_id": "1"}}):
             response = platform.deliver(body)
             assert (response.status_code, response.json()) == (200, {})
-        time.sleep(0.5)
+        wait_until_idle(bot.store)
         assert platform.seen(user) == []
 
     def test_after_a_429_it_waits_as_long_as_it_is_told(

@@ -22,6 +22,7 @@ from bot.store.conversations import Store
 from bot.tasks.queue import TaskQueue
 from bot.text import dialogue
 from bot.text.records import Conversation
+from tests.bot.idle import wait_until_idle
 from tests.bot.webhook_receiver import Receiver
 from tests.service import SOON_MISSED, Plm, Service, wait_until
 
@@ -48,7 +49,7 @@ def headers(body: bytes, secret: str = NEW, age: int = 0, message_id: str = "") 
 def receiver() -> Iterator[Receiver]:
     receiver = Receiver()
     yield receiver
-    receiver.close()
+    receiver.stop()
 
 
 @pytest.fixture
@@ -170,7 +171,7 @@ def sent_to(receiver: Receiver, user: str) -> list[dict[str, str]]:
 
 
 def test_the_answer_is_also_sent_signed_to_the_configured_address(
-    service: Service, receiver: Receiver
+    service: Service, receiver: Receiver, store: Store
 ) -> None:
     reply = post(service, {"user": "u5", "text": "什么是气虚？", "id": 42}, "clinic").json()
     wait_until(lambda: receiver.received, 10, "the answer is sent on")
@@ -183,15 +184,17 @@ def test_the_answer_is_also_sent_signed_to_the_configured_address(
     post(service, {"user": "u5", "text": "什么是气虚？", "id": 42}, "clinic")
     post(service, {"user": "u5", "text": "帮助", "id": 43}, "clinic")
     wait_until(lambda: len(receiver.received) > 1, 10, "the next is sent on")
-    time.sleep(1)
+    wait_until_idle(store)
     assert [json.loads(body)["id"] for _, body in receiver.received] == ["42", "43"]
 
 
-def test_what_is_not_taken_is_sent_again_under_the_same_id(service: Service, receiver: Receiver) -> None:
+def test_what_is_not_taken_is_sent_again_under_the_same_id(
+    service: Service, receiver: Receiver, store: Store
+) -> None:
     receiver.says = [500, 302, 404, 429]
     assert post(service, {"user": "u7", "text": "什么是气虚？"}, "clinic").status_code == 200
     wait_until(lambda: len(sent_to(receiver, "u7")) == 5, 30, "it is taken at last")
-    time.sleep(1)
+    wait_until_idle(store)
     assert len({sent["webhook-id"] for sent in sent_to(receiver, "u7")}) == 1
     assert len(sent_to(receiver, "u7")) == 5  # the redirection was not followed, either
     assert "could not be sent to webhook clinic: it says 302" in service.output()

@@ -154,6 +154,9 @@ class TestWecom(ChannelSuite):
             ("subscribe", f"{dialogue.WELCOME}\n\n{DISCLAIMER}"),
         ):
             assert platform.said(platform.deliver(event | {"Event": name})) == reply
+        del event["FromUserName"]  # of customer service
+        for name in ("kf_msg_or_event", "subscribe"):
+            assert platform.said(platform.deliver(event | {"Event": name})) == ""
 
     def test_one_token_serves_all_processes_and_is_replaced_by_one_fetch(
         self, platform: Wecom, user: str, api: PlatformApi, store: Store, bot: Bot

@@ -63,8 +63,9 @@ class Bot:
         return message
 
     def command(self, message_id: str, text: str) -> str:
-        done = self.commands.answer(TALKER, message_id, text)
-        assert done is not None
+        name = dialogue.command(text)
+        assert name is not None
+        done = self.commands.run(TALKER, message_id, name, text)
         return done.reply or done.text
 
     def close(self) -> None:
@@ -212,6 +213,7 @@ def test_the_passage_behind_an_answer_with_its_neighbours(bot: Bot) -> None:
     assert HERBS in shown
     assert "麻黄汤主之" in shown
     assert "天麻" not in shown
+    assert "阳明之为病" not in shown  # of the next chapter
     bot.ask("m4", "你好")
     assert bot.command("m5", "/source") == dialogue.NO_SOURCE
 
@@ -310,6 +312,20 @@ def test_one_process_builds_and_the_others_wait(
     answers.enqueue(TALKER, "m2", FORMULA)
     assert HERBS in answers.wait(TALKER, "m2", time.monotonic() + 10).text
     answers.close(2)
+
+
+def test_an_older_library_answers_while_the_new_one_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+    monkeypatch.setattr(ServedLibrary, "_is_stale", lambda served: not go.is_set())
+    monkeypatch.setattr(ServedLibrary, "_run_build", lambda served: go.wait(10))
+    small_library.write(tmp_path)
+    served = ServedLibrary(tmp_path)
+    served.start()
+    assert served.answerer is not None
+    assert HERBS in served.answerer.answer(FORMULA).text
+    go.set()
 
 
 def test_a_build_that_fails_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ class AdminClient:
 
     def ask(self, message_id: str, text: str, whose: Conversation = TALKER) -> str:
         if command := dialogue.command(text):
-            done = self.commands.run(whose, message_id, command)
+            done = self.commands.run(whose, message_id, command, text)
             return done.reply or done.text
         self.answers.enqueue(whose, message_id, text)
         return self.answers.wait(whose, message_id, time.monotonic() + 10).text

@@ -201,6 +201,14 @@ def test_a_long_text_is_read_to_its_end() -> None:
         assert time.monotonic() - began < 20
 
 
+@pytest.mark.parametrize("urgent", ["我妈喝了百草枯", "孩子误食老鼠药，没有呼吸了"])
+def test_one_sentence_does_not_drown_among_questions(urgent: str) -> None:
+    for filler in ("桂枝汤由哪些药组成？它主治什么？", "请问四君子汤的组成、功用、主治各是什么？\n"):
+        assert assess(detector(), filler * 150 + urgent).level is Level.EMERGENCY
+        assert assess(detector(), urgent + "。" + filler * 150).level is Level.EMERGENCY
+        assert assess(detector(), filler * 150).level is Level.NONE
+
+
 def test_half_characters_are_read() -> None:
     assert assess(detector(), "\ud800" + URGENT).level is Level.EMERGENCY
 

@@ -20,6 +20,7 @@ from bot.store import conversations as store_module
 from bot.store.connection import StoreDownError
 from bot.store.conversations import Store
 from bot.text.records import Conversation, Lease, short_id
+from tests.service import wait_until
 
 TALKER = Conversation("wechat", "oUser1")
 OTHER = Conversation("wechat", "oUser2")
@@ -78,6 +79,10 @@ def test_an_answer_is_appended_once_however_often_it_is_finished(store: Store) -
     assert store.message(TALKER, "m1").status == "done"
 
 
+def lease_runs_out(store: Store) -> None:
+    wait_until(lambda: not store.message(TALKER, "m1").owned, 5, "nobody holds the lease")
+
+
 def test_the_lease_is_held_by_one_and_lost_to_the_next_fence(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,7 +90,7 @@ def test_the_lease_is_held_by_one_and_lost_to_the_next_fence(
     ask(store, "m1")
     first = acquire(store, "a")
     assert store.acquire(TALKER, "b") == "busy"
-    time.sleep(0.1)
+    lease_runs_out(store)
     second = acquire(store, "b")
     assert (second.id, second.starts) == ("m1", 2)
     assert not store.heartbeat(TALKER, first.token, "m1", "旧")
@@ -100,7 +105,7 @@ def test_a_lease_that_ran_out_untaken_is_still_good_for_the_answer(
     monkeypatch.setattr(store_module, "LEASE_MS", 30)
     ask(store, "m1")
     lease = acquire(store)
-    time.sleep(0.06)
+    lease_runs_out(store)
     assert store.finish(TALKER, lease, "答", "end", "p", b"")
 
 
@@ -122,7 +127,7 @@ def test_messages_are_taken_in_order_and_one_that_keeps_killing_is_given_up(
     for starts in range(1, store_module.MAX_STARTS + 1):
         lease = acquire(store, f"owner{starts}")
         assert (lease.id, lease.starts) == ("m1", starts)
-        time.sleep(0.01)
+        lease_runs_out(store)
     assert acquire(store, "last").id == "m2"
     assert store.message(TALKER, "m1").status == "failed"
 

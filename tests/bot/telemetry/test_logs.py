@@ -6,6 +6,7 @@ import base64
 import datetime
 import json
 import logging
+import sys
 from pathlib import Path
 
 import requests
@@ -60,6 +61,28 @@ def test_texts_are_in_the_log_where_they_are_asked_for(tmp_path: Path, redis_url
     assert len(lines) == 1
     assert "[abc]" in lines[0]
     assert "伪造" in lines[0]
+
+
+def test_a_line_of_json_says_all_that_is_known() -> None:
+    record = logging.LogRecord("bot.app", logging.WARNING, "", 0, "%s", ("桂枝\n汤",), None)
+    record.created, record.msecs, record.where = 1.25, 250.0, {"set": {1}}
+    own = logs.request_id.set("abc-123")
+    try:
+        logs._mark(record)
+        raise ValueError("out of order")
+    except ValueError:
+        record.exc_info = sys.exc_info()
+    finally:
+        logs.request_id.reset(own)
+    line = logs._Json().format(record)
+    assert "\n" not in line
+    said = json.loads(line)
+    assert said.pop("traceback").endswith("ValueError: out of order")
+    assert said.pop("where")["set"]
+    assert said == {
+        "time": "1970-01-01T00:00:01.250Z", "level": "WARNING", "logger": "bot.app",
+        "message": "桂枝\n汤", "request": "abc-123",
+    }  # fmt: skip
 
 
 def test_nobody_writes_a_line_of_their_own() -> None:

@@ -23,8 +23,8 @@ from bot.settings.config import DISCLAIMER
 from bot.store.conversations import Store
 from bot.text import dialogue
 from bot.text.records import Conversation
-from bot.web.page import COOKIE, EXAMPLES
-from bot.web.strings import STRINGS
+from bot.web.page import COOKIE
+from bot.web.strings import EXAMPLES, STRINGS
 from tests.service import Service, wait_until
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -238,6 +238,18 @@ def test_the_page_speaks_the_language_of_the_browser(service: Service, asked: st
 
 def test_both_languages_say_the_same() -> None:
     assert STRINGS["en"].keys() == STRINGS["zh-CN"].keys()
+    for (_, question), (_, asked) in zip(EXAMPLES["zh-CN"], EXAMPLES["en"], strict=True):
+        assert question == asked
+
+
+@pytest.mark.parametrize("language", STRINGS)
+def test_the_page_says_words_and_no_methods(service: Service, language: str) -> None:
+    """A key named `copy` or `keys` is a method of dict to a template."""
+    page = unescape(requests.get(service.url + "/", headers={"Accept-Language": language}, timeout=5).text)
+    assert "built-in method" not in page
+    for name in ("how", "copy", "context"):
+        assert f">{STRINGS[language][name]}<" in page
+    assert [label for label, _ in EXAMPLES[language] if f">{label}<" not in page] == []
 
 
 # In a browser ------------------------------------------------------------------------------------
@@ -477,7 +489,3 @@ def test_faults_are_plain_sentences(driver: webdriver.Chrome, tmp_path: Path, re
         assert browser.texts("#welcome [role=alert]") == ["服务繁忙，请稍后再试。"]
         service.stop()
     driver.get_log("browser")  # the failed requests are meant
-
-
-def test_the_examples_belong_to_a_bundled_model() -> None:
-    assert set(EXAMPLES) <= {"tcm", "pubmed", "zh"}

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from engine.cli.emergency import HERE, emergency
 from engine.emergency import Detector, Level
-from engine.emergency.command import HERE, emergency
 from engine.emergency.detector import WEIGHTS
 from engine.emergency.evaluation import area, roc, wilson
+from engine.emergency.lookalikes import is_ordinary
 from engine.emergency.messages import Message, bundled_files, digest, read_messages
 from engine.emergency.training import train
 
@@ -88,6 +89,37 @@ def test_ask_prints_the_level_and_the_answer() -> None:
     result = CliRunner().invoke(emergency, ["ask", "我爸突然倒地没有呼吸了"])
     assert result.output.startswith("emergency ")
     assert "120" in result.output
+
+
+def test_lookalikes_are_ordinary_questions_of_three_forms(tmp_path: Path) -> None:
+    ordinary = ["吃完饭胃里胀，爱打嗝", "夜里盗汗怎么办", "秋天皮肤发痒"]
+    severe = ["突然吐血怎么办", "吃附子一次多少克"]
+    (tmp_path / "pairs.jsonl").write_text(json.dumps({"questions": [ordinary[0], *severe]}), encoding="utf-8")
+    turns = {"turns": [{"role": "user", "content": ordinary[1]}, {"role": "assistant", "content": "答"}]}
+    lines = [json.dumps(turns), json.dumps({"question": ordinary[2]}), json.dumps({"question": "长" * 91})]
+    (tmp_path / "talk.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    files = [str(tmp_path / "pairs.jsonl"), str(tmp_path / "talk.jsonl")]
+    result = CliRunner().invoke(emergency, ["lookalikes", *files])
+    assert result.exit_code == 0, result.output
+    (tmp_path / "out.jsonl").write_text(result.stdout, encoding="utf-8")
+    assert [m.text for m in read_messages([tmp_path / "out.jsonl"])] == ordinary
+    assert {m.label for m in read_messages([tmp_path / "out.jsonl"])} == {"none"}
+    fewer = CliRunner().invoke(emergency, ["lookalikes", *files, "--at-most", "2"])
+    assert len(fewer.stdout.splitlines()) == 2
+
+
+def test_a_severe_picture_is_ordinary_only_where_a_book_is_asked() -> None:
+    assert is_ordinary("喘不得卧，金匮用哪个方")
+    assert not is_ordinary("喘不得卧，金匮用哪个方", studies=False)
+    assert not is_ordinary("喘得躺不下，怎么办")
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", '{"answer": "x"}'])
+def test_lookalikes_of_a_wrong_file_name_it(tmp_path: Path, line: str) -> None:
+    (tmp_path / "bad.jsonl").write_text(line, encoding="utf-8")
+    result = CliRunner().invoke(emergency, ["lookalikes", str(tmp_path / "bad.jsonl")])
+    assert result.exit_code == 1
+    assert "bad.jsonl" in result.output
 
 
 def test_figures() -> None:

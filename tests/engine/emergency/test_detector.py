@@ -115,6 +115,34 @@ def test_the_wish_to_die_of_a_poison_is_no_question_of_dose(detector: Detector) 
     assert "12356" in reply(assessment, "附子吃多少能死，我不想活了")
 
 
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("装了心脏起搏器的外公今天昏了两次", {"heart", "consciousness"}),
+        ("两辆车撞一起了，司机满头是血", {"trauma", "bleeding"}),
+        ("小区的狗扑过来咬了我的手，一直流血", {"bites", "bleeding"}),
+        ("他举着菜刀在砸门", {"violence"}),
+        ("我真的撑不下去了，来生再见", {"self_harm"}),
+    ],
+)
+def test_the_right_kind_is_told(detector: Detector, text: str, kinds: set[str]) -> None:
+    assessment = detector.assess(text)
+    assert assessment.level is Level.EMERGENCY
+    assert assessment.kind in kinds
+    assert ("12356" in reply(assessment, text)) == (kinds == {"self_harm"})
+
+
+def test_a_bottle_of_pills_gets_both_numbers_and_a_childs_accident_one(detector: Detector) -> None:
+    text = "一口气吃了整瓶安眠药"
+    said = reply(detector.assess(text), text)
+    assert "120" in said
+    assert "12356" in said
+    text = "宝宝误吃了奶奶的降压药，一岁半"
+    said = reply(detector.assess(text), text)
+    assert "120" in said
+    assert "12356" not in said
+
+
 @pytest.mark.parametrize("content", [b"", b"\x08\0\0\0\0\0\0\0{}", b"\xff" * 64])
 def test_a_broken_file_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "broken").write_bytes(content)

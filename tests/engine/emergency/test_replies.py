@@ -29,6 +29,12 @@ def test_every_answer_begins_with_help_and_ends_with_what_we_are(script: str, te
     assert len(said) < 1200
 
 
+@pytest.mark.parametrize(("script", "text"), TEXTS.items())
+def test_where_it_may_be_meant_both_numbers_come_first(script: str, text: str) -> None:
+    first = reply(Assessment(Level.EMERGENCY, "poisoning", 0.9, self_harm_too=True), text).splitlines()[0]
+    assert first.index("120") < first.index("12356"), script
+
+
 def test_the_languages_have_the_same_answers() -> None:
     for script in ("hant", "en"):
         assert WORDS[script].keys() == WORDS["hans"].keys()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from engine.cli.library import library as command
 from engine.library import Library, generation, store
-from engine.library.command import library as command
 
 TEXT = "针灸门诊每天九点开始，周日休息。\n"
 

@@ -4,8 +4,8 @@
 
 constexpr int kConvBlock = 512;
 
-// The row `back` characters before time t of lane b; rows before the window lie in history (B, 2, D), oldest
-// first.
+// The row `back` characters before time t of sequence b; rows before the window lie in history (B, 2, D),
+// oldest first.
 template <class T>
 static inline const T* conv_row(const T* inp, const T* history, int b, int t, int length, int D) {
     return t >= 0 ? inp + (static_cast<size_t>(b) * length + t) * D

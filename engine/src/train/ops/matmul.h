@@ -62,7 +62,7 @@ static double matmul_burst(int repeats) {
     T out[side * side] = {}, inp[side * side] = {}, weight[side * side] = {};
     for (int i = 0; i < repeats; ++i) {
         matmul_forward(out, inp, weight, side, side, side, true);
-        // The compiler must take every operand for changed, or it would leave work out.
+        // The compiler must assume that every operand has changed, or it would optimise work away.
         asm volatile("" : : "r"(out), "r"(inp), "r"(weight) : "memory");
     }
     return 2.0 * side * side * side * repeats;

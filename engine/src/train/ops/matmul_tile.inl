@@ -98,7 +98,7 @@ static double matmul_burst_tiled(int repeats) {
     alignas(64) float out[PLM_TILE_ROWS * kCols] = {};
     for (int i = 0; i < repeats; ++i) {
         tile<PLM_TILE_ROWS>(out, kCols, a, steps, 1, panel, steps, true);
-        // The compiler must take every operand for changed, or it would leave work out.
+        // The compiler must assume that every operand has changed, or it would optimise work away.
         asm volatile("" : : "r"(a), "r"(panel), "r"(out) : "memory");
     }
     return 2.0 * kSummands * PLM_TILE_ROWS * kCols * steps * repeats;

@@ -311,6 +311,12 @@ def test_other_kinds_get_a_kind_short_answer(front: Front, user: str, kind: str)
     assert front.turns(user) == []
 
 
+@pytest.mark.parametrize("text", ["【收到不支持的消息类型，暂无法显示】", "[Unsupported Message]"])
+def test_what_stands_for_a_sticker_is_no_question(front: Front, user: str, text: str) -> None:
+    assert front.platform.request(front.platform.text(user, text)).reply == dialogue.TEXT_ONLY
+    assert front.turns(user) == []
+
+
 def test_help_and_new_talk(front: Front, user: str) -> None:
     assert front.platform.ask(user, "帮助") == front.platform.ask(user, "/help") == dialogue.HELP
     front.platform.ask(user, "什么是气虚？")

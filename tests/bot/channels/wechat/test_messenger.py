@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from bot.text.records import Conversation
 from engine import Model
 from tests.bot.expected_answer import message_answered_in
 from tests.bot.expected_help import help_for
+from tests.bot.idle import wait_until_idle
 from tests.bot.scripted_engine import ScriptedEngine
 from tests.service import SOON_MISSED, Service, served, wait_until
 from tests.tiny_model import write_tiny_model
@@ -127,7 +127,7 @@ def test_an_answer_is_pushed_once_however_often_it_was_asked_for(front: Front, u
     assert front.api.texts(user) == [f"{DISCLAIMER}\n\n{answer}"]
     assert front.platform.ask(user, "继续") == dialogue.NOTHING_MORE
     front.say(user, message)
-    time.sleep(1)
+    wait_until_idle(front.store)
     assert len(front.api.texts(user)) == 1
 
 
@@ -180,7 +180,7 @@ def test_a_push_that_may_have_arrived_is_not_repeated_but_can_be_had(front: Fron
     message = front.platform.text(user, QUESTION)
     front.say(user, message)
     wait_until(lambda: front.push_state(message) == "unsure", 15, "it was tried")
-    time.sleep(1)
+    wait_until_idle(front.store)
     assert len(front.api.texts(user)) == 1
     assert front.platform.ask(user, "继续") == front.answers(user)[0]
 
@@ -359,12 +359,11 @@ def test_a_killed_process_neither_loses_nor_repeats_an_answer(
     sent, written = "o-kill-sent", "o-kill-written"
     api.delay[SEND] = 2.0
     front.say(sent, first := front.platform.text(sent, QUESTION))
-    wait_until(lambda: front.push_state(first).startswith("sending"), 60, "the platform is being told")
-    time.sleep(0.3)
+    wait_until(lambda: SEND in api.arriving, 60, "the platform is being told")
     front.say(written, second := front.platform.text(written, QUESTION))
     service.kill()
     api.delay[SEND] = 0
-    time.sleep(2)
+    wait_until(lambda: api.texts(sent), 10, "the platform has taken what the killed process told it")
     service.start()
     try:
         wait_until(lambda: front.push_state(second) == "told", 60, "the one that was being written")

@@ -1,4 +1,4 @@
-"""Everything at once, for long: `python -m tests.bench.soak [--messages N] [--users N] [--kills N]`.
+"""Everything at once, for long: `python -m tests.bench.load.soak [--messages N] [--users N] [--kills N]`.
 
 Users of the stand-in platform write to three web processes, which ask two engine processes and share one
 Redis with an append-only file. A tenth of all deliveries is repeated, one in a hundred is forged or
@@ -33,8 +33,8 @@ import redis
 
 from bot.server.embedded_store import EmbeddedStore
 from engine import Model
-from tests.bench.load_users import LONGEST, SETTINGS, LoadUsers, count
-from tests.bench.record import record, resident_mb, table
+from tests.bench.load.load_users import LONGEST, SETTINGS, LoadUsers, count
+from tests.bench.load.record import record, resident_mb, table
 from tests.service import Service, descendants
 from tests.tiny_model import write_talkative_model
 

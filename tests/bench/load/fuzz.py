@@ -1,4 +1,6 @@
-"""Mutated requests on every public path: `python -m tests.bench.fuzz [--requests N] [--seed N] [--only N]`.
+"""Mutated requests on every public path.
+
+    python -m tests.bench.load.fuzz [--requests N] [--seed N] [--only N]
 
 They go over real connections to a web process of their own, with WeChat (compatible mode), the adapters (and
 a stand-in for their platforms), a webhook, API keys, the page and the administration turned on. What is
@@ -26,9 +28,9 @@ from typing import Any
 from bot.app import create_app
 from bot.server.embedded_store import EmbeddedStore
 from bot.settings.config import load_settings
-from tests.bench import fuzz_adapters
-from tests.bench.fuzz_requests import SETTINGS, Maker, Request
-from tests.bench.record import record, resident_mb, table
+from tests.bench.load import fuzz_adapters
+from tests.bench.load.fuzz_requests import SETTINGS, Maker, Request
+from tests.bench.load.record import record, resident_mb, table
 from tests.platform_api import PlatformApi
 from tests.service import Service, descendants
 from tests.tiny_model import write_tiny_model

@@ -12,11 +12,11 @@ from typing import Any
 import click
 
 from engine.cli.errors import one_line_errors
+from engine.cli.library import build_with_progress, default_folder
 from engine.emergency import Detector
 from engine.grounding.answerer import Answerer, place
 from engine.grounding.records import Answer
 from engine.library import Library
-from engine.library.command import build_with_progress, default_folder
 
 
 @click.command("ask")

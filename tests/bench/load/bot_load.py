@@ -1,4 +1,4 @@
-"""How many messages the bot carries: `python -m tests.bench.bot_load [--seconds N] [--only stub|model]`.
+"""How many messages the bot carries: `python -m tests.bench.load.bot_load [--seconds N] [--only stub|model]`.
 
 Messages arrive at random times fixed beforehand (a Poisson process), whatever became of those before: a slow
 service gets no relief by its own slowness, and every time is counted from when the message was due. All are
@@ -37,8 +37,8 @@ from bot.server.embedded_store import EmbeddedStore
 from bot.server.processes import Server
 from bot.settings.config import load_settings
 from bot.text import dialogue
-from tests.bench.load_users import APPID, KEY, SETTINGS, TOKEN
-from tests.bench.record import record, table
+from tests.bench.load.load_users import APPID, KEY, SETTINGS, TOKEN
+from tests.bench.load.record import record, table
 from tests.bot.test_latency import question
 from tests.service import Service, descendants, environment, free_port, kill_all, wait_until
 from tests.wechat_platform import Message, Platform, ProtocolError
@@ -165,7 +165,7 @@ def stub_service(directory: Path, core: str | None) -> Iterator[tuple[str, int]]
         **SETTINGS, "PLM_REDIS_URL": store.url, "PLM_PORT": port,
         "PLM_CONTEXT_BYTES": 6000,
     }  # fmt: skip
-    command = [sys.executable, "-m", "tests.bench.bot_load", "--serve-stub"]
+    command = [sys.executable, "-m", "tests.bench.load.bot_load", "--serve-stub"]
     prefix = ["taskset", "-c", core] if core else []
     with (directory / "web.log").open("wb") as log:
         own = environment(settings)

@@ -1,4 +1,6 @@
-"""What users see while Redis is in trouble: `python -m tests.bench.faults [NAME…] [--seconds N] [--rate N]`.
+"""What users see while Redis is in trouble.
+
+    python -m tests.bench.load.faults [NAME…] [--seconds N] [--rate N]
 
 Each fault has a web process, a Redis and users of its own: ten seconds with all well, the fault for
 --seconds, ten seconds after it. The faults, on real servers:
@@ -29,8 +31,8 @@ from pathlib import Path
 from typing import Any
 
 from engine import Model
-from tests.bench.load_users import SETTINGS, LoadUsers, Sent, count
-from tests.bench.record import record, table
+from tests.bench.load.load_users import SETTINGS, LoadUsers, Sent, count
+from tests.bench.load.record import record, table
 from tests.redis_servers import Failover, Server, SlowLine
 from tests.service import Service
 from tests.tiny_model import write_talkative_model

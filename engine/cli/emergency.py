@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ import click
 from engine.emergency.assessment import Level
 from engine.emergency.detector import WEIGHTS, Detector
 from engine.emergency.evaluation import area, evaluate, plot, roc, shares
+from engine.emergency.lookalikes import lookalikes as ordinary_of
 from engine.emergency.messages import bundled_files, digest, read_messages
 from engine.emergency.replies import caution, reply
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-HERE = Path(__file__).parent
+HERE = Path(str(files("engine.emergency")))
 
 
 @click.group()
@@ -114,6 +116,22 @@ def ask(text: str) -> None:
     click.echo(f"{assessment.level} {assessment.kind} {assessment.score:.3f}")
     if words := reply(assessment, text) or caution(assessment, text):
         click.echo(words)
+
+
+@emergency.command()
+@click.argument("files", nargs=-1, required=True, type=FILE)
+@click.option("--longest", default=90, show_default=True, help="Characters of a question.")
+@click.option("--at-most", default=10_000, show_default=True, help="How many of them.")
+@click.option("--studies/--no-studies", default=True, help="Severe ones that ask what a book says too.")
+def lookalikes(files: tuple[Path, ...], longest: int, at_most: int, studies: bool) -> None:
+    """Print the ordinary questions of FILES (JSON lines) as messages for `train`, without severe ones."""
+    try:
+        messages = ordinary_of(files, longest, at_most, studies)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    for message in messages:
+        row = {"text": message.text, "label": message.label, "kind": message.kind}
+        click.echo(json.dumps(row, ensure_ascii=False))
 
 
 def _rates(pairs: list[tuple[float, bool]], threshold: float) -> tuple[float, float]:

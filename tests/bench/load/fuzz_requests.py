@@ -19,8 +19,8 @@ from urllib.parse import quote, urlencode
 from flask import Flask
 from standardwebhooks.webhooks import Webhook
 
-from tests.bench import fuzz_adapters
-from tests.bench.load_users import APPID, KEY, TOKEN
+from tests.bench.load import fuzz_adapters
+from tests.bench.load.load_users import APPID, KEY, TOKEN
 from tests.wechat_platform import Platform, sign, to_xml
 
 SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()

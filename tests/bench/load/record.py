@@ -1,4 +1,4 @@
-"""Where measurements of the bot are kept: tests/bench/bot.jsonl, a line for each run of a command."""
+"""Where measurements of the bot are kept: tests/bench/load/bot.jsonl, a line for each run of a command."""
 
 from __future__ import annotations
 

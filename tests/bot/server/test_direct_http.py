@@ -1,0 +1,91 @@
+"""A proxy in the environment is no business of this service's own addresses."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import requests
+from werkzeug import Request, Response
+
+from bot.channels import webhook
+from bot.cli import doctor
+from bot.cli.admin_api import Api
+from bot.inference.remote import RemoteEngine
+from bot.server.direct_http import direct_session, is_loopback, session_for
+from bot.server.processes import WebChild
+from bot.settings.values import Webhook
+from tests.bot.admin_client import KEY, SECRET
+from tests.stand_in import StandIn
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandIn]:
+    """The environment's proxy; its `log` is what it was asked. ~/.netrc has a password for every machine."""
+    proxy = StandIn(lambda request: Response("the proxy", 502))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy.url_for("/"))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture
+def service() -> Iterator[StandIn]:
+    def answer(request: Request) -> Response:
+        if request.path.startswith("/admin/api/"):
+            assert request.headers["Authorization"] == f"Bearer {KEY}"
+        return Response("{}", content_type="application/json")
+
+    service = StandIn(answer)
+    yield service
+    service.stop()
+
+
+def test_the_proxy_is_one(proxy: StandIn, service: StandIn) -> None:
+    assert requests.get(service.url_for("/healthz"), timeout=5).text == "the proxy"
+
+
+def test_own_addresses_are_asked_past_the_proxy(proxy: StandIn, service: StandIn) -> None:
+    url = service.url_for("").rstrip("/")
+    assert Api(url, KEY).get("stats") == {}
+    remote = RemoteEngine((url,))
+    assert remote.ready() is None
+    remote.close()
+    assert doctor.check_clock(None, url).startswith("127.0.0.1")
+    child = SimpleNamespace(url=url, running=True)
+    assert WebChild.wait_until_up(child, threading.Event())
+    webhook._deliver("shop", Webhook(secret=SECRET, url=url + "/answers"), "msg_1", {"reply": "好"})
+    assert [request.path for request, _ in service.log] == [
+        "/admin/api/stats", "/healthz", "/healthz", "/healthz", "/answers",
+    ]  # fmt: skip
+    assert not proxy.log
+
+
+def test_a_callback_elsewhere_goes_through_the_proxy(proxy: StandIn) -> None:
+    with session_for("http://shop.example/answers") as http:
+        assert http.get("http://shop.example/answers", timeout=5).text == "the proxy"
+
+
+@pytest.mark.parametrize(
+    ("url", "own"),
+    [
+        ("http://127.0.0.1:8000/x", True), ("http://127.9.9.9", True), ("http://[::1]:1/", True),
+        ("https://LOCALHOST", True), ("http://bot.localhost/", True), ("http://192.0.2.1", False),
+        ("http://127.0.0.1.example", False), ("http://localhost.example", False), ("", False),
+    ],
+)  # fmt: skip
+def test_only_this_machine_is_this_machine(url: str, own: bool) -> None:
+    assert is_loopback(url) is own
+
+
+def test_an_authority_of_one_s_own_still_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/somewhere/ca.pem")
+    assert direct_session().verify == "/somewhere/ca.pem"
