@@ -237,7 +237,7 @@ def _clauses_of(
     heading = plain(entry.heading)
     whole = plain(entry.text)
     parts = sentences(entry.text)
-    plates = [_unfit(entry.text[a:b]) for a, b in parts]
+    plates: dict[int, bool] = {}
     exact = any(entry.key == a for group, _ in weights for a in group.alternatives)
     strange = any(c in heading for c in foreign)
     head = {group.word: _matched(heading, group.alternatives) for group, _ in weights}
@@ -251,13 +251,16 @@ def _clauses_of(
         for span in (1, 2):
             if number + span > len(parts):
                 continue
-            if any(plates[number : number + span]):
-                continue
             first, last = parts[number][0], parts[number + span - 1][1]
             if last - first > 180 and span > 1:
                 continue
             here_of = [max(values) for values in zip(*matched[number : number + span], strict=True)]
             if not any(here_of) and not any(head.values()):
+                continue
+            for which in range(number, number + span):
+                if which not in plates:
+                    plates[which] = _unfit(entry.text[parts[which][0] : parts[which][1]])
+            if any(plates[which] for which in range(number, number + span)):
                 continue
             text = "".join(spelled[number : number + span])
             found = 0.0

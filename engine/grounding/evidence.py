@@ -1,8 +1,8 @@
 """What the library says to choices: how far passages hold a question and one of its choices together.
 
 Features of each choice over the best passages; a logistic curve over them, whose weights stand in
-`evidence.json` (`python -m tests.bench.benchmarks.fit_evidence`). A question that asks for what is *not* so has
-weights of its own.
+`evidence.json` (`python -m tests.bench.benchmarks.fit_evidence`). A question that asks for what is *not* so
+has weights of its own.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ LONGEST, MOST_PAIRS = 400, 120  # characters of a question; pairs of characters 
 CLOSE = 12  # passages in which sentences are looked at
 FEATURES = (
     "product_all", "product_best", "product_five", "sentence", "whole", "whole_often", "headed", "length",
-    "like_others", "bits",
+    "bits",
 )  # fmt: skip
 Weighted = list[tuple[str, float]]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was found for one choice: its features, its score (more is better), and the passage that decides."""
+    """What was found for one choice: its features, its score (more is better), the passage that decides."""
 
     features: dict[str, float]
     score: float
@@ -120,8 +120,6 @@ class _Found:
             for which in wholly
             if key and heading_key(self.hits[which].heading.rpartition("/")[2]) == key
         ]
-        own = set(self.pairs[number])
-        others = [set(pairs) for other, pairs in enumerate(self.pairs) if other != number]
         return {
             "product_all": sum(self.held[which] * product[which] for which in self.best) / squares,
             "product_best": product[ranked[0]] if ranked else 0.0,
@@ -131,7 +129,7 @@ class _Found:
             "whole_often": log(1 + len(wholly.intersection(self.best))),
             "headed": max(headed, default=0.0),
             "length": log(len(choice)),
-            "like_others": sum(len(own & o) / max(1, len(own | o)) for o in others) / max(1, len(others)),
+            "everywhere": sum(here[which] for which in self.best) / max(1, len(self.best)),
         }
 
     def _sentence(self, number: int, ranked: Sequence[int], weights: Weighted, total: float) -> float:
@@ -175,9 +173,14 @@ def _scores(table: Sequence[Mapping[str, float]], negated: bool) -> list[float]:
     return [value - mean for value in sums]
 
 
-# Where a statement says what it claims of its beginning: 桂枝汤出自 | 伤寒论
-_CLAIM = re.compile("是|为|属于|称为|出自|选用|选|宜|用|主|治|见于|有|指|者|的|[，,：:]")
-JUDGED = ("product_all", "product_best", "product_five", "sentence", "whole", "whole_often", "headed")
+# Where a statement says what it claims of its beginning, surest first: 桂枝汤出自 | 伤寒论
+_CLAIMS = [
+    re.compile(words_)
+    for words_ in ("是|为|属于|称", "选用|选|宜用|宜|应|用|治", "于|出自|归|主|指|有|[，,：:]")
+]
+JUDGED = (
+    "product_all", "product_best", "product_five", "sentence", "whole", "whole_often", "headed", "everywhere",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -192,8 +195,11 @@ class Judged:
 def parts(statement: str) -> tuple[str, str]:
     """What a statement is about and what it claims of it: cut behind the last word that joins the two."""
     bare = statement.strip().rstrip("。.！!")
-    places = [m.end() for m in _CLAIM.finditer(bare) if m.start() >= 2 and len(bare) - m.end() >= 2]
-    place = places[-1] if places else max(1, len(bare) * 2 // 3)
+    for claim in _CLAIMS:
+        places = [m.end() for m in claim.finditer(bare) if m.start() >= 2 and len(bare) - m.end() >= 1]
+        if places:
+            return bare[: places[-1]], bare[places[-1] :]
+    place = max(1, len(bare) * 2 // 3)
     return bare[:place], bare[place:]
 
 
@@ -203,6 +209,8 @@ def judge(shelf: Shelf, statement: str) -> Judged:
     if not claim:
         raise ValueError("the statement is empty")
     found = weigh(shelf, about, [claim])[0]
-    weights = _weights()["judge_negated" if NEGATED.search(statement) else "judge"]
+    weights = _weights()["judge"]
     odds = weights["bias"] + sum(weights.get(name, 0.0) * found.features[name] for name in JUDGED)
+    if NEGATED.search(statement):
+        odds = -odds
     return Judged(1 / (1 + exp(-max(-30.0, min(30.0, odds)))), found.features, found.citation)

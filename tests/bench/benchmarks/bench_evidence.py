@@ -46,13 +46,12 @@ def choices(shelf: Shelf, asked: list[Question], model: Model | None) -> None:
             scores = [each.score for each in evidence.weigh(shelf, one.question, one.choices, known)]
             seconds.append(time.process_time() - began)
             hits[name].append(scores.index(max(scores)) == one.answer)
-    print(f"{'choices, by chance':28}{statistics.mean(1 / len(one.choices) for one in asked):.3f}")
+    print(f"{'choices, by chance':36}{statistics.mean(1 / len(one.choices) for one in asked):.3f}")
     for name, found in hits.items():
         if found:
             low, high = wilson(sum(found), len(found))
-            print(
-                f"{'choices, ' + name:36}{sum(found) / len(found):.3f} [{low:.3f}, {high:.3f}] of {len(found)}"
-            )
+            share = sum(found) / len(found)
+            print(f"{'choices, ' + name:36}{share:.3f} [{low:.3f}, {high:.3f}] of {len(found)}")
     print(f"processor time: median {1000 * statistics.median(seconds):.0f} ms a question")
 
 
