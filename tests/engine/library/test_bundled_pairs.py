@@ -46,7 +46,9 @@ def read(name: str) -> list[dict[str, Any]]:
 def test_there_are_enough_of_each_kind(name: str) -> None:
     pairs = read(name)
     assert len(pairs) >= LEAST[name]
-    assert [pair["id"] for pair in pairs] == [f"{PREFIX.get(name, name)}-{n:03d}" for n in range(1, len(pairs) + 1)]
+    assert [pair["id"] for pair in pairs] == [
+        f"{PREFIX.get(name, name)}-{n:03d}" for n in range(1, len(pairs) + 1)
+    ]
 
 
 @pytest.mark.parametrize("name", LEAST)
