@@ -140,9 +140,8 @@ async function open(id) {
     byId("talk-name").textContent = id;
     turns.replaceChildren(...whole.turns.map((turn) => {
       const item = make("article", "", turn.role);
-      const head = make("p", `${word(turn.role === "user" ? "me" : "bot")} · ${clock(turn.time)}`, "faint");
-      if (turn.emergency) head.prepend(make("b", word("emergency"), "badge"), " ");
-      item.append(head, make("p", turn.content, "text"));
+      const head = `${word(turn.role === "user" ? "me" : "bot")} · ${clock(turn.time)}`;
+      item.append(make("p", head, "faint"), make("p", turn.content, "text"));
       return item;
     }));
     talk.showModal();

@@ -138,6 +138,9 @@ def test_sign_in_and_look_with_the_keyboard_alone(
     with Visitor(service) as visitor:
         visitor.ask("<b>什么</b>是气虚？")
         name = visitor.conversation.id
+    with Visitor(service) as visitor:
+        visitor.ask("我妈喝了百草枯")
+        urgent = visitor.conversation.id
     time.sleep(1.5)  # the numbers are handed on every second
     show(page, service.url, DESKTOP)
     shoot(page, "sign-in", tmp_path)
@@ -151,12 +154,20 @@ def test_sign_in_and_look_with_the_keyboard_alone(
     assert text(page, "#figures dd") != "0"
     assert page.find_elements(By.CSS_SELECTOR, "#chart rect.messages")
     assert text(page, "#processes").count("模型") == 2
+    rows = page.find_elements(By.CSS_SELECTOR, "#conversations li")
+    badges = {row.find_element(By.TAG_NAME, "button").text: row.text.startswith("紧急") for row in rows}
+    assert [name for name, badge in badges.items() if badge] == [urgent]
+    assert rows[0].find_element(By.CSS_SELECTOR, ".badge").is_displayed()  # emergencies come first
     shoot(page, "desktop", tmp_path)
     assert page.execute_script("return localStorage.length + document.cookie.indexOf('key')") == -1
-    # Tab to the first conversation, open it, close it.
+    # Tab to the first conversation, open it, close it; then to the second.
     page.execute_script("document.getElementById('user').focus()")
     for _ in range(2):
         page.switch_to.active_element.send_keys(Keys.TAB)
+    page.switch_to.active_element.send_keys(Keys.ENTER)
+    wait_until(lambda: "我妈喝了百草枯" in text(page, "#turns"), 10)
+    page.switch_to.active_element.send_keys(Keys.ESCAPE)
+    page.switch_to.active_element.send_keys(Keys.TAB, Keys.NULL)
     page.switch_to.active_element.send_keys(Keys.ENTER)
     wait_until(lambda: "<b>什么</b>是气虚？" in text(page, "#turns"), 10)
     shoot(page, "conversation", tmp_path)
