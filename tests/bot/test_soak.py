@@ -16,6 +16,7 @@ from bot.text.records import Conversation
 from engine import Model
 from tests.bench.load.load_users import FORGED, LoadUsers, Sent, count
 from tests.bench.load.soak import soak
+from tests.bench.load.soak_library import CHANGES
 from tests.bot.expected_answer import expected_answer
 from tests.tiny_model import write_talkative_model
 
@@ -27,14 +28,27 @@ TURNS = TALKER.base + "turns"
 @pytest.mark.slow
 def test_nothing_is_lost_doubled_mixed_up_or_let_in(tmp_path: Path) -> None:
     options = argparse.Namespace(
-        messages=128, users=16, kills=2, redis_kills=1, webs=2, engines=2, seed=1, rate=12.0
-    )
+        messages=128, users=16, kills=2, redis_kills=1, webs=2, engines=2, seed=1, rate=12.0,
+        library=False,
+    )  # fmt: skip
     result = soak(tmp_path, options)
     assert not any(result["breaches"].values()), result
     assert not result["faults"]
     assert result["messages"] == 128
     assert result["kills"] == {"web": 2, "engine": 2, "redis": 1}
     assert result["outcomes"]["answered"] > 90
+
+
+@pytest.mark.slow
+def test_a_library_that_changes_meanwhile_is_quoted_rightly(tmp_path: Path) -> None:
+    options = argparse.Namespace(
+        messages=300, users=20, kills=2, redis_kills=1, webs=2, engines=1, seed=1, rate=12.0, library=True
+    )
+    result = soak(tmp_path, options)
+    assert not any(result["breaches"].values()), result
+    assert not result["faults"]
+    assert result["library"]["changes"] == len(CHANGES)
+    assert all(result["library"][kind] > 5 for kind in ("quoted", "of changed texts", "not found", "written"))
 
 
 @pytest.fixture
