@@ -16,7 +16,7 @@ from bot.text.records import Conversation
 from engine import Model
 from tests.bench.load.load_users import FORGED, LoadUsers, Sent, count
 from tests.bench.load.soak import soak
-from tests.bench.load.soak_library import CHANGES
+from tests.bench.load.soak_library import CHANGES, LibraryChanges
 from tests.bot.expected_answer import expected_answer
 from tests.tiny_model import write_talkative_model
 
@@ -113,3 +113,21 @@ def test_each_breach_is_counted(
 ) -> None:
     breach(users, store)
     assert count(users, store.url, model, LONGEST)[what] > 0
+
+
+def test_answers_of_another_state_or_of_none_are_counted(model: Model, tmp_path: Path) -> None:
+    changes = LibraryChanges([], tmp_path)
+    changes.made = [(100.0, 101.0), (200.0, 201.0)]  # 青囊方 added, then 紫河方
+    question = "青囊汤治什么病？"
+    before, after = (state.answer(question).text for state in changes.states[:2])
+
+    def breaches(said: str, moment: float) -> dict[str, int]:
+        asked = {"role": "user", "content": question, "message_id": "1"}
+        answer = {"role": "assistant", "content": said, "message_id": "1", "time": moment}
+        return dict(changes.judge(model, TALKER, [asked, answer], LONGEST))
+
+    right, stale, mixed_up = ({"mixed up": m, "stale": s} for m, s in ((0, 0), (0, 1), (1, 0)))
+    assert "久咳气喘" in after
+    assert breaches(before, 99) == breaches(before, 102.9) == breaches(after, 100.5) == right
+    assert breaches(after, 99) == breaches(before, 103.1) == stale
+    assert breaches(after + "！", 150) == mixed_up
