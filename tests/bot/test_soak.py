@@ -16,6 +16,7 @@ from bot.text.records import Conversation
 from engine import Model
 from tests.bench.load.load_users import FORGED, LoadUsers, Sent, count
 from tests.bench.load.soak import soak
+from tests.bench.load.soak_library import CHANGES, LibraryChanges
 from tests.bot.expected_answer import expected_answer
 from tests.tiny_model import write_talkative_model
 
@@ -27,14 +28,27 @@ TURNS = TALKER.base + "turns"
 @pytest.mark.slow
 def test_nothing_is_lost_doubled_mixed_up_or_let_in(tmp_path: Path) -> None:
     options = argparse.Namespace(
-        messages=128, users=16, kills=2, redis_kills=1, webs=2, engines=2, seed=1, rate=12.0
-    )
+        messages=128, users=16, kills=2, redis_kills=1, webs=2, engines=2, seed=1, rate=12.0,
+        library=False,
+    )  # fmt: skip
     result = soak(tmp_path, options)
     assert not any(result["breaches"].values()), result
     assert not result["faults"]
     assert result["messages"] == 128
     assert result["kills"] == {"web": 2, "engine": 2, "redis": 1}
     assert result["outcomes"]["answered"] > 90
+
+
+@pytest.mark.slow
+def test_a_library_that_changes_meanwhile_is_quoted_rightly(tmp_path: Path) -> None:
+    options = argparse.Namespace(
+        messages=300, users=20, kills=2, redis_kills=1, webs=2, engines=1, seed=1, rate=12.0, library=True
+    )
+    result = soak(tmp_path, options)
+    assert not any(result["breaches"].values()), result
+    assert not result["faults"]
+    assert result["library"]["changes"] == len(CHANGES)
+    assert all(result["library"][kind] > 5 for kind in ("quoted", "of changed texts", "not found", "written"))
 
 
 @pytest.fixture
@@ -99,3 +113,21 @@ def test_each_breach_is_counted(
 ) -> None:
     breach(users, store)
     assert count(users, store.url, model, LONGEST)[what] > 0
+
+
+def test_answers_of_another_state_or_of_none_are_counted(model: Model, tmp_path: Path) -> None:
+    changes = LibraryChanges([], tmp_path)
+    changes.made = [(100.0, 101.0), (200.0, 201.0)]  # 青囊方 added, then 紫河方
+    question = "青囊汤治什么病？"
+    before, after = (state.answer(question).text for state in changes.states[:2])
+
+    def breaches(said: str, moment: float) -> dict[str, int]:
+        asked = {"role": "user", "content": question, "message_id": "1"}
+        answer = {"role": "assistant", "content": said, "message_id": "1", "time": moment}
+        return dict(changes.judge(model, TALKER, [asked, answer], LONGEST))
+
+    right, stale, mixed_up = ({"mixed up": m, "stale": s} for m, s in ((0, 0), (0, 1), (1, 0)))
+    assert "久咳气喘" in after
+    assert breaches(before, 99) == breaches(before, 102.9) == breaches(after, 100.5) == right
+    assert breaches(after, 99) == breaches(before, 103.1) == stale
+    assert breaches(after + "！", 150) == mixed_up

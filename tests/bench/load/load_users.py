@@ -24,6 +24,7 @@ import re
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +35,7 @@ from bot.settings.config import DISCLAIMER
 from bot.text import dialogue
 from bot.text.records import Conversation
 from engine import END_MARK, Model
+from tests.bench.load.soak_library import LibraryChanges
 from tests.bot.expected_answer import SAMPLER
 from tests.wechat_platform import Attempt, Message, Platform, ProtocolError, sign, to_xml
 
@@ -99,12 +101,14 @@ class LoadUsers:
     """Users who write to one of several web servers. `faults` are breaches seen by the platform."""
 
     def __init__(
-        self, urls: list[str], seed: int = 1, *, repeated: float = 0.1, forged: float = 0.01
-    ) -> None:
+        self, urls: list[str], seed: int = 1, *, repeated: float = 0.1, forged: float = 0.01,
+        questions: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        """They ask these questions, or, without any, about two of TOPICS."""
         self.platforms = [
             SlowPlatform(url + "/wechat", TOKEN, appid=APPID, aes_key=KEY, mode="safe") for url in urls
         ]
-        self.repeated, self.forged = repeated, forged
+        self.repeated, self.forged, self.questions = repeated, forged, questions
         self.sent: dict[str, list[Sent]] = defaultdict(list)
         self.more: dict[str, list[str]] = defaultdict(list)  # what 继续 brought
         self.faults: list[str] = []
@@ -122,6 +126,7 @@ class LoadUsers:
         with self._lock:
             number = len(self.sent[user]) + 1
             text = f"第{number}问：{self.dice.choice(TOPICS)}与{self.dice.choice(TOPICS)}怎样分辨？"
+            text = self.dice.choice(self.questions) if self.questions else text
             sent = Sent(self.platforms[0].text(user, text), text, time.monotonic())
             self.sent[user].append(sent)
             twice = repeat and self.dice.random() < self.repeated
@@ -233,8 +238,11 @@ def forgery(platform: Platform, user: str, dice: random.Random) -> tuple[dict[st
 # What Redis says
 
 
-def count(users: LoadUsers, server_url: str, model: Model, max_bytes: int) -> dict[str, int]:
-    """Compare what the platform saw with all that is in Redis; see the head of this file for the words."""
+def count(
+    users: LoadUsers, server_url: str, model: Model, max_bytes: int, changes: LibraryChanges | None = None
+) -> dict[str, int]:
+    """Compare what the platform saw with all that is in Redis; see the head of this file for the words, and
+    soak_library.py for what is right where there is a library."""
     client = redis.Redis.from_url(server_url, socket_timeout=10)
     found: Counter[str] = Counter(dict.fromkeys(("lost", "left", "twice", "mixed up", "out of order"), 0))
     found["forged"] = traces(client, set(users.sent)) + sum("forged" in fault for fault in users.faults)
@@ -255,7 +263,10 @@ def count(users: LoadUsers, server_url: str, model: Model, max_bytes: int) -> di
         found["out of order"] += disorder(messages, questions, order)
         found["mixed up"] += sum(not shown_rightly(sent, answers) for sent in messages)
         found["mixed up"] += sum(not of_one(piece, answers) for piece in users.more[user])
-        found["mixed up"] += unexpected(model, talker, turns, max_bytes)
+        if changes is None:
+            found["mixed up"] += unexpected(model, talker, turns, max_bytes)
+        else:
+            found.update(changes.judge(model, talker, turns, max_bytes))
     client.close()
     return dict(found)
 

@@ -1,11 +1,12 @@
-"""Everything at once, for long: `python -m tests.bench.load.soak [--messages N] [--users N] [--kills N]`.
+"""Everything at once, for long: `python -m tests.bench.load.soak [--messages N] [--kills N] [--library]`.
 
 Users of the stand-in platform write to three web processes, which ask two engine processes and share one
 Redis with an append-only file. A tenth of all deliveries is repeated, one in a hundred is forged or
 malformed, bodies come slowly, and every few seconds a process stands still for a while (SIGSTOP: longer than
 a lease at times). Meanwhile each kind of process is killed with SIGKILL `--kills` times and started again,
 and Redis `--redis-kills` times. load_users.py says what is counted and what the words mean; the platform
-chooses a web process for each request blindly, so that one which is down costs an attempt.
+chooses a web process for each request blindly, so that one which is down costs an attempt. With `--library`
+answers come from a library that is changed meanwhile (soak_library.py); without it the model writes them all.
 
 **Memory.** The first web and the first engine process are spared from kills in the second half. Their
 resident memory, and the memory that Redis uses for each message it keeps (it keeps all of them for days, by
@@ -33,8 +34,10 @@ import redis
 
 from bot.server.embedded_store import EmbeddedStore
 from engine import Model
+from tests import small_library
 from tests.bench.load.load_users import LONGEST, SETTINGS, LoadUsers, count
 from tests.bench.load.record import record, resident_mb, table
+from tests.bench.load.soak_library import ADMIN_KEY, CHANGES, GRACE, QUESTIONS, LibraryChanges
 from tests.service import Service, descendants
 from tests.tiny_model import write_talkative_model
 
@@ -56,9 +59,10 @@ class Cast:
     samples: list[tuple[float, dict[str, float]]] = field(default_factory=list)  # progress, MB of each
     empty: float = 0.0  # bytes that Redis used at the beginning
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    no_pause: threading.Lock = field(default_factory=threading.Lock)  # held while nothing may stand still
 
     @classmethod
-    def start(cls, directory: Path, webs: int, engines: int, seed: int) -> Cast:
+    def start(cls, directory: Path, webs: int, engines: int, seed: int, library: bool = False) -> Cast:
         store = EmbeddedStore(directory)
         store.start()
         model = write_talkative_model(directory / "talkative.safetensors")
@@ -66,7 +70,14 @@ class Cast:
         hosts = [Service(directory / f"engine{n}", "engine", **own) for n in range(engines)]
         urls = ",".join(host.url for host in hosts)
         common = {**SETTINGS, "PLM_REDIS_URL": store.url, "PLM_ENGINE_URLS": urls}
-        fronts = [Service(directory / f"web{n}", "web", **common) for n in range(webs)]
+        folders = [directory / f"web{n}" for n in range(webs)]
+        places: list[dict[str, Any]] = [{} for _ in folders]
+        if library:
+            made = [small_library.write(folder / "library") for folder in folders]
+            places = [{"PLM_LIBRARY": one.folder, "PLM_ADMIN_KEY": ADMIN_KEY} for one in made]
+        fronts = [
+            Service(folder, "web", **common, **place) for folder, place in zip(folders, places, strict=True)
+        ]
         cast = cls(store, hosts, fronts, random.Random(seed))
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda service: service.start(60), [*hosts, *fronts]))
@@ -94,6 +105,10 @@ class Cast:
     def pause(self) -> None:
         """One process stands still, as on a machine that swaps or is moved: Redis for less long."""
         service = self.dice.choice([*self.webs, *self.engines, None])
+        with self.no_pause:
+            self._pause(service)
+
+    def _pause(self, service: Service | None) -> None:
         with self._lock:
             if service is None:
                 pids = [self.store.pid]
@@ -145,16 +160,18 @@ def soak(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
     each = options.messages // options.users
     if not 2 <= each <= LONGEST:
         raise SystemExit(f"soak: 2 to {LONGEST} messages a user, not {each}")
-    cast = Cast.start(directory, options.webs, options.engines, options.seed)
+    cast = Cast.start(directory, options.webs, options.engines, options.seed, options.library)
     began = time.monotonic()
     try:
-        users = LoadUsers([web.url for web in cast.webs], options.seed)
+        urls = [web.url for web in cast.webs]
+        changes = LibraryChanges(urls, directory / "states") if options.library else None
+        users = LoadUsers(urls, options.seed, questions=QUESTIONS if changes else ())
         users.slow(0.02)
-        live(users, cast, options, each)
+        live(users, cast, options, each, changes)
         last_words(users)
         seconds = time.monotonic() - began
         model = Model.load(str(directory / "talkative.safetensors"))
-        breaches = count(users, cast.store.url, model, MAX_BYTES)
+        breaches = count(users, cast.store.url, model, MAX_BYTES, changes)
     finally:
         cast.stop()
     return {
@@ -162,11 +179,15 @@ def soak(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
         "engines": options.engines, "seconds": round(seconds), "kills": cast.kills, "pauses": cast.pauses,
         "outcomes": outcomes(users), "requests": dict(sorted(users.counts.items())), "breaches": breaches,
         "growth": cast.growth(), "faults": users.faults[:20],
+        "library": {"changes": len(changes.made), **changes.kinds} if changes else None,
     }  # fmt: skip
 
 
-def live(users: LoadUsers, cast: Cast, options: argparse.Namespace, each: int) -> None:
-    """All users write all but their last message, while the processes are killed and paused."""
+def live(
+    users: LoadUsers, cast: Cast, options: argparse.Namespace, each: int, changes: LibraryChanges | None
+) -> None:
+    """All users write all but their last message, while the processes are killed and paused, and the library
+    is changed."""
     over, total = threading.Event(), options.users * (each - 1)
     sent = lambda: sum(map(len, list(users.sent.values())))  # noqa: E731
 
@@ -197,6 +218,18 @@ def live(users: LoadUsers, cast: Cast, options: argparse.Namespace, each: int) -
                 time.sleep(0.1)
             cast.kill(kind, spare_first=sent() > total * 0.45)
 
+    def change() -> None:
+        for number in range(len(CHANGES) if changes else 0):
+            while sent() < total * (number + 0.7) / len(CHANGES) * 0.97 and not over.is_set():
+                time.sleep(0.1)
+            with cast.no_pause:
+                try:
+                    changes.make()
+                except AssertionError as error:
+                    users.faults.append(str(error))
+                    return
+                time.sleep(GRACE)
+
     def pauses() -> None:
         while not over.wait(cast.dice.uniform(2, 6)):
             cast.pause()
@@ -205,13 +238,14 @@ def live(users: LoadUsers, cast: Cast, options: argparse.Namespace, each: int) -
         while not over.wait(1):
             cast.sample(sent() / total, sent())
 
-    helpers = [threading.Thread(target=work) for work in (chaos, pauses, watch)]
+    helpers = [threading.Thread(target=work) for work in (chaos, change, pauses, watch)]
     threads = [threading.Thread(target=user, args=(number,)) for number in range(options.users)]
     for thread in (*helpers, *threads):
         thread.start()
     for thread in threads:
         thread.join()
-    helpers[0].join()
+    for thread in helpers[:2]:
+        thread.join()
     over.set()
     for thread in helpers:
         thread.join()
@@ -254,6 +288,7 @@ def main() -> None:
     for name, value in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--rate", type=float, default=25, help="messages a second, all users together")
+    parser.add_argument("--library", action="store_true", help="answers from a library that is changed")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="plm-soak-") as directory:
         result = soak(Path(directory), options)
@@ -264,6 +299,7 @@ def main() -> None:
     ]
     rows += [*result["requests"].items(), *result["outcomes"].items()]
     rows += [(f"**{name}**", n) for name, n in result["breaches"].items()]
+    rows += [(f"library: {name}", n) for name, n in (result["library"] or {}).items()]
     rows += [(f"memory of {name}, end by middle", ratio) for name, ratio in result["growth"].items()]
     print(table(rows))
     print(*result["faults"], sep="\n")
