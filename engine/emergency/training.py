@@ -31,7 +31,7 @@ KIND_STEPS = 15  # enough to choose among kinds
 FOLDS = 5
 # Calibrated probabilities, and why these: README.md, "Thresholds".
 EMERGENCY = 0.5
-UNCERTAIN = 0.2
+UNCERTAIN = 0.4
 TOXIC_ALONE = 0.97  # nothing of toxic.tsv is named
 TOXIC_NAMED = 0.6  # a poison is named, but no word of amount known
 TOXIC_ASKED = 0.2  # both are there: the model need only not object

@@ -175,7 +175,7 @@ def test_the_web_half_is_light() -> None:
     """Commands of the engine, and what they draw and train with, are not loaded to serve."""
     script = (
         "import sys, bot.cli, bot.server.processes\n"
-        "print('matplotlib' in sys.modules, 'engine.cli' in sys.modules)"
+        "print('matplotlib' in sys.modules, 'engine.cli.train' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["False", "False"]

@@ -13,14 +13,15 @@ from tests.engine.sampling_reference import WHOLE, Logits, any_logits, drawn_fro
 
 
 def longest_matches(text: str, window: int) -> dict[str, int]:
-    """By definition: for each character, the longest end of the text that it once followed."""
-    recent = text[-window:]
+    """By definition: for each character in the window, the longest end of the text that it once followed. A
+    match keeps its length when its own first characters leave the window; the window's first has none."""
+    start = max(0, len(text) - window)
     longest: dict[str, int] = {}
-    for i in range(len(recent)):
+    for i in range(start, len(text)):
         m = 0
-        while m < i and recent[i - 1 - m] == recent[-1 - m]:
+        while m < i and text[i - 1 - m] == text[-1 - m]:
             m += 1
-        longest[recent[i]] = max(m, longest.get(recent[i], 0))
+        longest[text[i]] = max(m if i > start else 0, longest.get(text[i], 0))
     return longest
 
 

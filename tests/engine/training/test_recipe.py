@@ -34,4 +34,4 @@ def test_the_card_of_an_older_model_gives_its_batch_size() -> None:
 @pytest.mark.parametrize("name", ["tiny", "tcm", "zh", "pubmed"])
 def test_the_native_trainer_gets_the_batch_size_under_its_own_name(name: str) -> None:
     recipe = load_plan(name).recipe
-    assert recipe.trainer_settings(1)["lanes"] == recipe.batch_size
+    assert recipe.trainer_settings(1)["batch_size"] == recipe.batch_size
