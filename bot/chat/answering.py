@@ -168,14 +168,12 @@ class Answering:
             seed=dialogue.seed(question.conversation, question.id),
         )
         raw, text, last = self._stream(prompt, question, "")
-        text = text.strip()
+        answer = text.strip() or dialogue.EMPTY_ANSWER
         # The state has read what the model wrote; where the transcript says otherwise, the transcript is
         # right.
-        unsure = text and 0 < self.unsure < last.bits
-        return Reply(
-            text or dialogue.EMPTY_ANSWER, last.stop, last.state if text == raw else b"",
-            dialogue.UNSURE if unsure else "",
-        )  # fmt: skip
+        state = last.state if answer == raw else b""
+        unsure = text.strip() and 0 < self.unsure < last.bits
+        return Reply(answer, last.stop, state, dialogue.UNSURE if unsure else "")
 
     def _write_freely(self, question: Question, begin: bytes) -> Reply:
         """What the model makes of a beginning, in the manner of what it has read. It reads no talk."""
