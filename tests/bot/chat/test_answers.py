@@ -124,10 +124,15 @@ def test_the_model_reads_the_turns_before_by_state_or_by_transcript(start: Start
     assert [prompt.tail for prompt in engine.prompts] == [dialogue.question_bytes(q) for q in "一二三"]
 
 
-def test_nothing_to_say_is_said_honestly(start: Starter, store: Store) -> None:
-    some = start(ScriptedEngine(lambda prompt: " \n"))
-    some.enqueue(TALKER, "m1", "一")
-    assert wait(some, "m1").text == dialogue.EMPTY_ANSWER
+@pytest.mark.parametrize("written", ["", " \n"])
+def test_nothing_to_say_is_said_honestly(start: Starter, store: Store, written: str) -> None:
+    """And the next question is read after what was said, not after the model's silence."""
+    engine = ScriptedEngine(lambda prompt: written)
+    some = start(engine)
+    for message_id, question in (("m1", "一"), ("m2", "二")):
+        some.enqueue(TALKER, message_id, question)
+        assert wait(some, message_id).text == dialogue.EMPTY_ANSWER
+    assert engine.before == [b"", dialogue.turn_bytes("一", dialogue.EMPTY_ANSWER)]
 
 
 def test_following_shows_the_answer_as_it_grows(start: Starter) -> None:
