@@ -84,8 +84,11 @@ class Turn:
             return self._blocked() or Decision(Outcome.UNREADABLE, dialogue.TEXT_ONLY)
         question = dialogue.clean_question(text)
         command = dialogue.command(question.text)
-        # What the bot itself tells people to send is no cry for help: else 忘记我 could come to mean one.
-        heard = assess(self.bot.detector, text) if command in (None, "search") else None
+        # What the bot itself tells people to send is no cry for help: else 忘记我 could come to mean one. What
+        # stands behind a command may be one.
+        named = None if command else dialogue.slash_command(question.text)
+        said = text.split(maxsplit=1)[1] if named else text
+        heard = assess(self.bot.detector, said) if command in (None, "search") else None
         if heard and heard.level is Level.EMERGENCY:
             return self._help(heard, text, question.text)
         blocked = self._blocked()
@@ -93,7 +96,7 @@ class Turn:
             return blocked
         if not question.text:
             return Decision(Outcome.UNREADABLE, dialogue.NOTHING_TO_READ)
-        command = command or dialogue.slash_command(question.text)
+        command = command or named
         if command == "more":
             return self._continue()
         if command:
