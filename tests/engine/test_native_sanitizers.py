@@ -11,7 +11,7 @@ import pytest
 from engine import _core
 from tests.cpu_vnni.test_native import FLAGS, ROOT, X86, compile_kernels, run
 
-INFER = ROOT / "engine/src/infer"
+ROOMS = [ROOT / "engine/src" / room for room in ("infer", "text", "model")]
 ISA_FLAGS = {
     **FLAGS,
     "avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx2", "-mfma"],
@@ -43,7 +43,8 @@ def build(folder: Path, flags: list[str]) -> Path:
         )
         return obj
 
-    sources = [source for source in sorted(INFER.glob("*.cpp")) if not source.stem.startswith("bindings")]
+    sources = [source for room in ROOMS for source in sorted(room.glob("*.cpp"))]
+    sources = [source for source in sources if not source.stem.startswith("bindings")]
     with ThreadPoolExecutor(2) as pool:
         objects = list(pool.map(compile_one, [*sources, ROOT / "tests/engine/native_test.cpp"]))
     program = folder / "native_test"

@@ -67,7 +67,7 @@ py::dict get_state(Trainer& t) {
 void set_state(Trainer& t, const py::dict& d) {
     auto readers = d["readers"].cast<Bytes>();
     if (static_cast<size_t>(readers.size()) != t.readers().size() * sizeof(SequenceReader)) {
-        throw std::invalid_argument("checkpoint: it was made with another number of readers");
+        throw std::invalid_argument("checkpoint: it was made with another batch size");
     }
     std::vector<SequenceReader> restored(t.readers().size());
     std::memcpy(static_cast<void*>(restored.data()), readers.data(), static_cast<size_t>(readers.size()));

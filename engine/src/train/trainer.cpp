@@ -21,7 +21,7 @@ Trainer::Trainer(const Config& config, const Settings& settings, const Ops<float
       parameters_(config) {
     if (settings.length < 2) throw std::invalid_argument("window must have at least 2 characters");
     if (settings.shards < 1 || settings.batch_size % settings.shards != 0) {
-        throw std::invalid_argument("readers must be a multiple of shards");
+        throw std::invalid_argument("batch_size must be a multiple of shards");
     }
     size_t n = parameters_.size();
     std::vector<float> start(n);

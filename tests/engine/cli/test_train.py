@@ -168,7 +168,7 @@ def test_wrong_use(plm_train: Command, arguments: tuple[str, ...], code: int, me
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        ("batch_size = 10\nshards = 4", "lanes must be a multiple of shards"),
+        ("batch_size = 10\nshards = 4", "batch_size must be a multiple of shards"),
         ("length = 1", "at least 2 characters"),
         ("blank_lines = 0", "blank_lines must be 1 or more"),
         ("speed = 9", "unexpected keyword argument 'speed'"),

@@ -141,7 +141,7 @@ def test_a_checkpoint_of_other_sizes_is_refused(make_run: Callable[..., Run], tm
     other.recipe = replace(other.recipe, batch_size=8)
     other.__post_init__()
     other.out = run.out
-    with pytest.raises(TrainingError, match="another number of lanes"):
+    with pytest.raises(TrainingError, match="another batch size"):
         other.resume()
 
 
