@@ -27,7 +27,9 @@ void check_sizes(const Config& c) {
                                                  {"head_hidden", c.head_hidden},
                                                  {"head_layers", c.head_layers}};
     for (const auto& [name, value] : sizes) {
-        if (value < 1 || value > kLargest) {
+        const bool count =
+            &value == &sizes[1].second || &value == &sizes[6].second;  // there may be no layers
+        if (value < (count ? 0 : 1) || value > kLargest) {
             throw std::invalid_argument("config: " + std::string(name) + " must lie between 1 and " +
                                         std::to_string(kLargest) + ", not " + std::to_string(value));
         }

@@ -2,6 +2,8 @@
 
 #include <cmath>
 #include <stdexcept>
+#include <string>
+#include <utility>
 
 #include "../splitmix.h"
 
@@ -17,6 +19,10 @@ float normal(SplitMix64& random) {
 }  // namespace
 
 Parameters::Parameters(const Config& c) {
+    for (const auto& [name, count] : {std::pair{"layers", c.layers}, std::pair{"head_layers", c.head_layers}})
+        if (count < 1)
+            throw std::invalid_argument("config: " + std::string(name) +
+                                        " must lie between 1 and 16384, not " + std::to_string(count));
     for (TensorSpec& spec : tensor_specs(c)) {
         const size_t size = spec.size();
         tensors_.push_back({std::move(spec), size_, size});
