@@ -84,8 +84,8 @@ class Turn:
             return self._blocked() or Decision(Outcome.UNREADABLE, dialogue.TEXT_ONLY)
         question = dialogue.clean_question(text)
         command = dialogue.command(question.text)
-        # What the bot itself tells people to send is no cry for help: else 忘记我 could come to mean one. What
-        # stands behind a command may be one.
+        # What the bot itself tells people to send is no cry for help: else 忘记我 could come to mean one.
+        # What stands behind a command may be one.
         named = None if command else dialogue.slash_command(question.text)
         said = text.split(maxsplit=1)[1] if named else text
         heard = assess(self.bot.detector, said) if command in (None, "search") else None
