@@ -19,19 +19,22 @@ float residual_gain(const Config& c) {
 }
 
 void check_sizes(const Config& c) {
-    const std::pair<const char*, int> sizes[] = {{"width", c.width},
-                                                 {"layers", c.layers},
-                                                 {"state", c.state},
-                                                 {"hidden", c.hidden},
-                                                 {"head_width", c.head_width},
-                                                 {"head_hidden", c.head_hidden},
-                                                 {"head_layers", c.head_layers}};
-    for (const auto& [name, value] : sizes) {
-        const bool count =
-            &value == &sizes[1].second || &value == &sizes[6].second;  // there may be no layers
-        if (value < (count ? 0 : 1) || value > kLargest) {
-            throw std::invalid_argument("config: " + std::string(name) + " must lie between 1 and " +
-                                        std::to_string(kLargest) + ", not " + std::to_string(value));
+    struct Size {
+        const char* name;
+        int value, least;
+    };
+    const Size sizes[] = {{"width", c.width, 1},
+                          {"layers", c.layers, 0},
+                          {"state", c.state, 1},
+                          {"hidden", c.hidden, 1},
+                          {"head_width", c.head_width, 1},
+                          {"head_hidden", c.head_hidden, 1},
+                          {"head_layers", c.head_layers, 0}};
+    for (const Size& size : sizes) {
+        if (size.value < size.least || size.value > kLargest) {
+            throw std::invalid_argument("config: " + std::string(size.name) + " must lie between " +
+                                        std::to_string(size.least) + " and " + std::to_string(kLargest) +
+                                        ", not " + std::to_string(size.value));
         }
     }
 }
