@@ -115,7 +115,7 @@ class BuildNative(build_ext):
     def compile_one(self, source: str, stale_after: float) -> str:
         """Returns the path of the object, compiled only if it must be."""
         flags = [*BASELINE, *LANGUAGE[Path(source).suffix], *isa_flags(source)]
-        if source.startswith("engine/src/train/"):
+        if source.startswith(("engine/src/train/", "engine/src/read/")):
             flags += TRAINING
         obj = self.object_path(source, flags)
         newest = max(os.stat(ROOT / source).st_mtime, stale_after)
@@ -181,7 +181,9 @@ def modules() -> list[Extension]:
         "engine._core": found(
             "engine/src/infer/*.cpp", "engine/src/text/*.cpp", "engine/src/model/*.cpp", "cpu_vnni/*.c"
         ),
-        "engine._train": found("engine/src/train/**/*.cpp", "engine/src/model/*.cpp"),
+        "engine._train": found(
+            "engine/src/train/**/*.cpp", "engine/src/read/*.cpp", "engine/src/model/*.cpp"
+        ),
     }
     return [
         Extension(

@@ -24,15 +24,22 @@ Source source_of(const Bytes& text, double weight) {
     return {text.data(), static_cast<size_t>(text.size()), weight};
 }
 
+}  // namespace
+
+OptimizerSettings optimizer_settings_of(const py::dict& d) {
+    const auto number = [&](const char* name) { return d[name].cast<float>(); };
+    return {d["threads"].cast<int>(), number("beta1"), number("beta2"), number("epsilon"),
+            number("momentum"),       number("decay"), number("clip")};
+}
+
+namespace {
+
 Settings settings_of(const py::dict& d) {
     Settings s;
     s.batch_size = d["batch_size"].cast<int>(), s.length = d["length"].cast<int>();
-    s.shards = d["shards"].cast<int>(), s.threads = d["threads"].cast<int>();
+    s.shards = d["shards"].cast<int>();
     s.run_windows = d["run_windows"].cast<uint32_t>(), s.seed = d["seed"].cast<uint64_t>();
-    s.beta1 = d["beta1"].cast<float>(), s.beta2 = d["beta2"].cast<float>(),
-    s.epsilon = d["epsilon"].cast<float>();
-    s.momentum = d["momentum"].cast<float>();
-    s.decay = d["decay"].cast<float>(), s.clip = d["clip"].cast<float>();
+    s.optimizer = optimizer_settings_of(d);
     return s;
 }
 
@@ -55,12 +62,12 @@ py::dict get_state(Trainer& t) {
     static_assert(std::is_trivially_copyable<SequenceReader>::value,
                   "readers are stored as they lie in memory");
     py::dict d;
-    d["weights"] = copy_of(t.weights), d["moment1"] = copy_of(t.moment1), d["moment2"] = copy_of(t.moment2);
+    d["weights"] = copy_of(t.optimizer.weights), d["moment1"] = copy_of(t.optimizer.moment1), d["moment2"] = copy_of(t.optimizer.moment2);
     auto carried = t.carried();
     d["carried"] = Floats(static_cast<py::ssize_t>(carried.size()), carried.data());
     d["readers"] = Bytes(static_cast<py::ssize_t>(t.readers().size() * sizeof(SequenceReader)),
                          reinterpret_cast<const uint8_t*>(t.readers().data()));
-    d["steps"] = t.steps;
+    d["steps"] = t.optimizer.steps;
     return d;
 }
 
@@ -75,18 +82,18 @@ void set_state(Trainer& t, const py::dict& d) {
         if (!reader.fits(t.sources()))
             throw std::invalid_argument("checkpoint: it was made with other texts");
     }
-    fill(t.weights, d["weights"].cast<Floats>(), "weights");
-    fill(t.moment1, d["moment1"].cast<Floats>(), "moment1");
-    fill(t.moment2, d["moment2"].cast<Floats>(), "moment2");
+    fill(t.optimizer.weights, d["weights"].cast<Floats>(), "weights");
+    fill(t.optimizer.moment1, d["moment1"].cast<Floats>(), "moment1");
+    fill(t.optimizer.moment2, d["moment2"].cast<Floats>(), "moment2");
     auto carried = d["carried"].cast<Floats>();
     t.carry(std::vector<float>(carried.data(), carried.data() + carried.size()));
     t.readers() = std::move(restored);
-    t.steps = d["steps"].cast<uint64_t>();
+    t.optimizer.steps = d["steps"].cast<uint64_t>();
 }
 
 py::dict get_tensors(const Trainer& t) {
     py::dict d;
-    Floats weights = copy_of(t.weights);
+    Floats weights = copy_of(t.optimizer.weights);
     for (const Tensor& tensor : t.parameters().tensors()) {
         std::vector<py::ssize_t> shape(tensor.spec.shape.begin(), tensor.spec.shape.end());
         d[tensor.spec.name.c_str()] = py::array_t<float>(shape, weights.data() + tensor.offset);
@@ -95,7 +102,7 @@ py::dict get_tensors(const Trainer& t) {
 }
 
 void set_tensors(Trainer& t, const py::dict& d) {
-    std::vector<float> weights(t.weights.size());
+    std::vector<float> weights(t.optimizer.weights.size());
     for (const Tensor& tensor : t.parameters().tensors()) {
         if (!d.contains(tensor.spec.name.c_str()))
             throw std::invalid_argument("tensor " + tensor.spec.name + " is missing");
@@ -105,7 +112,7 @@ void set_tensors(Trainer& t, const py::dict& d) {
         }
         std::memcpy(weights.data() + tensor.offset, values.data(), tensor.size * sizeof(float));
     }
-    t.weights.write(weights.data(), weights.size());
+    t.optimizer.weights.write(weights.data(), weights.size());
 }
 
 // The rows of sequence_reader.h under the same names. int64, as frameworks want their indices.
@@ -155,6 +162,7 @@ PYBIND11_MODULE(_train, m) {
     using namespace plm::train;
     m.doc() = "Operators and trainer of the character-synchronous byte model.";
     bind_ops(m);
+    bind_readers(m);
     py::class_<Trainer>(m, "Trainer")
         .def(py::init([](const py::dict& config, const py::dict& settings, const std::string& isa) {
                  return new Trainer(config_of(config), settings_of(settings), select_ops(isa.c_str()));
@@ -212,6 +220,6 @@ PYBIND11_MODULE(_train, m) {
         .def("state", get_state, "All that an exact continuation needs.")
         .def("set_state", set_state)
         .def_property_readonly("isa", &Trainer::isa)
-        .def_readonly("steps", &Trainer::steps)
+        .def_property_readonly("steps", [](const Trainer& t) { return t.optimizer.steps; })
         .def_property_readonly("size", [](const Trainer& t) { return t.parameters().size(); });
 }

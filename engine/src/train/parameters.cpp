@@ -16,14 +16,21 @@ float normal(SplitMix64& random) {
     return static_cast<float>(radius * std::cos(6.283185307179586 * random.uniform()));
 }
 
-}  // namespace
-
-Parameters::Parameters(const Config& c) {
+// A trunk without layers is a model that inference can run and training cannot.
+std::vector<TensorSpec> trainable(const Config& c) {
     for (const auto& [name, count] : {std::pair{"layers", c.layers}, std::pair{"head_layers", c.head_layers}})
         if (count < 1)
             throw std::invalid_argument("config: " + std::string(name) +
                                         " must lie between 1 and 16384, not " + std::to_string(count));
-    for (TensorSpec& spec : tensor_specs(c)) {
+    return tensor_specs(c);
+}
+
+}  // namespace
+
+Parameters::Parameters(const Config& config) : Parameters(trainable(config)) {}
+
+Parameters::Parameters(std::vector<TensorSpec> specs) {
+    for (TensorSpec& spec : specs) {
         const size_t size = spec.size();
         tensors_.push_back({std::move(spec), size_, size});
         size_ += size;

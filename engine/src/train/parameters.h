@@ -17,6 +17,7 @@ struct Tensor {
 class Parameters {
   public:
     explicit Parameters(const Config& config);
+    explicit Parameters(std::vector<TensorSpec> specs);
     const std::vector<Tensor>& tensors() const { return tensors_; }
     size_t size() const { return size_; }
     size_t offset(const std::string& name) const;

@@ -6,14 +6,15 @@
 #include <utility>
 
 #include "network.h"
+#include "optimizer.h"
 
 namespace plm::train {
 
 struct Settings {
-    int batch_size, length, shards, threads;
+    int batch_size, length, shards;
     uint32_t run_windows;  // windows, on average, before a sequence jumps elsewhere
     uint64_t seed;
-    float beta1, beta2, epsilon, momentum, decay, clip;
+    OptimizerSettings optimizer;
 };
 
 struct Progress {
@@ -34,8 +35,6 @@ class Trainer {
 
     const Parameters& parameters() const { return parameters_; }
     const char* isa() const { return ops_.name; }
-    Buffer<float> weights, moment1, moment2;
-    uint64_t steps = 0;
     std::vector<SequenceReader>& readers() { return readers_; }
     const std::vector<Source>& sources() const { return sources_; }
     // What the last step read, shard by shard.
@@ -46,35 +45,25 @@ class Trainer {
     void carry(const std::vector<float>& values);
 
   private:
+    static int check(const Settings& settings, const Ops<float>& ops);
     void gather();
-    // task(i, thread) for each i
-    void parallel(int tasks, const std::function<void(int, int)>& task);
-    double sum_gradients();
-    void update(float rate, float clip);
     std::vector<std::pair<float*, size_t>> carried_parts();
-    int groups() const { return static_cast<int>(batches_.size()); }
-    int per_group() const { return settings_.batch_size / groups(); }
-
-    // What one thread updates at a time: a matrix by Muon, or (no rows) any numbers by AdamW.
-    struct Piece {
-        size_t offset, size;
-        int rows, columns;
-        float decay;
-    };
-    MuonMatrix<float> matrix(const Piece& piece);
+    int per_group() const { return settings_.batch_size / groups_; }
 
     Config config_;
     Settings settings_;
     const Ops<float>& ops_;
     Parameters parameters_;
-    std::vector<Piece> matrices_, others_;
+    int groups_;
+
+  public:
+    Optimizer optimizer;
+
+  private:
     std::vector<Source> sources_;
     std::vector<SequenceReader> readers_;
-    // What runs independently: a shard, or all of them on a device.
-    std::vector<std::unique_ptr<Network<float>>> networks_;
+    std::vector<std::unique_ptr<Network<float>>> networks_;  // one a group
     std::vector<Batch> batches_;
-    std::vector<Buffer<float>> gradients_;
-    std::vector<Buffer<float>> spaces_;  // of the threads, for Muon
 };
 
 }  // namespace plm::train
