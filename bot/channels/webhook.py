@@ -101,7 +101,7 @@ def _read(body: bytes) -> tuple[str, str, str]:
     if message_id is None or message_id == "":
         message_id = request.headers["webhook-id"]
     if not isinstance(message_id, str | int):
-        raise BadRequest("'id' must be a text")
+        raise BadRequest("'id' must be a text or a whole number")
     return user, message["text"], str(message_id).encode("utf-8", "replace").decode()
 
 

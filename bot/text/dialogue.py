@@ -145,13 +145,15 @@ def question_bytes(question: str) -> bytes:
 def transcript(messages: Iterable[tuple[str, str]]) -> bytes:
     """A whole conversation, (role, text) each, as the model reads it before its next answer.
 
-    It knows user and assistant turns. A system or developer message is put before the next user's text, in
-    the same turn: the model reads it, but nothing has taught it to do what it says. Messages of one side
-    that follow each other are one turn.
+    It knows user and assistant turns. A system, developer or tool message is put before the next user's text,
+    in the same turn: the model reads it, but nothing has taught it to do what it says. Messages of one side
+    that follow each other are one turn; an assistant's empty one, which called a tool, is none.
     """
     turns: list[tuple[str, list[str]]] = []
     for role, text in messages:
         side = "assistant" if role == "assistant" else "user"
+        if side == "assistant" and not text:
+            continue
         if not turns or turns[-1][0] != side:
             turns.append((side, []))
         turns[-1][1].append(printable(unicodedata.normalize("NFC", text)))
