@@ -279,6 +279,8 @@ class ConversationWorker:
         if reply.stop == "cancelled" and self.abandoned:
             self.store.fail(self.conversation, lease, "")
             return True
+        if reply.stop == "cancelled" and not self.stop_requested:  # by MAX_ANSWER_SECONDS: a limit as others
+            reply = reply.cut_short()
         if lease.caution:  # what the transcript then says the model has not written
             reply = replace(reply, text=dialogue.cautioned(lease.caution, reply.text), state=b"")
         ended = self._commit(lease, reply)

@@ -185,6 +185,23 @@ def test_chat_answers_each_line_and_remembers(model_path: Path) -> None:
     assert "Ctrl-D ends" in plm("chat", model_path, stdin="/help").stdout
 
 
+def test_chat_goes_on_with_a_long_answer_and_ends_when_told(model_path: Path) -> None:
+    options = "--seed", "5", "--sampler", "greedy"
+    whole, first = (
+        plm("chat", model_path, *options, "--max-bytes", size, stdin="何謂陰陽\n").stdout.replace("\n", "")
+        for size in ("60", "30")
+    )
+    parts = plm("chat", model_path, *options, "--max-bytes", "30", stdin="何謂陰陽\n/more\n")
+    both = parts.stdout.replace("\n", "")
+    assert whole.startswith(both)
+    assert len(both) > len(first)
+    assert "/more goes on" in parts.stderr
+    none = plm("chat", model_path, stdin="/more\n").stdout
+    assert none == "The answer was at its end.\n"
+    for word in ("/exit", "/quit", "exit", "QUIT"):
+        assert plm("chat", model_path, stdin=f"{word}\n何謂陰陽\n").stdout == ""
+
+
 def test_chat_hears_an_emergency_and_warns_of_poison(model_path: Path) -> None:
     urgent, toxic = "我爸爸突然胸痛，出冷汗，喘不上气", "砒霜怎么吃"
     detector = Detector.load()
