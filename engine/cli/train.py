@@ -17,7 +17,7 @@ import click
 from engine.inference.model import Model
 from engine.model.catalog import find_model
 from engine.model.checkpoint import ModelFile, read_model
-from engine.training.dataset import Text, load_text
+from engine.training.dataset import Text, is_foreign, load_text
 from engine.training.recipe import Plan, TrainingError, load_plan, plan_from
 from engine.training.rehearsal import rehearsal_text
 from engine.training.run import Budget, Run, check_inputs, summary
@@ -83,7 +83,7 @@ def train(
         initial = None if initial_name is None else trained_model(initial_name)
         plan = choose_plan(config_name, initial)
         recipe = replace(plan.recipe, **{k: v for k, v in settings.items() if v is not None})
-        texts = [load_text(path, blank_lines=recipe.blank_lines) for path in data]
+        texts = [read_file(path, recipe.blank_lines) for path in data]
         weights = shares(mix, texts)
         check_inputs(plan.model, initial, weights, texts)
         place = out or default_place(config_name, initial, data[0])
@@ -93,7 +93,7 @@ def train(
             config=plan.model,
             recipe=recipe,
             **with_rehearsal(rehearse, initial, texts, weights, Budget(minutes, steps)),
-            valid=[load_text(path, blank_lines=recipe.blank_lines) for path in valid],
+            valid=[read_file(path, recipe.blank_lines) for path in valid],
             threads=threads or len(os.sched_getaffinity(0)),
             initial=initial,
             notes=plan.notes,
@@ -110,6 +110,14 @@ def train(
         click.echo(f"stopped after step {run.record.steps}; --resume goes on from there", err=True)
         raise click.exceptions.Exit(INTERRUPTED)
     click.echo(json.dumps({"model": str(place), **summary(run.record)}, ensure_ascii=False))
+
+
+def read_file(path: Path, blank_lines: int) -> Text:
+    """A file to train or evaluate on; says so where it is not UTF-8."""
+    text = load_text(path, blank_lines=blank_lines)
+    if is_foreign(text.encoding):
+        click.echo(f"{path.name}: read as {text.encoding.upper()}")
+    return text
 
 
 def trained_model(name: str) -> ModelFile:

@@ -98,8 +98,14 @@ def test_score_counts_answers_alone(model_path: Path, tmp_path: Path) -> None:
     assert set(card) == {"d.jsonl", "d.jsonl (answers)"}
 
 
-def test_score_takes_bytes_that_are_no_text(model_path: Path) -> None:
-    assert json.loads(plm("score", model_path, "-", "--json", stdin=b"\xff\xfe\xc0\x80").stdout)["bytes"] == 4
+def test_score_takes_a_text_that_was_cut_within_a_character(model_path: Path) -> None:
+    cut = ("黃帝問曰" * 3).encode()[:-1]
+    result = plm("score", model_path, "-", "--json", stdin=cut)
+    assert (json.loads(result.stdout)["bytes"], result.stderr) == (len(cut), "")
+
+
+def test_score_refuses_bytes_that_are_no_text(model_path: Path) -> None:
+    refuse(plm("score", model_path, "-", stdin=b"\xfd\xfe\xc0"), 1, "standard input: no text in UTF-8")
 
 
 def test_info_shows_the_card(model_path: Path) -> None:

@@ -186,12 +186,21 @@ def test_a_recipe_that_cannot_be_followed(plm_train: Command, recipe: str, messa
     [
         ("t.txt", b"", "t.txt: holds no text"),
         ("t.txt", b"short", "t.txt: a text to train on needs at least 16 bytes"),
-        ("t.txt", b"text\n\x89PNG\r\n\x1a\n" * 9, "t.txt: line 2 is not UTF-8"),
+        (
+            "t.txt",
+            b"text\n\x89PNG\r\n\x1a\n" * 9,
+            "t.txt: no text in UTF-8, GB18030, Big5 or UTF-16; save it as",
+        ),
+        (
+            "t.docx",
+            b"PK\x03\x04" * 9,
+            "t.docx: is a Word, EPUB or other zip file, not text; save it as plain text",
+        ),
         ("t.txt", b"one\ntwo \0 three\n" * 9, "t.txt: line 2 holds a zero byte"),
         (
             "t.jsonl",
             b'{"text": "%b"}\n[1, 2]\n' % (b"x" * 99),
-            't.jsonl: line 2 has neither "text" nor "turns"',
+            't.jsonl: line 2: is no object of JSON: it needs one of "text", "messages"',
         ),
         ("t.txt.xz", b"not packed at all" * 9, "t.txt.xz: not a whole .xz file"),
     ],
