@@ -19,6 +19,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +107,16 @@ def text_to_score(path: Path) -> bytes:
 def read_to_score(name: str, raw: bytes) -> tuple[bytes, str]:
     """What a file's bytes say, and their encoding: dialogues as framed documents, anything else as it lies,
     but with plain line ends; packed ones are unpacked. DataError, also if they say nothing."""
-    if _unpacked_name(name).endswith(DIALOGUES):
+    if is_dialogues(name):
         framed, encoding = _prepare(name, raw, BLANK_LINES)
         return framed[1:], encoding  # a session begins with an end mark of its own
     text, encoding = read_text(name, raw, keep_damage=True)
     return text.encode("utf-8", "surrogateescape"), encoding
+
+
+def is_dialogues(name: str) -> bool:
+    """Whether a file of this name holds entries, not a text."""
+    return _unpacked_name(name).endswith(DIALOGUES)
 
 
 def is_foreign(encoding: str) -> bool:
@@ -147,7 +153,8 @@ def _prepare(name: str, raw: bytes, blank_lines: int) -> tuple[bytes, str]:
     if kind.endswith(TEXTS):
         framed = [document.encode() for document in split_text(text, blank_lines)]
     else:
-        framed = [document for one in read_dialogues(name, text) if (document := frame(one))]
+        found = chain.from_iterable(read_dialogues(name, text))
+        framed = [document for one in found if (document := frame(one))]
         random.Random(20).shuffle(framed)
     if not framed:
         raise DataError(f"{name}: holds no text")
@@ -202,12 +209,11 @@ def split_text(text: str, blank_lines: int) -> Iterator[str]:
             yield document
 
 
-def read_dialogues(name: str, text: str) -> Iterator[Document]:
-    """The documents of lines of JSON, or of one array of entries. DataError names file, line, field and
-    role."""
+def read_dialogues(name: str, text: str) -> Iterator[tuple[Document, ...]]:
+    """What each entry holds, of lines of JSON or of one array. DataError names file, line, field and role."""
     for line, entry in _entries(name, text):
         try:
-            yield from documents(entry)
+            yield documents(entry)
         except EntryError as error:
             raise DataError(f"{name}: line {line}: {error}") from None
 

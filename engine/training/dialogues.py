@@ -76,14 +76,14 @@ def frame(document: Document) -> bytes:
     if isinstance(document, str):
         return document.encode()
     parts: list[bytes] = []
-    for user, text in _sides(document):
+    for user, text in sides(document):
         if user and parts:
             parts.append(END_MARK)
         parts += [USER_MARK if user else ASSISTANT_MARK, text.encode()]
     return b"".join(parts)
 
 
-def _sides(dialogue: Sequence[Turn]) -> Iterator[tuple[bool, str]]:
+def sides(dialogue: Sequence[Turn]) -> Iterator[tuple[bool, str]]:
     """Whether the user speaks, and the text: turns of one side that follow each other are one."""
     user, texts = True, list[str]()
     for role, text in dialogue:
