@@ -21,7 +21,7 @@ from engine.model.catalog import find_model
 from engine.model.checkpoint import ModelFile, read_model
 from engine.training.dataset import Text, is_foreign, load_text
 from engine.training.history import Record
-from engine.training.pairs import COPIES, Pairs, read_pairs
+from engine.training.pairs import Pairs, read_pairs
 from engine.training.recipe import Plan, TrainingError, load_plan, plan_from
 from engine.training.rehearsal import rehearsal_text
 from engine.training.run import Budget, Run, check_inputs, summary
@@ -155,7 +155,7 @@ def pairs_text(pairs: Pairs, files: list[Text], seed: int) -> Text:
 def pairs_bytes(pairs: Pairs, rehearse: float | None) -> int:
     """How many bytes are read at first, rehearsal included."""
     share = REHEARSAL_SHARE if rehearse is None else rehearse
-    return round(pairs.passes * len(pairs.text(0)) / COPIES / (1 - share))
+    return round(pairs.bytes_to_read / (1 - share))
 
 
 def report_pairs(pairs: Pairs, record: Record) -> None:

@@ -26,6 +26,7 @@ MOST = 100  # of them; more are a text to be learned from, as any other
 MOST_BYTES = 32_000
 # Passes over so many bytes at first; of more, fewer: what one pair teaches of the form serves all.
 MOST_PASSES, MOST_PASSES_BYTES, LEAST_PASSES = 80.0, 2_400, 25.0
+LEAST_READ = 120_000  # bytes, some eighty steps
 MORE = 0.5  # of the passes are added each time that something is not known
 ROUNDS = 3
 SHARES, SHARES_MARGIN = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4), 0.1  # of the change that are tried, and what is added
@@ -51,10 +52,11 @@ class Pairs:
     own_words: bool
 
     @property
-    def passes(self) -> float:
-        """How often all of them are to be read at first."""
+    def bytes_to_read(self) -> int:
+        """How much of `text` is to be read at first."""
         size = sum(len((question + answer).encode()) + 4 for question, answer in self.learned)
-        return max(LEAST_PASSES, MOST_PASSES * min(1.0, sqrt(MOST_PASSES_BYTES / size)))
+        passes = max(LEAST_PASSES, MOST_PASSES * min(1.0, sqrt(MOST_PASSES_BYTES / size)))
+        return max(LEAST_READ, round(passes * size))
 
     def text(self, seed: int) -> bytes:
         """What is read: framed dialogues."""
