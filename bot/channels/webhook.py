@@ -52,7 +52,7 @@ def receive(name: str) -> dict[str, str]:
         raise Unauthorized("the signature, or the time in it, is wrong")
     user, text, message_id = _read(body)
     conversation = Conversation("webhook-" + name, user)
-    turn = Turn(bot, conversation, short_id(message_id), whole=True)
+    turn = Turn(bot, conversation, short_id(message_id), shown_whole=True)
     decision = turn.decide(text)
     if decision.message and not bot.store.is_same_text(conversation, turn.message_id, text):
         raise Conflict(

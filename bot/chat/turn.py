@@ -64,19 +64,15 @@ class Turn:
     """One message of one user, however often it is sent. `who` is counted for rates, by default the user."""
 
     def __init__(
-        self,
-        bot: Bot,
-        conversation: Conversation,
-        message_id: str,
-        who: str | None = None,
-        whole: bool = False,
-    ) -> None:
-        """`whole`: the channel shows each answer whole, as soon as it is finished."""
+        self, bot: Bot, conversation: Conversation, message_id: str, who: str | None = None, *,
+        shown_whole: bool = False,
+    ) -> None:  # fmt: skip
+        """`shown_whole`: the channel shows each answer whole, as soon as it is finished."""
         self.bot = bot
         self.conversation = conversation
         self.message_id = message_id
         self.who = who
-        self.whole = whole
+        self.shown_whole = shown_whole
         self.caution = ""  # what stands before the answer, once that is decided
 
     @property
@@ -178,7 +174,7 @@ class Turn:
 
     def _continue(self, question: dialogue.Question) -> Decision:
         nonce = uuid.uuid4().hex
-        wish = self.bot.store.continue_answer(self.conversation, self.message_id, nonce, self.whole)
+        wish = self.bot.store.continue_answer(self.conversation, self.message_id, nonce, self.shown_whole)
         if wish is None:
             return self._enqueue(question)
         said = wish.reply if wish.source else dialogue.NOTHING_MORE

@@ -88,7 +88,7 @@ def chat() -> Response:
     conversation, message_id, body = _ask()
     text = body.get("text")
     # A visitor can throw the cookie away, so it is the address that is counted.
-    turn = Turn(current_bot(), conversation, message_id, f"address:{request.remote_addr}", whole=True)
+    turn = Turn(current_bot(), conversation, message_id, f"address:{request.remote_addr}", shown_whole=True)
     decision = turn.decide(text if isinstance(text, str) else "")
     if decision.outcome is Outcome.UNREADABLE:
         return refuse(400, decision.reply or "")

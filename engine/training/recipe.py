@@ -15,7 +15,7 @@ from engine.training.dataset import BLANK_LINES
 
 TUNING_SHARE = 0.1  # of the highest learning rate
 TUNING_WARMUP = 20
-PAIRS_SHARE = 0.2  # likewise, for a few pairs
+PAIRS_SHARE = 0.1  # likewise, for a few pairs
 PAIRS_BATCH, PAIRS_WARMUP = 8, 10
 _OLD_NAMES = {"lanes": "batch_size"}
 TEXT_AND_RATE = ("rate", "warmup", "final", "seed", "blank_lines")

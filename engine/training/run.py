@@ -308,7 +308,7 @@ class Progress:
         run, bits = self.run, self.nats / log(2) / self.bytes
         speed = self.bytes / (now - self.since)
         used = run.budget.used(run.record)
-        left = run.record.minutes * (1 / used - 1) if used else float("inf")
+        left = max(0.0, run.record.minutes * (1 / used - 1)) if used else float("inf")
         run.record.add_loss(bits, speed)
         run.report(
             f"step {run.trainer.steps}  loss {bits:.3f} bits/byte  {speed / 1000:.1f} kB/s, "
