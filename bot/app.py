@@ -66,8 +66,8 @@ def create_bot(
         store = open_store(settings)
     if engine is None:
         engine = (
-            RemoteEngine(settings.engine_urls)
-            if settings.engine_urls
+            RemoteEngine(settings.engine_url, settings.model_name)
+            if settings.engine_url
             else LocalEngine.from_settings(settings)
         )
     library = ServedLibrary.from_settings(settings)

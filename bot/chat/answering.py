@@ -173,7 +173,6 @@ class Answering:
             return history
 
         prompt = Prompt(
-            conversation=question.conversation,
             state=question.state,
             tail=dialogue.question_bytes(question.text),
             history=read_history,
@@ -217,7 +216,6 @@ class Answering:
     def _write_freely(self, question: Question, begin: bytes) -> Reply:
         """What the model makes of a beginning, in the manner of what it has read. It reads no talk."""
         prompt = Prompt(
-            conversation=question.conversation,
             state=None,
             tail=begin,
             history=bytes,
