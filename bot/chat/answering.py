@@ -56,6 +56,13 @@ class Reply:
     remark: str = ""
     citations: tuple[Citation, ...] = ()
     abstained: bool = False
+    censored: bool = False  # a word that is never to be said was masked
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What administrators see beside it in the transcript."""
+        found = {"abstained": self.abstained, "unsure": bool(self.remark), "censored": self.censored}
+        return tuple(mark for mark, holds in found.items() if holds)
 
 
 class Answering:
@@ -138,7 +145,8 @@ class Answering:
         """Without the words that are never to be said."""
         hide = Censor(self.forbidden).whole
         citations = tuple(replace(citation, quote=hide(citation.quote)) for citation in reply.citations)
-        return replace(reply, text=hide(reply.text), citations=citations)
+        text = hide(reply.text)
+        return replace(reply, text=text, citations=citations, censored=text != reply.text)
 
     def ask_library(self, text: str, history: Sequence[Mapping[str, str]]) -> Answer | None:
         """What it answers, for the bot and the API alike; None while it is being built. LibraryError."""
@@ -173,7 +181,8 @@ class Answering:
         # right.
         state = last.state if answer == raw else b""
         unsure = text.strip() and 0 < self.unsure < last.bits
-        return Reply(answer, last.stop, state, dialogue.UNSURE if unsure else "")
+        remark = dialogue.UNSURE if unsure else ""
+        return Reply(answer, last.stop, state, remark, censored=self._is_censored(raw))
 
     def _write_freely(self, question: Question, begin: bytes) -> Reply:
         """What the model makes of a beginning, in the manner of what it has read. It reads no talk."""
@@ -185,7 +194,11 @@ class Answering:
             seed=dialogue.seed(question.conversation, question.id),
         )
         raw, text, last = self._stream(prompt, question, dialogue.OWN_WORDS)
-        return Reply(text if raw.strip() else dialogue.EMPTY_ANSWER, last.stop)
+        said = text if raw.strip() else dialogue.EMPTY_ANSWER
+        return Reply(said, last.stop, censored=self._is_censored(raw))
+
+    def _is_censored(self, text: str) -> bool:
+        return Censor(self.forbidden).whole(text) != text
 
     def _stream(self, prompt: Prompt, question: Question, before: str) -> tuple[str, str, Finished]:
         """Write once, publishing on the way: what the model wrote, what of it is shown behind `before`, and

@@ -152,6 +152,8 @@ class Turn:
         try:
             message = self.bot.store.add_answered(self.conversation, *args, emergency=True)
             first = message.attempts == 1
+            if first:
+                self.bot.answers.days.count(self.conversation, "questions", "emergencies")
         except StoreDownError as error:
             metrics.STORE_DOWN.inc()
             log.error("%s: an emergency: %s", self.conversation.channel, error)
