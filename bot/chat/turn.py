@@ -2,7 +2,7 @@
 
     an emergency   help, whatever else holds: found in the whole text, before blocks, limits and the cut
     a block        one polite sentence, then nothing
-    nothing to read
+    nothing to read, or more than is read where the channel can show that before it is sent
     a command      run once; 继续 is bound to the answer that it continues
     a limit        when to ask again
     a question     taken into its conversation's queue
@@ -40,6 +40,7 @@ class Outcome(StrEnum):
     NOTICE = "notice"  # a fixed text that answers no text: a greeting, a menu
     COMMAND = "command"
     MORE = "more"
+    TOO_LONG = "too long"
     LIMITED = "limited"
     QUEUED = "queued"
 
@@ -61,9 +62,16 @@ class Decision:
 
 
 class Turn:
-    """One message of one user, however often it is sent. `who` is counted for rates, by default the user."""
+    """One message of one user, however often it is sent. `who` is counted for rates, by default the user.
+    `instead_of` is the talk's last question, which goes with its answer when this one is let in. Where
+    `whole`, a question that is too long is refused; elsewhere its beginning is read."""
 
-    def __init__(self, bot: Bot, conversation: Conversation, message_id: str, who: str | None = None) -> None:
+    def __init__(
+        self, bot: Bot, conversation: Conversation, message_id: str, who: str | None = None, *,
+        instead_of: str = "", whole: bool = False,
+    ) -> None:  # fmt: skip
+        self.instead_of = instead_of
+        self.whole = whole
         self.bot = bot
         self.conversation = conversation
         self.message_id = message_id
@@ -96,6 +104,8 @@ class Turn:
             return blocked
         if not question.text:
             return Decision(Outcome.UNREADABLE, dialogue.NOTHING_TO_READ)
+        if question.cut and self.whole:
+            return Decision(Outcome.TOO_LONG, dialogue.QUESTION_TOO_LONG)
         command = command or named
         if command == "more":
             return self._continue()
@@ -106,6 +116,8 @@ class Turn:
         refusal = self.bot.limits.refusal(self.conversation, self.message_id, self.who)
         if refusal is not None:
             return Decision(Outcome.LIMITED, refusal)
+        if self.instead_of:
+            self._take_back()
         self.caution = caution(heard, text) if heard else ""
         message = self.bot.answers.enqueue(self.conversation, self.message_id, question.text, self.caution)
         if heard and self.caution and message.attempts == 1:
@@ -160,6 +172,13 @@ class Turn:
         if first:
             metrics.EMERGENCIES.labels(heard.level, heard.kind).inc()
         return Decision(Outcome.EMERGENCY, answer, kind=heard.kind)
+
+    def _take_back(self) -> None:
+        """The question that this one stands for, with its answer; once, if it is the talk's last."""
+        self.bot.store.undo(
+            self.conversation, f"{self.message_id}-instead", uuid.uuid4().hex, dialogue.UNDONE,
+            dialogue.NOTHING_TO_UNDO, self.instead_of,
+        )  # fmt: skip
 
     def _blocked(self) -> Decision | None:
         refusal = self.bot.limits.blocked(self.conversation, self.message_id)
