@@ -22,7 +22,14 @@ from bot.store.feedback import FeedbackStore, Verdict
 from bot.store.talks import TalkStore
 from bot.telemetry import metrics
 from bot.text import dialogue
-from bot.web.visitor import COOKIE, current_conversation, page_strings, read_request, refuse, talk_number
+from bot.web.visitor import (
+    current_conversation,
+    page_strings,
+    read_request,
+    refuse,
+    set_token,
+    talk_number,
+)
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("talks", __name__)
@@ -111,8 +118,8 @@ def forget() -> Response:
     conversation, message_id, _ = read_request()
     nonce = uuid.uuid4().hex
     current_bot().erasure.erase_on_request(conversation, message_id, nonce, dialogue.FORGOTTEN)
-    response = jsonify(done=True)
-    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="Lax", secure=request.is_secure)
+    response = jsonify(done=True, talk=0)
+    set_token(response, None, current_bot().settings.keep_days)  # whoever asks next is somebody new
     return response
 
 

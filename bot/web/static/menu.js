@@ -43,26 +43,28 @@ function talkLine(row) {
 
 async function eraseTalk(row) {
   if (!confirm(`${row.title}\n${strings.sure_erase}`)) return;
-  if (!(await change("page/erase", { talk: row.talk }))) return;
-  if (row.talk === talk) location.assign(location.pathname);
-  else await showTalks();
+  const erased = await change("page/erase", { talk: row.talk });
+  if (!erased) return;
+  if (row.talk === talk) begin(erased.talk);
+  await showTalks();
   byId("close-menu").focus(); // the button that was pressed is gone
 }
 
 byId("forget").addEventListener("click", async () => {
   if (!confirm(strings.sure_forget) || !(await change("page/forget", {}))) return;
-  alert(strings.forgotten);
-  location.assign(location.pathname);
+  menu.close();
+  begin(0);
+  tell(strings.forgotten);
 });
 
 async function change(path, body) {
   try {
     const response = await post(path, { id: newId(), ...body });
     if (!response.ok) throw new Error(await sentence(response));
-    return true;
+    return await response.json();
   } catch (error) {
     talksStatus.textContent = error instanceof TypeError ? strings.offline : error.message;
-    return false;
+    return null;
   }
 }
 

@@ -190,6 +190,13 @@ function ask(text) {
   return answer(turn, { id: newId(), text });
 }
 
+// The page as it is before the first question of a talk.
+function begin(number) {
+  showTalk(number);
+  log.replaceChildren();
+  welcome.hidden = false;
+}
+
 function showTalk(number) {
   talk = number;
   history.replaceState(null, "", location.pathname); // the address may name an earlier one
@@ -230,9 +237,7 @@ fresh.addEventListener("click", async () => {
   try {
     const response = await post("page/new", { id: newId() });
     if (!response.ok) throw new Error(await sentence(response));
-    showTalk((await response.json()).talk);
-    log.replaceChildren();
-    welcome.hidden = false;
+    begin((await response.json()).talk);
     tell("");
   } catch (error) {
     tell(error instanceof TypeError ? strings.offline : error.message, true);

@@ -160,8 +160,10 @@ def test_the_menu_with_the_keyboard(browser: Browser, store: Store, tmp_path: Pa
     browser.find("#forget").click()
     assert accept(browser) == STRINGS["en"]["sure_forget"]
     wait_until(lambda: store.turns(user) == [], 5, "they are forgotten")
-    wait_until(lambda: accept(browser) == STRINGS["en"]["forgotten"], 5, "it is said")
-    wait_until(lambda: browser.find("#welcome").is_displayed() and conversation(browser) != user, 5)
+    wait_until(lambda: browser.texts("#status") == [STRINGS["en"]["forgotten"]], 5, "it is said")
+    assert (browser.turns(), browser.find("#welcome").is_displayed()) == ([], True)
+    ask(browser, "新的人")
+    assert conversation(browser) != user
 
 
 def test_the_privacy_page_is_reached_and_left(browser: Browser, tmp_path: Path) -> None:
