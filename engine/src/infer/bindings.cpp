@@ -52,6 +52,13 @@ py::dict tensor_shapes(const py::dict& config) {
     return out;
 }
 
+py::dict reader_tensor_shapes(const py::dict& config) {
+    py::dict out;
+    for (const TensorSpec& spec : reader_tensors(reader_config_of(config)))
+        out[py::str(spec.name)] = py::tuple(py::cast(spec.shape));
+    return out;
+}
+
 std::shared_ptr<Network> make_network(const py::dict& config, const py::dict& tensors,
                                       const std::string& isa) {
     return std::make_shared<CharacterModel>(Weights(
@@ -202,6 +209,7 @@ PYBIND11_MODULE(_core, m) {
           "For each byte of a text the patches that it closes; see engine/src/text/patches.h.");
     m.def("tensor_shapes", &tensor_shapes, py::arg("config"),
           "The tensors of a model by name, (out, in) for matrices, in the order of the forward pass.");
+    m.def("reader_tensor_shapes", &reader_tensor_shapes, py::arg("config"), "The same of a reader.");
     m.def("wygpt_hash", &wygpt_hash, py::arg("byte"), py::arg("row"), "For tests.");
     m.def("exp_minus", &exp_minus, py::arg("isa"), py::arg("x"), "exp(-x) as inference has it, for tests.");
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "config.h"
+#include "reader.h"
 
 namespace plm {
 
@@ -16,13 +17,21 @@ inline PatchRule rule_named(const std::string& name) {
     throw std::invalid_argument("unknown patch '" + name + "'");
 }
 
+inline int size_of(const pybind11::dict& d, const char* name) {
+    if (!d.contains(name)) throw std::invalid_argument(std::string("config: ") + name + " is missing");
+    return d[name].cast<int>();
+}
+
+// From the dictionary that ReaderConfig.to_dict() makes.
+inline ReaderConfig reader_config_of(const pybind11::dict& d) {
+    return {size_of(d, "width"), size_of(d, "layers"),     size_of(d, "hidden"),  size_of(d, "embedding"),
+            size_of(d, "keys"),  size_of(d, "characters"), size_of(d, "bigrams"), size_of(d, "longest")};
+}
+
 // From the dictionary that ModelConfig.to_dict() makes: options that it leaves out have their defaults.
 // std::invalid_argument for a size that is missing. What the numbers may be is checked by who uses them.
 inline Config config_of(const pybind11::dict& d) {
-    const auto size = [&](const char* name) {
-        if (!d.contains(name)) throw std::invalid_argument(std::string("config: ") + name + " is missing");
-        return d[name].cast<int>();
-    };
+    const auto size = [&](const char* name) { return size_of(d, name); };
     Config c{size("width"),      size("layers"),      size("state"),      size("hidden"),
              size("head_width"), size("head_hidden"), size("head_layers")};
     const std::pair<const char*, int*> options[] = {

@@ -5,9 +5,10 @@
 
 #include <cstring>
 
+#include "model/config_of.h"
 #include "reader.h"
-#include "trainer.h"
 #include "train/bindings_ops.h"
+#include "trainer.h"
 
 namespace py = pybind11;
 
@@ -18,15 +19,6 @@ using Bytes = py::array_t<uint8_t, py::array::c_style>;
 using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
 using Passages = std::vector<std::pair<Characters, Characters>>;  // title, text
 using Spans = std::vector<std::tuple<int, int, int>>;             // passage, first, end (not included)
-
-ReaderConfig config_of(const py::dict& d) {
-    const auto size = [&](const char* name) {
-        if (!d.contains(name)) throw std::invalid_argument(std::string("reader: ") + name + " is missing");
-        return d[name].cast<int>();
-    };
-    return {size("width"),      size("layers"),  size("hidden"), size("embedding"), size("keys"),
-            size("characters"), size("bigrams"), size("longest")};
-}
 
 Example example_of(Characters question, const Passages& passages, const Spans& answers) {
     Example e{std::move(question), {}, {}};
@@ -45,7 +37,8 @@ std::vector<float> flat(const Parameters& parameters, const py::dict& tensors) {
     std::vector<float> weights(parameters.size());
     for (const train::Tensor& tensor : parameters.tensors()) {
         const char* name = tensor.spec.name.c_str();
-        if (!tensors.contains(name)) throw std::invalid_argument("tensor " + tensor.spec.name + " is missing");
+        if (!tensors.contains(name))
+            throw std::invalid_argument("tensor " + tensor.spec.name + " is missing");
         const auto values = tensors[name].cast<Floats>();
         if (static_cast<size_t>(values.size()) != tensor.size)
             throw std::invalid_argument("tensor " + tensor.spec.name + " has the wrong size");
@@ -64,7 +57,7 @@ py::dict tensors_of(const Trainer& t) {
 }
 
 Settings settings_of(const py::dict& d) {
-    return {d["batch_size"].cast<int>(), d["shards"].cast<int>(),     d["passages"].cast<int>(),
+    return {d["batch_size"].cast<int>(), d["shards"].cast<int>(),    d["passages"].cast<int>(),
             d["dropout"].cast<float>(),  d["seed"].cast<uint64_t>(), train::optimizer_settings_of(d)};
 }
 
@@ -84,7 +77,8 @@ py::dict state_of(const Trainer& t) {
 void set_state(Trainer& t, const py::dict& d) {
     const auto position = d["position"].cast<Bytes>();
     Position at;
-    if (static_cast<size_t>(position.size()) != sizeof at) throw std::invalid_argument("checkpoint: of another version");
+    if (static_cast<size_t>(position.size()) != sizeof at)
+        throw std::invalid_argument("checkpoint: of another version");
     std::memcpy(&at, position.data(), sizeof at);
     const std::pair<const char*, Buffer<float>*> parts[] = {{"weights", &t.optimizer.weights},
                                                             {"moment1", &t.optimizer.moment1},
@@ -102,7 +96,8 @@ void set_state(Trainer& t, const py::dict& d) {
 void bind_trainer(py::module_& m) {
     py::class_<Trainer>(m, "ReaderTrainer")
         .def(py::init([](const py::dict& config, const py::dict& settings, const std::string& isa) {
-                 return new Trainer(config_of(config), settings_of(settings), train::select_ops(isa.c_str()));
+                 return new Trainer(reader_config_of(config), settings_of(settings),
+                                    train::select_ops(isa.c_str()));
              }),
              py::arg("config"), py::arg("settings"), py::arg("isa") = "")
         .def("add_source", &Trainer::add_source, py::arg("weight"),
@@ -113,7 +108,8 @@ void bind_trainer(py::module_& m) {
                 t.add(source, example_of(std::move(question), passages, answers));
             },
             py::arg("source"), py::arg("question"), py::arg("passages"), py::arg("answers"),
-            "An example: passages are (title, text), answers (passage, first character, end) are alternatives; "
+            "An example: passages are (title, text), answers (passage, first character, end) are "
+            "alternatives; "
             "none, if no passage answers.")
         .def(
             "step",
@@ -140,8 +136,9 @@ void bind_trainer(py::module_& m) {
 void bind_reader(py::module_& m) {
     py::class_<Reader>(m, "Reader")
         .def(py::init([](const py::dict& config, const py::dict& tensors, const std::string& isa) {
-                 const ReaderConfig c = config_of(config);
-                 return new Reader(c, flat(Parameters(reader_tensors(c)), tensors), train::select_ops(isa.c_str()));
+                 const ReaderConfig c = reader_config_of(config);
+                 return new Reader(c, flat(Parameters(reader_tensors(c)), tensors),
+                                   train::select_ops(isa.c_str()));
              }),
              py::arg("config"), py::arg("tensors"), py::arg("isa") = "")
         .def(
@@ -155,11 +152,13 @@ void bind_reader(py::module_& m) {
                 }
                 py::list spans;
                 for (const Quotation& q : reading.spans)
-                    spans.append(py::make_tuple(q.span.passage, q.span.first, q.span.last + 1, q.probability));
+                    spans.append(
+                        py::make_tuple(q.span.passage, q.span.first, q.span.last + 1, q.probability));
                 return py::make_tuple(spans, reading.answerable);
             },
             py::arg("question"), py::arg("passages"), py::arg("count") = 1,
-            "((passage, first character, end, probability) of spans that do not overlap, likeliest first; the "
+            "((passage, first character, end, probability) of spans that do not overlap, likeliest first; "
+            "the "
             "probability that there is an answer)")
         .def(
             "log_probabilities",
@@ -171,19 +170,10 @@ void bind_reader(py::module_& m) {
             "log P, in nats, of each span among all spans of these passages and \"nothing\".")
         .def_property_readonly("isa", &Reader::isa);
     m.def(
-        "reader_tensors",
-        [](const py::dict& config) {
-            py::dict shapes;
-            for (const TensorSpec& spec : reader_tensors(config_of(config)))
-                shapes[spec.name.c_str()] = py::tuple(py::cast(spec.shape));
-            return shapes;
-        },
-        "Name to shape of a reader's tensors.");
-    m.def(
         "reader_gradient",
-        [](const py::dict& config, const py::array_t<double>& weights, Characters question, const Passages& passages,
-           const Spans& answers) {
-            const ReaderConfig c = config_of(config);
+        [](const py::dict& config, const py::array_t<double>& weights, Characters question,
+           const Passages& passages, const Spans& answers) {
+            const ReaderConfig c = reader_config_of(config);
             const Parameters parameters(reader_tensors(c));
             const Example e = example_of(std::move(question), passages, answers);
             Network<double> network(train::ops_float64, c, parameters);

@@ -6,8 +6,8 @@
 #include <memory>
 
 #include "attention.h"
-#include "splitmix.h"
 #include "spans.h"
+#include "splitmix.h"
 #include "train/blocks/recurrence.h"
 #include "train/blocks/swiglu.h"
 
@@ -32,11 +32,11 @@ class Network {
         const Config blocks = block_config(config);
         for (int l = 0; l < config.layers; ++l) {
             const std::string layer = "layers." + std::to_string(l) + ".";
-            layers_.emplace_back(Layer{
-                std::make_unique<train::Recurrence<T>>(ops, blocks, parameters, layer + "recurrence."),
-                std::make_unique<train::SwiGlu<T>>(ops, config.width, config.hidden, parameters,
-                                                   layer + "swiglu."),
-                Buffer<T>(ops), Buffer<T>(ops)});
+            layers_.emplace_back(
+                Layer{std::make_unique<train::Recurrence<T>>(ops, blocks, parameters, layer + "recurrence."),
+                      std::make_unique<train::SwiGlu<T>>(ops, config.width, config.hidden, parameters,
+                                                         layer + "swiglu."),
+                      Buffer<T>(ops), Buffer<T>(ops)});
         }
         align_attention_.K = align_attention_.V = config.embedding;
         align_attention_.scale = T(1) / std::sqrt(T(config.embedding));
@@ -73,7 +73,8 @@ class Network {
             for (int p = 0; p < batch.passages(); ++p) {
                 if (batch.owner[size_t(p)] != q) continue;
                 if (base < 0) base = p;
-                grads.emplace_back(first_grad_.data() + size_t(p) * size_t(L_), last_grad_.data() + size_t(p) * size_t(L_));
+                grads.emplace_back(first_grad_.data() + size_t(p) * size_t(L_),
+                                   last_grad_.data() + size_t(p) * size_t(L_));
             }
             for (Span s : batch.answers[size_t(q)]) s.passage -= base, answers.push_back(s);
             if (answers.empty() && batch.answerable[size_t(q)]) continue;  // its answer is longer than a span
@@ -99,7 +100,7 @@ class Network {
 
     int D() const { return c_.width; }
     int E() const { return c_.embedding; }
-    int joined() const { return 2 * c_.embedding + kFeatures; }
+    int joined() const { return 2 * c_.embedding + kReaderFeatures; }
 
     // ---- the input: embeddings, what of the question each character is like, features
 
@@ -114,7 +115,8 @@ class Network {
         T* j = joined_.data();
         for (size_t m = 0; m < rows; ++m) {
             std::copy_n(embedded_.data() + m * E(), E(), j + m * F);
-            for (int f = 0; f < kFeatures; ++f) j[m * F + 2 * E() + f] = T(b.features[m * kFeatures + f]);
+            for (int f = 0; f < kReaderFeatures; ++f)
+                j[m * F + 2 * E() + f] = T(b.features[m * kReaderFeatures + f]);
         }
         align_attention_.forward(j + size_t(asked_) * F + E(), joined(), keys_.data() + size_t(asked_) * E(),
                                  keys_.data(), embedded_.data(), E(), b);
@@ -124,18 +126,22 @@ class Network {
 
     void embed_backward(const T* w, T* g, const Batch& b) {
         const size_t rows = static_cast<size_t>(M_), F = static_cast<size_t>(joined()), n = rows * E();
-        ops_.matmul_backward_weight(g + p_.offset("input"), dstream_.data(), joined_.data(), M_, D(), joined());
+        ops_.matmul_backward_weight(g + p_.offset("input"), dstream_.data(), joined_.data(), M_, D(),
+                                    joined());
         djoined_.resize(rows * F), dembedded_.resize(n), dkeys_.zero(n);
-        ops_.matmul_backward_input(djoined_.data(), dstream_.data(), w + p_.offset("input"), M_, D(), joined(),
-                                   false);
-        for (size_t m = 0; m < rows; ++m) std::copy_n(djoined_.data() + m * F, E(), dembedded_.data() + m * E());
+        ops_.matmul_backward_input(djoined_.data(), dstream_.data(), w + p_.offset("input"), M_, D(),
+                                   joined(), false);
+        for (size_t m = 0; m < rows; ++m)
+            std::copy_n(djoined_.data() + m * F, E(), dembedded_.data() + m * E());
         align_attention_.backward(dkeys_.data() + size_t(asked_) * E(), dkeys_.data(), dembedded_.data(),
                                   djoined_.data() + size_t(asked_) * F + E(), joined(),
-                                  keys_.data() + size_t(asked_) * E(), keys_.data(), embedded_.data(), E(), b);
+                                  keys_.data() + size_t(asked_) * E(), keys_.data(), embedded_.data(), E(),
+                                  b);
         for (size_t i = 0; i < n; ++i)
             if (keys_.data()[i] <= T(0)) dkeys_.data()[i] = 0;
         ops_.matmul_backward_weight(g + p_.offset("align"), dkeys_.data(), embedded_.data(), M_, E(), E());
-        ops_.matmul_backward_input(dembedded_.data(), dkeys_.data(), w + p_.offset("align"), M_, E(), E(), true);
+        ops_.matmul_backward_input(dembedded_.data(), dkeys_.data(), w + p_.offset("align"), M_, E(), E(),
+                                   true);
         undrop(dembedded_, embedded_mask_);
         ops_.embedding_backward(g + p_.offset("characters"), dembedded_.data(), b.ids.data(), M_, E());
         ops_.embedding_backward(g + p_.offset("bigrams"), dembedded_.data(), b.bigrams.data(), M_, E());
@@ -189,11 +195,13 @@ class Network {
         query_.resize(size_t(read) * K), key_.resize(size_t(asked_) * K), value_.resize(size_t(asked_) * D());
         answer_.resize(size_t(read) * D());
         ops_.matmul_forward(query_.data(), passages, w + p_.offset("question.query"), read, K, D(), false);
-        ops_.matmul_forward(key_.data(), normed_.data(), w + p_.offset("question.key"), asked_, K, D(), false);
-        ops_.matmul_forward(value_.data(), normed_.data(), w + p_.offset("question.value"), asked_, D(), D(), false);
+        ops_.matmul_forward(key_.data(), normed_.data(), w + p_.offset("question.key"), asked_, K, D(),
+                            false);
+        ops_.matmul_forward(value_.data(), normed_.data(), w + p_.offset("question.value"), asked_, D(), D(),
+                            false);
         question_attention_.forward(answer_.data(), D(), query_.data(), key_.data(), value_.data(), D(), b);
-        ops_.matmul_forward(asked_x_.data() + size_t(asked_) * D(), answer_.data(), w + p_.offset("question.out"),
-                            read, D(), D(), true);
+        ops_.matmul_forward(asked_x_.data() + size_t(asked_) * D(), answer_.data(),
+                            w + p_.offset("question.out"), read, D(), D(), true);
         drop(asked_x_, stream_mask_, n, dropout);
         return asked_x_.data();
     }
@@ -201,23 +209,30 @@ class Network {
     void ask_backward(const T* w, T* g, const Batch& b) {
         const int read = M_ - asked_, K = c_.keys;
         undrop(dstream_, stream_mask_);
-        const T *dout = dstream_.data() + size_t(asked_) * D(), *passages = normed_.data() + size_t(asked_) * D();
+        const T *dout = dstream_.data() + size_t(asked_) * D(),
+                *passages = normed_.data() + size_t(asked_) * D();
         danswer_.resize(size_t(read) * D()), dquery_.resize(size_t(read) * K);
         dkey_.zero(size_t(asked_) * K), dvalue_.zero(size_t(asked_) * D());
         dnormed_.resize(static_cast<size_t>(M_) * D());
         ops_.matmul_backward_weight(g + p_.offset("question.out"), dout, answer_.data(), read, D(), D());
-        ops_.matmul_backward_input(danswer_.data(), dout, w + p_.offset("question.out"), read, D(), D(), false);
+        ops_.matmul_backward_input(danswer_.data(), dout, w + p_.offset("question.out"), read, D(), D(),
+                                   false);
         question_attention_.backward(dquery_.data(), dkey_.data(), dvalue_.data(), danswer_.data(), D(),
                                      query_.data(), key_.data(), value_.data(), D(), b);
         ops_.matmul_backward_weight(g + p_.offset("question.query"), dquery_.data(), passages, read, K, D());
-        ops_.matmul_backward_weight(g + p_.offset("question.key"), dkey_.data(), normed_.data(), asked_, K, D());
-        ops_.matmul_backward_weight(g + p_.offset("question.value"), dvalue_.data(), normed_.data(), asked_, D(), D());
+        ops_.matmul_backward_weight(g + p_.offset("question.key"), dkey_.data(), normed_.data(), asked_, K,
+                                    D());
+        ops_.matmul_backward_weight(g + p_.offset("question.value"), dvalue_.data(), normed_.data(), asked_,
+                                    D(), D());
         T *of_question = dnormed_.data(), *of_passages = of_question + size_t(asked_) * D();
-        ops_.matmul_backward_input(of_passages, dquery_.data(), w + p_.offset("question.query"), read, K, D(), false);
-        ops_.matmul_backward_input(of_question, dkey_.data(), w + p_.offset("question.key"), asked_, K, D(), false);
-        ops_.matmul_backward_input(of_question, dvalue_.data(), w + p_.offset("question.value"), asked_, D(), D(), true);
-        ops_.rmsnorm_backward(dstream_.data(), g + p_.offset("question.norm"), dnormed_.data(), below_, rinv_.data(),
-                              w + p_.offset("question.norm"), M_, D());
+        ops_.matmul_backward_input(of_passages, dquery_.data(), w + p_.offset("question.query"), read, K, D(),
+                                   false);
+        ops_.matmul_backward_input(of_question, dkey_.data(), w + p_.offset("question.key"), asked_, K, D(),
+                                   false);
+        ops_.matmul_backward_input(of_question, dvalue_.data(), w + p_.offset("question.value"), asked_, D(),
+                                   D(), true);
+        ops_.rmsnorm_backward(dstream_.data(), g + p_.offset("question.norm"), dnormed_.data(), below_,
+                              rinv_.data(), w + p_.offset("question.norm"), M_, D());
     }
 
     // ---- the ends: a pooled question points at the passages' characters
@@ -233,7 +248,8 @@ class Network {
             T* share = pool_shares_.data() + q * size_t(L_);
             for (int t = 0; t < b.sizes[q]; ++t) share[t] = dot(rows + size_t(t) * D(), pool, D());
             softmax(share, b.sizes[q]);
-            for (int t = 0; t < b.sizes[q]; ++t) add_scaled(pooled_.data() + q * D(), share[t], rows + size_t(t) * D(), D());
+            for (int t = 0; t < b.sizes[q]; ++t)
+                add_scaled(pooled_.data() + q * D(), share[t], rows + size_t(t) * D(), D());
         }
         end_forward(w, b, "first", first_pointer_, first_);
         end_forward(w, b, "last", last_pointer_, last_);
@@ -241,17 +257,21 @@ class Network {
 
     T pointer_scale() const { return T(1) / std::sqrt(T(D())); }
 
-    void end_forward(const T* w, const Batch& b, const std::string& end, Buffer<T>& pointer, Buffer<T>& logits) {
+    void end_forward(const T* w, const Batch& b, const std::string& end, Buffer<T>& pointer,
+                     Buffer<T>& logits) {
         const size_t Q = static_cast<size_t>(b.questions), L = static_cast<size_t>(L_);
         pointer.resize(Q * D()), logits.zero(static_cast<size_t>(M_ - asked_));
-        ops_.matmul_forward(pointer.data(), pooled_.data(), w + p_.offset(end + ".question"), b.questions, D(), D(), false);
+        ops_.matmul_forward(pointer.data(), pooled_.data(), w + p_.offset(end + ".question"), b.questions,
+                            D(), D(), false);
         const T* bias = w + p_.offset(end + ".bias");
         for (size_t q = 0; q < Q; ++q)
-            for (int d = 0; d < D(); ++d) pointer.data()[q * D() + d] = pointer.data()[q * D() + d] * pointer_scale() + bias[d];
+            for (int d = 0; d < D(); ++d)
+                pointer.data()[q * D() + d] = pointer.data()[q * D() + d] * pointer_scale() + bias[d];
         const T* rows = last_normed_.data() + size_t(asked_) * D();
         for (size_t p = 0; p < size_t(b.passages()); ++p)
             for (size_t t = 0; t < size_t(b.sizes[Q + p]); ++t)
-                logits.data()[p * L + t] = dot(rows + (p * L + t) * D(), pointer.data() + size_t(b.owner[p]) * D(), D());
+                logits.data()[p * L + t] =
+                    dot(rows + (p * L + t) * D(), pointer.data() + size_t(b.owner[p]) * D(), D());
     }
 
     void point_backward(const T* w, T* g, const Batch& b) {
@@ -262,7 +282,8 @@ class Network {
         const T* pool = w + p_.offset("pool");
         T* dpool = g + p_.offset("pool");
         for (size_t q = 0; q < Q; ++q) {
-            const T *rows = last_normed_.data() + q * size_t(L_) * D(), *share = pool_shares_.data() + q * size_t(L_);
+            const T *rows = last_normed_.data() + q * size_t(L_) * D(),
+                    *share = pool_shares_.data() + q * size_t(L_);
             const T* d = dpooled_.data() + q * D();
             T* drows = dlast_normed_.data() + q * size_t(L_) * D();
             T sum = 0;
@@ -275,8 +296,8 @@ class Network {
                 add_scaled(dpool, dshare, row, D());
             }
         }
-        ops_.rmsnorm_backward(dstream_.data(), g + p_.offset("norm"), dlast_normed_.data(), top_, last_rinv_.data(),
-                              w + p_.offset("norm"), M_, D());
+        ops_.rmsnorm_backward(dstream_.data(), g + p_.offset("norm"), dlast_normed_.data(), top_,
+                              last_rinv_.data(), w + p_.offset("norm"), M_, D());
     }
 
     void end_backward(const T* w, T* g, const Batch& b, const std::string& end, const Buffer<T>& pointer,
@@ -296,8 +317,10 @@ class Network {
         T* dbias = g + p_.offset(end + ".bias");
         for (size_t q = 0; q < Q; ++q) add_scaled(dbias, T(1), dpointer_.data() + q * D(), D());
         for (size_t i = 0; i < Q * D(); ++i) dpointer_.data()[i] *= pointer_scale();
-        ops_.matmul_backward_weight(g + p_.offset(end + ".question"), dpointer_.data(), pooled_.data(), b.questions, D(), D());
-        ops_.matmul_backward_input(dpooled_.data(), dpointer_.data(), w + p_.offset(end + ".question"), b.questions, D(), D(), true);
+        ops_.matmul_backward_weight(g + p_.offset(end + ".question"), dpointer_.data(), pooled_.data(),
+                                    b.questions, D(), D());
+        ops_.matmul_backward_input(dpooled_.data(), dpointer_.data(), w + p_.offset(end + ".question"),
+                                   b.questions, D(), D(), true);
     }
 
     SpanDistribution<T> distribution(const T* w, const Batch& b, int question) const {
@@ -321,7 +344,8 @@ class Network {
         const auto limit = static_cast<uint32_t>(dropout->share * 65536.0f);
         for (size_t i = 0; i < n; i += 4) {
             uint64_t bits = dropout->random.next();
-            for (size_t k = i; k < std::min(n, i + 4); ++k, bits >>= 16) mask[k] = (bits & 0xFFFF) < limit ? T(0) : kept;
+            for (size_t k = i; k < std::min(n, i + 4); ++k, bits >>= 16)
+                mask[k] = (bits & 0xFFFF) < limit ? T(0) : kept;
         }
         undrop(x, mask);
     }
@@ -337,8 +361,10 @@ class Network {
     int N_ = 0, L_ = 0, M_ = 0, asked_ = 0;  // sequences, their length, rows; rows of the questions
     const T *below_ = nullptr, *top_ = nullptr;
     std::vector<T> embedded_mask_, stream_mask_, pool_shares_;
-    Buffer<T> embedded_{ops_}, keys_{ops_}, joined_{ops_}, x0_{ops_}, dembedded_{ops_}, dkeys_{ops_}, djoined_{ops_};
-    Buffer<T> normed_{ops_}, rinv_{ops_}, asked_x_{ops_}, query_{ops_}, key_{ops_}, value_{ops_}, answer_{ops_};
+    Buffer<T> embedded_{ops_}, keys_{ops_}, joined_{ops_}, x0_{ops_}, dembedded_{ops_}, dkeys_{ops_},
+        djoined_{ops_};
+    Buffer<T> normed_{ops_}, rinv_{ops_}, asked_x_{ops_}, query_{ops_}, key_{ops_}, value_{ops_},
+        answer_{ops_};
     Buffer<T> dquery_{ops_}, dkey_{ops_}, dvalue_{ops_}, danswer_{ops_}, dnormed_{ops_};
     Buffer<T> last_normed_{ops_}, last_rinv_{ops_}, pooled_{ops_}, first_pointer_{ops_}, last_pointer_{ops_};
     Buffer<T> first_{ops_}, last_{ops_}, first_grad_{ops_}, last_grad_{ops_};

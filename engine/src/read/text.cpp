@@ -53,8 +53,8 @@ struct Builder {
         char32_t before = 0;
         for (size_t t = 0; t < text.size(); ++t) {
             batch.ids[at + t] = character_row(text[t], config.characters);
-            batch.bigrams[at + t] = static_cast<int>(mix_hashes(before, text[t]) %
-                                                     static_cast<uint32_t>(config.bigrams));
+            batch.bigrams[at + t] =
+                static_cast<int>(mix_hashes(before, text[t]) % static_cast<uint32_t>(config.bigrams));
             batch.reversed[at + t] = static_cast<int>(at + text.size() - 1 - t);
             before = text[t];
         }
@@ -62,12 +62,13 @@ struct Builder {
 
     float* features(int sequence, size_t t) {
         return batch.features.data() +
-               (static_cast<size_t>(sequence) * static_cast<size_t>(batch.length) + t) * kFeatures;
+               (static_cast<size_t>(sequence) * static_cast<size_t>(batch.length) + t) * kReaderFeatures;
     }
 
     void add_question(int sequence, const Characters& text) {
         add_rows(sequence, text);
-        for (size_t t = 0; t < text.size(); ++t) features(sequence, t)[kQuestion] = features(sequence, t)[kAlways] = 1.0f;
+        for (size_t t = 0; t < text.size(); ++t)
+            features(sequence, t)[kQuestion] = features(sequence, t)[kAlways] = 1.0f;
     }
 
     void add_passage(int sequence, const Characters& question, const Passage& passage) {
@@ -116,7 +117,7 @@ Batch batch_of(const ReaderConfig& config, const std::vector<const Example*>& ex
     batch.length = static_cast<int>(longest);
     const size_t rows = static_cast<size_t>(batch.sequences()) * longest;
     batch.sizes.resize(static_cast<size_t>(batch.sequences()));
-    batch.ids.resize(rows), batch.bigrams.resize(rows), batch.features.resize(rows * kFeatures);
+    batch.ids.resize(rows), batch.bigrams.resize(rows), batch.features.resize(rows * kReaderFeatures);
     batch.reversed.resize(rows);
     for (size_t i = 0; i < rows; ++i) batch.reversed[i] = static_cast<int>(i);
     Builder builder{config, batch};

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "config.h"
+#include "model/reader.h"
 
 namespace plm::read {
 
@@ -30,13 +30,13 @@ struct Example {
 // the first question, of the second, ...
 struct Batch {
     int questions = 0, length = 0;
-    std::vector<int> sizes;            // (sequences) characters of each
-    std::vector<int> owner, begin;     // (passages) its question; first character that a span may take
-    std::vector<int> ids, bigrams;     // (sequences * length) rows of the tables
-    std::vector<int> reversed;         // (sequences * length) where each row goes when the text is reversed
-    std::vector<float> features;       // (sequences * length, kFeatures)
+    std::vector<int> sizes;         // (sequences) characters of each
+    std::vector<int> owner, begin;  // (passages) its question; first character that a span may take
+    std::vector<int> ids, bigrams;  // (sequences * length) rows of the tables
+    std::vector<int> reversed;      // (sequences * length) where each row goes when the text is reversed
+    std::vector<float> features;    // (sequences * length, kReaderFeatures)
     std::vector<std::vector<Span>> answers;  // (questions) `passage` counts those of the batch
-    std::vector<bool> answerable;      // (questions) whether it counts as answered in the loss
+    std::vector<bool> answerable;            // (questions) whether it counts as answered in the loss
 
     int passages() const { return static_cast<int>(owner.size()); }
     int sequences() const { return questions + passages(); }

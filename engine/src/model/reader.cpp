@@ -1,10 +1,10 @@
-#include "config.h"
+#include "reader.h"
 
 #include <cmath>
 #include <stdexcept>
 #include <utility>
 
-namespace plm::read {
+namespace plm {
 namespace {
 
 constexpr int kTaps = 3;
@@ -14,10 +14,11 @@ void check(const ReaderConfig& c) {
         const char* name;
         int value, least, most, step;
     };
-    const Size sizes[] = {{"width", c.width, 16, 1024, 16},         {"layers", c.layers, 2, 32, 2},
-                          {"hidden", c.hidden, 16, 4096, 16},       {"embedding", c.embedding, 16, 1024, 16},
-                          {"keys", c.keys, 16, 1024, 16},           {"characters", c.characters, 256, 1 << 20, 1},
-                          {"bigrams", c.bigrams, 256, 1 << 20, 1}, {"longest", c.longest, 1, 4096, 1}};
+    const Size sizes[] = {
+        {"width", c.width, 16, 1024, 16},        {"layers", c.layers, 2, 32, 2},
+        {"hidden", c.hidden, 16, 4096, 16},      {"embedding", c.embedding, 16, 1024, 16},
+        {"keys", c.keys, 16, 1024, 16},          {"characters", c.characters, 256, 1 << 20, 1},
+        {"bigrams", c.bigrams, 256, 1 << 20, 1}, {"longest", c.longest, 1, 4096, 1}};
     for (const Size& size : sizes) {
         if (size.value < size.least || size.value > size.most || size.value % size.step != 0) {
             throw std::invalid_argument(
@@ -54,7 +55,7 @@ std::vector<TensorSpec> reader_tensors(const ReaderConfig& c) {
     b.table("characters", c.characters, E, 0.1f);
     b.table("bigrams", c.bigrams, E, 0.03f);
     b.matrix("align", E, E);
-    b.matrix("input", D, 2 * E + kFeatures);
+    b.matrix("input", D, 2 * E + kReaderFeatures);
     for (int l = 0; l < c.layers; ++l) {
         if (l == c.layers / 2) {
             b.vector("question.norm", D, Start::kOnes);
@@ -89,4 +90,4 @@ Config block_config(const ReaderConfig& c) {
     return blocks;
 }
 
-}  // namespace plm::read
+}  // namespace plm

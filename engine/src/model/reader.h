@@ -3,11 +3,11 @@
 #include <string>
 #include <vector>
 
-#include "model/tensors.h"
+#include "tensors.h"
 
-namespace plm::read {
+namespace plm {
 
-constexpr int kFeatures = 8;  // of a character, as text.h computes them
+constexpr int kReaderFeatures = 8;  // of a character, as read/text.h computes them
 
 struct ReaderConfig {
     int width, layers, hidden, embedding, keys;
@@ -17,7 +17,7 @@ struct ReaderConfig {
 
 // In the order of the forward pass. std::invalid_argument names a size that no reader can have.
 std::vector<TensorSpec> reader_tensors(const ReaderConfig& config);
-// What the blocks of training ask of a config.
+// What the blocks of a trunk ask of a config.
 Config block_config(const ReaderConfig& config);
 
-}  // namespace plm::read
+}  // namespace plm
