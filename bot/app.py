@@ -44,7 +44,7 @@ from bot.store.library import LibraryStore
 from bot.store.outbox import Outbox
 from bot.tasks.queue import TaskQueue
 from bot.telemetry import logs, metrics
-from bot.web import page, passages
+from bot.web import page, passages, site, talks, visitor
 from engine.emergency import Detector
 
 log = logging.getLogger(__name__)
@@ -66,8 +66,8 @@ def create_bot(
         store = open_store(settings)
     if engine is None:
         engine = (
-            RemoteEngine(settings.engine_urls)
-            if settings.engine_urls
+            RemoteEngine(settings.engine_url, settings.model_name)
+            if settings.engine_url
             else LocalEngine.from_settings(settings)
         )
     library = ServedLibrary.from_settings(settings)
@@ -156,8 +156,8 @@ def open_store(settings: Settings) -> Store:
 
 def _add_views(app: Flask) -> None:
     for room in (
-        wechat, adapter, webhook, page, passages, completions, likelihood, search, answer, admin_views,
-        statistics, admin_delivery, admin_library, unanswered,
+        wechat, adapter, webhook, page, talks, site, passages, completions, likelihood, search, answer,
+        admin_views, statistics, admin_delivery, admin_library, unanswered,
     ):  # fmt: skip
         app.register_blueprint(room.blueprint)
 
@@ -200,7 +200,7 @@ def _add_headers(app: Flask) -> None:
     @app.after_request
     def guard(response: Response) -> Response:
         """How browsers must take whatever comes from here: as what it says it is, and in no frame."""
-        response.headers["Content-Security-Policy"] = page.POLICY
+        response.headers["Content-Security-Policy"] = visitor.POLICY
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["X-Frame-Options"] = "DENY"  # for browsers that do not know frame-ancestors
         response.headers["Referrer-Policy"] = "no-referrer"

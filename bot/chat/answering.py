@@ -58,6 +58,13 @@ class Reply:
     remark: str = ""
     citations: tuple[Citation, ...] = ()
     abstained: bool = False
+    censored: bool = False  # a word that is never to be said was masked
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What administrators see beside it in the transcript."""
+        found = {"abstained": self.abstained, "unsure": bool(self.remark), "censored": self.censored}
+        return tuple(mark for mark, holds in found.items() if holds)
 
     def cut_short(self) -> Reply:
         """Of a text that ended at a limit: its whole sentences, and how one gets the rest."""
@@ -150,7 +157,8 @@ class Answering:
         """Without the words that are never to be said."""
         hide = Censor(self.forbidden).whole
         citations = tuple(replace(citation, quote=hide(citation.quote)) for citation in reply.citations)
-        return replace(reply, text=hide(reply.text), citations=citations)
+        text = hide(reply.text)
+        return replace(reply, text=text, citations=citations, censored=text != reply.text)
 
     def ask_library(self, text: str, history: Sequence[Mapping[str, str]]) -> Answer | None:
         """What it answers, for the bot and the API alike; None while it is being built. LibraryError."""
@@ -173,7 +181,6 @@ class Answering:
             return history
 
         prompt = Prompt(
-            conversation=question.conversation,
             state=question.state,
             tail=dialogue.question_bytes(question.text),
             history=read_history,
@@ -188,7 +195,8 @@ class Answering:
             unsure = dialogue.UNSURE
         # The state has read what the model wrote; where the transcript says otherwise, the transcript is
         # right.
-        reply = Reply(answer, last.stop, last.state if answer == raw else b"", unsure)
+        state = last.state if answer == raw else b""
+        reply = Reply(answer, last.stop, state, unsure, censored=self._is_censored(raw))
         return reply.cut_short() if last.stop == "length" else reply
 
     def _write_on(self, question: Question) -> Reply:
@@ -206,7 +214,6 @@ class Answering:
         earlier = [turn for turn in turns if turn["message_id"] != question.id]
         read = dialogue.history(earlier, question.id, self.context_bytes).removesuffix(END_MARK)
         prompt = Prompt(
-            conversation=question.conversation,
             state=None,  # it has read the end of the answer
             tail=b"",
             history=lambda: read,
@@ -217,15 +224,18 @@ class Answering:
     def _write_freely(self, question: Question, begin: bytes) -> Reply:
         """What the model makes of a beginning, in the manner of what it has read. It reads no talk."""
         prompt = Prompt(
-            conversation=question.conversation,
             state=None,
             tail=begin,
             history=bytes,
             seed=dialogue.seed(question.conversation, question.id),
         )
         raw, text, last = self._stream(prompt, question, dialogue.OWN_WORDS)
-        reply = Reply(text if raw.strip() else dialogue.EMPTY_ANSWER, last.stop)
+        said = text if raw.strip() else dialogue.EMPTY_ANSWER
+        reply = Reply(said, last.stop, censored=self._is_censored(raw))
         return reply.cut_short() if raw.strip() and last.stop == "length" else reply
+
+    def _is_censored(self, text: str) -> bool:
+        return Censor(self.forbidden).whole(text) != text
 
     def _stream(self, prompt: Prompt, question: Question, before: str) -> tuple[str, str, Finished]:
         """Write once, publishing on the way: what the model wrote, what of it is shown behind `before`, and

@@ -59,6 +59,7 @@ NO_SOURCE = "上一个回答没有引用书里的话。"
 SOURCE_GONE = "这段原文已经不在书库里了。"
 OWN_WORDS = "（以下是模型自己写的，不是引文，内容未必属实）\n"
 MORE_HINT = "（没有说完，回复“继续”看余下部分）"
+QUESTION_TOO_LONG = f"您的话超过了 {MAX_QUESTION} 个字，请分成几次问。"
 QUESTION_CUT = f"（您的话较长，我只读了前 {MAX_QUESTION} 个字）"
 
 _COMMANDS = {

@@ -31,7 +31,7 @@ class ScriptedEngine:
     def load(self, name: str) -> None:
         self.model_name = name
 
-    def about(self) -> dict[str, object]:
+    def about(self, name: str = "") -> dict[str, object]:
         return {}
 
     def ready(self) -> str | None:

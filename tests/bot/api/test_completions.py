@@ -49,7 +49,7 @@ def url(request: pytest.FixtureRequest, model: engine.Model) -> Iterator[str]:
     with ExitStack() as stack:
         used: Engine = local
         if request.param == "engine host":
-            used = RemoteEngine((stack.enter_context(served(create_engine_app(settings, local))),))
+            used = RemoteEngine(stack.enter_context(served(create_engine_app(settings, local))))
             stack.callback(used.close)
         app = create_app(settings, engine=used, store=Store(NOWHERE))
         yield stack.enter_context(served(app))
@@ -483,7 +483,7 @@ def test_a_full_house_is_503_with_retry_after(scripted: tuple[ScriptedEngine, st
 
 
 def test_an_engine_that_is_away_is_503() -> None:
-    nobody = RemoteEngine(("http://127.0.0.1:1",))
+    nobody = RemoteEngine("http://127.0.0.1:1")
     app = create_app(Settings(redis_url=NOWHERE, model="tiny"), engine=nobody, store=Store(NOWHERE))
     http = app.test_client()
     for stream in (False, True):
@@ -521,7 +521,7 @@ def service(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     directory = tmp_path_factory.mktemp("service")
     slow = {"PLM_MODEL": "tcm", "PLM_ENGINE_DELAY_MS": 50}
     with Service(directory, "engine", **slow) as host:
-        settings = {"PLM_REDIS_URL": redis_url, "PLM_ENGINE_URLS": host.url, "PLM_API_KEYS": f"test:{KEY}"}
+        settings = {"PLM_REDIS_URL": redis_url, "PLM_ENGINE_URL": host.url, "PLM_API_KEYS": f"test:{KEY}"}
         with Service(directory, "web", **slow, **settings) as service:
             yield service
 
