@@ -27,6 +27,7 @@ from bot.settings.credentials import (
     AdminKey,
     AesKey,
     Credential,
+    EncryptKey,
     TelegramSecret,
     TelegramToken,
     WechatToken,
@@ -122,7 +123,7 @@ class Settings(Redacted, BaseSettings):
     wecom_api_url: Url = "https://qyapi.weixin.qq.com"
     feishu_app_id: Credential | None = None
     feishu_app_secret: Credential | None = None
-    feishu_encrypt_key: Credential | None = None
+    feishu_encrypt_key: EncryptKey | None = None
     feishu_verification_token: Credential | None = None
     feishu_api_url: Url = "https://open.feishu.cn"  # Lark: https://open.larksuite.com
     dingtalk_app_secret: Credential | None = None
@@ -220,6 +221,11 @@ class Settings(Redacted, BaseSettings):
     def adapters(self) -> list[str]:
         """The platforms beside WeChat that are set up."""
         return [name for name, needed in ADAPTERS.items() if getattr(self, f"{name}_{needed[0]}") is not None]
+
+    @property
+    def works_out_of_band(self) -> bool:
+        """There are pushes or callbacks, and so task queues."""
+        return bool(self.wechat_push or self.adapters or any(hook.url for hook in self.webhooks.values()))
 
     @property
     def emergency_words(self) -> tuple[str, ...]:

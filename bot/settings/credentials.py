@@ -68,12 +68,15 @@ def split_credentials(value: str) -> tuple[str, ...]:
     return tuple(part for part in re.split(r"[,\s]+", value) if part)
 
 
-def check_credential(value: str) -> str:
-    """Printable ASCII without spaces, not in quotation marks. ValueError names what is not so."""
+def check_credential(value: str, *, spaces: bool = False) -> str:
+    """Printable ASCII, without spaces unless they are inside and allowed, not in quotation marks. ValueError
+    names what is not so."""
     if complaint := stray_character(value):
         raise ValueError(complaint)
     for at, char in enumerate(value):
         end = at in (0, len(value) - 1)
+        if char == " " and spaces and not end:
+            continue
         if char.isspace() or (end and char in QUOTES) or not (char.isascii() or char.isalnum()):
             raise ValueError(_found(value, at))
         if not char.isascii():
@@ -137,11 +140,11 @@ def checked_by(check: Callable[[str], str]) -> BeforeValidator:
     return BeforeValidator(lambda value: check(value) if isinstance(value, str) else value)
 
 
-def credential_of(least: int, most: int) -> Callable[[str], str]:
+def credential_of(least: int, most: int, *, spaces: bool = False) -> Callable[[str], str]:
     """Checks a credential of so many characters."""
 
     def check(value: str) -> str:
-        check_credential(value)
+        check_credential(value, spaces=spaces)
         if not least <= len(value) <= most:
             raise ValueError(f"must have {least} to {most} characters; this has {len(value)}")
         return value
@@ -151,6 +154,7 @@ def credential_of(least: int, most: int) -> Callable[[str], str]:
 
 Credential = Annotated[str, checked_by(credential_of(2, 200))]
 WechatToken = Annotated[str, checked_by(credential_of(3, 32))]
+EncryptKey = Annotated[str, checked_by(credential_of(2, 200, spaces=True))]  # Feishu takes any text
 AdminKey = Annotated[str, checked_by(credential_of(8, 200))]
 AesKey = Annotated[str, checked_by(check_aes_key)]
 SigningSecret = Annotated[str, checked_by(check_signing_secret)]

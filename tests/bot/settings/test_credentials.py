@@ -83,6 +83,11 @@ def test_space_counts_in_a_credential(monkeypatch: pytest.MonkeyPatch, name: str
     assert re.search(r"(a space|a tab|a line break|SPACE)\b.* at its (end|beginning)", complaint())
 
 
+def test_feishu_takes_any_text_as_its_encrypt_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLM_FEISHU_ENCRYPT_KEY", "test key")  # of the platform's own example
+    assert load_settings().feishu_encrypt_key == "test key"
+
+
 def test_full_width_letters_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLM_WECHAT_TOKEN", "ｔok3n")
     assert complaint() == (
