@@ -16,7 +16,8 @@ import click
 
 from engine.inference.model import Model
 from engine.model.catalog import find_model
-from engine.model.checkpoint import ModelFile, read_model
+from engine.model.checkpoint import ModelFile, is_model, read_model
+from engine.model.outputs import OutputError, check_output, check_picture
 from engine.training.dataset import Text, load_text
 from engine.training.recipe import Plan, TrainingError, load_plan, plan_from
 from engine.training.rehearsal import rehearsal_text
@@ -83,10 +84,11 @@ def train(
         initial = None if initial_name is None else trained_model(initial_name)
         plan = choose_plan(config_name, initial)
         recipe = replace(plan.recipe, **{k: v for k, v in settings.items() if v is not None})
+        place = out or default_place(config_name, initial, data[0])
+        check_places(place, [*data, *valid, *files_read(config_name, initial)])
         texts = [load_text(path, blank_lines=recipe.blank_lines) for path in data]
         weights = shares(mix, texts)
         check_inputs(plan.model, initial, weights, texts)
-        place = out or default_place(config_name, initial, data[0])
         run = Run(
             out=place,
             name=name or place.name.removesuffix(".safetensors").removesuffix("-bf16"),
@@ -110,6 +112,22 @@ def train(
         click.echo(f"stopped after step {run.record.steps}; --resume goes on from there", err=True)
         raise click.exceptions.Exit(INTERRUPTED)
     click.echo(json.dumps({"model": str(place), **summary(run.record)}, ensure_ascii=False))
+
+
+def check_places(out: Path, inputs: list[Path]) -> None:
+    """OutputError where the model, its checkpoints or its plot would be written over something else."""
+    check_output(out, inputs, what="model", is_one=is_model)
+    plot, checkpoints = out.with_suffix(".png"), out.with_name(out.name + ".ckpt")
+    if plot == out:
+        raise OutputError(f"{out}: is where the picture of the losses goes; name the model .safetensors")
+    check_picture(plot, inputs)
+    if checkpoints.exists() and not checkpoints.is_dir():
+        raise OutputError(f"{checkpoints}: is in the way of the folder for checkpoints")
+
+
+def files_read(config_name: str | None, initial: ModelFile | None) -> list[Path]:
+    """What a run reads beside texts."""
+    return [*([Path(config_name)] if config_name else []), *([initial.path] if initial else [])]
 
 
 def trained_model(name: str) -> ModelFile:
