@@ -33,6 +33,7 @@ from bot.settings.credentials import (
     WechatToken,
     plain,
 )
+from bot.settings.page import PageContact, PageExamples, PageLogo, PageTitle
 from bot.settings.values import (
     ApiKey,
     LibraryPlace,
@@ -43,7 +44,6 @@ from bot.settings.values import (
     Webhook,
     WordList,
     read_api_keys,
-    split,
 )
 from engine import CHAT, model_names
 
@@ -56,7 +56,13 @@ ELSEWHERE = {"PLM_CONFIG", "PLM_ADMIN_URL", "PLM_ISA", "PLM_CUDA", "PLM_REQUIRE"
 WEBHOOK_VARIABLE = re.compile(r"PLM_WEBHOOK_([A-Z0-9_]+)_(SECRET|URL)")
 WEBHOOK_NAME = re.compile(r"[a-z0-9_]+")
 
-TAKEN_AS_WRITTEN = {"disclaimer", "emergencies", "forbidden", "api_keys"}  # or checked entry by entry
+TAKEN_AS_WRITTEN = {
+    "disclaimer",
+    "page_examples",
+    "emergencies",
+    "forbidden",
+    "api_keys",
+}  # or checked entry by entry
 CREDENTIAL = re.compile("(token|secret|key|key_previous|appid|corpid|app_id)$")
 
 # What each platform beside WeChat needs to be set up.
@@ -95,7 +101,7 @@ class Settings(Redacted, BaseSettings):
     model_dir: Path | None = None
     data_dir: Path = Field(default_factory=default_data_dir)
     redis_url: RedisUrl | None = None
-    engine_urls: Annotated[tuple[Url, ...], NoDecode, BeforeValidator(split)] = ()
+    engine_url: Url | None = None
     library: LibraryPlace = None  # by default one in data_dir, with the bundled books
     library_minimum: float | None = Field(None, ge=0, le=1)  # how sure an answer must be; by default its own
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -132,6 +138,11 @@ class Settings(Redacted, BaseSettings):
     telegram_secret: TelegramSecret | None = None
     telegram_api_url: Url = "https://api.telegram.org"
     webhooks: dict[str, Webhook] = Field(default_factory=dict)
+
+    page_title: PageTitle = "personal-lm"
+    page_logo: PageLogo = None  # a picture; by default the project's own
+    page_examples: PageExamples = None  # questions to begin with; by default some that the books answer
+    page_contact: PageContact = ""  # whom the privacy page names
 
     admin_key: AdminKey | None = None  # turns /admin on
     retry_seconds: float = Field(5, ge=0.01, le=600)  # before a push or callback is tried again; doubles
@@ -170,6 +181,15 @@ class Settings(Redacted, BaseSettings):
         if isinstance(read.get("log_level"), str):
             read["log_level"] = read["log_level"].upper()
         return read
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_engine_once(cls, data: dict[str, Any]) -> dict[str, Any]:
+        if "engine_urls" in data or os.environ.get("PLM_ENGINE_URLS"):
+            raise ValueError(
+                "PLM_ENGINE_URLS: is no more; write PLM_ENGINE_URL, one address (of a proxy, for several)"
+            )
+        return data
 
     @model_validator(mode="after")
     def _check_together(self) -> Settings:

@@ -114,7 +114,7 @@ def test_what_addresses_may_be() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "REDIS_URL", "ENGINE_URLS", "WECHAT_API_URL", "WECOM_API_URL", "FEISHU_API_URL", "DINGTALK_API_URL",
+        "REDIS_URL", "ENGINE_URL", "WECHAT_API_URL", "WECOM_API_URL", "FEISHU_API_URL", "DINGTALK_API_URL",
         "TELEGRAM_API_URL", "WEBHOOK_SHOP_URL",
     ],
 )  # fmt: skip
