@@ -45,6 +45,11 @@ COMMANDS = (
         "Write the int8 form of a bf16 or f32 model file; --valid puts its bits per byte into the card.",
     ),
     (
+        "read",
+        "engine.cli.read:read",
+        "Find the spans of passages that answer a question.",
+    ),
+    (
         "score",
         "engine.cli.likelihood:score",
         "How likely the text in FILE is, in bits per byte; - reads standard input.",

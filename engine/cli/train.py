@@ -16,10 +16,12 @@ from typing import Any
 import click
 import numpy as np
 
+from engine.cli.train_reader import reader_run, report_run
 from engine.inference.model import Model
 from engine.model.catalog import find_model
 from engine.model.checkpoint import ModelFile, is_model, read_model
 from engine.model.outputs import OutputError, check_output, check_picture
+from engine.reading.training import ReaderRun, load_reader_plan
 from engine.training.dataset import Text, is_foreign, load_text
 from engine.training.history import Record
 from engine.training.pairs import Pairs, read_pairs
@@ -88,6 +90,15 @@ def train(
         raise click.UsageError("say what to build, by --config, or what to go on from, by --init")
     if rehearse is not None and initial_name is None:
         raise click.UsageError("--rehearse needs --init: a new model has nothing to forget")
+    if config_name and (reader := load_reader_plan(config_name)):
+        train_reader(
+            reader_run(
+                reader, data=data, valid=valid, mix=mix, out=out, name=name, initial_name=initial_name,
+                minutes=minutes, steps=steps, threads=threads, settings={"rehearse": rehearse, **settings},
+            ),
+            resume,
+        )  # fmt: skip
+        return
     try:
         initial = None if initial_name is None else trained_model(initial_name)
         pairs = read_pairs(data) if initial and config_name is None and mix is None else None
@@ -131,6 +142,19 @@ def train(
         report_pairs(pairs, run.record)
     click.echo(json.dumps({"model": str(place), **summary(run.record)}, ensure_ascii=False))
     click.echo(next_steps(place, data if pairs else ()), err=True)
+
+
+def train_reader(run: ReaderRun, resume: bool) -> None:
+    """Ends as a language model's run does."""
+    if resume:
+        run.resume()
+    click.echo(f"{run.plan.config.parameters:,} parameters, {run.trainer.isa}, {run.threads} threads")
+    with stop_on_signal() as run.stop:
+        finished = run.train()
+    if not finished:
+        click.echo(f"stopped after step {run.progress.steps}; --resume goes on from there", err=True)
+        raise click.exceptions.Exit(INTERRUPTED)
+    report_run(run)
 
 
 def read_file(path: Path, blank_lines: int) -> Text:

@@ -13,11 +13,12 @@ from engine.likelihood.fill import Filled, fill_text
 from engine.likelihood.judge import Judgement, judge_statement
 from engine.likelihood.score import Score, score_text
 from engine.model.catalog import ModelFileError, find_model
-from engine.model.checkpoint import AnyConfig, ModelFile, read_model
+from engine.model.checkpoint import LanguageConfig, ModelFile, read_model
 from engine.model.config import is_matrix
 from engine.model.device import DeviceError, on_device
 from engine.model.encoding import Encoding
 from engine.model.number_formats import quantize_rows
+from engine.model.reader import ReaderConfig
 from engine.model.wygpt import WygptConfig
 
 
@@ -27,9 +28,11 @@ class Model:
     def __init__(
         self, file: ModelFile, isa: str = "", quantize: bool = False, device: str | None = None
     ) -> None:
+        if isinstance(file.config, ReaderConfig):
+            raise ModelFileError(f"{file.path}: is a reader, which writes nothing: plm read takes it")
         self.name = file.name
         self.hash = file.hash
-        self.config: AnyConfig = file.config
+        self.config: LanguageConfig = file.config
         self.encoding = Encoding(file.config.encoding, file.config.special_bytes)
         self.card = file.card
         self.path = file.path

@@ -22,12 +22,14 @@ from engine.model.atomic_write import write_atomically
 from engine.model.catalog import ModelFileError
 from engine.model.config import ModelConfig, is_matrix
 from engine.model.number_formats import from_bf16, quantize_rows, to_bf16
+from engine.model.reader import ReaderConfig
 from engine.model.wygpt import WygptConfig
 
 FORMAT = "personal-lm/1"
 MAX_HEADER = 100_000_000  # bytes, as the safetensors library has it
 DTYPES = ("int8", "bf16", "f32")
-AnyConfig = ModelConfig | WygptConfig
+LanguageConfig = ModelConfig | WygptConfig
+AnyConfig = LanguageConfig | ReaderConfig
 Array = NDArray[Any]
 
 _FILE_DTYPE = {"int8": "I8", "bf16": "BF16", "f32": "F32"}
@@ -165,7 +167,11 @@ def is_model(path: Path) -> bool:
 
 def config_from_dict(config: Mapping[str, object]) -> AnyConfig:
     """The config of whatever architecture it names. ValueError says what is wrong."""
-    return (WygptConfig if config.get("arch") == WygptConfig.arch else ModelConfig).from_dict(config)
+    kinds: dict[object, type[WygptConfig] | type[ReaderConfig]] = {
+        WygptConfig.arch: WygptConfig,
+        ReaderConfig.arch: ReaderConfig,
+    }
+    return kinds.get(config.get("arch"), ModelConfig).from_dict(config)
 
 
 def _read_header(path: Path, data: bytes) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from engine.model.catalog import ModelFileError
 from engine.model.checkpoint import ModelFile, write_model
 from engine.model.config import ModelConfig
 from engine.model.device import on_device
+from engine.model.isa import training_isa
 from engine.training.card import training_card
 from engine.training.dataset import Text, answer_mask, answers_name
 from engine.training.history import Record, plot_losses
@@ -35,7 +36,6 @@ from engine.training.pairs import MORE, ROUNDS, SHARES, SHARES_MARGIN, Pairs, kn
 from engine.training.recipe import Recipe, TrainingError
 from engine.training.roofline import flops_per_byte
 
-ISA_FOR_TRAINING = {"": "", "portable": "portable", "avx2": "avx2", "avxvnni": "avx2", "avx512vnni": ""}
 REPORT_SECONDS = 15.0
 MAX_FORGETTING = 0.02  # on what it wrote itself; about 3 % on texts like those it was made from
 
@@ -79,13 +79,14 @@ class Run:
 
     def __post_init__(self) -> None:
         settings = self.recipe.trainer_settings(self.threads)
-        wanted = os.environ.get("PLM_ISA", "")
-        if wanted not in ISA_FOR_TRAINING:
-            raise TrainingError(f"PLM_ISA: unknown instruction set {wanted!r}")
+        try:
+            isa = training_isa()
+        except ValueError as error:
+            raise TrainingError(str(error)) from None
         config = self.config.to_dict()
         there = on_device(lambda cuda: (cuda, _train.Trainer(config, settings, cuda.training_ops())))
         self.cuda: Any | None = there[0] if there else None
-        self.trainer = there[1] if there else _train.Trainer(config, settings, ISA_FOR_TRAINING[wanted])
+        self.trainer = there[1] if there else _train.Trainer(config, settings, isa)
         for text, weight in zip(self.texts, self.weights, strict=True):
             self.trainer.add_source(text.bytes, weight)
         self.record.texts = [text.sha256 for text in self.texts]

@@ -12,7 +12,17 @@ import pytest
 from tests.test_layers import imports_of, name, python_files
 
 ENGINE = Path(__file__).parents[2] / "engine"
-ROOMS = ("model", "likelihood", "inference", "training", "emergency", "library", "grounding", "cli")
+ROOMS = (
+    "model",
+    "likelihood",
+    "inference",
+    "training",
+    "reading",
+    "emergency",
+    "library",
+    "grounding",
+    "cli",
+)
 # Where a function may import: a native module that may not be there, and what only some runs need.
 LATE = {
     "engine/model/device.py": {"engine"},
