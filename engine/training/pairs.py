@@ -25,8 +25,8 @@ from engine.training.dialogues import Document, sides
 MOST = 100  # of them; more are a text to be learned from, as any other
 MOST_BYTES = 32_000
 # Passes over so many bytes at first; of more, fewer: what one pair teaches of the form serves all.
-MOST_PASSES, MOST_PASSES_BYTES, LEAST_PASSES = 110.0, 2_400, 30.0
-LEAST_READ = 120_000  # bytes, some eighty steps
+MOST_PASSES, MOST_PASSES_BYTES, LEAST_PASSES = 60.0, 2_400, 25.0
+LEAST_READ = 140_000  # bytes, some hundred steps
 MORE = 0.5  # of the passes are added each time that something is not known
 ROUNDS = 3
 SHARES, SHARES_MARGIN = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4), 0.05  # of the change: tried, and added to it
