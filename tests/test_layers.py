@@ -42,6 +42,7 @@ ONLY_IN = {
     "redis": {
         "bot/store/connection.py",
         "bot/store/conversations.py",
+        "bot/store/faults.py",
         "bot/store/outbox.py",
         "bot/store/tasks.py",
         "bot/server/embedded_store.py",
