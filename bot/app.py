@@ -66,8 +66,8 @@ def create_bot(
         store = open_store(settings)
     if engine is None:
         engine = (
-            RemoteEngine(settings.engine_urls)
-            if settings.engine_urls
+            RemoteEngine(settings.engine_url, settings.model_name)
+            if settings.engine_url
             else LocalEngine.from_settings(settings)
         )
     library = ServedLibrary.from_settings(settings)
@@ -109,6 +109,7 @@ def create_app(
     app = Flask("bot", static_folder="web/static", template_folder="web/templates")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.url_map.merge_slashes = False  # it would answer //x by a redirection
+    app.url_map.strict_slashes = False  # /v1/models/ is /v1/models
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.extensions["plm"] = bot
     if bot.settings.proxies:

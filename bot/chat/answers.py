@@ -284,6 +284,8 @@ class ConversationWorker:
             self.store.fail(self.conversation, lease, "")
             self._outcome = ()
             return True
+        if reply.stop == "cancelled" and not self.stop_requested:  # by MAX_ANSWER_SECONDS: a limit as others
+            reply = reply.cut_short()
         marks = reply.marks
         if lease.caution:  # what the transcript then says the model has not written
             reply = replace(reply, text=dialogue.cautioned(lease.caution, reply.text), state=b"")

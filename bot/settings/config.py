@@ -35,7 +35,6 @@ from bot.settings.values import (
     Webhook,
     WordList,
     read_api_keys,
-    split,
 )
 from engine import CHAT, model_names
 
@@ -85,7 +84,7 @@ class Settings(Redacted, BaseSettings):
     model_dir: Path | None = None
     data_dir: Path = Field(default_factory=default_data_dir)
     redis_url: RedisUrl | None = None
-    engine_urls: Annotated[tuple[Url, ...], NoDecode, BeforeValidator(split)] = ()
+    engine_url: Url | None = None
     library: LibraryPlace = None  # by default one in data_dir, with the bundled books
     library_minimum: float | None = Field(None, ge=0, le=1)  # how sure an answer must be; by default its own
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -153,6 +152,15 @@ class Settings(Redacted, BaseSettings):
     def _upper_case_level(cls, data: dict[str, Any]) -> dict[str, Any]:
         if isinstance(data.get("log_level"), str):
             data = {**data, "log_level": data["log_level"].upper()}
+        return data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_engine_once(cls, data: dict[str, Any]) -> dict[str, Any]:
+        if "engine_urls" in data or os.environ.get("PLM_ENGINE_URLS"):
+            raise ValueError(
+                "PLM_ENGINE_URLS: is no more; write PLM_ENGINE_URL, one address (of a proxy, for several)"
+            )
         return data
 
     @model_validator(mode="after")

@@ -138,11 +138,22 @@ class Store:
         found = self._try(lambda: self.client.hmget(conversation.base + "meta", "user", "quiet"))
         return found[0] is not None and found[1] is None
 
-    def continue_answer(self, conversation: Conversation, message_id: str, nonce: str) -> Message:
-        """A request for the rest of an answer, bound here to the message (`source`) whose answer it is."""
-        return self._message(
-            message_id, self._run("continue", conversation, message_id, nonce, self.message_ms)
-        )
+    def continue_answer(
+        self, conversation: Conversation, message_id: str, nonce: str, whole: bool = False
+    ) -> Message | None:
+        """A request for the rest of an answer, bound here to the message (`source`) whose answer it is.
+
+        None where all of it has been shown and its writer had to stop: the request is to be enqueued, and
+        the answer to it is what the model writes on. `whole`: the channel shows answers as they are finished.
+        """
+        args = message_id, nonce, self.message_ms, int(whole)
+        message = self._message(message_id, self._run("continue", conversation, *args))
+        return None if message.kind == "write-on" else message
+
+    def is_same_text(self, conversation: Conversation, message_id: str, text: str) -> bool:
+        """Whether a message came with this text whenever it came; one that is not known has no other."""
+        said = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
+        return bool(self._run("match_text", conversation, message_id, said))
 
     def reply(
         self,

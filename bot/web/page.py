@@ -96,8 +96,9 @@ def chat() -> Response:
     # A visitor can throw the cookie away, so it is the address that is counted.
     instead_of = instead if isinstance(instead, str) and TOKEN.fullmatch(instead) else ""
     turn = Turn(
-        bot, conversation, message_id, f"address:{request.remote_addr}", instead_of=instead_of, whole=True
-    )
+        bot, conversation, message_id, f"address:{request.remote_addr}",
+        shown_whole=True, instead_of=instead_of, refuses_long=True,
+    )  # fmt: skip
     decision = turn.decide(text if isinstance(text, str) else "")
     if decision.outcome is Outcome.UNREADABLE:
         return refuse(400, decision.reply or "")
