@@ -181,15 +181,13 @@ async function tick() {
 }
 
 async function begin() {
-  const good = await guarded(async () => {
-    await look();
-    await lists();
-  });
+  const good = await guarded(look);
   if (!good && !sessionStorage.getItem("plm-key")) return;
   login.hidden = true;
   board.hidden = leave.hidden = false;
   keyBox.value = "";
   timer = setTimeout(tick, EVERY);
+  if (good) await guarded(lists);
 }
 
 function end() {
