@@ -253,7 +253,7 @@ def test_a_recipe_that_cannot_be_followed(plm_train: Command, recipe: str, messa
         (
             "t.jsonl",
             b'{"text": "%b"}\n[1, 2]\n' % (b"x" * 99),
-            't.jsonl: line 2: is no object of JSON: it needs one of "text", "messages"',
+            't.jsonl: line 2: turn 1 is no turn: {"role": …, "content": …}',
         ),
         ("t.txt.xz", b"not packed at all" * 9, "t.txt.xz: not a whole .xz file"),
     ],
