@@ -97,11 +97,13 @@ def load_plan(name: str) -> Plan:
     if not source.is_file():
         raise TrainingError(f"no config {name!r}: name one of {', '.join(known)} or a TOML file")
     try:
-        parsed = tomllib.loads(source.read_text(encoding="utf-8"))
+        parsed = tomllib.loads(source.read_text(encoding="utf-8-sig"))
         recipe = Recipe(**_renamed(parsed.get("train", {})))
         return Plan(ModelConfig(**parsed["model"]), recipe, parsed.get("card", {}))
     except KeyError as error:
         raise TrainingError(f"{name}: section {error} is missing") from None
+    except UnicodeDecodeError:
+        raise TrainingError(f"{name}: is not UTF-8: save it as UTF-8") from None
     except (tomllib.TOMLDecodeError, TypeError, ValueError) as error:
         raise TrainingError(f"{name}: {error}") from None
 
