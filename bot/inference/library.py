@@ -21,6 +21,7 @@ from bot.server.processes import die_with_parent
 from bot.settings.config import ConfigError, Settings
 from engine.grounding import Answerer
 from engine.library import Library, LibraryError, is_built
+from engine.reading import Reader
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class ServedLibrary:
         self.folder = folder
         self.file = file
         self.library = Library.open(folder)
-        self._answerer = Answerer(self.library, minimum)
+        self._answerer = Answerer(self.library, minimum, Reader.load())
         self._fault: str | None = "the library is being built"
         self._ready = threading.Event()
 

@@ -17,6 +17,7 @@ from engine.emergency import Detector
 from engine.grounding.answerer import Answerer, place
 from engine.grounding.records import Answer
 from engine.library import Library
+from engine.reading import Reader
 
 
 @click.command("ask")
@@ -35,7 +36,7 @@ def ask(model: str, question: str, as_json: bool, folder: Path | None, minimum: 
     {"id","question","history"?} a line, and a line is written for each:
     {"id","answer","sources":[{"book","heading","quote","start","end"}],"abstained","seconds"}.
     """
-    answerer = Answerer(_opened(folder or default_folder()), minimum, detector=Detector.load())
+    answerer = Answerer(_opened(folder or default_folder()), minimum, Reader.load(), Detector.load())
     if as_json:
         for number, line in enumerate(sys.stdin, start=1):
             if line.strip():

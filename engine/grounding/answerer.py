@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from engine.emergency import Detector, reply
 from engine.grounding import authors, comparisons, formulas, herbs, quotes, symptoms, theory
 from engine.grounding.aspects import aspects_of
 from engine.grounding.confidence import Signals, confidence, signals
+from engine.grounding.documents import Reader, documents
 from engine.grounding.question import Question, understand
 from engine.grounding.records import Answer, Citation, Draft
 from engine.grounding.shelf import Shelf, own_heading
@@ -23,16 +23,9 @@ PAIR_ALIKE = 0.5  # and from here on where both name the same complaints or idea
 NOT_FOUND = "书里没有找到"
 NO_DOCTOR = "（不能代替医师诊治。）"
 NEAREST = 3
+NAMED = ("formula", "herb", "author", "source")  # the books come first, the owner's documents after
 
 Maker = Callable[[Question, Shelf], Draft | None]
-
-
-class Reader(Protocol):
-    """A model that reads passages: spans of them that answer a question, best first, by characters."""
-
-    def spans(self, question: str, passages: Sequence[str]) -> list[tuple[int, int, int, float]]:
-        """(passage, first, last, score)"""
-        ...
 
 
 class Answerer:
@@ -62,9 +55,14 @@ class Answerer:
         pair = self._pair(question, asked)
         if pair:
             return pair
+        written = documents(asked, self.shelf, self.reader) if self.reader is not None else None
+        if written is not None and written.exact and asked.kind not in NAMED:
+            return self._render(asked, written, written.match)
         draft = self._draft(asked)
         seen = signals(asked, draft, self.shelf)
         score = confidence(seen)
+        if written is not None and written.exact and score < self.minimum:
+            return self._render(asked, written, written.match)
         if draft is None or score < self.minimum:
             return self._abstain(asked, score, seen)
         return self._render(asked, draft, score)

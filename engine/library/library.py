@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 
 from engine.library import generation, query, store
@@ -153,9 +154,11 @@ class Library:
         return found
 
     def search(
-        self, question: str | Terms, limit: int = 10, book: str | int | None = None, explain: bool = True
-    ) -> list[Hit]:
-        """The best passages of enabled sources, all or of one book (title or number), best first.
+        self, question: str | Terms, limit: int = 10, book: str | int | Sequence[int] | None = None,
+        explain: bool = True,
+    ) -> list[Hit]:  # fmt: skip
+        """The best passages of enabled sources, best first: of all, of one book (title or number), or of the
+        sources of these numbers.
 
         Without `explain` they do not say why, which takes longer than finding them where they are many.
         """
@@ -164,7 +167,10 @@ class Library:
             view = self._view()
             if view.empty or not terms:
                 return []
-            only = None if book is None else [self.source(book).id]
+            if book is None or isinstance(book, str | int):
+                only = None if book is None else [self.source(book).id]
+            else:
+                only = [number for number in book if number in view.sources]
             never = view.disabled()
         ranked = view.index.search(terms, limit, only, never)  # without the lock: threads search side by side
         with self._lock:

@@ -28,6 +28,7 @@ from engine.model.isa import training_isa
 from engine.model.reader import ReaderConfig
 from engine.reading.examples import Example, read_examples
 from engine.reading.measures import area_under_curve, exact, f1
+from engine.reading.strangers import strangers
 from engine.training.recipe import TrainingError
 
 REPORT_SECONDS = 15.0
@@ -41,6 +42,7 @@ class ReaderRecipe:
     batch_size: int = 16
     shards: int = 2
     passages: int = 2  # of an example that a step reads
+    strangers: float = 0.13  # share of examples whose passages are another question's
     dropout: float = 0.15
     rate: float = 3e-3
     warmup: int = 100
@@ -56,6 +58,7 @@ class ReaderRecipe:
         return self.rate * min(1.0, (steps + 1) / self.warmup) * min(1.0, (1 - min(used, 1.0)) / 0.7)
 
     def settings(self, threads: int) -> dict[str, Any]:
+        """What the native trainer takes, under its own names."""
         return asdict(self) | {"threads": threads}
 
 
@@ -123,23 +126,27 @@ class ReaderRun:
             self.plan.config.to_dict(), recipe.settings(self.threads), training_isa()
         )
         self.progress = Progress()
-        for path, weight in zip(self.data, self.weights, strict=True):
-            self._add(path, weight)
+        sources = [read_examples(path) for path in self.data]
+        for path, examples, weight in zip(self.data, sources, self.weights, strict=True):
+            self._add(path.name, examples, weight)
+            self.progress.texts.append(hashlib.sha256(path.read_bytes()).hexdigest())
+        if recipe.strangers:
+            made = strangers(sources, recipe.seed)
+            self._add("strangers", made, sum(self.weights) * recipe.strangers / (1 - recipe.strangers))
         self.held_out = {path.name: read_examples(path) for path in self.valid}
         if self.initial is not None:
             if self.initial.config != self.plan.config:
                 raise TrainingError(f"{self.initial.path}: has other sizes than the config")
             self.trainer.set_tensors(self.initial.float_tensors())
 
-    def _add(self, path: Path, weight: float) -> None:
+    def _add(self, name: str, examples: Sequence[Example], weight: float) -> None:
         source = self.trainer.add_source(weight)
-        for number, example in enumerate(read_examples(path), 1):
+        for number, example in enumerate(examples, 1):
             passages = [(p["title"], p["text"]) for p in example.passages]
             try:
                 self.trainer.add(source, example.question, passages, example.spans())
             except ValueError as error:
-                raise TrainingError(f"{path.name}, example {number}: {error}") from None
-        self.progress.texts.append(hashlib.sha256(path.read_bytes()).hexdigest())
+                raise TrainingError(f"{name}, example {number}: {error}") from None
 
     @property
     def folder(self) -> Path:

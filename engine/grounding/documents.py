@@ -1,0 +1,100 @@
+"""An owner's own documents: there are no rules for these, so a reader finds the span that answers.
+
+The search brings the passages, the reader points at the span, and the program quotes the sentence around it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from math import exp, log
+from typing import Protocol
+
+from engine.grounding.question import Question
+from engine.grounding.records import Draft
+from engine.grounding.shelf import Entry, Shelf, plain, sentences
+from engine.library.cutting import tokens
+
+PASSAGES = 6  # that are read for a question
+# How sure it is that the passage answers, by the reader's log odds on that passage alone and the weighted
+# share of the question's pairs of characters that it holds: fitted by tests.bench.benchmarks.bench_documents.
+READER, COVERED, BIAS = 0.67, 6.9, -3.45
+SURE = 0.5
+MOST_ODDS = 8.0  # the reader's odds are no surer than that
+LONGEST = 150  # characters of a quotation
+SHORT = 0.6  # a span that is a smaller share of its sentence is said first
+_MARKS = re.compile(r"^\W+|\W+$")
+
+
+class Span(Protocol):
+    """Characters `start` to `end` (not included) of passage number `passage`."""
+
+    @property
+    def passage(self) -> int: ...
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+
+
+class Reading(Protocol):
+    @property
+    def spans(self) -> Sequence[Span]: ...
+    @property
+    def answerable(self) -> float: ...
+
+
+class Reader(Protocol):
+    """What finds spans: engine.reading.Reader."""
+
+    def read(self, question: str, passages: Sequence[Mapping[str, str]]) -> Reading: ...
+
+
+def documents(question: Question, shelf: Shelf, reader: Reader) -> Draft | None:
+    """What the owner's documents answer, with how sure that is as its match; None where there are no
+    documents or they hold nothing alike."""
+    own = [s.id for s in shelf.library.sources() if s.enabled and not s.bundled and s.kind == "document"]
+    hits = shelf.library.search(question.text, PASSAGES, own, explain=False) if own else []
+    if not hits:
+        return None
+    entries = [shelf.alone(hit) for hit in hits]
+    passages = [{"title": f"{e.book} {e.heading}".strip(), "text": e.text} for e in entries]
+    reading = reader.read(question.text, passages)
+    if not reading.spans:
+        return None
+    span = reading.spans[0]
+    entry = entries[span.passage]
+    first, last = around(entry, span.start, span.end)
+    alone = reader.read(question.text, [passages[span.passage]]).answerable
+    score = sureness(alone, covered(question.text, entry, shelf))
+    said = _MARKS.sub("", entry.text[span.start : span.end])
+    citation = entry.cite(first, last)
+    lead = said if said and len(said) < SHORT * len(citation.quote) else ""
+    return Draft([citation], [lead], "", score, score > SURE)
+
+
+def covered(text: str, entry: Entry, shelf: Shelf) -> float:
+    """The share of a question's pairs of characters, by weight, that an entry holds, its headings too."""
+    weights = {t: shelf.weight(t) for t in dict.fromkeys(tokens(text)) if len(t) > 1}
+    held = plain(entry.text + entry.book + entry.heading)
+    total = sum(weights.values())
+    return sum(weight for pair, weight in weights.items() if pair in held) / total if total else 0.0
+
+
+def sureness(answerable: float, share: float) -> float:
+    """From 0 to 1."""
+    least = 1 / (1 + exp(MOST_ODDS))
+    p = min(max(answerable, least), 1 - least)
+    return 1 / (1 + exp(-(READER * log(p / (1 - p)) + COVERED * share + BIAS)))
+
+
+def around(entry: Entry, first: int, last: int) -> tuple[int, int]:
+    """The sentences that hold a span, as far as LONGEST goes; the span itself is always whole."""
+    held = [(a, b) for a, b in sentences(entry.text, LONGEST) if a < last and b > first]
+    if not held:
+        return first, last
+    begin, end = held[0][0], held[-1][1]
+    if end - begin > max(LONGEST, last - first):
+        begin = max(begin, first - (LONGEST - (last - first)) // 2) if last - first < LONGEST else first
+        end = max(last, min(end, begin + LONGEST))
+    return begin, end
