@@ -1,0 +1,75 @@
+"""An owner's documents: articles as uploads, questions on them, and questions on anything else."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import engine.library
+from engine.grounding import Answerer
+from engine.library import Library
+from engine.reading import Reader
+from engine.reading.examples import Example, read_examples
+from engine.reading.measures import letters
+from tests.bench.benchmarks.interval import wilson
+
+QUESTIONS = 250
+PAIRS = 100
+BUNDLED_PAIRS = Path(engine.library.__file__).parent / "pairs"
+
+
+def measure_documents(corpora: Path, reader: Reader, folder: Path) -> list[dict[str, Any]]:
+    examples = read_examples(corpora / "zh-reading.valid.jsonl.xz")
+    library = documents(examples, folder)
+    asked = [example for example in examples if example.answerable]
+    random.Random(1).shuffle(asked)
+    others = other_questions(corpora)
+    rows = []
+    for who, answerer in {"rules": Answerer(library), "reader": Answerer(library, reader=reader)}.items():
+        answers = [answerer.answer(example.question) for example in asked[:QUESTIONS]]
+        right = [
+            not answer.abstained and any(holds(answer.text, wanted) for wanted in example.answers)
+            for answer, example in zip(answers, asked, strict=False)
+        ]
+        false = [not (a := answerer.answer(question)).abstained and bool(a.citations) for question in others]
+        abstained = [answer.abstained for answer in answers]
+        for measure, values in (("right", right), ("abstained", abstained), ("false", false)):
+            low, high = wilson(sum(values), len(values))
+            rows.append(
+                {"text": "documents", "who": who, "measure": measure, "n": len(values),
+                 "value": round(sum(values) / len(values), 3), "low": round(low, 3), "high": round(high, 3)}
+            )  # fmt: skip
+        print(f"documents    {who:18} " + "  ".join(f"{r['measure']} {r['value']:.3f}" for r in rows[-3:]))
+    return rows
+
+
+def documents(examples: Sequence[Example], folder: Path) -> Library:
+    """A document for each article, of all its passages."""
+    texts: dict[str, dict[str, None]] = {}
+    for example in examples:
+        for passage in example.passages:
+            texts.setdefault(passage["title"], {})[passage["text"]] = None
+    library = Library.open(folder)
+    with library.writer() as writer:
+        for title, passages in texts.items():
+            writer.add_text(title, "", "", "\n\n".join(passages), file=f"{title}.txt", kind="document")
+    return library
+
+
+def other_questions(corpora: Path) -> list[str]:
+    """On things that the articles do not tell."""
+    lines = (corpora / "classics-qa.dev.jsonl").read_text("utf-8").splitlines()
+    pairs = [
+        json.loads(line)["questions"][0]
+        for path in sorted(BUNDLED_PAIRS.glob("*.jsonl"))
+        for line in path.read_text("utf-8").splitlines()
+    ]
+    random.Random(5).shuffle(pairs)
+    return [json.loads(line)["question"] for line in lines] + pairs[:PAIRS]
+
+
+def holds(text: str, wanted: str) -> bool:
+    return "".join(letters(wanted)) in "".join(letters(text))

@@ -1,0 +1,79 @@
+"""An owner's documents, answered by reading them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.grounding import Answerer
+from engine.grounding.documents import LONGEST, around, sureness
+from engine.grounding.shelf import Shelf
+from engine.library import Library
+from engine.reading import Reader
+
+HOURS = """营业时间
+
+周一至周五九点到十八点营业，周六十点到十六点，周日休息。节假日的安排以公告为准。
+
+停车
+
+门前有二十个免费车位，满了可停在对面商场的地下车库，每小时五元，凭小票减免两小时。
+"""
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    library = Library.open(tmp_path_factory.mktemp("documents"))
+    with library.writer() as writer:
+        writer.add_text("门店须知", "", "", HOURS, file="门店须知.txt", kind="document")
+    return library
+
+
+@pytest.fixture(scope="module")
+def answerer(held: Library) -> Answerer:
+    return Answerer(held, reader=Reader.load())
+
+
+def test_an_answer_is_quoted_from_the_document(answerer: Answerer, held: Library) -> None:
+    answer = answerer.answer("地下车库停车每小时多少钱？")
+    assert not answer.abstained
+    assert "五元" in answer.text
+    (citation,) = answer.citations
+    assert citation.book == "门店须知"
+    source = held.source("门店须知")
+    assert held.text(source.id, citation.start, citation.end) == citation.quote
+
+
+@pytest.mark.parametrize("question", ["珠穆朗玛峰有多高", "桂枝汤由哪些药组成", "帮我写一封辞职信"])
+def test_what_the_document_does_not_say_is_not_found(answerer: Answerer, question: str) -> None:
+    assert answerer.answer(question).abstained
+
+
+def test_a_span_keeps_its_sentences_and_is_never_cut(held: Library) -> None:
+    shelf = Shelf(held)
+    entry = shelf.alone(held.search("地下车库", 1)[0])
+    at = entry.text.index("五元")
+    first, last = around(entry, at, at + 2)
+    assert "五元" in entry.text[first:last]
+    assert last - first <= LONGEST
+    assert around(entry, 0, len(entry.text))[0] == 0
+
+
+def test_being_sure_needs_both_the_reader_and_the_words() -> None:
+    assert sureness(0.99, 0.8) > 0.9
+    assert sureness(0.99, 0.0) < 0.6
+    assert sureness(0.01, 0.2) < 0.1
+
+
+def test_without_documents_the_reader_is_not_asked(tmp_path: Path) -> None:
+    class Unused:
+        def read(self, question: str, passages: object) -> None:
+            raise AssertionError
+
+    library = Library.open(tmp_path)
+    with library.writer() as writer:
+        writer.add_text(
+            "书", "某人", "清", "《书》 清 某人\n\n麻黄\n辛温，发汗。\n", file="书.txt", kind="book"
+        )
+    Answerer(library, reader=Unused()).answer("麻黄的性味")  # type: ignore[arg-type]
