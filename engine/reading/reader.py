@@ -61,7 +61,7 @@ class Reader:
     def read(self, question: str, passages: Sequence[Mapping[str, str]]) -> Reading:
         """The spans of `passages` ({"title", "text"}) that answer. Their order and number change nothing in
         how a passage is read; the spans compete with each other."""
-        found, answerable = self.network.read(question, _pairs(passages), MOST_SPANS)
+        found, answerable = self.network.read(_text(question), _pairs(passages), MOST_SPANS)
         spans = [Quoted(*span) for span in found]
         best = spans[0].probability if spans else 0.0
         kept = [s for s in spans if s.probability >= FURTHER * best and s.passage == spans[0].passage]
@@ -79,7 +79,7 @@ class Reader:
         for passage, start, end in spans:
             if not 0 <= passage < len(passages) or not 0 <= start < end <= len(passages[passage]["text"]):
                 raise ValueError(f"no such span: passage {passage}, characters {start} to {end}")
-        values = self.network.log_probabilities(question, _pairs(passages), list(spans))
+        values = self.network.log_probabilities(_text(question), _pairs(passages), list(spans))
         return [float(value) for value in values]
 
 

@@ -1,9 +1,9 @@
 """How well the reader finds answers in passages, beside simple rules, and in an owner's documents.
 
 Spans: exact match and F1 over characters of the answerable questions, with the gold passage alone and with
-all passages, and the area under the curve of refusals, on zh-reading.valid and tcm-reading.valid. Beside it: the
-whole passage, the sentence that shares most pairs of characters with the question, and a reader that was not
-trained. Documents: the articles of zh-reading.valid as an owner's documents, answered with the reader and
+all passages, and the area under the curve of refusals, on zh-reading.valid and tcm-reading.valid. Beside it:
+the whole passage, the sentence that shares most pairs of characters with the question, and an untrained
+reader. Documents: the articles of zh-reading.valid as an owner's documents, answered with the reader and
 without; questions on other things (classics-qa.dev, bundled pairs) should get no answer from them.
 
     python -m tests.bench.benchmarks.bench_reading --corpora FOLDER [--reader FILE] [--csv FILE]
