@@ -18,6 +18,7 @@ from bot.channels.wechat.client import WechatApi
 from bot.channels.wecom import WecomApi
 from bot.server.direct_http import direct_session
 from bot.settings.config import ConfigError, Settings
+from bot.settings.urls import without_secrets
 from bot.store import readiness
 from bot.store.conversations import Store
 from bot.store.outbox import Outbox
@@ -120,7 +121,9 @@ def check_clock(store: Store | None, url: str | None) -> str:
     if url:
         said = _get(url, "/healthz", {}).headers.get("Date")
         if said:
-            found.append((urlsplit(url).netloc, parsedate_to_datetime(said).timestamp() - time.time()))
+            found.append(
+                (urlsplit(url).hostname or "", parsedate_to_datetime(said).timestamp() - time.time())
+            )
     for name, ahead in found:
         if abs(ahead) > SKEW:
             raise ConfigError(f"the clock of {name} is {ahead:+.0f} s off this machine's: set both by NTP")
@@ -136,15 +139,18 @@ def check_way_in(settings: Settings, url: str) -> str:
     signature = hashlib.sha1("".join(parts).encode(), usedforsecurity=False).hexdigest()
     query = {"timestamp": timestamp, "nonce": nonce, "echostr": echo}
     began = time.monotonic()
+    shown = without_secrets(url)
     right = _get(url, "/wechat", query | {"signature": signature})
     took = time.monotonic() - began
     if right.status_code != 200 or right.text != echo:
-        raise ConfigError(f"{url}/wechat answers the platform's check with {right.status_code}, not its echo")
+        raise ConfigError(
+            f"{shown}/wechat answers the platform's check with {right.status_code}, not its echo"
+        )
     if _get(url, "/wechat", query | {"signature": "0" * 40}).status_code == 200:
         raise ConfigError(
-            f"{url}/wechat answers a wrong signature: something else than this service is there"
+            f"{shown}/wechat answers a wrong signature: something else than this service is there"
         )
-    return f"{url}/wechat passes the platform's check in {took:.2f} s"
+    return f"{shown}/wechat passes the platform's check in {took:.2f} s"
 
 
 def _get(url: str, path: str, query: dict[str, str]) -> requests.Response:
@@ -152,7 +158,7 @@ def _get(url: str, path: str, query: dict[str, str]) -> requests.Response:
         with direct_session() as http:
             return http.get(url.rstrip("/") + path, params=query, timeout=TIMEOUT, allow_redirects=False)
     except requests.RequestException as error:
-        raise ConfigError(f"{url}{path} does not answer: {type(error).__name__}") from None
+        raise ConfigError(f"{without_secrets(url)}{path} does not answer: {type(error).__name__}") from None
 
 
 def store_of(settings: Settings) -> Store | None:

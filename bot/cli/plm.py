@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from bot.settings.config import ELSEWHERE, ConfigError, Settings, load_settings, unknown_variables
+from bot.settings.urls import check_url
 from bot.telemetry import logs
 from engine.cli import streams
 from engine.cli.lazy import LazyCommand
@@ -197,7 +198,11 @@ def _serve(settings: Settings, make_app: Callable[[], Any]) -> None:
 
 
 @main.command()
-@click.option("--url", help="The service's public address: play the WeChat platform's check against it.")
+@click.option(
+    "--url",
+    callback=lambda _, __, value: _checked_url(value),
+    help="The service's public address: play the WeChat platform's check against it.",
+)
 def doctor(url: str | None) -> None:
     """Say what is wrong with this set-up, if anything."""
     from bot.cli.doctor import Note
@@ -223,6 +228,13 @@ def doctor(url: str | None) -> None:
         click.echo(f"note  {line}")
     if faults:
         sys.exit(1)
+
+
+def _checked_url(value: str | None) -> str | None:
+    try:
+        return check_url(value) if value else None
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _checks(settings: Settings, url: str | None) -> list[tuple[str, Callable[[], str]]]:

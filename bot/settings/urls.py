@@ -63,6 +63,14 @@ def _check_http(value: str) -> str:
     return tail
 
 
+def check_host(value: str) -> str:
+    """An address to listen on: a name or a number, without a scheme or a port."""
+    literal = re.fullmatch(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[\w.~-]+)?", value)
+    if not literal and not (_HOST.fullmatch(value) and not value.startswith("[")):
+        raise ValueError("must be an address alone, such as 127.0.0.1, 0.0.0.0 or ::; the port is PLM_PORT")
+    return value
+
+
 def check_redis_url(value: str) -> str:
     """As bot.store.connection.connect reads it. ValueError says what to write."""
     scheme, found, rest = value.partition("://")
