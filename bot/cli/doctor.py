@@ -18,8 +18,11 @@ from bot.channels.wechat.client import WechatApi
 from bot.channels.wecom import WecomApi
 from bot.server.direct_http import direct_session
 from bot.settings.config import ConfigError, Settings
+from bot.store.cluster import SCHEMES as CLUSTER
+from bot.store.connection import SENTINEL, connect
 from bot.store.conversations import Store
 from bot.store.outbox import Outbox
+from bot.store.servers import ServerFacts, server_facts
 
 OLDEST = (6, 2)  # of Redis
 SKEW = 60.0  # seconds that clocks may differ: signatures are valid for some minutes
@@ -27,27 +30,59 @@ SHORT_KEY = 20  # characters
 TIMEOUT = 5.0  # seconds, as the platform's
 
 
-def check_store(store: Store) -> str:
-    """Version, persistence, memory policy. ConfigError where conversations could be lost."""
-    facts = store.server_info()
+def check_store(url: str, name: str = "PLM_REDIS_URL") -> str:
+    """Version, persistence, memory policy, replicas. ConfigError where conversations could be lost."""
+    client = connect(url, TIMEOUT)
+    try:
+        said = [_check_server(facts, name) for facts in server_facts(client)]
+        if url.startswith(CLUSTER):
+            said = [f"{len(said)} masters: {said[0]}"]
+        if url.startswith((SENTINEL, *CLUSTER)):
+            for facts in server_facts(client):
+                _check_replicas(facts, name)
+            said.append("replicas follow")
+    finally:
+        client.close()
+    return f"{name} answers, " + ", ".join(said)
+
+
+def _check_server(server: ServerFacts, name: str) -> str:
+    facts, where = server.info, _where(server, name)
     version = str(facts.get("redis_version", "0"))
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
-        raise ConfigError(f"PLM_REDIS_URL: version {version}, and 6.2 is the oldest that will do")
+        raise ConfigError(f"{where}version {version}, and 6.2 is the oldest that will do")
     policy = facts.get("maxmemory_policy", "noeviction")
     if policy != "noeviction" and facts.get("maxmemory"):
         raise ConfigError(
-            f"PLM_REDIS_URL: its maxmemory-policy is {policy}, so conversations go when memory is short: "
+            f"{where}its maxmemory-policy is {policy}, so conversations go when memory is short: "
             "set noeviction"
         )
     if facts.get("aof_enabled"):
         kept = "append-only file"
-    elif facts.get("save"):
+    elif server.options.get("save", "unknown"):
         kept = "snapshots alone (the last minutes can be lost: set appendonly yes)"
     else:
-        raise ConfigError("PLM_REDIS_URL: it keeps nothing on disk: set appendonly yes")
+        raise ConfigError(f"{where}it keeps nothing on disk: set appendonly yes")
     if facts.get("aof_last_write_status", "ok") != "ok" or facts.get("rdb_last_bgsave_status", "ok") != "ok":
-        raise ConfigError("PLM_REDIS_URL: its last write to disk failed: is the disk full?")
-    return f"PLM_REDIS_URL answers, version {version}, {kept}, {policy}"
+        raise ConfigError(f"{where}its last write to disk failed: is the disk full?")
+    return f"version {version}, {kept}, {policy}"
+
+
+def _check_replicas(server: ServerFacts, name: str) -> None:
+    """Where a replica takes over it must have what was acknowledged: WAIT gives up, and writes go on."""
+    where = _where(server, name)
+    if not server.following:
+        raise ConfigError(f"{where}no replica follows it: what it acknowledges now is lost with it")
+    if server.options.get("min-replicas-to-write") == "0":
+        raise ConfigError(f"{where}it goes on without a replica: set min-replicas-to-write 1")
+    if server.options.get("cluster-require-full-coverage") == "yes" and name == "PLM_REDIS_URL":
+        raise ConfigError(
+            f"{where}all of the cluster stops with one master: set cluster-require-full-coverage no"
+        )
+
+
+def _where(server: ServerFacts, name: str) -> str:
+    return f"{name}: {server.address}: " if server.address else f"{name}: "
 
 
 def check_keys(settings: Settings) -> str:

@@ -265,12 +265,12 @@ def _check_library(settings: Settings) -> str:
 
 
 def _check_store(settings: Settings) -> str:
-    from bot.cli.doctor import check_store, store_of
+    from bot.cli.doctor import check_store
     from bot.server.embedded_store import EmbeddedStore
 
-    store = store_of(settings)
-    if store is not None:
-        return check_store(store)
+    queue = check_store(settings.queue_url, "PLM_QUEUE_URL") if settings.queue_url else ""
+    if settings.redis_url:
+        return "; ".join(filter(None, (check_store(settings.redis_url), queue)))
     own = EmbeddedStore(settings.data_dir)
     own.make_directory()
     return f"brought along: {own.find_server()[1]}"

@@ -84,6 +84,7 @@ class Settings(Redacted, BaseSettings):
     model_dir: Path | None = None
     data_dir: Path = Field(default_factory=default_data_dir)
     redis_url: RedisUrl | None = None
+    queue_url: RedisUrl | None = None  # of the task queues, by default redis_url
     engine_urls: Annotated[tuple[Url, ...], NoDecode, BeforeValidator(split)] = ()
     library: LibraryPlace = None  # by default one in data_dir, with the bundled books
     library_minimum: float | None = Field(None, ge=0, le=1)  # how sure an answer must be; by default its own

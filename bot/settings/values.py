@@ -50,10 +50,12 @@ def _check_url(value: str) -> str:
 
 
 def _check_redis_url(value: str) -> str:
-    sentinels = r"redis\+sentinel://([^@\s]*@)?[^/\s,]+:\d+(,[^/\s,]+:\d+)*/[^/\s]+(/\d+)?$"
-    if not re.match(rf"(rediss?://[^/\s]|unix://\S|{sentinels})", value):
+    hosts = r"([^@\s]*@)?[^/\s,]+:\d+(,[^/\s,]+:\d+)*"
+    several = rf"redis\+sentinel://{hosts}/[^/\s]+(/\d+)?$|rediss?\+cluster://{hosts}/?$"
+    if not re.match(rf"(rediss?://[^/\s]|unix://\S|{several})", value):
         raise ValueError(
-            "must be redis://host:port/0, rediss://…, unix:///path or redis+sentinel://host:port,host:port/name"
+            "must be redis://host:port/0, rediss://…, unix:///path, redis+cluster://host:port,host:port or "
+            "redis+sentinel://host:port,host:port/name"
         )
     return value
 

@@ -13,7 +13,9 @@ One conversation lives under one hash tag, so that it is one slot of a cluster:
     plm:{channel:user}:sends   hash  allowed pushes: `left` messages since `mark`, at `address`
     plm:{channel:user}:pushes  list  message ids whose answer is still to be pushed, in order
     plm:{channel:user}:pusher  text  the holder of the lease for pushing
-    plm:index                  zset  the conversations by their last question; a scan of the keys completes it
+    plm:{channel:user}:tasks   zset  tasks about the conversation: see tasks.py
+    plm:index:N                zset  conversations by their last question, in 16 parts; admin.py mends them
+    plm:channels               set   where somebody may have a conversation, and * when it is complete
     plm:emergencies            zset  conversations with an emergency by the time of the newest: at most 1,000
     plm:{admin}:…              what administrators have set: see admin.py
     plm:{broadcast}:…          what is sent to everybody: see broadcasts.py

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import unquote
 
 import redis
 from redis.backoff import NoBackoff
+from redis.exceptions import AskError, ClusterError, MovedError, SlotNotCoveredError, TryAgainError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
+
+from bot.store.cluster import SCHEMES, Cluster
 
 SENTINEL = "redis+sentinel://"
 # The server cannot write for now: disk or memory full, a replica, still loading its file …
@@ -17,6 +21,9 @@ _REFUSALS = (redis.ReadOnlyError, redis.OutOfMemoryError)
 _REFUSAL_CODES = ("MISCONF", "OOM", "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS")
 
 _ONCE_MORE = Retry(NoBackoff(), 1)
+MOVING_SECONDS = 0.5  # how long a call waits for a slot that is being moved to another node of the cluster
+MOVING_PAUSE = 0.02  # seconds between two tries
+MOST_MOVES = 3  # a client of a cluster follows at once
 
 T = TypeVar("T")
 
@@ -26,11 +33,14 @@ class StoreDownError(Exception):
 
 
 def connect(url: str, timeout: float) -> redis.Redis:
-    """A client for redis://, rediss://, unix:// or redis+sentinel://[USER:PASSWORD@]HOST:PORT,…/NAME[/DB].
+    """A client for redis://, rediss://, unix://, redis+cluster://[USER:PASSWORD@]HOST:PORT,…, rediss+cluster://
+    or redis+sentinel://[USER:PASSWORD@]HOST:PORT,…/NAME[/DB].
 
     The last asks the sentinels for the master of this name at each new connection. ValueError if it is none
     of these. No retries in the client: it nests them (connection in command), which can take over a second.
     """
+    if url.startswith(SCHEMES):
+        return cast(redis.Redis, Cluster(url, timeout))
     options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
     options["retry"] = Retry(NoBackoff(), 0)
     if not url.startswith(SENTINEL):
@@ -47,12 +57,27 @@ def connect(url: str, timeout: float) -> redis.Redis:
 
 def attempt(call: Callable[[], T]) -> T:
     """The result of `call`, with one retry: a pooled connection may be older than the server's last restart.
-    Errors of Redis become StoreDownError."""
-    try:
-        return _ONCE_MORE.call_with_retry(call, lambda _: None)
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise StoreDownError(f"Redis does not answer: {error}") from error
-    except redis.ResponseError as error:
-        if isinstance(error, _REFUSALS) or any(code in str(error) for code in _REFUSAL_CODES):
-            raise StoreDownError(f"Redis refuses: {error}") from error
-        raise
+    A call for a slot that is being moved is repeated for MOVING_SECONDS. Errors of Redis become
+    StoreDownError."""
+    end, moved = time.monotonic() + MOVING_SECONDS, 0
+    while True:
+        try:
+            return _ONCE_MORE.call_with_retry(call, lambda _: None)
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            raise StoreDownError(f"Redis does not answer: {error}") from error
+        except MovedError as error:  # the client knows now where to
+            moved += 1
+            if moved > MOST_MOVES:
+                raise StoreDownError(
+                    "PLM_REDIS_URL: this server is one node of a cluster: write redis+cluster://HOST:PORT"
+                ) from error
+        except (AskError, TryAgainError) as error:
+            if time.monotonic() > end:
+                raise StoreDownError(f"Redis: a slot of the cluster is being moved: {error}") from error
+            time.sleep(MOVING_PAUSE)
+        except (ClusterError, SlotNotCoveredError) as error:
+            raise StoreDownError(f"Redis: a part of the cluster is down: {error}") from error
+        except redis.ResponseError as error:
+            if isinstance(error, _REFUSALS) or any(code in str(error) for code in _REFUSAL_CODES):
+                raise StoreDownError(f"Redis refuses: {error}") from error
+            raise
