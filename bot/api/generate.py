@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain
@@ -28,7 +27,7 @@ def generate(
         return time.monotonic() - began > MAX_ANSWER_SECONDS or cancel()
 
     with metrics.RUNNING.track_inprogress():
-        start = Prompt(uuid.uuid4().hex, None, feed, bytes, seed, sampling)
+        start = Prompt(None, feed, bytes, seed, sampling)
         read: list[Event] = []
         first, size = 0.0, 0
         if n > 1:  # read once, and go on from there for each

@@ -6,6 +6,8 @@ from bot.chat.limits import Limits
 from bot.store.admin import AdminStore
 from bot.store.broadcasts import BroadcastStore
 from bot.store.conversations import Store
+from bot.store.feedback import FeedbackStore
+from bot.store.talks import TalkStore
 from bot.store.unanswered import UnansweredStore
 from bot.tasks.queue import TaskQueue
 from bot.text.records import Conversation, Message
@@ -25,6 +27,8 @@ class Erasure:
         self.admin = AdminStore(store)
         self.broadcasts = BroadcastStore(store)
         self.unanswered = UnansweredStore(store)
+        self.feedback = FeedbackStore(store)
+        self.talks = TalkStore(store)
 
     def erase_on_request(
         self, conversation: Conversation, message_id: str, nonce: str, reply: str
@@ -48,6 +52,16 @@ class Erasure:
         self.admin.erase_everywhere(user)
         return found
 
+    def erase_talk(self, conversation: Conversation, number: int) -> int:
+        """One talk of a conversation, with what was listed of it elsewhere; the number of the talk that goes
+        on."""
+        erased = self.talks.erase(conversation, number)
+        self.feedback.erase_messages(conversation, erased.message_ids)
+        self.unanswered.erase_questions(conversation.user, erased.questions)
+        if not erased.emergencies:
+            self.store.unlist_emergency(conversation)
+        return erased.current
+
     def _conversation(self, conversation: Conversation) -> None:
         self.store.erase(conversation)
         self.limits.clear(conversation)
@@ -57,4 +71,5 @@ class Erasure:
             self.broadcasts.erase(conversation)
             self.tasks.erase(conversation)
             self.unanswered.erase(conversation.user)
+            self.feedback.erase(conversation)
             self.admin.erase(conversation)

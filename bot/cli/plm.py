@@ -134,7 +134,7 @@ def serve() -> None:
 
 @main.command()
 def web() -> None:
-    """Run the web server alone; it needs PLM_REDIS_URL, and finds engines by PLM_ENGINE_URLS."""
+    """Run the web server alone; it needs PLM_REDIS_URL, and asks engine hosts at PLM_ENGINE_URL."""
     from bot.app import create_app
     from bot.server.processes import METRICS_DIR
 
@@ -186,7 +186,7 @@ def _serve(settings: Settings, make_app: Callable[[], Any]) -> None:
     from bot.server.processes import Server, check_port
 
     check_port(settings)
-    if not settings.engine_urls:
+    if not settings.engine_url:
         LocalEngine.from_settings(
             settings
         )  # a bad model file is one line here, not a worker that will not start
@@ -247,10 +247,10 @@ def _check_model(settings: Settings) -> str:
     from bot.inference.local import LocalEngine
     from bot.inference.remote import RemoteEngine
 
-    if settings.engine_urls:
-        if fault := RemoteEngine(settings.engine_urls).ready():
-            raise ConfigError(f"PLM_ENGINE_URLS: {fault}")
-        return f"an engine host of {len(settings.engine_urls)} answers"
+    if settings.engine_url:
+        if fault := RemoteEngine(settings.engine_url, settings.model_name).ready():
+            raise ConfigError(f"PLM_ENGINE_URL: {fault}")
+        return f"{settings.model_name} answers at {settings.engine_url}"
     model = LocalEngine.from_settings(settings).model
     return f"{model.name} ({model.parameters:,} parameters)"
 

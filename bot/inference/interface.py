@@ -14,7 +14,8 @@ class EngineDownError(Exception):
 
 class Engine(Protocol):
     def stream(self, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[Event]:
-        """Raises EngineDownError, also in the middle."""
+        """Raises EngineDownError, also in the middle; from a model in this process that is named and not
+        there, ConfigError."""
 
     def ready(self) -> str | None:
         """None if answers can be had, else one line why not."""
@@ -32,8 +33,8 @@ class Engine(Protocol):
     def about(self) -> dict[str, Any]:
         """The model's `name`, `parameters` and `valid_bits_per_byte`, by its card. EngineDownError."""
 
-    def likelihood(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def likelihood(self, kind: str, fields: Mapping[str, Any], model: str = "") -> dict[str, Any]:
         """The result of the model's method score, choose, fill or judge for these fields, as JSON.
 
-        Raises ValueError for wrong fields, EngineDownError.
+        Raises ValueError for wrong fields, EngineDownError; ConfigError as `stream`.
         """

@@ -20,11 +20,12 @@ LIKELIHOODS_AT_ONCE = 2  # at a time: each keeps a core busy while users wait fo
 LIKELIHOOD_TIMEOUT = 8.0  # seconds that another one waits
 CHUNK = 4096  # bytes that are read between two checks for cancellation
 CANCEL_POLL = 0.05  # seconds between two such checks while nothing is written
+LOADED = 2  # models at most; while one replaces another, web processes ask for both
 
 
 class LocalEngine:
-    """engine.Model in this process, all answers in one batch, written by a thread a core of its own. `delay`
-    seconds before each character simulate slow machines."""
+    """engine.Model in this process, all answers of a model in one batch, written by a thread a core of its
+    own. `delay` seconds before each character simulate slow machines."""
 
     def __init__(
         self,
@@ -39,12 +40,28 @@ class LocalEngine:
         self.sampler = sampler
         self.max_bytes = max_bytes
         self.delay = delay
-        self._batcher = self._batch(model)
+        self._batchers = {self.model_name: self._batch(model)}  # the one named last is last
+        self._loading = threading.Lock()
         self._likelihood_slots = threading.BoundedSemaphore(LIKELIHOODS_AT_ONCE)
 
     @property
     def model(self) -> engine.Model:
-        return self._batcher.model
+        return self._batcher("").model
+
+    def _batcher(self, name: str) -> engine.Batcher:
+        """Of the model of this name, loaded if it is not; "": the engine's own. ConfigError."""
+        name = name or self.model_name
+        with self._loading:
+            batcher = self._batchers.pop(name, None)
+            if batcher is None:
+                if self.settings is None or name not in self.settings.models:
+                    raise ConfigError(f"there is no model {name!r} here")
+                batcher = self._batch(_load(self.settings.find_model(name), self.settings.device))
+                log.info("the model %s is loaded", name)
+                while len(self._batchers) >= LOADED:  # its answers are finished all the same
+                    del self._batchers[next(iter(self._batchers))]
+            self._batchers[name] = batcher
+        return batcher
 
     def _batch(self, model: engine.Model) -> engine.Batcher:
         processes = self.settings.processes if self.settings else 1
@@ -60,26 +77,28 @@ class LocalEngine:
     def load(self, name: str) -> None:
         if name == self.model_name:
             return
-        if self.settings is None or name not in self.settings.models:
-            raise ConfigError(f"there is no model {name!r} here")
-        self._batcher = self._batch(_load(self.settings.find_model(name), self.settings.device))
+        self._batcher(name)
         self.model_name = name
         log.info("the model is now %s", name)
 
     def ready(self) -> str | None:
         return None
 
-    def about(self) -> dict[str, Any]:
-        bits = self.model.card.get("valid_bits_per_byte")
-        return {"name": self.model_name, "parameters": self.model.parameters, "valid_bits_per_byte": bits}
+    def about(self, name: str = "") -> dict[str, Any]:
+        """Of the model of this name, which is loaded if it is not. ConfigError if there is none such."""
+        model = self._batcher(name).model
+        bits = model.card.get("valid_bits_per_byte")
+        return {
+            "name": name or self.model_name, "parameters": model.parameters, "valid_bits_per_byte": bits,
+        }  # fmt: skip
 
-    def likelihood(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def likelihood(self, kind: str, fields: Mapping[str, Any], model: str = "") -> dict[str, Any]:
         if kind not in LIKELIHOODS:
             raise ValueError(f"there is no likelihood {kind!r}")
         if not self._likelihood_slots.acquire(timeout=LIKELIHOOD_TIMEOUT):
             raise EngineDownError("the engine is busy")
         try:
-            answer: dict[str, Any] = getattr(self.model, kind)(**fields).to_dict()
+            answer: dict[str, Any] = getattr(self._batcher(model).model, kind)(**fields).to_dict()
         except TypeError as error:  # of another version's caller
             raise ValueError(f"{kind}: {error}") from None
         finally:
@@ -87,7 +106,7 @@ class LocalEngine:
         return answer
 
     def stream(self, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[Event]:
-        batcher = self._batcher  # another model may be loaded during this answer
+        batcher = self._batcher(prompt.model)  # another model may be loaded during this answer
         session, unread = self._session(batcher.model, prompt)
         sampling = prompt.sampling or Sampling(self.max_bytes)
         reader = None

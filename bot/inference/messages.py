@@ -48,14 +48,14 @@ class Sampling:
 @dataclass(frozen=True)
 class Prompt:
     """What the model reads: `state` has read everything before `tail`; without it, `history()` then
-    `tail`."""
+    `tail`. By the engine's own `model`, unless one is named."""
 
-    conversation: str
     state: bytes | None
     tail: bytes
     history: Callable[[], bytes]
     seed: int
     sampling: Sampling | None = None
+    model: str = ""
 
 
 class Token(NamedTuple):
@@ -114,12 +114,14 @@ def read_tokens(session: engine.Session, data: bytes, top: int) -> tuple[Token, 
 
 @dataclass(frozen=True)
 class StreamRequest:
-    """The body of POST /stream: `feed` is what is to be read, behind `state` if there is one."""
+    """The body of POST /stream: `feed` is what is to be read, behind `state` if there is one, by the host's
+    own `model`, unless one is named."""
 
     state: Base64 | None
     feed: Base64
     seed: int
     sampling: Sampling | None = None
+    model: str = ""
 
 
 @dataclass(frozen=True)

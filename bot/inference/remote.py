@@ -1,11 +1,13 @@
-"""The model on engine hosts, over HTTP."""
+"""The model on engine hosts (`plm engine`), over HTTP, behind one address.
+
+Which host answers is decided by what stands there: nothing for a single host, a proxy such as
+deploy/envoy.yaml for several. Every request names its model and brings its state, so any host will do, and a
+host that was started a moment ago needs to be told nothing.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -21,20 +23,15 @@ log = logging.getLogger(__name__)
 
 
 class RemoteEngine:
-    """Engine hosts (`plm engine`). Rendezvous hashing maps a conversation to a host, so that adding a
-    host moves few; when one fails, the next in the order takes over.
-    """
-
     CONNECT_TIMEOUT = 1.0
     LIKELIHOOD_TIMEOUT = 30.0
     LOAD_TIMEOUT = 20.0
-    RELOAD_INTERVAL = 5.0  # seconds after which hosts are told of the model again: one may have restarted
     READ_TIMEOUT = 12.0  # seconds between two lines; a longer silence counts as a failure
 
-    def __init__(self, urls: tuple[str, ...]) -> None:
-        self.urls = urls
-        self.model_name = ""
-        self._loaded_at = 0.0
+    def __init__(self, url: str, model_name: str = "") -> None:
+        """Without a name the host answers by its own PLM_MODEL."""
+        self.url = url
+        self.model_name = model_name
         self._http = direct_session()
         self._http.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=64))
         self._http.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=64))
@@ -42,86 +39,63 @@ class RemoteEngine:
     def close(self) -> None:
         self._http.close()
 
-    def order(self, conversation: str) -> list[str]:
-        return sorted(self.urls, key=lambda url: hashlib.sha256(f"{url}\n{conversation}".encode()).digest())
-
     def ready(self) -> str | None:
-        faults = []
-        for url in self.urls:
-            try:
-                self._http.get(url + "/healthz", timeout=self.CONNECT_TIMEOUT).raise_for_status()
-                return None
-            except requests.RequestException as error:
-                faults.append(f"{url}: {type(error).__name__}")
-        return "no engine host answers: " + "; ".join(faults)
+        try:
+            self.about()
+        except (ConfigError, EngineDownError) as error:
+            return str(error)
+        return None
 
     def load(self, name: str) -> None:
-        if name == self.model_name and time.monotonic() - self._loaded_at < self.RELOAD_INTERVAL:
-            return
-        faults, loaded = [], 0
-        for url in self.urls:
-            try:
-                timeout = (self.CONNECT_TIMEOUT, self.LOAD_TIMEOUT)
-                response = self._http.post(url + "/model", json={"name": name}, timeout=timeout)
-                if response.status_code == 404:
-                    raise ConfigError(f"{url}: there is no model {name!r} there")
-                response.raise_for_status()
-                loaded += 1
-            except requests.RequestException as error:
-                faults.append(f"{url}: {type(error).__name__}")
-        if not loaded:
-            raise EngineDownError("; ".join(faults))
-        self.model_name, self._loaded_at = name, time.monotonic()
+        if name != self.model_name:
+            self._card(name)
+            self.model_name = name
 
     def about(self) -> dict[str, Any]:
-        for url in self.urls:
-            try:
-                response = self._http.get(url + "/about", timeout=self.CONNECT_TIMEOUT)
-                response.raise_for_status()
-                card: dict[str, Any] = response.json()
-                return card
-            except requests.RequestException as error:
-                log.debug("engine host %s failed: %s", url, error)
-        raise EngineDownError("no engine host answers")
+        return self._card(self.model_name)
 
-    def likelihood(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        body, faults = {"kind": kind, "fields": dict(fields)}, []
+    def _card(self, name: str) -> dict[str, Any]:
+        """Of a model that the host loads first, if it has not. ConfigError if there is none such."""
+        timeout = (self.CONNECT_TIMEOUT, self.LOAD_TIMEOUT)
+        try:
+            response = self._http.get(self.url + "/about", params={"model": name}, timeout=timeout)
+            self._check_model(response, name)
+            response.raise_for_status()
+            card: dict[str, Any] = response.json()
+        except requests.RequestException as error:
+            raise self._down(error) from None
+        return card
+
+    def likelihood(self, kind: str, fields: Mapping[str, Any], model: str = "") -> dict[str, Any]:
+        name = model or self.model_name
+        body = {"kind": kind, "fields": dict(fields), "model": name}
         timeout = (self.CONNECT_TIMEOUT, self.LIKELIHOOD_TIMEOUT)
-        for url in self.order(uuid.uuid4().hex):  # no conversation: any host will do
-            try:
-                response = self._http.post(url + "/likelihood", json=body, timeout=timeout)
-                answer: dict[str, Any] = response.json()
-                if response.status_code == 400:
-                    raise ValueError(answer["error"])
-                response.raise_for_status()
-                return answer
-            except (requests.RequestException, KeyError) as error:
-                faults.append(f"{url}: {type(error).__name__}")
-                log.debug("engine host %s failed: %s", url, error)
-        raise EngineDownError("; ".join(faults))
+        try:
+            response = self._http.post(self.url + "/likelihood", json=body, timeout=timeout)
+            self._check_model(response, name)
+            answer: dict[str, Any] = response.json()
+            if response.status_code == 400:
+                raise ValueError(answer["error"])
+            response.raise_for_status()
+        except (requests.RequestException, KeyError, ConfigError) as error:
+            raise self._down(error) from None
+        return answer
 
     def stream(self, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[Event]:
-        faults = []
-        for url in self.order(prompt.conversation):
-            spoken = False
-            try:
-                for event in self._stream(url, prompt, cancel):
-                    spoken = True
-                    yield event
-                return
-            except (requests.RequestException, ValueError) as error:
-                faults.append(f"{url}: {type(error).__name__}")
-                log.debug("engine host %s failed: %s", url, error)
-                if spoken:  # the caller starts over: only it can retract text that was shown
-                    break
-        raise EngineDownError("; ".join(faults))
+        try:
+            yield from self._stream(prompt, cancel)
+        except (requests.RequestException, ValueError, ConfigError) as error:
+            # The caller starts over: only it can retract text that was shown.
+            raise self._down(error) from None
 
-    def _stream(self, url: str, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[Event]:
-        response = self._post(url, prompt, prompt.state)
+    def _stream(self, prompt: Prompt, cancel: Callable[[], bool]) -> Iterator[Event]:
+        name = prompt.model or self.model_name
+        response = self._post(prompt, name, prompt.state)
         if response.status_code == 409:  # the state belongs to another model, or an older version
             response.close()
-            response = self._post(url, prompt, None)
+            response = self._post(prompt, name, None)
         with response:
+            self._check_model(response, name)
             response.raise_for_status()
             for line in response.iter_lines(chunk_size=None):
                 event = from_line(line)
@@ -135,9 +109,21 @@ class RemoteEngine:
                     return
         raise ValueError("the answer broke off")
 
-    def _post(self, url: str, prompt: Prompt, state: bytes | None) -> requests.Response:
+    def _post(self, prompt: Prompt, name: str, state: bytes | None) -> requests.Response:
         feed = prompt.tail if state else prompt.history() + prompt.tail
-        body = STREAM_REQUEST.dump_json(StreamRequest(state or None, feed, prompt.seed, prompt.sampling))
+        body = STREAM_REQUEST.dump_json(
+            StreamRequest(state or None, feed, prompt.seed, prompt.sampling, name)
+        )
         timeout = (self.CONNECT_TIMEOUT, self.READ_TIMEOUT)
         headers = {logs.HEADER: logs.request_id.get(), "Content-Type": "application/json"}
-        return self._http.post(url + "/stream", data=body, headers=headers, stream=True, timeout=timeout)
+        return self._http.post(self.url + "/stream", data=body, headers=headers, stream=True, timeout=timeout)
+
+    def _check_model(self, response: requests.Response, name: str) -> None:
+        if response.status_code == 404:
+            raise ConfigError(f"{self.url}: there is no model {name!r} there")
+
+    def _down(self, error: Exception) -> EngineDownError:
+        if isinstance(error, ConfigError):
+            return EngineDownError(str(error))
+        log.debug("the engine at %s failed: %s", self.url, error)
+        return EngineDownError(f"{self.url}: {type(error).__name__}")

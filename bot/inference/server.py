@@ -1,11 +1,12 @@
 """An engine host: `plm engine`. It is stateless: the model's state comes and goes with each request.
 
-POST /stream {"state": base64|null, "feed": base64, "seed": n, "sampling": {…}|null} answers lines of JSON as
-messages.py has them: {"text": …} as it is written, then {"state": base64, "stop": …}, or {"error": …} at any
-time. 409: the state belongs to another model; 503: the engine is busy. POST /likelihood {"kind": …,
-"fields": {…}} answers the result of the method of that name (score, choose, fill, judge); 400 with
-{"error": …} for wrong fields. POST /model {"name"} loads one of its models, 404 if it has none such.
-GET /about answers with the card. There is no authentication: listen where only web processes can reach it.
+Each request may name one of the host's models, which is loaded then if it is not; 404 if it has none such.
+POST /stream {"state": base64|null, "feed": base64, "seed": n, "sampling": {…}|null, "model": …} answers
+lines of JSON as messages.py has them: {"text": …} as it is written, then {"state": base64, "stop": …}, or
+{"error": …} at any time. 409: the state belongs to another model; 503: the engine is busy. POST /likelihood
+{"kind": …, "fields": {…}, "model": …} answers the result of the method of that name (score, choose, fill,
+judge); 400 with {"error": …} for wrong fields. GET /about?model=… answers with the card. There is no
+authentication: listen where only web processes can reach it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from typing import Any
 
 from flask import Flask, Response, request
 from pydantic import ValidationError
-from werkzeug.exceptions import BadRequest, Conflict, NotFound, ServiceUnavailable
+from werkzeug.exceptions import BadRequest, Conflict, ServiceUnavailable
 
-from bot.inference.interface import Engine, EngineDownError
+from bot.inference.interface import EngineDownError
 from bot.inference.local import LocalEngine
 from bot.inference.messages import STREAM_REQUEST, Event, Failure, Prompt, to_line
 from bot.server.client_disconnect import client_disconnected
@@ -37,7 +38,7 @@ def _refuse() -> bytes:
     raise _StateRefusedError
 
 
-def create_engine_app(settings: Settings | None = None, engine: Engine | None = None) -> Flask:
+def create_engine_app(settings: Settings | None = None, engine: LocalEngine | None = None) -> Flask:
     settings = settings or load_settings()
     local = engine or LocalEngine.from_settings(settings)
     app = Flask("bot.inference.server", static_folder=None)
@@ -48,20 +49,13 @@ def create_engine_app(settings: Settings | None = None, engine: Engine | None = 
     def healthz() -> dict[str, str]:
         return {"status": "ok", "model": local.model_name}
 
-    @app.post("/model")
-    def load_model() -> dict[str, str]:
-        body: Any = request.get_json()
-        try:
-            local.load(str(body["name"]))
-        except (KeyError, TypeError):
-            raise BadRequest("name is missing") from None
-        except ConfigError as error:
-            raise NotFound(str(error)) from None
-        return {"model": local.model_name}
+    @app.errorhandler(ConfigError)
+    def no_such_model(error: ConfigError) -> tuple[dict[str, str], int]:
+        return {"error": str(error)}, 404
 
     @app.get("/about")
     def about() -> dict[str, Any]:
-        return local.about()
+        return local.about(request.args.get("model", ""))
 
     @app.post("/stream")
     def stream() -> Response:
@@ -78,7 +72,7 @@ def create_engine_app(settings: Settings | None = None, engine: Engine | None = 
     def likelihood() -> tuple[dict[str, Any], int]:
         body: Any = request.get_json()
         try:
-            return local.likelihood(body["kind"], body["fields"]), 200
+            return local.likelihood(body["kind"], body["fields"], str(body.get("model", ""))), 200
         except EngineDownError as error:
             return {"error": str(error)}, 503
         except (KeyError, TypeError, ValueError) as error:
@@ -94,7 +88,7 @@ def _read_prompt() -> Prompt:
         raise BadRequest(_explain(error)) from None
     # A state that does not fit makes the engine ask for the history: here that is the caller's to send.
     history = _refuse if asked.state else bytes
-    return Prompt("", asked.state, asked.feed, history, asked.seed, asked.sampling)
+    return Prompt(asked.state, asked.feed, history, asked.seed, asked.sampling, asked.model)
 
 
 def _explain(error: ValidationError) -> str:

@@ -21,6 +21,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from bot.settings.page import PageContact, PageExamples, PageLogo, PageTitle
 from bot.settings.values import (
     AesKey,
     ApiKey,
@@ -34,7 +35,6 @@ from bot.settings.values import (
     Webhook,
     WordList,
     read_api_keys,
-    split,
 )
 from engine import CHAT, model_names
 
@@ -85,7 +85,7 @@ class Settings(Redacted, BaseSettings):
     data_dir: Path = Field(default_factory=default_data_dir)
     redis_url: RedisUrl | None = None
     queue_url: RedisUrl | None = None  # of the task queues, by default redis_url
-    engine_urls: Annotated[tuple[Url, ...], NoDecode, BeforeValidator(split)] = ()
+    engine_url: Url | None = None
     library: LibraryPlace = None  # by default one in data_dir, with the bundled books
     library_minimum: float | None = Field(None, ge=0, le=1)  # how sure an answer must be; by default its own
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -123,6 +123,11 @@ class Settings(Redacted, BaseSettings):
     telegram_api_url: Url = "https://api.telegram.org"
     webhooks: dict[str, Webhook] = Field(default_factory=dict)
 
+    page_title: PageTitle = "personal-lm"
+    page_logo: PageLogo = None  # a picture; by default the project's own
+    page_examples: PageExamples = None  # questions to begin with; by default some that the books answer
+    page_contact: PageContact = ""  # whom the privacy page names
+
     admin_key: str | None = Field(None, min_length=8, max_length=200, repr=False)  # turns /admin on
     retry_seconds: float = Field(5, ge=0.01, le=600)  # before a push or callback is tried again; doubles
 
@@ -148,6 +153,15 @@ class Settings(Redacted, BaseSettings):
     def _upper_case_level(cls, data: dict[str, Any]) -> dict[str, Any]:
         if isinstance(data.get("log_level"), str):
             data = {**data, "log_level": data["log_level"].upper()}
+        return data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_engine_once(cls, data: dict[str, Any]) -> dict[str, Any]:
+        if "engine_urls" in data or os.environ.get("PLM_ENGINE_URLS"):
+            raise ValueError(
+                "PLM_ENGINE_URLS: is no more; write PLM_ENGINE_URL, one address (of a proxy, for several)"
+            )
         return data
 
     @model_validator(mode="after")

@@ -122,24 +122,25 @@ class Store:
     ) -> Message:
         """Store a message with its answer, once: both go into the transcript, no engine is asked.
 
-        An `emergency` is also in a list of its own, by its time.
+        An `emergency` is marked as one, and also in a list of its own, by its time.
         """
         args = (
             message_id, nonce, question, answer, self.keep_ms, self.message_ms, MAX_TURNS,
-            conversation.channel, conversation.user,
+            conversation.channel, conversation.user, "emergency" if emergency else "",
         )  # fmt: skip
         message = self._message(message_id, self._run("add_answered", conversation, *args))
         if emergency and message.attempts == 1:
             entry = (conversation.id, self.keep_ms, MAX_EMERGENCIES)
-            self._list(Call("index_conversation", (EMERGENCIES,), entry))
+            self._list(Call("index_conversation", EMERGENCIES, entry))
         return message
 
     def undo(
-        self, conversation: Conversation, message_id: str, nonce: str, undone: str, nothing: str
-    ) -> Message:
+        self, conversation: Conversation, message_id: str, nonce: str, undone: str, nothing: str,
+        only: str = "",
+    ) -> Message:  # fmt: skip
         """Remove the talk's last question with its answer, also one that is not finished; the reply is
-        `undone` or `nothing`."""
-        args = (message_id, nonce, undone, nothing, TAKEN_BACK, self.keep_ms, self.message_ms)
+        `undone` or `nothing`. With `only`, nothing is removed unless it is this message."""
+        args = (message_id, nonce, undone, nothing, TAKEN_BACK, self.keep_ms, self.message_ms, only)
         return self._message(message_id, self._run("undo", conversation, *args))
 
     def erasure_requested(self, conversation: Conversation) -> bool:
@@ -152,11 +153,22 @@ class Store:
         found = self._try(lambda: self.client.hmget(conversation.base + "meta", "user", "quiet"))
         return found[0] is not None and found[1] is None
 
-    def continue_answer(self, conversation: Conversation, message_id: str, nonce: str) -> Message:
-        """A request for the rest of an answer, bound here to the message (`source`) whose answer it is."""
-        return self._message(
-            message_id, self._run("continue", conversation, message_id, nonce, self.message_ms)
-        )
+    def continue_answer(
+        self, conversation: Conversation, message_id: str, nonce: str, whole: bool = False
+    ) -> Message | None:
+        """A request for the rest of an answer, bound here to the message (`source`) whose answer it is.
+
+        None where all of it has been shown and its writer had to stop: the request is to be enqueued, and
+        the answer to it is what the model writes on. `whole`: the channel shows answers as they are finished.
+        """
+        args = message_id, nonce, self.message_ms, int(whole)
+        message = self._message(message_id, self._run("continue", conversation, *args))
+        return None if message.kind == "write-on" else message
+
+    def is_same_text(self, conversation: Conversation, message_id: str, text: str) -> bool:
+        """Whether a message came with this text whenever it came; one that is not known has no other."""
+        said = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
+        return bool(self._run("match_text", conversation, message_id, said))
 
     def reply(
         self,
@@ -220,18 +232,20 @@ class Store:
         state: bytes,
         remark: str = "",
         citations: tuple[Citation, ...] = (),
+        marks: tuple[str, ...] = (),
     ) -> tuple[Message, bool] | None:
         """Append the answer to the transcript and end the message, atomically.
 
         Returns the message as it is then, and whether more wait (if not, the lease is released); None if
         the lease is lost.
 
-        `remark` is shown behind the answer; the model will not read it. `citations` are kept with the turn.
+        `remark` is shown behind the answer; the model will not read it. `citations` are kept with the turn,
+        and so are `marks`, which administrators see.
         """
         blob = state if len(state) <= MAX_STATE else b""
         args = (
             lease.token, lease.id, answer, stop, prefix, blob, self.keep_ms, lease.prefix, remark,
-            write_citations(citations),
+            write_citations(citations), ",".join(marks),
         )  # fmt: skip
         held, *record = self._run("finish", conversation, *args)
         return (self._message(lease.id, record[0]), held == 1) if held else None
@@ -258,12 +272,17 @@ class Store:
             self._try(lambda key=key: self.client.zrem(key, conversation.id))  # type: ignore[misc]
         return self._message(message_id, fields)
 
+    def unlist_emergency(self, conversation: Conversation) -> None:
+        """Nothing is left of it in the conversation."""
+        self._try(lambda: self.client.zrem(EMERGENCIES, conversation.id))
+
     def turns(
         self, conversation: Conversation, last: int = 200, talk: int | None = None
     ) -> list[dict[str, Any]]:
         """The newest turns (0: all), oldest first; of one talk only if it is given.
 
-        Answers that quote have `citations`, a list of the fields of `Citation`.
+        Answers that quote have `citations`, a list of the fields of `Citation`; some have `marks`, with
+        commas between.
         """
         rows = self._try(lambda: self.client.lrange(conversation.base + "turns", -last, -1))
         turns = [json.loads(row) for row in rows]
@@ -314,27 +333,23 @@ class Store:
         """Run a script of a conversation, for outbox.py."""
         return self._run(name, conversation, *args)
 
+    def run_on(self, name: str, key: str, *args: str | bytes | int) -> Any:
+        """Run a script on a key that belongs to no conversation."""
+        return self._try(lambda: run(self.client, [Call(name, key, args)]))
+
     def _message(self, message_id: str, fields: list[bytes]) -> Message:
         pairs = dict(zip(fields[::2], fields[1::2], strict=True))
         return Message.read(message_id, pairs)
 
-    def run_on(self, name: str, key: str, *args: str | bytes | int) -> Any:
-        """Run a script that has one key."""
-        return self._try(lambda: run(self.client, [Call(name, (key,), args)]))
-
     def _run(self, name: str, conversation: Conversation, *args: str | bytes | int) -> Any:
-        calls = [Call(name, (conversation.base, conversation.base + "meta"), args)]
+        calls = [Call(name, conversation.base, args)]
         copy_ms = COPY_MS if self._replicated and name not in NOT_COPIED else 0
-        entry = Call("index_conversation", (index_of(conversation),), (conversation.id, self.keep_ms, 0))
+        entry = Call("index_conversation", index_of(conversation), (conversation.id, self.keep_ms, 0))
         if name in LISTED and not self._is_cluster:
             calls.append(entry)
         result = self._try(lambda: run(self.client, calls, copy_ms))
-        if (
-            name in LISTED
-            and self._is_cluster
-            and time.monotonic() > self._list_again
-            and not self._list(entry)
-        ):
+        listing = name in LISTED and self._is_cluster and time.monotonic() > self._list_again
+        if listing and not self._list(entry):
             self._list_again = time.monotonic() + UNLISTED_SECONDS
         self._note_channel(conversation.channel)
         return result
@@ -345,7 +360,7 @@ class Store:
         try:
             self._try(lambda: run(self.client, [entry]))
         except StoreDownError as error:
-            log.error("%s lacks an entry: %s", entry.keys[0], error)
+            log.error("%s lacks an entry: %s", entry.key, error)
             return False
         return True
 

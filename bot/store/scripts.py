@@ -38,11 +38,16 @@ SHAS = {name: hashlib.sha1(lua.encode(), usedforsecurity=False).hexdigest() for 
 
 @dataclass(frozen=True)
 class Call:
-    """A script with its keys, of one slot, and its arguments."""
+    """A script with its key and its arguments."""
 
     name: str
-    keys: tuple[str, ...]
+    key: str
     args: tuple[str | bytes | int, ...]
+
+    @property
+    def second_key(self) -> str:
+        """One of the same slot that never exists."""
+        return self.key + ":" if "{" in self.key else f"{{{self.key}}}:"
 
 
 def run(client: redis.Redis, calls: list[Call], copy_ms: int = 0) -> Any:
@@ -58,7 +63,7 @@ def run(client: redis.Redis, calls: list[Call], copy_ms: int = 0) -> Any:
             said = _send(node, calls, copy_ms, known=False)
         return said
 
-    said = client.on_node(calls[0].keys[0], send) if isinstance(client, Cluster) else send(client)
+    said = client.on_node(calls[0].key, send) if isinstance(client, Cluster) else send(client)
     for one in said:
         if isinstance(one, Exception):
             raise one
@@ -69,7 +74,7 @@ def _send(client: redis.Redis, calls: list[Call], copy_ms: int, known: bool) -> 
     pipe: Any = client.pipeline(transaction=False)
     for call in calls:
         head = ("EVALSHA", SHAS[call.name]) if known else ("EVAL", SCRIPTS[call.name])
-        pipe.execute_command(*head, len(call.keys), *call.keys, *call.args)
+        pipe.execute_command(*head, 2, call.key, call.second_key, *call.args)
     if copy_ms:
         pipe.wait(1, copy_ms)
     said: list[Any] = pipe.execute(raise_on_error=False)  # its errors quote texts of users

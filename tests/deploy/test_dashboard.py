@@ -49,6 +49,6 @@ def test_every_name_of_the_dashboard_is_shown() -> None:
 
 def test_prometheus_asks_where_the_service_answers() -> None:
     (job,) = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]
-    settings = Settings(redis_url="redis://127.0.0.1:6379", engine_urls=("http://127.0.0.1:8001",))
+    settings = Settings(redis_url="redis://127.0.0.1:6379", engine_url="http://127.0.0.1:8001")
     assert job["static_configs"][0]["targets"] == [f"127.0.0.1:{settings.port}"]
     assert job["metrics_path"] in {rule.rule for rule in create_app(settings).url_map.iter_rules()}

@@ -172,7 +172,7 @@ def routes() -> set[str]:
     return {
         rule.rule
         for rule in create_app(
-            Settings(redis_url="redis://127.0.0.1:6379", engine_urls=("http://127.0.0.1:8001",))
+            Settings(redis_url="redis://127.0.0.1:6379", engine_url="http://127.0.0.1:8001")
         ).url_map.iter_rules()
     }
 

@@ -78,7 +78,7 @@ def test_every_path_it_singles_out_is_served(secure: Block) -> None:
     routes = {
         rule.rule
         for rule in create_app(
-            Settings(redis_url="redis://127.0.0.1:6379", engine_urls=("http://127.0.0.1:8001",))
+            Settings(redis_url="redis://127.0.0.1:6379", engine_url="http://127.0.0.1:8001")
         ).url_map.iter_rules()
     }
     exact = {words[1] for words, _ in blocks(secure, "location") if words[0] == "="}

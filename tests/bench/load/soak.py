@@ -1,12 +1,13 @@
 """Everything at once, for long: `python -m tests.bench.load.soak [--messages N] [--kills N] [--library]`.
 
-Users of the stand-in platform write to three web processes, which ask two engine processes and share one
-Redis with an append-only file. A tenth of all deliveries is repeated, one in a hundred is forged or
-malformed, bodies come slowly, and every few seconds a process stands still for a while (SIGSTOP: longer than
-a lease at times). Meanwhile each kind of process is killed with SIGKILL `--kills` times and started again,
-and Redis `--redis-kills` times. load_users.py says what is counted and what the words mean; the platform
-chooses a web process for each request blindly, so that one which is down costs an attempt. With `--library`
-answers come from a library that is changed meanwhile (soak_library.py); without it the model writes them all.
+Users of the stand-in platform write to three web processes, which ask two engine processes behind Envoy (one,
+where there is no Envoy) and share one Redis with an append-only file. A tenth of all deliveries is repeated,
+one in a hundred is forged or malformed, bodies come slowly, and every few seconds a process stands still for
+a while (SIGSTOP: longer than a lease at times). Meanwhile each kind of process is killed with SIGKILL
+`--kills` times and started again, and Redis `--redis-kills` times. load_users.py says what is counted and
+what the words mean; the platform chooses a web process for each request blindly, so that one which is down
+costs an attempt. With `--library` answers come from a library that is changed meanwhile (soak_library.py);
+without it the model writes them all.
 
 **Memory.** The first web and the first engine process are spared from kills in the second half. Their
 resident memory, and the memory that Redis uses for each message it keeps (it keeps all of them for days, by
@@ -38,6 +39,7 @@ from tests import small_library
 from tests.bench.load.load_users import LONGEST, SETTINGS, LoadUsers, count
 from tests.bench.load.record import record, resident_mb, table
 from tests.bench.load.soak_library import ADMIN_KEY, CHANGES, GRACE, QUESTIONS, LibraryChanges
+from tests.envoy import Envoy, find_envoy
 from tests.service import Service, descendants
 from tests.tiny_model import write_talkative_model
 
@@ -51,6 +53,7 @@ class Cast:
     """The processes, and what happens to them."""
 
     store: EmbeddedStore
+    envoy: Envoy | None
     engines: list[Service]
     webs: list[Service]
     dice: random.Random
@@ -67,9 +70,13 @@ class Cast:
         store.start()
         model = write_talkative_model(directory / "talkative.safetensors")
         own = {"PLM_MODEL": model, "PLM_MAX_BYTES": MAX_BYTES, "PLM_ENGINE_DELAY_MS": PACE_MS}
+        engines = engines if find_envoy() else 1
         hosts = [Service(directory / f"engine{n}", "engine", **own) for n in range(engines)]
-        urls = ",".join(host.url for host in hosts)
-        common = {**SETTINGS, "PLM_REDIS_URL": store.url, "PLM_ENGINE_URLS": urls}
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda service: service.start(60), hosts))
+        envoy = Envoy(directory, [host.port for host in hosts]).__enter__() if engines > 1 else None
+        url = envoy.url if envoy else hosts[0].url
+        common = {**SETTINGS, "PLM_REDIS_URL": store.url, "PLM_ENGINE_URL": url, "PLM_MODEL": model}
         folders = [directory / f"web{n}" for n in range(webs)]
         places: list[dict[str, Any]] = [{} for _ in folders]
         if library:
@@ -78,14 +85,16 @@ class Cast:
         fronts = [
             Service(folder, "web", **common, **place) for folder, place in zip(folders, places, strict=True)
         ]
-        cast = cls(store, hosts, fronts, random.Random(seed))
+        cast = cls(store, envoy, hosts, fronts, random.Random(seed))
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda service: service.start(60), [*hosts, *fronts]))
+            list(pool.map(lambda service: service.start(60), fronts))
         return cast
 
     def stop(self) -> None:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda service: service.__exit__(), [*self.webs, *self.engines]))
+        if self.envoy:
+            self.envoy.__exit__()
         self.store.stop()
 
     def kill(self, kind: str, spare_first: bool) -> None:

@@ -35,10 +35,9 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> LocalEngine:
 
 @pytest.fixture(scope="module")
 def remote(local: LocalEngine) -> Iterator[RemoteEngine]:
-    """The first of two hosts is away."""
     server = make_server("127.0.0.1", 0, create_engine_app(Settings(), local), threaded=True)
     run_in_background(server)
-    engine = RemoteEngine(("http://127.0.0.1:1", f"http://127.0.0.1:{server.server_port}"))
+    engine = RemoteEngine(f"http://127.0.0.1:{server.server_port}")
     yield engine
     engine.close()
     server.shutdown()
@@ -134,7 +133,7 @@ def test_only_callers_with_a_key_for_it_are_let_in(store: Store, local: LocalEng
 
 
 def test_without_an_engine_there_is_503(store: Store) -> None:
-    gone = RemoteEngine(("http://127.0.0.1:1",))
+    gone = RemoteEngine("http://127.0.0.1:1")
     response = _app(store, gone).test_client().post("/v1/judge", json=JUDGE)
     refused(response, 503, "127.0.0.1:1")
     assert response.headers["Retry-After"]

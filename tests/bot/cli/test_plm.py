@@ -90,7 +90,12 @@ def test_doctor_finds_nothing_wrong_with_a_good_set_up(monkeypatch: pytest.Monke
     [
         ("PLM_MODEL", "nothing", "WRONG model: PLM_MODEL"),
         ("PLM_REDIS_URL", "redis://127.0.0.1:1/0", "WRONG store: Redis does not answer"),
-        ("PLM_ENGINE_URLS", "http://127.0.0.1:1", "WRONG model: PLM_ENGINE_URLS"),
+        ("PLM_ENGINE_URL", "http://127.0.0.1:1", "WRONG model: PLM_ENGINE_URL: http://127.0.0.1:1: "),
+        (
+            "PLM_ENGINE_URLS",
+            "http://a:1",
+            "WRONG settings: PLM_ENGINE_URLS: is no more; write PLM_ENGINE_URL",
+        ),
         ("PLM_PORT", "x", "WRONG settings: PLM_PORT"),
         ("PLM_ADMIN_KEY", "short-key", "WRONG keys: PLM_ADMIN_KEY"),
         ("PLM_DATA_DIR", "/proc/nothing", "WRONG store: PLM_DATA_DIR"),

@@ -7,7 +7,6 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,11 @@ from werkzeug.serving import make_server
 
 import engine
 from bot.inference.interface import EngineDownError
-from bot.inference.local import LocalEngine
+from bot.inference.local import LOADED, LocalEngine
 from bot.inference.messages import Event, Finished, Prompt
 from bot.inference.remote import RemoteEngine
 from bot.inference.server import create_engine_app
-from bot.settings.config import Settings
+from bot.settings.config import ConfigError, Settings
 from bot.text import dialogue
 from engine.model.checkpoint import write_model
 from engine.model.wygpt import read_published
@@ -61,7 +60,7 @@ def serve() -> Iterator[Serve]:
 
 
 def prompt(state: bytes | None = None, history: bytes = HISTORY, seed: int = 7) -> Prompt:
-    return Prompt("wechat:o1", state, QUESTION, lambda: history, seed)
+    return Prompt(state, QUESTION, lambda: history, seed)
 
 
 def test_a_caller_of_a_host_that_hangs_up_ends_the_writing(serve: Serve) -> None:
@@ -130,25 +129,20 @@ def test_many_answers_at_once_are_those_written_one_by_one(local: LocalEngine) -
     assert together == [run(local, one) for one in asked]
 
 
-def test_an_engine_without_a_place_says_so(local: LocalEngine, serve: Serve) -> None:
+def test_an_engine_without_a_place_says_so(local: LocalEngine) -> None:
     full = LocalEngine(local.model, local.sampler, MAX_BYTES)
-    full._batcher = engine.Batcher(local.model, 1, max_waiting=0, step_seconds=0.1)
-    writing = full._batcher.submit("", 10**6)
+    full._batchers[""] = batcher = engine.Batcher(local.model, 1, max_waiting=0, step_seconds=0.1)
+    writing = batcher.submit("", 10**6)
     host = create_engine_app(Settings(), full)
     with pytest.raises(EngineDownError, match="busy"):
         run(full, prompt())
-    remote = RemoteEngine((serve(host), serve(create_engine_app(Settings(), local))))
-    assert {run(remote, replace(prompt(), conversation=f"c{n}"))[0] for n in range(6)} == {
-        run(local, prompt())[0]
-    }
     body = {"state": None, "feed": "", "seed": 1}
     assert host.test_client().post("/stream", json=body).status_code == 503
     writing.cancel()
-    remote.close()
 
 
 def test_a_host_says_what_the_model_in_this_process_says(local: LocalEngine, serve: Serve) -> None:
-    remote = RemoteEngine((serve(create_engine_app(Settings(), local)),))
+    remote = RemoteEngine(serve(create_engine_app(Settings(), local)))
     assert remote.ready() is None
     first = run(remote, prompt())
     assert first == run(local, prompt())
@@ -161,35 +155,48 @@ def test_a_host_with_another_model_is_sent_the_transcript(
     local: LocalEngine, serve: Serve, tmp_path: Path
 ) -> None:
     other = engine.Model.load(write_tiny_model(tmp_path / "other.safetensors", seed=1))
-    remote = RemoteEngine((serve(create_engine_app(Settings(), local)),))
+    remote = RemoteEngine(serve(create_engine_app(Settings(), local)))
     assert run(remote, prompt(other.session().snapshot())) == run(local, prompt())
     remote.close()
 
 
-def test_a_conversation_keeps_its_host_and_goes_to_the_next_when_it_is_gone(serve: Serve) -> None:
-    urls = {
-        name: serve(create_engine_app(Settings(), ScriptedEngine(lambda _, n=name: n))) for name in "甲乙丙"
-    }
-    remote = RemoteEngine(tuple(urls.values()))
-    names = {url: name for name, url in urls.items()}
-    favourite = names[remote.order("wechat:o1")[0]]
-    assert {run(remote, prompt())[0] for _ in range(3)} == {favourite}
-    assert len({remote.order(f"wechat:o{number}")[0] for number in range(50)}) == 3
-    without = RemoteEngine(tuple(url for url in urls.values() if url != urls[favourite]))
-    for number in range(50):  # only what the lost host had moves
-        order = [url for url in remote.order(f"c{number}") if url != urls[favourite]]
-        assert without.order(f"c{number}") == order
-    gone = RemoteEngine(("http://127.0.0.1:1", urls["甲"]))
-    assert run(gone, prompt())[0] == "甲"
-    assert gone.ready() is None
-    for some in (remote, without, gone):
-        some.close()
+def test_a_host_answers_by_the_model_that_a_request_names(serve: Serve, tmp_path: Path) -> None:
+    files = {name: write_tiny_model(tmp_path / f"{name}.safetensors", seed=n) for n, name in enumerate("abc")}
+    said = {}
+    for name, file in files.items():
+        one = LocalEngine(engine.Model.load(file), engine.chat_sampler("top-e", 0.7), MAX_BYTES)
+        said[name] = run(one, prompt())
+    assert len(set(said.values())) == 3
+    settings = Settings(model=str(files["a"]), model_dir=tmp_path, max_bytes=MAX_BYTES, sampler="top-e")
+    host = LocalEngine.from_settings(settings)
+    url = serve(create_engine_app(settings, host))
+    remotes = {name: RemoteEngine(url, name) for name in files}
+    for name in "abcab":
+        assert run(remotes[name], prompt()) == said[name]
+        assert remotes[name].about()["name"] == name
+        assert len(host._batchers) <= LOADED
+    # A state of another model than the one that is named now is not used.
+    remotes["a"].load("b")
+    assert run(remotes["a"], prompt(said["a"][1].state)) == said["b"]
+    assert remotes["b"].likelihood("score", {"text": "桂枝"}) != remotes["c"].likelihood(
+        "score", {"text": "桂枝"}
+    )
+    with pytest.raises(ConfigError, match="'d'"):
+        remotes["a"].load("d")
+    assert remotes["a"].model_name == "b"
+    stray = RemoteEngine(url, "d")
+    assert "'d'" in (stray.ready() or "")
+    with pytest.raises(EngineDownError, match="'d'"):
+        run(stray, prompt())
+    with pytest.raises(EngineDownError, match="'d'"):
+        stray.likelihood("score", {"text": "桂枝"})
+    assert run(RemoteEngine(url), prompt()) == said["a"]
 
 
 def test_a_host_that_breaks_off_is_an_absent_engine(serve: Serve) -> None:
     broken = ScriptedEngine(lambda _: "桂枝汤")
     broken.faults = [RuntimeError("out of order")]
-    remote = RemoteEngine((serve(create_engine_app(Settings(), broken)),))
+    remote = RemoteEngine(serve(create_engine_app(Settings(), broken)))
     with pytest.raises(EngineDownError):
         run(remote, prompt())
     assert run(remote, prompt())[0] == "桂枝汤"
@@ -197,7 +204,7 @@ def test_a_host_that_breaks_off_is_an_absent_engine(serve: Serve) -> None:
 
 
 def test_no_host_at_all_is_an_absent_engine() -> None:
-    remote = RemoteEngine(("http://127.0.0.1:1",))
+    remote = RemoteEngine("http://127.0.0.1:1")
     assert "127.0.0.1:1" in (remote.ready() or "")
     with pytest.raises(EngineDownError):
         run(remote, prompt())
@@ -220,7 +227,7 @@ def test_an_imported_model_without_marks_answers(tmp_path: Path, encoding: str) 
     client = create_engine_app(Settings(_env_file=None), local).test_client()
     turn = dialogue.question_bytes("何谓阴阳？")
     history = dialogue.turn_bytes("问" * 3000, "答")  # read in pieces, not cut inside a character
-    events = list(local.stream(Prompt("c", None, turn, lambda: history, 1), lambda: False))
+    events = list(local.stream(Prompt(None, turn, lambda: history, 1), lambda: False))
     last = events.pop()
     assert isinstance(last, Finished)
     assert last.stop == "length"
@@ -235,7 +242,7 @@ def test_an_imported_model_without_marks_answers(tmp_path: Path, encoding: str) 
 
 
 def test_a_host_tells_the_card_and_the_likelihood_of_an_answer(local: LocalEngine, serve: Serve) -> None:
-    remote = RemoteEngine((serve(create_engine_app(Settings(), local)),))
+    remote = RemoteEngine(serve(create_engine_app(Settings(), local)))
     assert remote.about() == local.about()
     assert remote.about()["parameters"] == local.model.parameters
     *pieces, end = remote.stream(prompt(), lambda: False)
@@ -246,4 +253,4 @@ def test_a_host_tells_the_card_and_the_likelihood_of_an_answer(local: LocalEngin
     assert end.bits == pytest.approx(session.bits(written).mean(), rel=1e-6)
     remote.close()
     with pytest.raises(EngineDownError):
-        RemoteEngine(("http://127.0.0.1:9",)).about()
+        RemoteEngine("http://127.0.0.1:9").about()

@@ -70,15 +70,18 @@ def test_what_is_no_line_is_refused(line: str) -> None:
 
 def test_a_request_is_as_every_version_has_written_it() -> None:
     sampling = Sampling(5, temperature=0.5, stop=("。",))
-    body = STREAM_REQUEST.dump_json(StreamRequest(b"\xff\xfe>", b"", 7, sampling))
+    body = STREAM_REQUEST.dump_json(StreamRequest(b"\xff\xfe>", b"", 7, sampling, "tcm"))
     assert json.loads(body) == {
         "state": "//4+", "feed": "", "seed": 7,
         "sampling": {
             "max_bytes": 5, "temperature": 0.5, "top_p": None, "stop": ["。"], "logprobs": None,
             "prompt_logprobs": False,
         },
+        "model": "tcm",
     }  # fmt: skip
-    assert STREAM_REQUEST.validate_json(body) == StreamRequest(b"\xff\xfe>", b"", 7, sampling)
+    assert STREAM_REQUEST.validate_json(body) == StreamRequest(b"\xff\xfe>", b"", 7, sampling, "tcm")
+    del (older := json.loads(body))["model"]  # of a web process that names none
+    assert STREAM_REQUEST.validate_python(older).model == ""
 
 
 def test_a_host_says_what_is_wrong_and_never_draws_otherwise_than_asked() -> None:

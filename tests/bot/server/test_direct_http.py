@@ -56,7 +56,7 @@ def test_the_proxy_is_one(proxy: StandIn, service: StandIn) -> None:
 def test_own_addresses_are_asked_past_the_proxy(proxy: StandIn, service: StandIn) -> None:
     url = service.url_for("").rstrip("/")
     assert Api(url, KEY).get("stats") == {}
-    remote = RemoteEngine((url,))
+    remote = RemoteEngine(url)
     assert remote.ready() is None
     remote.close()
     assert doctor.check_clock(None, url).startswith("127.0.0.1")
@@ -64,7 +64,7 @@ def test_own_addresses_are_asked_past_the_proxy(proxy: StandIn, service: StandIn
     assert WebChild.wait_until_up(child, threading.Event())
     webhook._deliver("shop", Webhook(secret=SECRET, url=url + "/answers"), "msg_1", {"reply": "好"})
     assert [request.path for request, _ in service.log] == [
-        "/admin/api/stats", "/healthz", "/healthz", "/healthz", "/answers",
+        "/admin/api/stats", "/about", "/healthz", "/healthz", "/answers",
     ]  # fmt: skip
     assert not proxy.log
 

@@ -46,7 +46,8 @@ def put(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
         ({"DEVICE": "tpu"}, "PLM_DEVICE"),
         ({"LOG_LEVEL": "loud"}, "PLM_LOG_LEVEL"),
         ({"SAMPLER": "best"}, "PLM_SAMPLER"),
-        ({"ENGINE_URLS": "http://a:1,b:2"}, "PLM_ENGINE_URLS"),
+        ({"ENGINE_URL": "a:1"}, "PLM_ENGINE_URL"),
+        ({"ENGINE_URLS": "http://a:1"}, "PLM_ENGINE_URLS"),
         ({"WECHAT_TOKEN": "ab"}, "PLM_WECHAT_TOKEN"),
         ({"WECHAT_TOKEN": "AAAAA", "WECHAT_AES_KEY": "A" * 42}, "PLM_WECHAT_AES_KEY"),
         ({"WECHAT_TOKEN": "AAAAA", "WECHAT_AES_KEY": KEY}, "PLM_WECHAT_APPID"),
@@ -125,11 +126,11 @@ def test_a_complaint_about_api_keys_quotes_none(monkeypatch: pytest.MonkeyPatch)
 def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "plm.toml"
     file.write_text(
-        'port = 81\nmodel = "zh"\nengine_urls = ["http://a:1/"]\n[webhooks.forms]\nsecret = "whsec_AAAA"\n'
+        'port = 81\nmodel = "zh"\nengine_url = "http://a:1/"\n[webhooks.forms]\nsecret = "whsec_AAAA"\n'
     )
     put(monkeypatch, {"CONFIG": str(file), "PORT": "82", "WEBHOOK_FORMS_URL": "http://b"})
     settings = load_settings()
-    assert (settings.port, settings.model, settings.engine_urls) == (82, "zh", ("http://a:1",))
+    assert (settings.port, settings.model, settings.engine_url) == (82, "zh", "http://a:1")
     assert (settings.webhooks["forms"].secret, settings.webhooks["forms"].url) == (
         ("whsec_AAAA",),
         "http://b",
@@ -137,12 +138,19 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 @pytest.mark.parametrize(
-    "line", ["prot = 1", "port = ", 'port = "x"', '[webhooks.my-shop]\nsecret = "whsec_AAAA"']
+    "line",
+    [
+        'engine_urls = ["http://a:1"]',
+        "prot = 1",
+        "port = ",
+        'port = "x"',
+        '[webhooks.my-shop]\nsecret = "whsec_AAAA"',
+    ],
 )
 def test_a_wrong_file_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str) -> None:
     (tmp_path / "plm.toml").write_text(line)
     put(monkeypatch, {"CONFIG": str(tmp_path / "plm.toml")})
-    with pytest.raises(ConfigError, match=r"^PLM_(CONFIG|PORT): .*$"):
+    with pytest.raises(ConfigError, match=r"^PLM_(CONFIG|PORT|ENGINE_URLS): .*$"):
         load_settings()
 
 

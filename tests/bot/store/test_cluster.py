@@ -1,4 +1,4 @@
-"""A cluster whose slots are moved and whose masters die: whose data lies there may see "busy", no one else."""
+"""A cluster whose slots are moved and whose masters die: only whose data lies there may see "busy"."""
 
 from __future__ import annotations
 

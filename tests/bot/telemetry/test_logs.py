@@ -36,7 +36,7 @@ def test_a_requests_id_goes_from_the_web_to_the_engine_host_and_no_text_does(
     model = str(write_tiny_model(tmp_path / "tiny.safetensors"))
     common = {"PLM_MODEL": model, "PLM_LOG_FORMAT": "json", "PLM_MAX_BYTES": 40}
     with Service(tmp_path / "e", "engine", **common) as host:
-        settings = {"PLM_REDIS_URL": redis_url, "PLM_ENGINE_URLS": host.url, **common}
+        settings = {"PLM_REDIS_URL": redis_url, "PLM_ENGINE_URL": host.url, **common}
         with Service(tmp_path / "w", "web", PLM_WEBHOOK_FORMS_SECRET=SECRET, **settings) as web:
             response = ask(web, "我的秘密", "m1", "abc-123")
             assert response.status_code == 200
