@@ -150,7 +150,9 @@ def _open_channels(bot: Bot) -> None:
 
 def open_store(settings: Settings) -> Store:
     try:
-        return Store(settings.redis_url or "", settings.keep_days, settings.queue_url or "")
+        return Store(
+            settings.redis_url or "", settings.keep_days, settings.keep_turns, settings.queue_url or ""
+        )
     except ValueError as error:
         raise ConfigError(f"PLM_REDIS_URL: {error}") from None
 

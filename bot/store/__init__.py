@@ -6,7 +6,7 @@ One conversation lives under one hash tag, so that it is one slot of a cluster:
     plm:{channel:user}:turns   list  JSON turns: role, content, time, message_id, talk   (the truth)
     plm:{channel:user}:queue   list  message ids that wait for an answer, in order
     plm:{channel:user}:lease   text  the holder of the lease, owner:fence, for a few seconds
-    plm:{channel:user}:state   hash  the model's state after the last answer; a cache: model, prefix, blob
+    plm:{channel:user}:state   hash  the model's state after the last answer, for some hours: prefix, packed
     plm:{channel:user}:open    list  message ids whose answer was handed out in part
     plm:{channel:user}:jobs    zset  the ids of those messages, by when they came
     plm:{channel:user}:job:ID  hash  one message: status, question, text so far, attempts, reply …

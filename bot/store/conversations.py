@@ -27,8 +27,11 @@ from bot.text.records import Citation, Conversation, Lease, LeaseState, Message,
 
 TIMEOUT = 0.3  # seconds; WeChat waits five in all, and "busy" must be replied within one
 LEASE_MS = 2500  # how long a killed process keeps its conversation waiting
-OWED_MS = 3 * 24 * 3600 * 1000  # how long a message is kept, at most
-MAX_TURNS = 2000
+# How long a message is remembered. Platforms repeat what got no response for seconds or minutes, Feishu for
+# seven hours: https://open.feishu.cn/document/server-docs/event-subscription-guide/overview
+MESSAGE_MS = 8 * 3600 * 1000
+OWED_MS = 3 * 24 * 3600 * 1000  # and as long as its answer is to be pushed, or was shown in part
+STATE_MS = 6 * 3600 * 1000  # how long the model's state is kept; later it is rebuilt from the transcript
 MAX_STATE = 48_000  # bytes; a larger state is rebuilt from the transcript instead of kept
 FORGOTTEN_MS = 60_000  # how long the reply to an erasure is kept, for retries of its request
 CONFIRM_WITHIN = 600  # seconds
@@ -58,14 +61,17 @@ def index_of(conversation: Conversation) -> str:
 class Store:
     """Everything the bot keeps. Any method raises StoreDownError, within about 0.6 s, if Redis is down.
 
-    `queue_url` is that of the task queues' own store, if they have one.
+    `keep_turns` questions and answers of a conversation are kept; `queue_url` is that of the task queues' own
+    store, if they have one.
     """
 
-    def __init__(self, url: str, keep_days: float = 30, queue_url: str = "") -> None:
+    def __init__(self, url: str, keep_days: float = 30, keep_turns: int = 2000, queue_url: str = "") -> None:
         self.url, self.queue_url = url, queue_url or url
+        self.keep_turns = keep_turns
         self.client = connect(url, TIMEOUT)
         self.keep_ms = int(keep_days * 24 * 3600 * 1000)
-        self.message_ms = min(OWED_MS, self.keep_ms)  # it holds the question and the answer too
+        self.message_ms = min(MESSAGE_MS, self.keep_ms)  # it holds the question and the answer too
+        self.owed_ms = min(OWED_MS, self.keep_ms)
         self._limiter = SlidingWindowCounterRateLimiter(_Counters(self.client))
         self._is_cluster = url.startswith(CLUSTER)
         self._replicated = self._is_cluster or url.startswith(SENTINEL)
@@ -99,8 +105,8 @@ class Store:
         """Enqueue a user's message, once: a second call with its id only counts an attempt (once for each
         nonce). Its answer will begin with `caution`."""
         fields = self._run(
-            "enqueue", conversation, message_id, nonce, question, self.keep_ms, self.message_ms, MAX_TURNS,
-            conversation.channel, conversation.user, caution,
+            "enqueue", conversation, message_id, nonce, question, self.keep_ms, self.message_ms,
+            self.keep_turns, conversation.channel, conversation.user, caution,
         )  # fmt: skip
         return self._message(message_id, fields)
 
@@ -125,7 +131,7 @@ class Store:
         An `emergency` is marked as one, and also in a list of its own, by its time.
         """
         args = (
-            message_id, nonce, question, answer, self.keep_ms, self.message_ms, MAX_TURNS,
+            message_id, nonce, question, answer, self.keep_ms, self.message_ms, self.keep_turns,
             conversation.channel, conversation.user, "emergency" if emergency else "",
         )  # fmt: skip
         message = self._message(message_id, self._run("add_answered", conversation, *args))
@@ -185,7 +191,9 @@ class Store:
         Returns the reply that holds: an earlier one if there was one; None if those bytes were handed out
         meanwhile as the reply to another message.
         """
-        held = self._run("reply", conversation, message_id, source, start, end, reply, int(more))
+        held = self._run(
+            "reply", conversation, message_id, source, start, end, reply, int(more), self.owed_ms
+        )
         return None if held is None else str(held, "utf-8")
 
     def message(self, conversation: Conversation, message_id: str) -> Message:
@@ -203,12 +211,13 @@ class Store:
         found = self._run("acquire", conversation, owner, LEASE_MS, MAX_STARTS, uuid.uuid4().hex)
         if found[0] != b"acquired":
             return NoLease(str(found[0], "utf-8"))
-        token, message_id, question, talk, prefix, state_prefix, blob, starts, waited, caution = found[1:]
+        token, message_id, question, talk, prefix, state_prefix, packed, starts, waited, caution = found[1:]
         # An empty prefix is a talk without answers: it has no state.
-        fresh = bool(prefix) and prefix == state_prefix and bool(blob)
+        fresh = bool(prefix) and prefix == state_prefix and bool(packed)
+        state = zlib.decompress(packed) if fresh else None
         return Lease(
             token=token.decode(), id=message_id.decode(), question=question.decode(), talk=int(talk),
-            prefix=(prefix or b"").decode(), state=blob if fresh else None, starts=int(starts),
+            prefix=(prefix or b"").decode(), state=state, starts=int(starts),
             waited=float(waited), caution=caution.decode(),
         )  # fmt: skip
 
@@ -242,10 +251,10 @@ class Store:
         `remark` is shown behind the answer; the model will not read it. `citations` are kept with the turn,
         and so are `marks`, which administrators see.
         """
-        blob = state if len(state) <= MAX_STATE else b""
+        packed = zlib.compress(state, 1) if 0 < len(state) <= MAX_STATE else b""
         args = (
-            lease.token, lease.id, answer, stop, prefix, blob, self.keep_ms, lease.prefix, remark,
-            write_citations(citations), ",".join(marks),
+            lease.token, lease.id, answer, stop, prefix, packed, self.keep_ms, lease.prefix, remark,
+            write_citations(citations), ",".join(marks), min(STATE_MS, self.keep_ms),
         )  # fmt: skip
         held, *record = self._run("finish", conversation, *args)
         return (self._message(lease.id, record[0]), held == 1) if held else None

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bot.store.admin import conversation_of
-from bot.store.conversations import MAX_TURNS, Store
+from bot.store.conversations import Store
 from bot.text.records import Conversation
 
 KEY = "plm:marked-down"
@@ -44,7 +44,7 @@ class FeedbackStore:
     def mark(self, conversation: Conversation, message_id: str, verdict: Verdict) -> str | None:
         """Keep what is thought of an answer; "" takes it back. What was kept before, "" for nothing; None if
         the transcript has no such answer. `message_id` must be of letters and digits."""
-        before = self.store.run("mark", conversation, message_id, verdict, MAX_TURNS)
+        before = self.store.run("mark", conversation, message_id, verdict, self.store.keep_turns)
         if before is None:
             return None
         member = f"{conversation.id}\n{message_id}"

@@ -131,8 +131,8 @@ def test_forbidden_words_are_never_published(store: Store) -> None:
     admin_client.answers.close(2)
 
 
-def test_a_talk_longer_than_is_kept_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "MAX_TURNS", 10)
+def test_a_talk_longer_than_is_kept_goes_on(store: Store) -> None:
+    store.keep_turns = 10
     admin_client = AdminClient(store, context_bytes=60)
     for number in range(12):
         assert admin_client.ask(f"m{number}", f"问{number}") == f"答问{number}。"

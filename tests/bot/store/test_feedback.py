@@ -81,7 +81,7 @@ def test_a_mark_that_crosses_an_erasure_is_not_listed(
     def erased_meanwhile(name: str, *args: object) -> object:
         before = run(name, *args)  # type: ignore[arg-type]
         store.erase(READER)
-        feedback.erase(READER.user)
+        feedback.erase(READER)
         return before
 
     monkeypatch.setattr(store, "run", erased_meanwhile)
