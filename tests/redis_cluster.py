@@ -69,13 +69,18 @@ class ClusterServer:
             return False
         return True
 
+    def served(self) -> bool:
+        """All nodes that run know a master for every slot that runs too."""
+        running = self.running()
+        return all(owner in running for node in running for owner in set(self.owners(node)))
+
     def running(self) -> list[Server]:
         return [node for node in self.nodes if node.process and node.process.poll() is None]
 
-    def owners(self) -> list[Server]:
-        """Who serves each slot."""
+    def owners(self, asked: Server | None = None) -> list[Server]:
+        """Who serves each slot, as one of the nodes knows it."""
         found: dict[int, Server] = {}
-        for first, last, master, *_ in ask(self.running()[0], "CLUSTER SLOTS"):
+        for first, last, master, *_ in ask(asked or self.running()[0], "CLUSTER SLOTS"):
             node = next(one for one in self.nodes if one.port == master[1])
             found.update(dict.fromkeys(range(first, last + 1), node))
         return [found[slot] for slot in range(SLOTS)]

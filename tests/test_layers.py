@@ -42,6 +42,7 @@ ONLY_IN = {
     "redis": {
         "bot/store/cluster.py",
         "bot/store/connection.py",
+        "bot/store/faults.py",
         "bot/store/outbox.py",
         "bot/store/scripts.py",
         "bot/store/servers.py",

@@ -24,7 +24,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated, Any
 
-import limits
 from flask import Blueprint, Response, make_response, render_template, request
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -35,6 +34,7 @@ from bot.chat.policy import pseudonym
 from bot.context import current_bot
 from bot.inference.interface import EngineDownError
 from bot.settings.config import ConfigError
+from bot.settings.values import read_rates
 from bot.store.admin import conversation_of, every
 from bot.text.records import Conversation
 
@@ -147,12 +147,10 @@ class QuotaBody(UserBody):
     @field_validator("rate")
     @classmethod
     def _is_rate(cls, rate: str) -> str:
-        try:
-            good = not rate or all(item.amount > 0 for item in limits.parse_many(rate))
-        except ValueError:
-            good = False
-        if not good or len(rate) > 100:
-            raise ValueError("must be like 20/minute or 20/minute;500/day, or empty")
+        if len(rate) > 100 or (rate and not read_rates(rate)):
+            raise ValueError(
+                "must be like 20/minute or 20/minute;500/day, or empty; to refuse somebody, block"
+            )
         return rate
 
 

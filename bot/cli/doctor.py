@@ -18,8 +18,9 @@ from bot.channels.wechat.client import WechatApi
 from bot.channels.wecom import WecomApi
 from bot.server.direct_http import direct_session
 from bot.settings.config import ConfigError, Settings
+from bot.store import readiness
 from bot.store.cluster import SCHEMES as CLUSTER
-from bot.store.connection import SENTINEL, connect
+from bot.store.connection import SENTINEL
 from bot.store.conversations import Store
 from bot.store.outbox import Outbox
 from bot.store.servers import ServerFacts, server_facts
@@ -30,19 +31,27 @@ SHORT_KEY = 20  # characters
 TIMEOUT = 5.0  # seconds, as the platform's
 
 
-def check_store(url: str, name: str = "PLM_REDIS_URL") -> str:
-    """Version, persistence, memory policy, replicas. ConfigError where conversations could be lost."""
-    client = connect(url, TIMEOUT)
-    try:
-        said = [_check_server(facts, name) for facts in server_facts(client)]
-        if url.startswith(CLUSTER):
-            said = [f"{len(said)} masters: {said[0]}"]
-        if url.startswith((SENTINEL, *CLUSTER)):
-            for facts in server_facts(client):
-                _check_replicas(facts, name)
-            said.append("replicas follow")
-    finally:
-        client.close()
+class Note(str):
+    """Right as far as could be seen; the text says what could not."""
+
+
+def check_store(store: Store, *, tasks: bool = False, name: str = "PLM_REDIS_URL") -> str:
+    """Whether all commands may be run, version, persistence, memory policy, replicas. StoreDownError, or
+    ConfigError where conversations could be lost."""
+    readiness.check(store, tasks=tasks, thorough=True)
+    servers = server_facts(store.client)
+    if not all(server.info for server in servers):
+        return Note(
+            f"{name} answers and runs all that is needed; its user may not run INFO, so version, "
+            "persistence and memory policy were not looked at (ACL SETUSER … +info lets it)"
+        )
+    said = [_check_server(server, name) for server in servers][:1]
+    if store.url.startswith(CLUSTER):
+        said.insert(0, f"{len(servers)} masters")
+    if store.url.startswith((SENTINEL, *CLUSTER)):
+        for server in servers:
+            _check_replicas(server, name)
+        said.append("replicas follow")
     return f"{name} answers, " + ", ".join(said)
 
 
@@ -176,6 +185,11 @@ def _get(url: str, path: str, query: dict[str, str]) -> requests.Response:
             return http.get(url.rstrip("/") + path, params=query, timeout=TIMEOUT, allow_redirects=False)
     except requests.RequestException as error:
         raise ConfigError(f"{url}{path} does not answer: {type(error).__name__}") from None
+
+
+def queue_of(settings: Settings) -> Store | None:
+    """The task queues' own store, if they have one."""
+    return Store(settings.queue_url) if settings.queue_url else None
 
 
 def store_of(settings: Settings) -> Store | None:

@@ -14,12 +14,9 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from bot.store.cluster import SCHEMES, Cluster
+from bot.store.faults import is_refusal, setup_fault
 
 SENTINEL = "redis+sentinel://"
-# The server cannot write for now: disk or memory full, a replica, still loading its file …
-_REFUSALS = (redis.ReadOnlyError, redis.OutOfMemoryError)
-_REFUSAL_CODES = ("MISCONF", "OOM", "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS")
-
 _ONCE_MORE = Retry(NoBackoff(), 1)
 MOVING_SECONDS = 0.5  # how long a call waits for a slot that is being moved to another node of the cluster
 MOVING_PAUSE = 0.02  # seconds between two tries
@@ -58,26 +55,26 @@ def connect(url: str, timeout: float) -> redis.Redis:
 def attempt(call: Callable[[], T]) -> T:
     """The result of `call`, with one retry: a pooled connection may be older than the server's last restart.
     A call for a slot that is being moved is repeated for MOVING_SECONDS. Errors of Redis become
-    StoreDownError."""
+    StoreDownError; one that is for the owner to mend names PLM_REDIS_URL."""
     end, moved = time.monotonic() + MOVING_SECONDS, 0
     while True:
         try:
             return _ONCE_MORE.call_with_retry(call, lambda _: None)
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            raise StoreDownError(f"Redis does not answer: {error}") from error
-        except MovedError as error:  # the client knows now where to
+        except MovedError as error:  # a client of a cluster knows now where to
             moved += 1
             if moved > MOST_MOVES:
-                raise StoreDownError(
-                    "PLM_REDIS_URL: this server is one node of a cluster: write redis+cluster://HOST:PORT"
-                ) from error
+                raise StoreDownError(setup_fault(error)) from error
         except (AskError, TryAgainError) as error:
             if time.monotonic() > end:
                 raise StoreDownError(f"Redis: a slot of the cluster is being moved: {error}") from error
             time.sleep(MOVING_PAUSE)
-        except (ClusterError, SlotNotCoveredError) as error:
-            raise StoreDownError(f"Redis: a part of the cluster is down: {error}") from error
-        except redis.ResponseError as error:
-            if isinstance(error, _REFUSALS) or any(code in str(error) for code in _REFUSAL_CODES):
+        except SlotNotCoveredError as error:
+            raise StoreDownError(f"Redis: nobody serves a slot of the cluster: {error}") from error
+        except redis.RedisError as error:
+            if cause := setup_fault(error):
+                raise StoreDownError(cause) from error
+            if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+                raise StoreDownError(f"Redis does not answer: {error}") from error
+            if is_refusal(error) or isinstance(error, ClusterError):
                 raise StoreDownError(f"Redis refuses: {error}") from error
             raise

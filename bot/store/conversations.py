@@ -99,6 +99,11 @@ class Store:
         seconds, micro = self._try(self.client.time)
         return float(seconds) + float(micro) / 1e6
 
+    def probe(self, prefix: str, commands: list[list[str]]) -> list[str]:
+        """The errors of commands that cannot be run, each behind the command's name; see readiness.py."""
+        said: list[Any] = self.run_on("probe", prefix, json.dumps(commands))
+        return [line.decode("utf-8", "replace") for line in said]
+
     def enqueue(
         self, conversation: Conversation, message_id: str, nonce: str, question: str, caution: str = ""
     ) -> Message:

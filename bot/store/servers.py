@@ -9,13 +9,14 @@ import redis
 
 from bot.store.cluster import Cluster
 from bot.store.connection import attempt
+from bot.store.faults import unless_refused
 
 
 @dataclass(frozen=True)
 class ServerFacts:
     address: str  # "" for the one server
-    info: dict[str, Any]  # INFO
-    options: dict[str, str]  # CONFIG; empty where a managed server does not tell
+    info: dict[str, Any]  # INFO; empty where the user may not run it
+    options: dict[str, str]  # CONFIG; likewise, and where a managed server does not tell
 
     @property
     def following(self) -> int:
@@ -37,11 +38,9 @@ def server_facts(client: redis.Redis) -> list[ServerFacts]:
 
 
 def _facts(address: str, client: redis.Redis) -> ServerFacts:
-    try:
-        options: Any = attempt(lambda: client.config_get("*"))
-    except redis.ResponseError:
-        options = {}
-    return ServerFacts(address, dict(attempt(client.info)), options)
+    info = attempt(lambda: unless_refused(client.info, {}))
+    options = attempt(lambda: unless_refused(lambda: client.config_get("*"), {}))
+    return ServerFacts(address, dict(info), dict(options))
 
 
 def totals(client: redis.Redis) -> dict[str, Any]:

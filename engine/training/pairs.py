@@ -17,7 +17,7 @@ from math import sqrt
 from pathlib import Path
 
 from engine.inference.model import Model
-from engine.inference.samplers import Greedy
+from engine.inference.samplers import CHAT
 from engine.model.special_bytes import ASSISTANT_MARK, END_MARK, USER_MARK
 from engine.training.dataset import is_dialogues, read_dialogues, read_text
 from engine.training.dialogues import Document, sides
@@ -59,15 +59,17 @@ class Pairs:
         return max(LEAST_READ, round(passes * size))
 
     def text(self, seed: int) -> bytes:
-        """What is read: framed dialogues."""
+        """What is read: framed dialogues, every other one of two pairs."""
         dice = random.Random(seed)
-        pairs, documents = list(self.learned), []
+        pairs, turns = list(self.learned), []
         for copy in range(COPIES):
             dice.shuffle(pairs)
             for question, answer in pairs:
-                asked = _reworded(question, dice) if copy % 2 else question
-                documents.append(USER_MARK + asked.encode() + ASSISTANT_MARK + answer.encode())
-        return b"".join(END_MARK + document + END_MARK for document in documents)
+                turns.append(_turn((_reworded(question, dice) if copy % 2 else question, answer)))
+        text = END_MARK
+        for turn in turns:
+            text += turn + END_MARK + (END_MARK if dice.random() < 0.5 else b"")
+        return text
 
 
 def read_pairs(paths: Iterable[Path]) -> Pairs | None:
@@ -123,18 +125,27 @@ def _reworded(question: str, dice: random.Random) -> str:
 
 
 def known(model: Model, pairs: Sequence[Pair]) -> int:
-    """How many questions the model answers word for word, taking the likeliest byte each time."""
-    return sum(_answers(model, question, answer) for question, answer in pairs)
+    """How many questions are answered word for word as `plm chat` samples: as the first of a talk, and again
+    behind another."""
+    return sum(
+        _answers(model, pair) and _answers(model, pair, pairs[place - 1]) for place, pair in enumerate(pairs)
+    )
 
 
-def _answers(model: Model, question: str, answer: str) -> bool:
-    session = model.session()
+def _answers(model: Model, pair: Pair, before: Pair | None = None) -> bool:
+    session, (question, answer) = model.session(), pair
+    if before:
+        session.feed(_turn(before) + END_MARK)
     session.feed(USER_MARK + question.encode() + ASSISTANT_MARK)
     text = ""
-    pieces = session.generate(len(answer.encode()) + 1, Greedy())
+    pieces = session.generate(len(answer.encode()) + 1, CHAT, seed=len(question))
     for piece in pieces:
         text += piece
         if not answer.startswith(text):
             pieces.close()
             return False
     return text == answer and session.stop_reason == "end"
+
+
+def _turn(pair: Pair) -> bytes:
+    return USER_MARK + pair[0].encode() + ASSISTANT_MARK + pair[1].encode()

@@ -15,8 +15,11 @@ from engine.training.dataset import BLANK_LINES
 
 TUNING_SHARE = 0.1  # of the highest learning rate
 TUNING_WARMUP = 20
-PAIRS_SHARE = 0.1  # likewise, for a few pairs
+PAIRS_SHARE = 0.12  # likewise, for a few pairs
 PAIRS_BATCH, PAIRS_WARMUP = 8, 10
+PAIRS_MOMENTUM = (
+    0.98  # Muon makes every direction of a step as long: the noise of small batches must go first
+)
 _OLD_NAMES = {"lanes": "batch_size"}
 TEXT_AND_RATE = ("rate", "warmup", "final", "seed", "blank_lines")
 
@@ -75,6 +78,8 @@ class Recipe:
             shards=shards,
             rate=self.rate * PAIRS_SHARE,
             warmup=PAIRS_WARMUP,
+            decay=0.0,
+            momentum=PAIRS_MOMENTUM,
             final=0.0,
         )
 

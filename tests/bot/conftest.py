@@ -48,7 +48,7 @@ ON_CLUSTER = (
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     module = metafunc.definition.nodeid.split("::")[0]
-    if "server" in metafunc.fixturenames and module.startswith(ON_CLUSTER):
+    if {"server", "store"} <= set(metafunc.fixturenames) and module.startswith(ON_CLUSTER):
         metafunc.parametrize("server", ("single", "cluster"), indirect=True, scope="session")
 
 

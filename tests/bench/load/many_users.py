@@ -4,7 +4,7 @@ One user asks and is answered by the store's own scripts: as many questions as a
 with a citation, and a state of the model `tcm`. The others are copies of their keys. One in ten was there
 within the last hours and has a state and records of messages; of the others these have expired. Then, for
 each number of users: memory for each, and the time of 忘记我, of what administrators look for, of the repair
-of the list, and of a restart after kill -9. Results go to many_users.csv. It takes some 50 kB of memory and as
+of the list, and of a restart after kill -9. Results go to many_users.csv. It takes 50 kB of memory and as
 much of disk for each user.
 """
 

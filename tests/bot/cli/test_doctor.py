@@ -31,22 +31,22 @@ def own(tmp_path: Path) -> Iterator[Store]:
 
 
 def test_the_store_that_comes_along_is_fit(own: Store) -> None:
-    assert "append-only file, noeviction" in doctor.check_store(own.url)
+    assert "append-only file, noeviction" in doctor.check_store(own)
     assert "the store" in doctor.check_clock(own, None)
 
 
 def test_a_store_that_may_lose_conversations_is_named(own: Store) -> None:
     own.client.config_set("appendonly", "no")
     own.client.config_set("save", "60 1")
-    assert "snapshots alone" in doctor.check_store(own.url)
+    assert "snapshots alone" in doctor.check_store(own)
     own.client.config_set("save", "")
     with pytest.raises(ConfigError, match="keeps nothing on disk"):
-        doctor.check_store(own.url)
+        doctor.check_store(own)
     own.client.config_set("appendonly", "yes")
     own.client.config_set("maxmemory", "1gb")
     own.client.config_set("maxmemory-policy", "allkeys-lru")
     with pytest.raises(ConfigError, match="allkeys-lru"):
-        doctor.check_store(own.url)
+        doctor.check_store(own)
 
 
 def test_the_way_in_is_tried_as_the_platform_does(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,11 +140,11 @@ def test_one_node_alone_says_what_it_is(cluster: ClusterServer) -> None:
     store.close()
 
 
-def test_the_doctor_looks_at_every_master(cluster: ClusterServer) -> None:
+def test_the_doctor_looks_at_every_master(cluster: ClusterServer, store: Store) -> None:
     for node in cluster.masters():
         ask(node, "CONFIG SET", "min-replicas-to-write", 1)
-    assert "3 masters: version" in doctor.check_store(cluster.url)
-    assert "replicas follow" in doctor.check_store(cluster.url)
+    assert "3 masters, version" in doctor.check_store(store)
+    assert "replicas follow" in doctor.check_store(store)
     node = cluster.masters()[1]
     for name, wrong, right in (
         ("min-replicas-to-write", "0", "1"),
@@ -154,7 +154,7 @@ def test_the_doctor_looks_at_every_master(cluster: ClusterServer) -> None:
         ask(node, "CONFIG SET", name, wrong)
         fault = "append" if name == "appendonly" else name
         with pytest.raises(ConfigError, match=f"PLM_REDIS_URL: 127.0.0.1:{node.port}: .*{fault}"):
-            doctor.check_store(cluster.url)
+            doctor.check_store(store)
         ask(node, "CONFIG SET", name, right)
     for node in cluster.masters():  # whoever has one replica stops when that has taken over
         ask(node, "CONFIG SET", "min-replicas-to-write", 0)
