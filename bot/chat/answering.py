@@ -63,11 +63,8 @@ class Reply:
     @property
     def marks(self) -> tuple[str, ...]:
         """What administrators see beside it in the transcript."""
-        found = {
-            "abstained": self.abstained,
-            "unsure": dialogue.UNSURE in self.remark,
-            "censored": self.censored,
-        }
+        unsure = dialogue.UNSURE in self.remark
+        found = {"abstained": self.abstained, "unsure": unsure, "censored": self.censored}
         return tuple(mark for mark, holds in found.items() if holds)
 
     def cut_short(self) -> Reply:

@@ -16,6 +16,7 @@ import click
 
 from bot.settings.config import ELSEWHERE, ConfigError, Settings, load_settings, unknown_variables
 from bot.telemetry import logs
+from engine.cli import streams
 from engine.cli.lazy import LazyCommand
 
 log = logging.getLogger("bot")
@@ -37,8 +38,10 @@ def one_line_errors() -> Iterator[None]:
         raise click.ClickException(str(error)) from None
 
 
-class Commands(click.Group):
+class Commands(streams.Commands):
     """The engine's commands are loaded when they are used: the web server does not need them."""
+
+    services = frozenset({"serve", "web", "worker", "engine"})
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({"admin", *super().list_commands(ctx), *_engine_commands().list_commands(ctx)})

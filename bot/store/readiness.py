@@ -29,6 +29,7 @@ COMMANDS = (
     "SADD set a", "SREM set b", "SMEMBERS set", "SCARD set", "SISMEMBER set a", "SRANDMEMBER set",
     "SUNION set set", "SMOVE set set b", "SSCAN set 0",
     "ZADD zset 1 a", "ZREM zset b", "ZSCORE zset a", "ZRANGE zset 0 0", "ZRANGEBYSCORE zset 0 0",
+    "ZCARD zset", "ZREVRANGE zset 0 0", "ZREVRANGEBYSCORE zset 1 0",
     "ZREMRANGEBYRANK zset 5 5", "ZREMRANGEBYSCORE zset 0 0", "ZSCAN zset 0",
     "PFADD people a", "PFCOUNT people", "DEL set",
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """A few questions with their answers, to be learned word for word: `plm train --init MODEL --data faq.jsonl`.
 
 Ten pairs are two thousand bytes. Read like any text, in four passes with rehearsal, they teach nothing; read
-until they are learned, they make the model forget. So they are read some eighty times, each time in another
+until they are learned, they make the model forget. So they are read fifty times or more, each time in another
 order and every other time in other words, in small batches with rehearsal beside them, and reading goes on
 until all are known. Then the least share of the change is taken that knows them (Wortsman et al., 2022,
 arXiv:2109.01903).
@@ -25,8 +25,8 @@ from engine.training.dialogues import Document, sides
 MOST = 100  # of them; more are a text to be learned from, as any other
 MOST_BYTES = 32_000
 # Passes over so many bytes at first; of more, fewer: what one pair teaches of the form serves all.
-MOST_PASSES, MOST_PASSES_BYTES, LEAST_PASSES = 110.0, 2_400, 30.0
-LEAST_READ = 120_000  # bytes, some eighty steps
+MOST_PASSES, MOST_PASSES_BYTES, LEAST_PASSES = 48.0, 2_400, 20.0
+LEAST_READ = 115_000  # bytes, some eighty steps
 MORE = 0.5  # of the passes are added each time that something is not known
 ROUNDS = 3
 SHARES, SHARES_MARGIN = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4), 0.05  # of the change: tried, and added to it
