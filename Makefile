@@ -168,7 +168,9 @@ clean:  ## remove .venv and what was built
 
 $(MADE):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-		{ echo "make: Python 3.11 or newer is needed, and '$(PYTHON)' is not; try: make PYTHON=python3.13 build" >&2; exit 1; }
+		{ echo "make: Python 3.11 or newer is needed, and '$(PYTHON)' is not. On Ubuntu 22.04: apt-get install" \
+		"python3.11-venv python3.11-dev, then make PYTHON=python3.11 serve; or any newer one: make PYTHON=python3.13 serve" \
+		>&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 		{ echo "make: Python's venv is missing; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	@$(PYTHON) -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")' 2>/dev/null || \

@@ -44,7 +44,7 @@ from bot.store.library import LibraryStore
 from bot.store.outbox import Outbox
 from bot.tasks.queue import TaskQueue
 from bot.telemetry import logs, metrics
-from bot.web import page, passages
+from bot.web import page, passages, site, talks, visitor
 from engine.emergency import Detector
 
 log = logging.getLogger(__name__)
@@ -109,6 +109,7 @@ def create_app(
     app = Flask("bot", static_folder="web/static", template_folder="web/templates")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.url_map.merge_slashes = False  # it would answer //x by a redirection
+    app.url_map.strict_slashes = False  # /v1/models/ is /v1/models
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.extensions["plm"] = bot
     if bot.settings.proxies:
@@ -155,8 +156,8 @@ def open_store(settings: Settings) -> Store:
 
 def _add_views(app: Flask) -> None:
     for room in (
-        wechat, adapter, webhook, page, passages, completions, likelihood, search, answer, admin_views,
-        statistics, admin_delivery, admin_library, unanswered,
+        wechat, adapter, webhook, page, talks, site, passages, completions, likelihood, search, answer,
+        admin_views, statistics, admin_delivery, admin_library, unanswered,
     ):  # fmt: skip
         app.register_blueprint(room.blueprint)
 
@@ -199,7 +200,7 @@ def _add_headers(app: Flask) -> None:
     @app.after_request
     def guard(response: Response) -> Response:
         """How browsers must take whatever comes from here: as what it says it is, and in no frame."""
-        response.headers["Content-Security-Policy"] = page.POLICY
+        response.headers["Content-Security-Policy"] = visitor.POLICY
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["X-Frame-Options"] = "DENY"  # for browsers that do not know frame-ancestors
         response.headers["Referrer-Policy"] = "no-referrer"

@@ -63,7 +63,7 @@ def test_an_old_or_missing_python_is_one_line(bare: Path, reason: str) -> None:
     assert run.returncode == 2
     (line,) = own_lines(run)
     assert "Python 3.11 or newer is needed" in line
-    assert "make PYTHON=" in line
+    assert "apt-get install python3.11-venv python3.11-dev, then make PYTHON=python3.11 serve" in line
     assert not (bare / ".venv").exists()
 
 

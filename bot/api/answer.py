@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from flask import Blueprint, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from bot.api.emergencies import help_for, warning_for
 from bot.api.endpoint import operation
@@ -22,7 +22,16 @@ blueprint = Blueprint("answer", __name__)
 class Said(BaseModel):
     model_config = ConfigDict(strict=True)
     role: Literal["user", "assistant"]
-    content: Annotated[str, Field(max_length=20_000)]
+    content: Annotated[str, Field(max_length=20_000)] | None = Field(
+        description="An assistant's may be null, where it called a tool."
+    )
+
+    @field_validator("content")
+    @classmethod
+    def _said(cls, content: str | None, info: ValidationInfo) -> str:
+        if content is None and info.data.get("role") == "user":
+            raise ValueError("must be a text")
+        return content or ""
 
 
 class AnswerRequest(BaseModel):
@@ -57,7 +66,7 @@ def answer(body: AnswerRequest) -> dict[str, Any]:
     question = dialogue.clean_question(body.question).text
     try:
         found = current_bot().answers.answering.ask_library(
-            question, [said.model_dump() for said in body.history]
+            question, [said.model_dump() for said in body.history if said.content]
         )
     except LibraryError as error:
         raise ApiError(503, str(error), code="library_down", headers={"Retry-After": "2"}) from None

@@ -51,7 +51,7 @@ def models() -> Response:
 @blueprint.get("/v1/models/<path:name>")
 @operation(None, "One model", None, bodies.ModelCard)
 def model(name: str) -> Response:
-    check_model(name)
+    check_model(name.removesuffix("/"))
     return respond(_card())
 
 
@@ -122,7 +122,7 @@ def _quote(body: bodies.ChatRequest, warning: str) -> Response:
     history = [
         {"role": message.role, "content": message.text}
         for message in before
-        if message.role in ("user", "assistant")
+        if message.role in ("user", "assistant") and message.text
     ]
     size = sum(len(message.text.encode()) for message in body.messages)
     _check_size(size, MAX_PROMPT, "messages")

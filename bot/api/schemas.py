@@ -8,18 +8,43 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from bot.api.refusals import UNSUPPORTED, explained, why_no_content, why_no_prompt, why_no_stops
 
 MAX_TOKENS = 16_384
 MAX_CHOICES = 8
 MAX_PROMPTS = 16
+MAX_STOPS = 4
+MAX_STOP = 200  # characters
 MAX_TOP = 20
 MAX_MESSAGES = 1000
 
-StopText = Annotated[str, Field(min_length=1, max_length=200)]
+
+def _within_limit(tokens: int) -> int:
+    return MAX_TOKENS if tokens == -1 else min(tokens, MAX_TOKENS)
+
+
+def _not_zero(tokens: int) -> int:
+    if tokens == 0:
+        raise ValueError("must be 1 or more, or -1 for as many as there may be")
+    return tokens
+
+
+StopText = Annotated[str, Field(min_length=1, max_length=MAX_STOP)]
+Stops = StopText | Annotated[list[StopText], Field(max_length=MAX_STOPS)]
+Prompts = str | Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS)]
 Top = Annotated[int, Field(ge=0, le=MAX_TOP)]
-Off = Annotated[float, Field(ge=0, le=0, description="Not supported: 0 or absent.")]
-Nothing = Annotated[list[Any], Field(max_length=0, description="Not supported: empty or absent.")]
+# -1 is how clients of llama.cpp say "as many as there may be".
+Limit = Annotated[int, Field(ge=-1), AfterValidator(_within_limit)]
+ChatLimit = Annotated[Limit, Field(json_schema_extra={"not": {"const": 0}}), AfterValidator(_not_zero)]
+Off = Annotated[float, Field(ge=0, le=0, description="Not supported: 0 or absent."), UNSUPPORTED]
+Nothing = Annotated[
+    list[Any], Field(max_length=0, description="Not supported: empty or absent."), UNSUPPORTED
+]
+LIMIT = (
+    f"At most so many bytes; by default the operator's (1200). {MAX_TOKENS} for more than that and for -1."
+)
 
 
 class StreamOptions(BaseModel):
@@ -50,14 +75,14 @@ class Asked(BaseModel):
         le=2**63 - 1,
         description="The same seed gives the same text; choice i uses seed+i.",
     )
-    stop: StopText | Annotated[list[StopText], Field(max_length=4)] | None = Field(
+    stop: Annotated[Stops, explained(why_no_stops(MAX_STOPS, MAX_STOP))] | None = Field(
         None, description="The text ends before the first of these."
     )
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     frequency_penalty: Off | None = None
     presence_penalty: Off | None = None
-    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
+    logit_bias: Annotated[dict[str, float], Field(max_length=0), UNSUPPORTED] | None = None
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -76,27 +101,36 @@ class TextPart(BaseModel):
 
 class Message(BaseModel):
     model_config = ConfigDict(strict=True)
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: Annotated[str | list[TextPart], explained(why_no_content)] | None = Field(
+        None,
+        validate_default=True,
+        description="null, and read as empty, where an assistant called a tool.",
+    )
+
+    @field_validator("content")
+    @classmethod
+    def _said(cls, content: Any, info: ValidationInfo) -> Any:
+        if content is None and info.data.get("role") not in (None, "assistant"):
+            raise ValueError("must be a text, or a list of parts of text")
+        return content
 
     @property
     def text(self) -> str:
-        if isinstance(self.content, str):
-            return self.content
-        return "\n".join(part.text for part in self.content)
+        if isinstance(self.content, list):
+            return "\n".join(part.text for part in self.content)
+        return self.content or ""
 
 
 class ChatRequest(Asked):
     messages: list[Message] = Field(
         min_length=1,
         max_length=MAX_MESSAGES,
-        description="The last one is the user's. Texts of system and developer messages are put before the "
-        "next message of the user: the model reads them, but was not trained to follow them.",
+        description="The last one is the user's. Texts of system, developer and tool messages are put before "
+        "the next message of the user: the model reads them, but was not trained to follow them.",
     )
-    max_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS, description="The older name.")
-    max_completion_tokens: int | None = Field(
-        None, ge=1, le=MAX_TOKENS, description="At most so many bytes; by default the operator's (1200)."
-    )
+    max_tokens: ChatLimit | None = Field(None, description="The older name.")
+    max_completion_tokens: ChatLimit | None = Field(None, description=LIMIT)
     library: bool | None = Field(
         None,
         description="true: answer from the library, by quotations with their sources; false: let the model "
@@ -107,9 +141,9 @@ class ChatRequest(Asked):
     top_logprobs: Top | None = Field(None, description="Needs logprobs.")
     tools: Nothing | None = None
     functions: Nothing | None = None
-    tool_choice: Literal["none", "auto"] | None = None
-    response_format: TextFormat | None = None
-    modalities: list[Literal["text"]] | None = None
+    tool_choice: Annotated[Literal["none", "auto"], UNSUPPORTED] | None = None
+    response_format: Annotated[TextFormat, UNSUPPORTED] | None = None
+    modalities: Annotated[list[Literal["text"]], UNSUPPORTED] | None = None
 
     @property
     def limit(self) -> int | None:
@@ -117,16 +151,14 @@ class ChatRequest(Asked):
 
 
 class CompletionRequest(Asked):
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS)] = Field(
+    prompt: Annotated[Prompts, explained(why_no_prompt(MAX_PROMPTS))] = Field(
         description="A text, or several."
     )
-    max_tokens: int | None = Field(
-        None, ge=0, le=MAX_TOKENS, description="At most so many bytes; by default the operator's (1200)."
-    )
+    max_tokens: Limit | None = Field(None, description=LIMIT)
     logprobs: Top | None = Field(None, description="Tell how likely each byte is, and so many others.")
     echo: bool | None = Field(None, description="Begin with the prompt, with its likelihoods if asked for.")
-    best_of: Annotated[int, Field(ge=1, le=1)] | None = None
-    suffix: Annotated[str, Field(max_length=0)] | None = None
+    best_of: Annotated[int, Field(ge=1, le=1), UNSUPPORTED] | None = None
+    suffix: Annotated[str, Field(max_length=0), UNSUPPORTED] | None = None
 
     @property
     def prompts(self) -> list[str]:

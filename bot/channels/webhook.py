@@ -1,9 +1,10 @@
 """POST /webhook/<name>, signed as Standard Webhooks says (https://www.standardwebhooks.com).
 
 In: {"user", "text", "id"?}; out: {"reply", "conversation"}. The same id gets the same answer and is asked
-once. With PLM_WEBHOOK_<NAME>_URL set, the answer is also sent there, signed, however late it comes: by a task
-that is tried again for a day while the receiver does not say 2xx, and is a dead letter then. A task names the
-webhook, never an address: answers go to configured addresses alone, and redirections are not followed.
+once; with another text it is a 409. With PLM_WEBHOOK_<NAME>_URL set, the answer is also sent there, signed,
+however late it comes: by a task that is tried again for a day while the receiver does not say 2xx, and is a
+dead letter then. A task names the webhook, never an address: answers go to configured addresses alone, and
+redirections are not followed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 import requests
 from flask import Blueprint, request
 from standardwebhooks.webhooks import Webhook as Signer
-from werkzeug.exceptions import BadRequest, NotFound, ServiceUnavailable, Unauthorized
+from werkzeug.exceptions import BadRequest, Conflict, NotFound, ServiceUnavailable, Unauthorized
 
 from bot.chat.answers import MAX_ANSWER_SECONDS
 from bot.chat.channel import Channel
@@ -51,8 +52,12 @@ def receive(name: str) -> dict[str, str]:
         raise Unauthorized("the signature, or the time in it, is wrong")
     user, text, message_id = _read(body)
     conversation = Conversation("webhook-" + name, user)
-    turn = Turn(bot, conversation, short_id(message_id))
+    turn = Turn(bot, conversation, short_id(message_id), shown_whole=True)
     decision = turn.decide(text)
+    if decision.message and not bot.store.is_same_text(conversation, turn.message_id, text):
+        raise Conflict(
+            f"the id {message_id!r} came before with another text: each message needs its own, or none"
+        )
     reply = turn.whole_reply(decision)
     if settings.url and reply != "":
         _send_on(bot, decision, conversation, (name, user, message_id, reply, decision.cut))
@@ -101,7 +106,7 @@ def _read(body: bytes) -> tuple[str, str, str]:
     if message_id is None or message_id == "":
         message_id = request.headers["webhook-id"]
     if not isinstance(message_id, str | int):
-        raise BadRequest("'id' must be a text")
+        raise BadRequest("'id' must be a text or a whole number")
     return user, message["text"], str(message_id).encode("utf-8", "replace").decode()
 
 

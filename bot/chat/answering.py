@@ -2,6 +2,7 @@
 
     choices, gaps, statements   by what the library says, and by likelihood (text/questions.py)
     续写：…, 写：…               by the model, marked as its own words
+    继续                         by the model, where it had to stop at the limit of an answer's bytes
     anything else               from the library, or "not found"; by the model where there is no library
 
 What the library says depends on nothing but the question and the talk, so an answer begun again after a crash
@@ -24,6 +25,7 @@ from bot.telemetry import metrics
 from bot.text import dialogue, questions
 from bot.text.censor import Censor
 from bot.text.records import Citation
+from engine import END_MARK
 from engine.grounding import Answer, weigh_question
 from engine.library import LibraryError
 
@@ -56,6 +58,21 @@ class Reply:
     remark: str = ""
     citations: tuple[Citation, ...] = ()
     abstained: bool = False
+    censored: bool = False  # a word that is never to be said was masked
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What administrators see beside it in the transcript."""
+        found = {"abstained": self.abstained, "unsure": bool(self.remark), "censored": self.censored}
+        return tuple(mark for mark, holds in found.items() if holds)
+
+    def cut_short(self) -> Reply:
+        """Of a text that ended at a limit: its whole sentences, and how one gets the rest."""
+        text = dialogue.cut_short(self.text)
+        remark = "\n".join(filter(None, (self.remark, dialogue.MORE_HINT)))
+        return replace(
+            self, text=text, stop="length", state=self.state if text == self.text else b"", remark=remark
+        )
 
 
 class Answering:
@@ -71,6 +88,8 @@ class Answering:
 
     def reply(self, question: Question) -> Reply:
         """EngineDownError when it cannot be answered for now; StoreDownError."""
+        if dialogue.command(question.text) == "more":
+            return self._write_on(question)
         begin = dialogue.free_writing(question.text)
         if begin is not None:
             return self._write_freely(question, begin)
@@ -138,7 +157,8 @@ class Answering:
         """Without the words that are never to be said."""
         hide = Censor(self.forbidden).whole
         citations = tuple(replace(citation, quote=hide(citation.quote)) for citation in reply.citations)
-        return replace(reply, text=hide(reply.text), citations=citations)
+        text = hide(reply.text)
+        return replace(reply, text=text, citations=citations, censored=text != reply.text)
 
     def ask_library(self, text: str, history: Sequence[Mapping[str, str]]) -> Answer | None:
         """What it answers, for the bot and the API alike; None while it is being built. LibraryError."""
@@ -166,13 +186,40 @@ class Answering:
             history=read_history,
             seed=dialogue.seed(question.conversation, question.id),
         )
-        raw, text, last = self._stream(prompt, question, "")
-        answer = text.strip() or dialogue.EMPTY_ANSWER
+        return self._written(*self._stream(prompt, question, ""))
+
+    def _written(self, raw: str, text: str, last: Finished) -> Reply:
+        """The reply of what the model wrote as a turn of the talk."""
+        answer, unsure = text.strip() or dialogue.EMPTY_ANSWER, ""
+        if text.strip() and 0 < self.unsure < last.bits:
+            unsure = dialogue.UNSURE
         # The state has read what the model wrote; where the transcript says otherwise, the transcript is
         # right.
         state = last.state if answer == raw else b""
-        unsure = text.strip() and 0 < self.unsure < last.bits
-        return Reply(answer, last.stop, state, dialogue.UNSURE if unsure else "")
+        reply = Reply(answer, last.stop, state, unsure, censored=self._is_censored(raw))
+        return reply.cut_short() if last.stop == "length" else reply
+
+    def _write_on(self, question: Question) -> Reply:
+        """What the model writes behind its last answer, which ended at the limit."""
+        turns = question.turns()
+        pair = dialogue.going_on(turns, question.id)
+        if pair is None:  # taken back meanwhile
+            return Reply(dialogue.NOTHING_MORE, "end")
+        asked, answer = pair
+        begin = dialogue.free_writing(asked)
+        if begin is not None:
+            return self._write_freely(
+                question, begin + answer["content"].replace(dialogue.OWN_WORDS, "").encode()
+            )
+        earlier = [turn for turn in turns if turn["message_id"] != question.id]
+        read = dialogue.history(earlier, question.id, self.context_bytes).removesuffix(END_MARK)
+        prompt = Prompt(
+            state=None,  # it has read the end of the answer
+            tail=b"",
+            history=lambda: read,
+            seed=dialogue.seed(question.conversation, question.id),
+        )
+        return self._written(*self._stream(prompt, question, ""))
 
     def _write_freely(self, question: Question, begin: bytes) -> Reply:
         """What the model makes of a beginning, in the manner of what it has read. It reads no talk."""
@@ -183,7 +230,12 @@ class Answering:
             seed=dialogue.seed(question.conversation, question.id),
         )
         raw, text, last = self._stream(prompt, question, dialogue.OWN_WORDS)
-        return Reply(text if raw.strip() else dialogue.EMPTY_ANSWER, last.stop)
+        said = text if raw.strip() else dialogue.EMPTY_ANSWER
+        reply = Reply(said, last.stop, censored=self._is_censored(raw))
+        return reply.cut_short() if raw.strip() and last.stop == "length" else reply
+
+    def _is_censored(self, text: str) -> bool:
+        return Censor(self.forbidden).whole(text) != text
 
     def _stream(self, prompt: Prompt, question: Question, before: str) -> tuple[str, str, Finished]:
         """Write once, publishing on the way: what the model wrote, what of it is shown behind `before`, and

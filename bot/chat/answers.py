@@ -22,6 +22,7 @@ from bot.inference.interface import Engine, EngineDownError
 from bot.inference.library import ServedLibrary
 from bot.store.connection import StoreDownError
 from bot.store.conversations import LEASE_MS, Store
+from bot.store.days import DayStore
 from bot.store.unanswered import UnansweredStore
 from bot.telemetry import logs, metrics
 from bot.text import dialogue
@@ -69,6 +70,7 @@ class Answers:
         self.engine = engine
         self.answering = Answering(engine, library, context_bytes, forbidden, unsure)
         self.unanswered = UnansweredStore(store)
+        self.days = DayStore(store)
         self.stopping = False
         self._workers: dict[str, ConversationWorker] = {}
         self._lock = threading.Lock()
@@ -207,6 +209,7 @@ class ConversationWorker:
         self.stop_requested = False  # the sender wants no more of the answer being written
         self.answered: set[str] = set()  # messages that are over, one way or the other
         self.records: dict[str, Message] = {}  # as `finish` gave them
+        self._outcome: tuple[str, ...] = ()  # of the message answered last, to be counted
         self._ended = False
         self._changed = threading.Condition()
 
@@ -238,7 +241,7 @@ class ConversationWorker:
             if not isinstance(lease, Lease):
                 return
             token = lease.token
-            self.token = token
+            self.token, self._outcome = token, ("failed",)
             try:
                 with metrics.RUNNING.track_inprogress():
                     more = self._answer(lease)
@@ -258,6 +261,7 @@ class ConversationWorker:
             finally:
                 self.token = ""
                 self.mark_answered(lease.id)
+            self.answers.days.count(self.conversation, *self._outcome)  # nobody waits for that
 
     def _answer(self, lease: Lease) -> bool:
         """False if nothing more waits to be answered; the lease is given back then."""
@@ -278,13 +282,20 @@ class ConversationWorker:
                 time.sleep(0.25)
         if reply.stop == "cancelled" and self.abandoned:
             self.store.fail(self.conversation, lease, "")
+            self._outcome = ()
             return True
+        if reply.stop == "cancelled" and not self.stop_requested:  # by MAX_ANSWER_SECONDS: a limit as others
+            reply = reply.cut_short()
+        marks = reply.marks
         if lease.caution:  # what the transcript then says the model has not written
             reply = replace(reply, text=dialogue.cautioned(lease.caution, reply.text), state=b"")
-        ended = self._commit(lease, reply)
+            marks += ("caution",)
+        ended = self._commit(lease, reply, marks)
         if not ended:
             raise LeaseLostError
         self.records[lease.id], more = ended
+        quoted = ("quoted",) if reply.citations else ()
+        self._outcome = "questions", *quoted, *(mark for mark in marks if mark in ("abstained", "unsure"))
         if reply.abstained:
             self.answers.note_unanswered(self.conversation, lease.question)
         metrics.GENERATED.inc(len(reply.text.encode()))
@@ -321,14 +332,14 @@ class ConversationWorker:
         except StoreDownError as error:  # the answer is worth finishing: the store may be back by then
             log.warning("%s: %s", self.conversation.id, error)
 
-    def _commit(self, lease: Lease, reply: Reply) -> tuple[Message, bool] | None:
+    def _commit(self, lease: Lease, reply: Reply, marks: tuple[str, ...]) -> tuple[Message, bool] | None:
         prefix = dialogue.chain(lease.prefix, lease.question, reply.text)
         end = time.monotonic() + STORE_TIMEOUT
         while True:
             try:
                 return self.store.finish(
                     self.conversation, lease, reply.text, reply.stop, prefix, reply.state, reply.remark,
-                    reply.citations,
+                    reply.citations, marks,
                 )  # fmt: skip
             except StoreDownError:
                 if time.monotonic() > end:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from bot.store.admin import AdminStore
 from bot.store.broadcasts import BroadcastStore
 from bot.store.conversations import Store
+from bot.store.feedback import FeedbackStore
+from bot.store.talks import TalkStore
 from bot.store.unanswered import UnansweredStore
 from bot.tasks.queue import TaskQueue
 from bot.text.records import Conversation, Message
@@ -23,6 +25,8 @@ class Erasure:
         self.admin = AdminStore(store)
         self.broadcasts = BroadcastStore(store)
         self.unanswered = UnansweredStore(store)
+        self.feedback = FeedbackStore(store)
+        self.talks = TalkStore(store)
 
     def erase_on_request(
         self, conversation: Conversation, message_id: str, nonce: str, reply: str
@@ -45,6 +49,16 @@ class Erasure:
         self._elsewhere(user)
         return found
 
+    def erase_talk(self, conversation: Conversation, number: int) -> int:
+        """One talk of a conversation, with what was listed of it elsewhere; the number of the talk that goes
+        on."""
+        erased = self.talks.erase(conversation, number)
+        self.feedback.erase_messages(conversation, erased.message_ids)
+        self.unanswered.erase_questions(conversation.user, erased.questions)
+        if not erased.emergencies:
+            self.store.unlist_emergency(conversation)
+        return erased.current
+
     def _conversation(self, conversation: Conversation) -> None:
         self.store.erase(conversation)
         self.admin.erase_counts(conversation)
@@ -53,4 +67,5 @@ class Erasure:
         self.broadcasts.erase(user, channel)
         self.tasks.erase(user, channel)
         self.unanswered.erase(user)
+        self.feedback.erase(user, channel)
         self.admin.erase(user, channel)

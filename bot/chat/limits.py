@@ -13,6 +13,7 @@ import limits
 
 from bot.chat.policy import AccessRules
 from bot.store.conversations import Store
+from bot.store.days import DayStore
 from bot.telemetry import metrics
 from bot.text import dialogue
 from bot.text.records import Conversation
@@ -32,6 +33,7 @@ class Limits:
         self.store = store
         self.rules = rules or AccessRules()
         self.rates = rates
+        self.days = DayStore(store)
 
     def hit(self, who: str, rates: Rates) -> int:
         """Count one request; 0, or if it is one too many (it does not count then) the seconds to wait.
@@ -69,6 +71,7 @@ class Limits:
             reply = dialogue.too_many(wait)
             # Should another attempt of the same message have been let in meanwhile, its answer stands.
             message = self.store.run_command(conversation, message_id, uuid.uuid4().hex, "limit", reply)
+            self.days.count(conversation, "limited")
         return message.reply if message.kind == "command" else None
 
 

@@ -2,8 +2,8 @@
 
     an emergency   help, whatever else holds: found in the whole text, before blocks, limits and the cut
     a block        one polite sentence, then nothing
-    nothing to read
-    a command      run once; 继续 is bound to the answer that it continues
+    nothing to read, or more than is read where the channel can show that before it is sent
+    a command      run once; 继续 is bound to the answer that it continues, or is a question: to write on
     a limit        when to ask again
     a question     taken into its conversation's queue
 
@@ -40,6 +40,7 @@ class Outcome(StrEnum):
     NOTICE = "notice"  # a fixed text that answers no text: a greeting, a menu
     COMMAND = "command"
     MORE = "more"
+    TOO_LONG = "too long"
     LIMITED = "limited"
     QUEUED = "queued"
 
@@ -61,13 +62,22 @@ class Decision:
 
 
 class Turn:
-    """One message of one user, however often it is sent. `who` is counted for rates, by default the user."""
+    """One message of one user, however often it is sent. `who` is counted for rates, by default the user.
+    `instead_of` is the talk's last question, which goes with its answer when this one is let in. Where
+    `refuses_long`, a question that is too long is refused; elsewhere its beginning is read."""
 
-    def __init__(self, bot: Bot, conversation: Conversation, message_id: str, who: str | None = None) -> None:
+    def __init__(
+        self, bot: Bot, conversation: Conversation, message_id: str, who: str | None = None, *,
+        shown_whole: bool = False, instead_of: str = "", refuses_long: bool = False,
+    ) -> None:  # fmt: skip
+        """`shown_whole`: the channel shows each answer whole, as soon as it is finished."""
+        self.instead_of = instead_of
+        self.refuses_long = refuses_long
         self.bot = bot
         self.conversation = conversation
         self.message_id = message_id
         self.who = who
+        self.shown_whole = shown_whole
         self.caution = ""  # what stands before the answer, once that is decided
 
     @property
@@ -96,21 +106,20 @@ class Turn:
             return blocked
         if not question.text:
             return Decision(Outcome.UNREADABLE, dialogue.NOTHING_TO_READ)
+        if question.cut and self.refuses_long:
+            return Decision(Outcome.TOO_LONG, dialogue.QUESTION_TOO_LONG)
         command = command or named
         if command == "more":
-            return self._continue()
+            return self._continue(question)
         if command:
             warning = caution(heard, text) if heard and command == "search" else ""
             done = self.bot.commands.run(self.conversation, self.message_id, command, question.text, warning)
             return Decision(Outcome.COMMAND, done.reply, done, done.id, command)
-        refusal = self.bot.limits.refusal(self.conversation, self.message_id, self.who)
-        if refusal is not None:
-            return Decision(Outcome.LIMITED, refusal)
         self.caution = caution(heard, text) if heard else ""
-        message = self.bot.answers.enqueue(self.conversation, self.message_id, question.text, self.caution)
-        if heard and self.caution and message.attempts == 1:
+        decision = self._enqueue(question)
+        if heard and self.caution and decision.message and decision.message.attempts == 1:
             metrics.EMERGENCIES.labels(heard.level, heard.kind).inc()
-        return Decision(Outcome.QUEUED, None, message, message.id, cut=question.cut)
+        return decision
 
     def greet(self) -> Decision:
         """To somebody who is new: the same words every time, without the store if need be."""
@@ -152,6 +161,8 @@ class Turn:
         try:
             message = self.bot.store.add_answered(self.conversation, *args, emergency=True)
             first = message.attempts == 1
+            if first:
+                self.bot.answers.days.count(self.conversation, "questions", "emergencies")
         except StoreDownError as error:
             metrics.STORE_DOWN.inc()
             log.error("%s: an emergency: %s", self.conversation.channel, error)
@@ -159,12 +170,31 @@ class Turn:
             metrics.EMERGENCIES.labels(heard.level, heard.kind).inc()
         return Decision(Outcome.EMERGENCY, answer, kind=heard.kind)
 
+    def _take_back(self) -> None:
+        """The question that this one stands for, with its answer; once, if it is the talk's last."""
+        self.bot.store.undo(
+            self.conversation, f"{self.message_id}-instead", uuid.uuid4().hex, dialogue.UNDONE,
+            dialogue.NOTHING_TO_UNDO, self.instead_of,
+        )  # fmt: skip
+
     def _blocked(self) -> Decision | None:
         refusal = self.bot.limits.blocked(self.conversation, self.message_id)
         return None if refusal is None else Decision(Outcome.BLOCKED, refusal)
 
-    def _continue(self) -> Decision:
-        wish = self.bot.store.continue_answer(self.conversation, self.message_id, uuid.uuid4().hex)
+    def _enqueue(self, question: dialogue.Question) -> Decision:
+        refusal = self.bot.limits.refusal(self.conversation, self.message_id, self.who)
+        if refusal is not None:
+            return Decision(Outcome.LIMITED, refusal)
+        if self.instead_of:
+            self._take_back()
+        message = self.bot.answers.enqueue(self.conversation, self.message_id, question.text, self.caution)
+        return Decision(Outcome.QUEUED, None, message, message.id, cut=question.cut)
+
+    def _continue(self, question: dialogue.Question) -> Decision:
+        nonce = uuid.uuid4().hex
+        wish = self.bot.store.continue_answer(self.conversation, self.message_id, nonce, self.shown_whole)
+        if wish is None:
+            return self._enqueue(question)
         said = wish.reply if wish.source else dialogue.NOTHING_MORE
         return Decision(Outcome.MORE, said, wish, wish.source, "more")
 

@@ -21,6 +21,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from bot.settings.page import PageContact, PageExamples, PageLogo, PageTitle
 from bot.settings.values import (
     AesKey,
     ApiKey,
@@ -120,6 +121,11 @@ class Settings(Redacted, BaseSettings):
     telegram_secret: Annotated[str | None, Field(pattern="^[A-Za-z0-9_-]{16,256}$", repr=False)] = None
     telegram_api_url: Url = "https://api.telegram.org"
     webhooks: dict[str, Webhook] = Field(default_factory=dict)
+
+    page_title: PageTitle = "personal-lm"
+    page_logo: PageLogo = None  # a picture; by default the project's own
+    page_examples: PageExamples = None  # questions to begin with; by default some that the books answer
+    page_contact: PageContact = ""  # whom the privacy page names
 
     admin_key: str | None = Field(None, min_length=8, max_length=200, repr=False)  # turns /admin on
     retry_seconds: float = Field(5, ge=0.01, le=600)  # before a push or callback is tried again; doubles

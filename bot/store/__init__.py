@@ -2,7 +2,7 @@
 
 One conversation lives under one hash tag, so that it is one slot of a cluster:
 
-    plm:{channel:user}:meta    hash  channel user created updated version talk prefix fence greeted last
+    plm:{channel:user}:meta    hash  channel user created updated version talk talks prefix fence greeted last
     plm:{channel:user}:turns   list  JSON turns: role, content, time, message_id, talk   (the truth)
     plm:{channel:user}:queue   list  message ids that wait for an answer, in order
     plm:{channel:user}:lease   text  the holder of the lease, owner:fence, for a few seconds
@@ -13,8 +13,11 @@ One conversation lives under one hash tag, so that it is one slot of a cluster:
     plm:{channel:user}:sends   hash  allowed pushes: `left` messages since `mark`, at `address`
     plm:{channel:user}:pushes  list  message ids whose answer is still to be pushed, in order
     plm:{channel:user}:pusher  text  the holder of the lease for pushing
+    plm:{channel:user}:feedback hash what the user thinks of an answer, by message id: up or down
     plm:index                  zset  the conversations by their last question; a scan of the keys completes it
     plm:emergencies            zset  conversations with an emergency by the time of the newest: at most 1,000
+    plm:marked-down            zset  answers that their readers marked down, by when: see feedback.py
+    plm:{days}:…               what happened each day in each channel: see days.py
     plm:{admin}:…              what administrators have set: see admin.py
     plm:{broadcast}:…          what is sent to everybody: see broadcasts.py
     plm:{library}:…            the owner's uploaded texts: see library.py

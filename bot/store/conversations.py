@@ -107,11 +107,11 @@ class Store:
     ) -> Message:
         """Store a message with its answer, once: both go into the transcript, no engine is asked.
 
-        An `emergency` is also in a list of its own, by its time.
+        An `emergency` is marked as one, and also in a list of its own, by its time.
         """
         args = (
             message_id, nonce, question, answer, self.keep_ms, self.message_ms, MAX_TURNS,
-            conversation.channel, conversation.user,
+            conversation.channel, conversation.user, "emergency" if emergency else "",
         )  # fmt: skip
         message = self._message(message_id, self._run("add_answered", conversation, *args))
         if emergency and message.attempts == 1:
@@ -120,11 +120,12 @@ class Store:
         return message
 
     def undo(
-        self, conversation: Conversation, message_id: str, nonce: str, undone: str, nothing: str
-    ) -> Message:
+        self, conversation: Conversation, message_id: str, nonce: str, undone: str, nothing: str,
+        only: str = "",
+    ) -> Message:  # fmt: skip
         """Remove the talk's last question with its answer, also one that is not finished; the reply is
-        `undone` or `nothing`."""
-        args = (message_id, nonce, undone, nothing, TAKEN_BACK, self.keep_ms, self.message_ms)
+        `undone` or `nothing`. With `only`, nothing is removed unless it is this message."""
+        args = (message_id, nonce, undone, nothing, TAKEN_BACK, self.keep_ms, self.message_ms, only)
         return self._message(message_id, self._run("undo", conversation, *args))
 
     def erasure_requested(self, conversation: Conversation) -> bool:
@@ -137,11 +138,22 @@ class Store:
         found = self._try(lambda: self.client.hmget(conversation.base + "meta", "user", "quiet"))
         return found[0] is not None and found[1] is None
 
-    def continue_answer(self, conversation: Conversation, message_id: str, nonce: str) -> Message:
-        """A request for the rest of an answer, bound here to the message (`source`) whose answer it is."""
-        return self._message(
-            message_id, self._run("continue", conversation, message_id, nonce, self.message_ms)
-        )
+    def continue_answer(
+        self, conversation: Conversation, message_id: str, nonce: str, whole: bool = False
+    ) -> Message | None:
+        """A request for the rest of an answer, bound here to the message (`source`) whose answer it is.
+
+        None where all of it has been shown and its writer had to stop: the request is to be enqueued, and
+        the answer to it is what the model writes on. `whole`: the channel shows answers as they are finished.
+        """
+        args = message_id, nonce, self.message_ms, int(whole)
+        message = self._message(message_id, self._run("continue", conversation, *args))
+        return None if message.kind == "write-on" else message
+
+    def is_same_text(self, conversation: Conversation, message_id: str, text: str) -> bool:
+        """Whether a message came with this text whenever it came; one that is not known has no other."""
+        said = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
+        return bool(self._run("match_text", conversation, message_id, said))
 
     def reply(
         self,
@@ -205,18 +217,20 @@ class Store:
         state: bytes,
         remark: str = "",
         citations: tuple[Citation, ...] = (),
+        marks: tuple[str, ...] = (),
     ) -> tuple[Message, bool] | None:
         """Append the answer to the transcript and end the message, atomically.
 
         Returns the message as it is then, and whether more wait (if not, the lease is released); None if
         the lease is lost.
 
-        `remark` is shown behind the answer; the model will not read it. `citations` are kept with the turn.
+        `remark` is shown behind the answer; the model will not read it. `citations` are kept with the turn,
+        and so are `marks`, which administrators see.
         """
         blob = state if len(state) <= MAX_STATE else b""
         args = (
             lease.token, lease.id, answer, stop, prefix, blob, self.keep_ms, lease.prefix, remark,
-            write_citations(citations),
+            write_citations(citations), ",".join(marks),
         )  # fmt: skip
         held, *record = self._run("finish", conversation, *args)
         return (self._message(lease.id, record[0]), held == 1) if held else None
@@ -243,12 +257,17 @@ class Store:
         self._try(lambda: self.client.zrem(EMERGENCIES, conversation.id))
         return self._message(message_id, fields)
 
+    def unlist_emergency(self, conversation: Conversation) -> None:
+        """Nothing is left of it in the conversation."""
+        self._try(lambda: self.client.zrem(EMERGENCIES, conversation.id))
+
     def turns(
         self, conversation: Conversation, last: int = 200, talk: int | None = None
     ) -> list[dict[str, Any]]:
         """The newest turns (0: all), oldest first; of one talk only if it is given.
 
-        Answers that quote have `citations`, a list of the fields of `Citation`.
+        Answers that quote have `citations`, a list of the fields of `Citation`; some have `marks`, with
+        commas between.
         """
         rows = self._try(lambda: self.client.lrange(conversation.base + "turns", -last, -1))
         turns = [json.loads(row) for row in rows]
@@ -292,6 +311,10 @@ class Store:
     def run(self, name: str, conversation: Conversation, *args: str | bytes | int) -> Any:
         """Run a script of a conversation, for outbox.py."""
         return self._run(name, conversation, *args)
+
+    def run_on(self, name: str, key: str, *args: str | bytes | int) -> Any:
+        """Run a script on a key that belongs to no conversation."""
+        return self._try(lambda: self._scripts[name](keys=[key], args=args))
 
     def _message(self, message_id: str, fields: list[bytes]) -> Message:
         pairs = dict(zip(fields[::2], fields[1::2], strict=True))

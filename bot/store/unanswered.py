@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +84,11 @@ class UnansweredStore:
                 self.store.client.zrem(KEY, *(member for member, _ in members))
 
         self.store.attempt(remove)
+
+    def erase_questions(self, user: str, questions: Iterable[str]) -> None:
+        """Some of what this user asked."""
+        if members := [_member(user, _normalize(question)) for question in questions]:
+            self.store.attempt(lambda: self.store.client.zrem(KEY, *members))
 
 
 def _normalize(question: str) -> str:

@@ -59,6 +59,7 @@ NO_SOURCE = "上一个回答没有引用书里的话。"
 SOURCE_GONE = "这段原文已经不在书库里了。"
 OWN_WORDS = "（以下是模型自己写的，不是引文，内容未必属实）\n"
 MORE_HINT = "（没有说完，回复“继续”看余下部分）"
+QUESTION_TOO_LONG = f"您的话超过了 {MAX_QUESTION} 个字，请分成几次问。"
 QUESTION_CUT = f"（您的话较长，我只读了前 {MAX_QUESTION} 个字）"
 
 _COMMANDS = {
@@ -145,13 +146,15 @@ def question_bytes(question: str) -> bytes:
 def transcript(messages: Iterable[tuple[str, str]]) -> bytes:
     """A whole conversation, (role, text) each, as the model reads it before its next answer.
 
-    It knows user and assistant turns. A system or developer message is put before the next user's text, in
-    the same turn: the model reads it, but nothing has taught it to do what it says. Messages of one side
-    that follow each other are one turn.
+    It knows user and assistant turns. A system, developer or tool message is put before the next user's text,
+    in the same turn: the model reads it, but nothing has taught it to do what it says. Messages of one side
+    that follow each other are one turn; an assistant's empty one, which called a tool, is none.
     """
     turns: list[tuple[str, list[str]]] = []
     for role, text in messages:
         side = "assistant" if role == "assistant" else "user"
+        if side == "assistant" and not text:
+            continue
         if not turns or turns[-1][0] != side:
             turns.append((side, []))
         turns[-1][1].append(printable(unicodedata.normalize("NFC", text)))
@@ -177,16 +180,36 @@ def answered(turns: Iterable[Mapping[str, Any]], before: str) -> list[tuple[str,
     """The questions before message `before` that were answered, each with the turn of its answer.
 
     They are paired by message id: a question may have come in while the one before it was still being
-    answered.
+    answered. What was written on after 继续 belongs to the answer before.
     """
     questions: dict[str, str] = {}
-    pairs = []
+    pairs: list[tuple[str, Mapping[str, Any]]] = []
+    going_on: dict[str, int] = {}  # the message of a 继续, and the place of the answer that it goes on with
     for turn in turns:
+        content, message_id = turn["content"], turn["message_id"]
         if turn["role"] == "user":
-            questions[turn["message_id"]] = turn["content"]
-        elif turn["message_id"] in questions and turn["message_id"] != before:
-            pairs.append((questions[turn["message_id"]], turn))
+            questions[message_id] = content
+            if pairs and command(content) == "more":
+                going_on[message_id] = len(pairs) - 1
+        elif message_id in questions and message_id != before:
+            if message_id in going_on:
+                asked, answer = pairs[going_on[message_id]]
+                pairs[going_on[message_id]] = asked, {**answer, "content": answer["content"] + content}
+            else:
+                pairs.append((questions[message_id], turn))
     return pairs
+
+
+def going_on(turns: Iterable[Mapping[str, Any]], message_id: str) -> tuple[str, Mapping[str, Any]] | None:
+    """The question and the answer that 继续, the message `message_id`, goes on with; None if there is none
+    any more."""
+    before = []
+    for turn in turns:
+        if turn["message_id"] == message_id:
+            break
+        before.append(turn)
+    pairs = answered(before, message_id)
+    return pairs[-1] if pairs else None
 
 
 def history(turns: Iterable[Mapping[str, Any]], before: str, limit: int) -> bytes:
@@ -252,6 +275,13 @@ def cut_at_sentence(text: str) -> int:
     while place and place < len(text) and text[place] in _CLOSERS:
         place += 1
     return len(text[:place].encode()) or len(text.encode())
+
+
+def cut_short(text: str) -> str:
+    """What is shown of a text whose writer had to stop: up to its last whole sentence, if that is most of
+    it."""
+    taken = cut_at_sentence(text)
+    return text.encode()[:taken].decode() if 2 * taken > len(text.encode()) else text
 
 
 def _joined(before: str, after: str) -> bool:

@@ -1,23 +1,23 @@
 """GET / is a chat page for trying the bot in a browser; POST /page/… are what its script asks for.
 
-POST /page/chat {"id", "text"} answers lines of JSON as the answer is written: {"text": …} goes on,
-{"restart": true} takes back what was shown, {"done": true, "note"?: …} ends it, {"error": …} ends it badly.
-The end of an answer from the library has "citations": [{"book", "heading", "quote", "start", "end"}], or
-"abstained": true. With "clear": "talk" or "turn" a command has taken back the talk, or its last question and
-answer; with "emergency": KIND the text is help in one.
-The id makes a question the browser's own: the same id attaches to the same answer. POST /page/stop {"id"}
-ends an answer with what there is; POST /page/new {"id"} begins a new talk.
+POST /page/chat {"id", "text", "talk"?, "instead"?} answers lines of JSON as the answer is written:
+{"text": …} goes on, {"restart": true} takes back what was shown, {"done": true} ends it, {"error": …} ends it
+badly. An answer from the library ends with "citations": [{"book", "heading", "quote", "start", "end"}], or
+"abstained": true. What is no answer has "command": true; with "clear": "talk" or "turn" a command has taken
+back the talk, or its last question and answer, and "talk" is the number of the one that goes on; with
+"emergency": KIND the text is help in one. A question that is too long is refused with 413.
+The id makes a question the browser's own: the same id attaches to the same answer. `talk` goes back to an
+earlier talk first, `instead` names the last question, which goes with its answer.
 
-Whose conversation it is lies in a random cookie that no script can read. Other sites' pages cannot speak for
-the browser: their requests carry the wrong Origin, and JSON bodies need a leave (CORS) that is never given.
+POST /page/stop {"id"} ends an answer with what there is; POST /page/new {"id"} begins a new talk.
+`/?talk=N` shows an earlier talk. See talks.py for what a visitor does with talks, visitor.py for who asks.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import re
-import secrets
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -25,95 +25,108 @@ from types import SimpleNamespace
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request
-from werkzeug.exceptions import BadRequest, Forbidden, UnsupportedMediaType
 
-from bot.api.auth import is_same_origin
 from bot.chat.answers import Update
 from bot.chat.turn import Outcome, Turn
-from bot.context import current_bot
+from bot.context import Bot, current_bot
 from bot.settings.config import DISCLAIMER
 from bot.store.connection import StoreDownError
+from bot.store.feedback import FeedbackStore
+from bot.store.talks import TalkStore
 from bot.text import dialogue
 from bot.text.censor import Censor
 from bot.text.records import Citation, Conversation
-from bot.web.strings import EXAMPLES, STRINGS
+from bot.web import site
+from bot.web.strings import EXAMPLES
+from bot.web.visitor import (
+    TOKEN,
+    current_conversation,
+    page_strings,
+    read_request,
+    refuse,
+    remember_choices,
+    set_token,
+    talk_number,
+)
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("page", __name__)
+blueprint.before_request(remember_choices)
 
-COOKIE = "plm_page"
-TOKEN = re.compile(r"[0-9a-f]{32}")
 SHOWN = 200  # turns
 CLEARS = {"new": "talk", "forget": "talk", "undo": "turn"}  # what the page shows no more after a command
 KNOWS_MEDICINE = "tcm"  # the model that examples may be asked of where there is no library
 ABSTENTION = "书里没有找到"  # how an answer begins that the library does not hold
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 
 @blueprint.get("/")
 def show() -> Response:
     """The page with the conversation so far; 503 with a sentence in it when the store is away."""
-    bot, token, (language, strings) = current_bot(), _token(), page_strings()
+    bot, conversation, (language, strings) = current_bot(), current_conversation(), page_strings()
     turns: list[dict[str, Any]] = []
-    error = None
+    talk, error = 0, None
     try:
-        if token:
-            turns = _turns(Conversation("page", token))
+        if conversation:
+            talk, turns = _talk(conversation, talk_number(request.args.get("talk")))
         else:
             bot.store.ping()
     except StoreDownError as fault:
         log.error("page: %s", fault)
         error = strings["busy"]
-    model, said = bot.model_name, bot.settings.disclaimer
-    examples = EXAMPLES[language] if bot.library or model == KNOWS_MEDICINE else ()
+    said = bot.settings.disclaimer
     page = render_template(
-        "page.html", turns=turns, error=error, model=model, examples=examples, quotes=bot.library is not None,
+        "page.html", turns=turns, talk=talk, error=error, model=bot.model_name,
+        examples=_examples(bot, language), quotes=bot.library is not None,
         disclaimer=strings["disclaimer"] if said == DISCLAIMER else said, longest=dialogue.MAX_QUESTION,
-        language=language, strings=SimpleNamespace(**strings), script_strings=strings,
+        strings=SimpleNamespace(**strings), script_strings=strings, **site.appearance(),
     )  # fmt: skip
     response = make_response(page, 503 if error else 200)
     response.headers["Cache-Control"] = "no-store"
-    response.set_cookie(
-        COOKIE, token or secrets.token_hex(16), max_age=int(bot.settings.keep_days * 24 * 3600), path="/",
-        httponly=True, samesite="Lax", secure=request.is_secure,
-    )  # fmt: skip
+    set_token(response, conversation.user if conversation else None, bot.settings.keep_days)
     return response
 
 
 @blueprint.post("/page/chat")
 def chat() -> Response:
-    conversation, message_id, body = _ask()
-    text = body.get("text")
+    conversation, message_id, body = read_request()
+    bot, text, instead = current_bot(), body.get("text"), body.get("instead")
+    if (talk := talk_number(body.get("talk"))) is not None:
+        with contextlib.suppress(StoreDownError):  # an emergency is answered without it, anything else is not
+            TalkStore(bot.store).resume(conversation, talk)
     # A visitor can throw the cookie away, so it is the address that is counted.
-    turn = Turn(current_bot(), conversation, message_id, f"address:{request.remote_addr}")
+    instead_of = instead if isinstance(instead, str) and TOKEN.fullmatch(instead) else ""
+    turn = Turn(
+        bot, conversation, message_id, f"address:{request.remote_addr}",
+        shown_whole=True, instead_of=instead_of, refuses_long=True,
+    )  # fmt: skip
     decision = turn.decide(text if isinstance(text, str) else "")
     if decision.outcome is Outcome.UNREADABLE:
         return refuse(400, decision.reply or "")
+    if decision.outcome is Outcome.TOO_LONG:
+        return refuse(413, page_strings()[1]["too_long"].replace("{most}", f"{dialogue.MAX_QUESTION:,}"))
     reply = turn.whole_reply(decision)
     if reply is not None:
-        more = {"clear": CLEARS.get(decision.command), "emergency": decision.kind}
-        said = {name: value for name, value in more.items() if value}
-        return _stream([{"text": reply, "done": True} | said])
+        more: dict[str, Any] = {"emergency": decision.kind} if decision.kind else {"command": True}
+        if clear := CLEARS.get(decision.command):
+            more |= {"clear": clear, "talk": bot.store.talk(conversation)}
+        return _stream([{"text": reply, "done": True} | more])
     updates = turn.bot.answers.stream(conversation, decision.source)
-    return _stream(_answer(updates, decision.cut, page_strings()[1]))
+    return _stream(_answer(updates, page_strings()[1]))
 
 
 @blueprint.post("/page/stop")
 def stop() -> dict[str, bool]:
-    conversation, message_id, _ = _ask()
+    conversation, message_id, _ = read_request()
     current_bot().answers.stop(conversation, message_id)
     return {"done": True}
 
 
 @blueprint.post("/page/new")
-def new() -> dict[str, bool]:
-    conversation, message_id, _ = _ask()
+def new() -> dict[str, Any]:
+    conversation, message_id, _ = read_request()
     store = current_bot().store
     store.run_command(conversation, message_id, uuid.uuid4().hex, "new", dialogue.NEW_TALK)
-    return {"done": True}
+    return {"done": True, "talk": store.talk(conversation)}
 
 
 @blueprint.errorhandler(StoreDownError)
@@ -122,10 +135,23 @@ def store_down(error: StoreDownError) -> Response:
     return refuse(503, page_strings()[1]["busy"])
 
 
-def _turns(conversation: Conversation) -> list[dict[str, Any]]:
-    """The running talk, every answer behind its question, and whether a question has been answered."""
+def _examples(bot: Bot, language: str) -> tuple[tuple[str, str], ...]:
+    """What may be asked to begin with: (what the button says, the question)."""
+    own = bot.settings.page_examples
+    if own is not None:
+        return tuple((text, text) for text in own)
+    return EXAMPLES[language] if bot.library or bot.model_name == KNOWS_MEDICINE else ()
+
+
+def _talk(conversation: Conversation, asked: int | None) -> tuple[int, list[dict[str, Any]]]:
+    """A talk and its number, by default the running one: every answer behind its question, whether a question
+    has been answered, what the visitor thinks of an answer."""
     store = current_bot().store
-    rows = store.turns(conversation, SHOWN, talk=store.talk(conversation))
+    current = store.talk(conversation)
+    rows = [] if asked in (None, current) else store.turns(conversation, last=0, talk=asked)[-SHOWN:]
+    talk = asked if rows and asked is not None else current
+    rows = rows or store.turns(conversation, SHOWN, talk=current)
+    verdicts = FeedbackStore(store).of(conversation) if rows else {}
     answers = {row["message_id"]: row for row in rows if row["role"] == "assistant"}
     turns = []
     for row in rows:
@@ -133,8 +159,9 @@ def _turns(conversation: Conversation) -> list[dict[str, Any]]:
             answer = answers.get(row["message_id"])
             turns.append(row | {"answered": answer is not None})
             if answer:
-                turns.append(answer | {"answered": True} | _shown(answer))
-    return turns
+                about = {"answered": True, "verdict": verdicts.get(row["message_id"], "")}
+                turns.append(answer | about | _shown(answer))
+    return talk, turns
 
 
 def _shown(answer: dict[str, Any]) -> dict[str, Any]:
@@ -162,7 +189,7 @@ def _is_held(citation: Citation) -> bool:
     return source.enabled and Censor(bot.settings.forbidden).whole(text) == citation.quote
 
 
-def _answer(updates: Iterable[Update], cut: bool, strings: dict[str, str]) -> Iterator[dict[str, Any]]:
+def _answer(updates: Iterable[Update], strings: dict[str, str]) -> Iterator[dict[str, Any]]:
     begun = ""
     try:
         for update in updates:
@@ -175,8 +202,7 @@ def _answer(updates: Iterable[Update], cut: bool, strings: dict[str, str]) -> It
             if update.failed:
                 yield {"error": strings["failed"]}
             elif update.done:
-                note = {"note": dialogue.QUESTION_CUT} if cut else {}
-                yield {"done": True} | note | _ending(update, begun)
+                yield {"done": True} | _ending(update, begun)
     except StoreDownError as error:
         log.error("page: %s", error)
         yield {"error": strings["busy"]}
@@ -192,49 +218,3 @@ def _stream(events: Iterable[dict[str, Any]]) -> Response:
     lines = (json.dumps(event, ensure_ascii=False) + "\n" for event in events)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # a proxy must pass each line on
     return Response(lines, mimetype="application/x-ndjson", headers=headers)
-
-
-def _ask() -> tuple[Conversation, str, dict[str, Any]]:
-    """Whose request this is, its id, and its body; aborts with 400, 403 or 415."""
-    if not _same_origin():
-        raise Forbidden("this address is for the page of this site alone")
-    if not request.is_json:
-        raise UnsupportedMediaType("the body must be JSON")
-    try:
-        token, body = _token(), request.get_json()
-    except RecursionError:
-        raise BadRequest("the body is not JSON") from None
-    if token is None:
-        raise BadRequest(page_strings()[1]["cookie"])
-    message_id = body.get("id") if isinstance(body, dict) else None
-    if not isinstance(message_id, str) or not TOKEN.fullmatch(message_id):
-        raise BadRequest("id must be 32 hexadecimal digits")
-    return Conversation("page", token), message_id, body
-
-
-def page_strings() -> tuple[str, dict[str, str]]:
-    """The language that the browser prefers, and what the page says in it; Chinese for any but English."""
-    asked = (tag[:2].lower() for tag in request.accept_languages.values())  # the most wanted first
-    language = "en" if next((tag for tag in asked if tag in ("zh", "en")), "zh") == "en" else "zh-CN"
-    return language, STRINGS[language]
-
-
-def _same_origin() -> bool:
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site == "same-origin"
-    return is_same_origin()  # older browsers, and plain http
-
-
-def _token() -> str | None:
-    token = request.cookies.get(COOKIE, "")
-    return token if TOKEN.fullmatch(token) else None
-
-
-def refuse(status: int, sentence: str) -> Response:
-    response = Response(
-        json.dumps({"error": sentence}, ensure_ascii=False), status, mimetype="application/json"
-    )
-    if status == 503:
-        response.headers["Retry-After"] = "2"
-    return response

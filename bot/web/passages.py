@@ -16,7 +16,7 @@ from flask import Blueprint, Response, jsonify, request
 from bot.context import current_bot
 from bot.store.connection import StoreDownError
 from bot.telemetry import metrics
-from bot.web.page import page_strings, refuse
+from bot.web.visitor import page_strings, refuse
 from engine.library import Library, LibraryError
 
 log = logging.getLogger(__name__)

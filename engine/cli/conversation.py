@@ -13,7 +13,13 @@ from engine.inference.samplers import Sampler
 from engine.inference.session import Session
 from engine.model.special_bytes import ASSISTANT_MARK, END_MARK, USER_MARK
 
-HELP = "/new begins a new conversation; Ctrl-C stops an answer; Ctrl-D ends."
+HELP = (
+    "/new begins a new conversation; /more goes on with an answer that ended at --max-bytes; Ctrl-C stops an "
+    "answer; /exit, /quit or Ctrl-D ends."
+)
+LEAVE = ("/exit", "/quit", "exit", "quit")
+MORE = ("/more", "继续")
+MORE_HINT = "(The limit is reached: /more goes on.)"
 
 
 def talk(model: Model, sampler: Sampler, seed: int | None, max_bytes: int) -> None:
@@ -24,12 +30,17 @@ def talk(model: Model, sampler: Sampler, seed: int | None, max_bytes: int) -> No
             import readline  # noqa: F401  # editing and history of the line
         click.echo(f"{model.name}, {model.parameters:,} parameters, on {model.isa}. {HELP}")
     session, detector = model.session(), Detector.load()
-    while (question := _ask(people)) is not None:
+    while (question := _ask(people)) is not None and question.lower() not in LEAVE:
         if question == "/new":
             session = model.session()
             click.echo("A new conversation.")
         elif question == "/help":
             click.echo(HELP)
+        elif question in MORE:
+            if session.stop_reason == "length":
+                _write(session, sampler, seed, max_bytes)
+            else:
+                click.echo("The answer was at its end.")
         elif question:
             heard = detector.assess(question.encode("utf-8", "replace").decode())
             if help_now := reply(heard, question):
@@ -52,6 +63,8 @@ def _ask(people: bool) -> str | None:
 
 def _remember(session: Session, question: str, answer: str) -> None:
     """A turn that the model did not write."""
+    _end_turn(session)
+    session.stop_reason = "end"
     session.feed(_question(question) + answer.encode() + END_MARK)
 
 
@@ -61,7 +74,18 @@ def _question(text: str) -> bytes:
 
 
 def _answer(session: Session, question: str, sampler: Sampler, seed: int | None, max_bytes: int) -> None:
+    _end_turn(session)
     session.feed(_question(question))
+    _write(session, sampler, seed, max_bytes)
+
+
+def _end_turn(session: Session) -> None:
+    """What the model did not end itself is over once something else is said."""
+    if session.stop_reason not in (None, "end"):
+        session.feed(END_MARK)
+
+
+def _write(session: Session, sampler: Sampler, seed: int | None, max_bytes: int) -> None:
     pieces = session.generate(max_bytes, sampler, seed)
     with suppress(KeyboardInterrupt):
         for piece in pieces:
@@ -69,5 +93,5 @@ def _answer(session: Session, question: str, sampler: Sampler, seed: int | None,
             sys.stdout.flush()
     click.echo()
     pieces.close()
-    if session.stop_reason != "end":
-        session.feed(END_MARK)  # the turn is over all the same
+    if session.stop_reason == "length":
+        click.echo(MORE_HINT, err=True)

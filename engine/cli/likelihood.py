@@ -13,7 +13,7 @@ import click
 from engine.cli.errors import one_line_errors
 from engine.inference.model import Model
 from engine.likelihood.fill import GAP
-from engine.training.dataset import text_to_score
+from engine.training.dataset import is_foreign, read_to_score
 from engine.training.evaluation import score_answers
 
 
@@ -28,10 +28,14 @@ from engine.training.evaluation import score_answers
 def score(model: str, file: str, answers: bool, as_json: bool) -> None:
     """How likely the text in FILE is, in bits per byte; - reads standard input.
 
-    .xz is unpacked; dialogues (.jsonl) are read with their special bytes.
+    .xz and .gz are unpacked; dialogues (.jsonl, .json) are read with their special bytes; a text in GB18030,
+    Big5 or UTF-16 is read as what it says in UTF-8.
     """
+    raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    data, encoding = read_to_score("standard input" if file == "-" else Path(file).name, raw)
+    if is_foreign(encoding):
+        click.echo(f"{file}: read as {encoding.upper()}", err=True)
     loaded = Model.load(model)
-    data = sys.stdin.buffer.read() if file == "-" else text_to_score(Path(file))
     result = score_answers(loaded, data)[1] if answers else loaded.score(data)
     if answers and not result.bytes:
         raise ValueError(f"{file}: has no answers; --answers is for dialogues (.jsonl)")

@@ -23,6 +23,10 @@ class Record:
     speeds: list[float] = field(default_factory=list)  # bytes/s between two reports
     peak_flops: float = 0.0  # what the machine could do at most, all threads together
     blend: float = 1.0  # of the change from the model that it started from, the share that was taken
+    known: list[int] = field(default_factory=list)  # of pairs, and of those asked in words that were held out
+    own_text: list[float] = field(
+        default_factory=list
+    )  # bits per byte of what it wrote itself, before and now
     texts: list[str] = field(default_factory=list)  # sha256 of each text it was trained on, in order
     config: dict[str, Any] = field(default_factory=dict)
     before: dict[str, Any] | None = None  # the card of the model that this one started from

@@ -15,6 +15,8 @@ from engine.training.dataset import BLANK_LINES
 
 TUNING_SHARE = 0.1  # of the highest learning rate
 TUNING_WARMUP = 20
+PAIRS_SHARE = 0.1  # likewise, for a few pairs
+PAIRS_BATCH, PAIRS_WARMUP = 8, 10
 _OLD_NAMES = {"lanes": "batch_size"}
 TEXT_AND_RATE = ("rate", "warmup", "final", "seed", "blank_lines")
 
@@ -63,6 +65,18 @@ class Recipe:
         """The recipe for going on from a trained model: a lower rate, a short warm-up, falling to zero."""
         rate, warmup = self.rate * TUNING_SHARE, min(self.warmup, TUNING_WARMUP)
         return replace(self, rate=rate, warmup=warmup, final=0.0)
+
+    def for_pairs(self) -> Recipe:
+        """The recipe for a few pairs that a trained model is to know (pairs.py): many small steps."""
+        shards = self.shards if PAIRS_BATCH % self.shards == 0 else 1
+        return replace(
+            self,
+            batch_size=PAIRS_BATCH,
+            shards=shards,
+            rate=self.rate * PAIRS_SHARE,
+            warmup=PAIRS_WARMUP,
+            final=0.0,
+        )
 
 
 @dataclass(frozen=True)

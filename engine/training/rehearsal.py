@@ -16,8 +16,9 @@ from engine import _core
 from engine.inference.model import Model
 from engine.model.atomic_write import write_atomically
 from engine.model.special_bytes import ASSISTANT_MARK, END_MARK, USER_MARK
-from engine.training.dataset import FORMAT, Text, cache_folder
+from engine.training.dataset import Text, cache_folder
 
+FORMAT = "3"  # of the written texts: a change makes old ones stale
 STREAMS = 64
 SIZE = 1 << 20
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from math import log
@@ -22,6 +22,7 @@ from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
 from engine import _train
+from engine.inference.model import Model
 from engine.model.atomic_write import write_atomically
 from engine.model.catalog import ModelFileError
 from engine.model.checkpoint import ModelFile, write_model
@@ -30,6 +31,7 @@ from engine.model.device import on_device
 from engine.training.card import training_card
 from engine.training.dataset import Text, answer_mask, answers_name
 from engine.training.history import Record, plot_losses
+from engine.training.pairs import MORE, ROUNDS, SHARES, SHARES_MARGIN, Pairs, known
 from engine.training.recipe import Recipe, TrainingError
 from engine.training.roofline import flops_per_byte
 
@@ -67,6 +69,8 @@ class Run:
     initial: ModelFile | None = None
     # Text of the initial model that must not become much less likely.
     anchor_text: NDArray[np.uint8] | None = None
+    pairs: Pairs | None = None  # to be learned word for word
+    rounds: int = 0  # of reading them
     notes: dict[str, str] = field(default_factory=dict)
     report: Callable[[str], None] = print
     stop: Callable[[], bool] = lambda: False  # asked after each step
@@ -133,8 +137,9 @@ class Run:
             self.cuda.peak_flops() if self.cuda else _train.peak_flops(self.trainer.isa, self.threads)
         )
         progress = Progress(self)
-        while (used := self.budget.used(self.record)) < 1.0:
+        while not self._finished():
             started = time.monotonic()
+            used = self.budget.used(self.record)
             nats, count, norm = self.trainer.step(self.recipe.rate_at(used, self.trainer.steps))
             self.record.add_step(nats, count, time.monotonic() - started)
             if self.stop():
@@ -142,10 +147,61 @@ class Run:
                 return False
             progress.tick(nats, count, norm)
         self.save_checkpoint()
-        self.interpolate_weights()
+        if self.pairs is None:
+            self.interpolate_weights()
+        else:
+            self.keep_pairs()
         self.evaluate()
         self.write()
         return True
+
+    def _finished(self) -> bool:
+        """Whether the budget is used up. Where pairs are to be known and are not, it is made larger."""
+        if self.budget.used(self.record) < 1.0:
+            return False
+        if self.pairs is None or not self.budget.bytes or self.rounds >= ROUNDS:
+            return True
+        self.rounds += 1
+        learned = self.pairs.learned
+        right = known(self._model(self.trainer.tensors()), learned)
+        if right == len(learned) or self.rounds == ROUNDS:
+            return True
+        self.report(f"{right} of {len(learned)} answers are known word for word: reading on")
+        self.budget = replace(self.budget, bytes=round(self.record.bytes_read * (1 + MORE)))
+        return self.budget.used(self.record) >= 1.0
+
+    def _model(self, tensors: Mapping[str, NDArray[np.float32]]) -> Model:
+        """As it will run: its matrices quantised."""
+        if self.initial is None:
+            raise TrainingError("a model with random weights knows no answers")
+        file = replace(self.initial, name=self.name, dtype="f32", tensors=dict(tensors))
+        return Model(file, os.environ.get("PLM_ISA", ""))
+
+    def keep_pairs(self) -> None:
+        """Step back toward the initial model as far as the pairs are known as well as before the step."""
+        if self.pairs is None or self.initial is None:
+            return
+        before, after = self.initial.float_tensors(), self.trainer.tensors()
+        right, least = known(self._model(after), self.pairs.learned), 1.0
+        for share in SHARES:
+            blend = {name: b + np.float32(share) * (after[name] - b) for name, b in before.items()}
+            if known(self._model(blend), self.pairs.learned) < right:
+                break
+            least = share
+        least = min(1.0, least + SHARES_MARGIN)
+        self.record.blend = round(least, 2)
+        self.report(f"took {least:.0%} of the change: enough for what it is to know, and no more")
+        kept = {name: b + np.float32(least) * (after[name] - b) for name, b in before.items()}
+        model = self._model(kept)
+        self.record.known = [known(model, self.pairs.learned), known(model, self.pairs.held_out)]
+        if self.anchor_text is not None:
+            text = np.ascontiguousarray(self.anchor_text)
+            self.trainer.set_tensors(before)
+            self.record.own_text = [round(self.trainer.evaluate(text), 4)]
+            self.trainer.set_tensors(kept)
+            self.record.own_text.append(round(self.trainer.evaluate(text), 4))
+        else:
+            self.trainer.set_tensors(kept)
 
     def interpolate_weights(self) -> None:
         """Step back toward the initial model until its own text costs at most MAX_FORGETTING more.
@@ -252,7 +308,7 @@ class Progress:
         run, bits = self.run, self.nats / log(2) / self.bytes
         speed = self.bytes / (now - self.since)
         used = run.budget.used(run.record)
-        left = run.record.minutes * (1 / used - 1) if used else float("inf")
+        left = max(0.0, run.record.minutes * (1 / used - 1)) if used else float("inf")
         run.record.add_loss(bits, speed)
         run.report(
             f"step {run.trainer.steps}  loss {bits:.3f} bits/byte  {speed / 1000:.1f} kB/s, "
@@ -279,4 +335,5 @@ def summary(record: Record) -> dict[str, Any]:
         "bytes": record.bytes_read,
         "minutes": round(record.minutes, 1),
         "valid": record.valid,
+        **({"known": record.known} if record.known else {}),
     }

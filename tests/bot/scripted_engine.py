@@ -12,7 +12,8 @@ class ScriptedEngine:
     """Answers each prompt with answer(prompt), one character at a time, and remembers the prompts.
 
     `gate`, while cleared, holds it before the next character; `faults` are raised first, one per stream,
-    after half of the answer. Its state is everything it has read and said, so that a test can see both.
+    after half of the answer. `stop` is how its answers end. Its state is everything it has read and said, so
+    that a test can see both.
     """
 
     def __init__(self, answer: Callable[[Prompt], str] = lambda prompt: "好。") -> None:
@@ -23,6 +24,7 @@ class ScriptedEngine:
         self.gate = threading.Event()
         self.gate.set()
         self.fault: str | None = None
+        self.stop = "end"
 
     model_name = ""
 
@@ -50,7 +52,7 @@ class ScriptedEngine:
                     yield Finished(b"", "cancelled")
                     return
             yield character
-        yield Finished(read + text.encode() + b"\xff", "end")
+        yield Finished(read + text.encode() + b"\xff", self.stop)
 
 
 def question_of(prompt: Prompt) -> str:

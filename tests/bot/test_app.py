@@ -360,9 +360,9 @@ def test_old_requests_are_refused_unless_that_is_turned_off(
     for _ in range(2):  # a retry of the platform, or a replay: the same answer, one turn
         assert client.post("/wechat", query_string=query, data=body).status_code == 200
     assert len(store.turns(Conversation("wechat", "o1"))) == 2
-    real = time.time()
+    sent = int(query["timestamp"])
     for shift in (301, -301):
-        monkeypatch.setattr(crypto.time, "time", lambda shift=shift: real + shift)
+        monkeypatch.setattr(crypto.time, "time", lambda shift=shift: sent + shift)
         assert client.post("/wechat", query_string=query, data=body).status_code == 403
     # A clock that is wrong refuses everyone: the log says by how much.
     assert re.search(r"-30\d s off the clock here", caplog.messages[-2])

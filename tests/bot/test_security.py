@@ -17,7 +17,7 @@ import pytest
 
 from bot.store.conversations import Store
 from bot.text.records import Conversation
-from bot.web.page import COOKIE
+from bot.web.visitor import COOKIE
 from tests.bot.admin_client import KEY, SECRET, AdminClient
 from tests.bot.channels.test_webhook import sent_to
 from tests.bot.idle import wait_until_idle

@@ -12,6 +12,7 @@
   ARGV[7]  turns kept, at most
   ARGV[8]  channel
   ARGV[9]  user
+  ARGV[10] marks of the answer for administrators; "" if there are none
 
   Returns the message's fields as HGETALL does, and `now`.
 ]]
@@ -27,7 +28,7 @@ if redis.call('EXISTS', message_key(id)) == 0 then
     'text', ARGV[4], 'reply', ARGV[4], 'first', now)
   remember(id, ARGV[6])
   append_turn('user', ARGV[3], id, talk)
-  append_turn('assistant', ARGV[4], id, talk)
+  append_turn('assistant', ARGV[4], id, talk, '', '', ARGV[10])
   redis.call('LTRIM', base .. 'turns', -tonumber(ARGV[7]), -1)
   redis.call('HSET', meta, 'prefix', 'told:' .. id)
   redis.call('DEL', base .. 'state')

@@ -17,7 +17,7 @@ local known = redis.call('EXISTS', message_key(id)) == 1
 if id == '' or not known or redis.call('HGET', message_key(id), 'action') ~= 'forget' then
   for _, other in ipairs(redis.call('ZRANGE', base .. 'jobs', 0, -1)) do redis.call('DEL', message_key(other)) end
   for _, name in ipairs({'meta', 'turns', 'queue', 'lease', 'state', 'open', 'jobs', 'sends',
-      'pushes', 'pusher'}) do
+      'pushes', 'pusher', 'feedback'}) do
     redis.call('DEL', base .. name) end
   if id == '' then return {} end
   redis.call('HSET', message_key(id), 'kind', 'command', 'action', 'forget', 'status', 'done', 'reply', ARGV[3],

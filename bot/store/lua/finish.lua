@@ -13,6 +13,7 @@
   ARGV[8]  prefix that the answer went on from
   ARGV[9]  remark
   ARGV[10] citations, as one text; "" if there are none
+  ARGV[11] marks of the answer for administrators, with commas between; "" if there are none
 
   Returns {0}: the lease is lost; {1, fields of the message}: more waits; {2, fields}: nothing waits.
 ]]
@@ -25,7 +26,7 @@ if own[1] == 'running' then
   local shown = ARGV[9] ~= '' and answer .. '\n' .. ARGV[9] or answer
   redis.call('HSET', message_key(id), 'status', 'done', 'text', shown, 'stop', ARGV[4], 'ended', now,
     'citations', ARGV[10])
-  append_turn('assistant', answer, id, own[2], ARGV[9], ARGV[10])
+  append_turn('assistant', answer, id, own[2], ARGV[9], ARGV[10], ARGV[11])
   if own[2] == redis.call('HGET', base .. 'meta', 'talk') then
     local alone = (redis.call('HGET', base .. 'meta', 'prefix') or '') == ARGV[8]
     redis.call('HSET', base .. 'meta', 'prefix', alone and ARGV[5] or 'after:' .. id)

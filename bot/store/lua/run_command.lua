@@ -21,7 +21,7 @@ if redis.call('EXISTS', message_key(id)) == 0 then
   else redis.call('HSET', message_key(id), 'reply', ARGV[4]) end
   remember(id, ARGV[6])
   if action == 'new' then
-    redis.call('HINCRBY', base .. 'meta', 'talk', 1)
+    redis.call('HSET', base .. 'meta', 'talk', highest_talk() + 1)
     redis.call('HDEL', base .. 'meta', 'prefix', 'last')
     redis.call('DEL', base .. 'state', base .. 'open')
   elseif action == 'greet' then

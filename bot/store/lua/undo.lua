@@ -9,6 +9,7 @@
   ARGV[5]  text in place of an answer still being written
   ARGV[6]  ms that the conversation is kept
   ARGV[7]  ms that a message is remembered
+  ARGV[8]  the message that it must be, or nothing is taken back; "" for whichever it is
 
   Returns the message's fields as HGETALL does, and `now`.
 ]]
@@ -21,13 +22,14 @@ if redis.call('EXISTS', message_key(id)) == 0 then
   local rows = redis.call('LRANGE', turns, 0, -1)
   for i = #rows, 1, -1 do
     local row = cjson.decode(rows[i])
-    if row.talk ~= talk then break end
-    if row.role == 'user' then
+    if row.talk == talk and row.role == 'user' then  -- a talk that was gone back to stands among later ones
       if undone then before = row.message_id; break end
       undone = row.message_id
     end
   end
+  if ARGV[8] ~= '' and undone ~= ARGV[8] then undone = nil end
   if undone then
+    redis.call('HDEL', base .. 'feedback', undone)
     local answered = false
     for _, text in ipairs(rows) do
       local row = cjson.decode(text)

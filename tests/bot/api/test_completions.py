@@ -19,6 +19,7 @@ import pytest
 import requests
 
 import engine
+from bot.api.schemas import ChatRequest, CompletionRequest
 from bot.app import create_app
 from bot.inference.interface import Engine
 from bot.inference.local import LocalEngine
@@ -264,7 +265,7 @@ def test_curl_reads_events_that_end_in_done(url: str) -> None:
         ("chat/completions", {"top_logprobs": 2}, "top_logprobs"),
         ("chat/completions", {"tools": [{"type": "function"}]}, "tools"),
         ("chat/completions", {"presence_penalty": 0.5}, "presence_penalty"),
-        ("chat/completions", {"response_format": {"type": "json_object"}}, "response_format.type"),
+        ("chat/completions", {"response_format": {"type": "json_object"}}, "response_format"),
         ("completions", {"stop": ["a", "b", "c", "d", "e"]}, "stop"),
         ("completions", {"stop": ""}, "stop"),
         ("completions", {"prompt": None}, "prompt"),
@@ -287,6 +288,113 @@ def test_a_wrong_body_is_refused_with_the_fields_name(
     assert error["type"] == "invalid_request_error"
     assert error["param"].startswith(param)
     assert param.split(".")[0] in error["message"]
+
+
+NOT_HERE = "not supported here: leave it out"
+PARTS = 'must be a text, or a list of parts {"type": "text", "text": "…"}'
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "message"),
+    [
+        ("completions", {"stop": list("abcde")}, "stop: at most 4 of them, not 5"),
+        ("completions", {"stop": ["a", ""]}, "stop: an empty text stops nothing: leave it out"),
+        ("completions", {"stop": "a" * 201}, "stop: at most 200 characters each"),
+        ("completions", {"stop": [1]}, "stop: must be a text, or a list of at most 4 texts"),
+        ("completions", {"stop": 1}, "stop: must be a text, or a list of at most 4 texts"),
+        ("completions", {"prompt": None}, "prompt: must be a text, or a list of 1 to 16 texts"),
+        ("completions", {"prompt": []}, "prompt: an empty list: there is nothing to continue"),
+        ("completions", {"prompt": ["a"] * 17}, "prompt: at most 16 texts, not 17"),
+        ("completions", {"prompt": [1, 2]}, "prompt: numbers of tokens are not read here: send the text"),
+        ("completions", {"prompt": [[1], [2]]}, "prompt: numbers of tokens are not read here: send the text"),
+        ("completions", {"best_of": 2}, "best_of: " + NOT_HERE),
+        ("completions", {"suffix": "。"}, "suffix: " + NOT_HERE),
+        ("chat/completions", {"presence_penalty": 0.6}, "presence_penalty: " + NOT_HERE),
+        ("chat/completions", {"presence_penalty": -0.6}, "presence_penalty: " + NOT_HERE),
+        ("chat/completions", {"frequency_penalty": 0.6}, "frequency_penalty: " + NOT_HERE),
+        ("chat/completions", {"logit_bias": {"1": 5}}, "logit_bias: " + NOT_HERE),
+        ("chat/completions", {"tools": [{"type": "function"}]}, "tools: " + NOT_HERE),
+        ("chat/completions", {"functions": [{"name": "f"}]}, "functions: " + NOT_HERE),
+        ("chat/completions", {"tool_choice": {"type": "function"}}, "tool_choice: " + NOT_HERE),
+        ("chat/completions", {"response_format": {"type": "json_object"}}, "response_format: " + NOT_HERE),
+        ("chat/completions", {"modalities": ["audio"]}, "modalities: " + NOT_HERE),
+        (
+            "chat/completions",
+            {"max_tokens": 0},
+            "max_tokens: must be 1 or more, or -1 for as many as there may be",
+        ),
+    ],
+)
+def test_a_refusal_says_what_is_true_of_the_field(
+    url: str, path: str, change: dict[str, Any], message: str
+) -> None:
+    good: dict[str, Any] = {"model": "tiny", "messages": SAY, "prompt": "药"}
+    response = requests.post(f"{url}/v1/{path}", json=good | change, timeout=10)
+    assert (response.status_code, response.json()["error"]["message"]) == (400, message)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([{"type": "image_url", "image_url": {"url": "x"}}], "images are not read here: send text alone"),
+        (
+            [{"type": "text", "text": "看"}, {"type": "input_audio", "input_audio": {}}],
+            "sounds are not read here: send text alone",
+        ),
+        ([{"type": "video_url"}], "videos are not read here: send text alone"),
+        ([{"type": "file", "file": {}}], "files are not read here: send text alone"),
+        ([{"type": "thinking"}], "parts of the type 'thinking' are not read here: send text alone"),
+        ([{"type": "text"}], PARTS),
+        (["药"], PARTS),
+        ({"text": "药"}, PARTS),
+        (3, PARTS),
+        (None, "must be a text, or a list of parts of text"),
+    ],
+)
+def test_of_a_message_that_is_no_text(url: str, content: Any, message: str) -> None:
+    body = {"model": "tiny", "messages": [{"role": "user", "content": content}]}
+    error = requests.post(f"{url}/v1/chat/completions", json=body, timeout=10).json()["error"]
+    assert error["message"] == f"messages.0.content: {message}"
+    assert error["param"] == "messages.0.content"
+
+
+def test_a_history_with_a_call_of_a_tool_is_read(client: openai.OpenAI, model: engine.Model) -> None:
+    """The assistant's turn is empty (null, or not there), the tool's result is text before the next
+    question."""
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    called: list[dict[str, Any]] = [
+        {"role": "user", "content": "您好"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": "晴"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": "风"},
+        {"role": "assistant", "content": "您好！"},
+        {"role": "user", "content": "桂枝汤？"},
+    ]
+    feed = b"\xfd%b\xfe%b\xff\xfd%b\xfe"
+    feed %= tuple(text.encode() for text in ("您好\n晴\n风", "您好！", "桂枝汤？"))
+    assert chat(client, messages=called).choices[0].message.content == expected(model, feed, 3)[0]
+
+
+@pytest.mark.parametrize("limit", [-1, 16_385, 10**30])
+def test_a_limit_beyond_the_most_is_the_most(limit: int) -> None:
+    said = {"model": "tiny", "messages": SAY, "prompt": "药", "max_tokens": limit}
+    assert ChatRequest.model_validate(said).limit == 16_384
+    assert CompletionRequest.model_validate(said).max_tokens == 16_384
+
+
+def test_such_a_limit_is_answered(url: str) -> None:
+    for path, body in (("completions", {"prompt": "药"}), ("chat/completions", {"messages": SAY})):
+        said = {"model": "tiny", "max_tokens": -1, "stop": list("的一是在不了"[:4]), **body}
+        assert requests.post(f"{url}/v1/{path}", json=said, timeout=30).status_code == 200
+
+
+def test_a_slash_at_the_end_changes_nothing(url: str) -> None:
+    for path in ("/v1/models", "/v1/models/tiny"):
+        plain, slashed = (requests.get(url + path + end, timeout=10) for end in ("", "/"))
+        assert (slashed.status_code, slashed.json(), slashed.history) == (200, plain.json(), [])
+    body = {"model": "tiny", "prompt": "药", "max_tokens": 1}
+    assert requests.post(url + "/v1/completions/", json=body, timeout=10).status_code == 200
 
 
 @pytest.mark.parametrize(

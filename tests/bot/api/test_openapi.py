@@ -24,7 +24,7 @@ RULES = (
     "messages: the last one must be", "top_logprobs: needs", "max_tokens: must be 1", "n: prompts times n",
     " is empty", "the text has no gap", "has more than 8 gaps",
     "a contrast is empty or the statement itself", "book: the library has no source",
-    "the library's answers have none",
+    "the library's answers have none", "content: must be a text",
 )  # fmt: skip
 KEY = "sk-test-0123456789abcdef"
 

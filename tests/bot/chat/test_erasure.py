@@ -10,6 +10,7 @@ import pytest
 from bot.admin.broadcasts import QUEUE as BROADCAST
 from bot.store.connection import StoreDownError
 from bot.store.conversations import EMERGENCIES, Store
+from bot.store.feedback import KEY
 from bot.tasks.queue import PermanentError, RetryLaterError
 from bot.text.records import Conversation
 from tests.bot.admin_client import AdminClient, everything, spelt
@@ -126,6 +127,45 @@ def test_an_emergency_leaves_no_trace(admin_client: AdminClient, store: Store, w
         admin_client.bot.erasure.erase_conversation(SHOP)  # as when the minute for retries is over
     wait_until(lambda: USER not in everything(store), 10, "it is gone")
     assert_forgotten(store, "爸爸")
+
+
+@pytest.mark.parametrize("way", ["admin", "own"])
+def test_what_was_thought_of_answers_goes_with_them(
+    admin_client: AdminClient, store: Store, way: str
+) -> None:
+    for user, message_id in ((USER, ID), (OTHER, "m1")):
+        admin_client.say(user, WORDS if user == USER else "别人的话", message_id)
+        whose = Conversation("webhook-shop", user)
+        assert admin_client.bot.erasure.feedback.mark(whose, message_id, "down") == ""
+    assert f"{SHOP.id}\\n{ID}" in everything(store)
+    if way == "admin":
+        admin_client.forget(USER)
+    else:
+        admin_client.say(USER, "忘记我", "ask")
+        admin_client.say(USER, "确认忘记", "yes")
+        assert SHOP.id not in str(store.client.zrange(KEY, 0, -1))
+        admin_client.bot.erasure.erase_conversation(SHOP)  # as when the minute for retries is over
+    wait_until(lambda: USER not in everything(store), 10, "it is gone")
+    assert_forgotten(store)
+    assert len(admin_client.bot.erasure.feedback.marked_down(9)) == 1
+
+
+def test_one_talk_goes_without_the_others(admin_client: AdminClient, store: Store) -> None:
+    """On the page, where no task holds any of it."""
+    erasure, unanswered = admin_client.bot.erasure, admin_client.bot.answers.unanswered
+    page = Conversation("page", USER)
+    store.add_answered(page, f"{ID}-1", "n1", "我爸爸突然胸痛", "请拨打 120", emergency=True)
+    store.add_answered(page, f"{ID}-2", "n2", WORDS, "答")
+    erasure.feedback.mark(page, f"{ID}-2", "down")
+    store.run_command(page, "new", "n3", "new", "好")
+    store.add_answered(page, "m3", "n4", "别的话", "答")
+    for question in (WORDS, "别的话"):
+        unanswered.note(page, question)
+    assert erasure.erase_talk(page, 0) == 1
+    left = everything(store)
+    assert [trace for trace in (ID, *spelt(WORDS), *spelt("爸爸")) if trace in left] == []
+    assert [row.question for row in unanswered.list()] == ["别的话"]
+    assert [turn["content"] for turn in store.turns(page)] == ["别的话", "答"]
 
 
 @pytest.mark.parametrize("how", ["dead", "again", "done"])

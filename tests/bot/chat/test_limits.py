@@ -18,7 +18,7 @@ from bot.store.connection import StoreDownError
 from bot.store.conversations import Store
 from bot.text import dialogue
 from bot.text.records import Conversation
-from bot.web.page import COOKIE
+from bot.web.visitor import COOKIE
 from tests.bot.channels.test_webhook import NEW, headers
 from tests.bot.scripted_engine import ScriptedEngine
 from tests.service import served

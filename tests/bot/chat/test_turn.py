@@ -11,9 +11,11 @@ import pytest
 from prometheus_client import REGISTRY
 
 from bot.app import create_bot
+from bot.channels.reply import Request
 from bot.chat import turn as turn_module
 from bot.chat.turn import Outcome, Turn, assess
 from bot.context import Bot
+from bot.inference.messages import Prompt
 from bot.settings.config import load_settings
 from bot.store.connection import StoreDownError
 from bot.store.conversations import EMERGENCIES, Store
@@ -163,6 +165,80 @@ def test_continue_where_answers_are_shown_whole(bot: Bot, engine: ScriptedEngine
         assert turn.whole_reply(turn.decide("继续")) == dialogue.ALREADY_TOLD
     again = Turn(bot, USER, "w1")  # its first attempt was to bring the answer
     assert again.whole_reply(again.decide("继续")) is None
+
+
+FIRST, SECOND = "一句。两句。三句未", "完。四句。"
+
+
+def cut_at_the_limit(engine: ScriptedEngine) -> None:
+    """The first text ends at the limit, what is written on ends by itself."""
+
+    def write(prompt: Prompt) -> str:
+        engine.stop = "length" if prompt.tail else "end"
+        return FIRST if prompt.tail else SECOND
+
+    engine.answer = write
+
+
+def test_continue_goes_on_writing_where_the_limit_cut_the_answer(bot: Bot, engine: ScriptedEngine) -> None:
+    cut_at_the_limit(engine)
+    Turn(bot, USER, "m1", shown_whole=True).decide(QUESTION)
+    shown = "一句。两句。"  # to the end of its last sentence: the rest is written anew
+    assert answer(bot, "m1") == f"{shown}\n{dialogue.MORE_HINT}"
+    for _ in range(2):  # a retry is answered once
+        turn = Turn(bot, USER, "m2", shown_whole=True)
+        decision = turn.decide("继续")
+        assert (decision.outcome, turn.whole_reply(decision)) == (Outcome.QUEUED, None)
+        assert answer(bot, decision.source) == SECOND
+    assert len(engine.prompts) == 2
+    assert engine.before[-1] == dialogue.question_bytes(QUESTION) + shown.encode()  # and no end mark
+    assert contents(bot) == [QUESTION, shown, "继续", SECOND]
+    last = Turn(bot, USER, "m3", shown_whole=True)
+    assert last.whole_reply(last.decide("继续")) == dialogue.ALREADY_TOLD
+    engine.answer = lambda prompt: "好。"
+    Turn(bot, USER, "m4", shown_whole=True).decide("多谢")
+    answer(bot, "m4")
+    assert engine.before[-1] == dialogue.turn_bytes(QUESTION, shown + SECOND)  # read as one answer
+
+
+def test_what_is_handed_out_in_pieces_goes_on_behind_the_last(bot: Bot, engine: ScriptedEngine) -> None:
+    cut_at_the_limit(engine)
+    decision = Turn(bot, USER, "m1").decide(QUESTION)
+    answer(bot, "m1")
+    request = Request(Turn(bot, USER, "m1"), time.monotonic(), 10_000)
+    assert request.reply(decision, None).endswith(f"两句。\n{dialogue.MORE_HINT}")
+    decision = Turn(bot, USER, "m2").decide("继续")
+    assert Request(Turn(bot, USER, "m2"), time.monotonic(), 10_000).reply(decision, None) == SECOND
+
+
+def test_what_is_written_on_counts_as_a_question(store: Store, engine: ScriptedEngine) -> None:
+    cut_at_the_limit(engine)
+    bot = make(store, engine, rate_limit="1/hour")
+    Turn(bot, USER, "m1", shown_whole=True).decide(QUESTION)
+    answer(bot, "m1")
+    assert Turn(bot, USER, "m2", shown_whole=True).decide("继续").outcome is Outcome.LIMITED
+    bot.close(1)
+
+
+def test_a_text_of_the_models_own_goes_on_as_one(bot: Bot, engine: ScriptedEngine) -> None:
+    engine.stop = "length"
+    engine.answer = lambda prompt: "天地之间。"
+    Turn(bot, USER, "m1", shown_whole=True).decide("续写：天者，")
+    answer(bot, "m1")
+    engine.answer = lambda prompt: "人居其中。"
+    Turn(bot, USER, "m2", shown_whole=True).decide("继续")
+    assert answer(bot, "m2") == f"{dialogue.OWN_WORDS}人居其中。\n{dialogue.MORE_HINT}"
+    assert engine.prompts[-1].tail == "天者，天地之间。".encode()
+
+
+def test_an_answer_that_was_taken_back_is_not_gone_on_with(bot: Bot, engine: ScriptedEngine) -> None:
+    cut_at_the_limit(engine)
+    Turn(bot, USER, "m1", shown_whole=True).decide(QUESTION)
+    answer(bot, "m1")
+    Turn(bot, USER, "m2").decide("撤回")
+    turn = Turn(bot, USER, "m3", shown_whole=True)
+    assert turn.decide("继续").outcome is Outcome.MORE
+    assert len(engine.prompts) == 1
 
 
 def test_the_store_lists_emergencies_and_forgets_them(bot: Bot) -> None:

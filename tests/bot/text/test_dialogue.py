@@ -64,6 +64,24 @@ def test_history_pairs_answers_with_their_questions() -> None:
     assert read == b"\xfd%b\xfe%b\xff\xfd%b\xfe%b\xff" % expected
 
 
+def test_what_was_written_on_belongs_to_the_answer_before() -> None:
+    said = [
+        ("user", "q1", "1"), ("user", "急", "2"), ("assistant", "a1", "1"), ("assistant", "help", "2"),
+        ("user", "继续", "3"), ("user", "q4", "4"), ("assistant", "，a3", "3"), ("assistant", "a4", "4"),
+    ]  # fmt: skip
+    turns = [{"role": role, "content": text, "message_id": id_} for role, text, id_ in said]
+    pairs = [(question, turn["content"]) for question, turn in dialogue.answered(turns, "9")]
+    assert pairs == [("q1", "a1"), ("急", "help，a3"), ("q4", "a4")]
+    assert dialogue.going_on(turns, "3") == ("急", turns[3])
+    assert dialogue.going_on(turns, "1") is None
+
+
+def test_a_text_that_had_to_stop_ends_with_a_sentence_if_that_is_most_of_it() -> None:
+    assert dialogue.cut_short("一句。两句。未") == "一句。两句。"
+    assert dialogue.cut_short("一。很长的一句没有说完") == "一。很长的一句没有说完"
+    assert dialogue.cut_short("没有句号") == "没有句号"
+
+
 def test_history_keeps_the_last_whole_turns_that_fit() -> None:
     turns = [t for i in range(9) for t in (turn("user", "问", f"m{i}"), turn("assistant", f"{i}", f"m{i}"))]
     one = len(dialogue.turn_bytes("问", "0"))

@@ -23,8 +23,8 @@ from bot.settings.config import DISCLAIMER
 from bot.store.conversations import Store
 from bot.text import dialogue
 from bot.text.records import Conversation
-from bot.web.page import COOKIE
 from bot.web.strings import EXAMPLES, STRINGS
+from bot.web.visitor import COOKIE
 from tests.service import Service, wait_until
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -140,7 +140,7 @@ def test_stop_ends_the_answer_with_what_there_is(service: Service, store: Store)
 def test_a_new_talk_shows_nothing_of_the_old_one(service: Service, store: Store) -> None:
     with Visitor(service) as visitor:
         visitor.ask(QUESTION)
-        assert visitor.tell("/page/new", id=secrets.token_hex(16)).json() == {"done": True}
+        assert visitor.tell("/page/new", id=secrets.token_hex(16)).json() == {"done": True, "talk": 1}
         assert store.talk(visitor.conversation) == 1
         assert 'class="turn user"' not in body_of(visitor)
         visitor.ask("那血虚呢？")
@@ -154,8 +154,9 @@ def body_of(visitor: Visitor) -> str:
 
 def test_help_and_too_long_and_nothing(service: Service) -> None:
     with Visitor(service) as visitor:
-        assert visitor.ask("帮助") == [{"text": dialogue.HELP, "done": True}]
-        assert visitor.ask("咳" * 20_000)[-1] == {"done": True, "note": dialogue.QUESTION_CUT}
+        assert visitor.ask("帮助") == [{"text": dialogue.HELP, "done": True, "command": True}]
+        response = visitor.tell("/page/chat", id=secrets.token_hex(16), text="咳" * 20_000)
+        assert (response.status_code, list(response.json())) == (413, ["error"])
         response = visitor.tell("/page/chat", id=secrets.token_hex(16), text=" \x00")
         assert (response.status_code, response.json()) == (400, {"error": dialogue.NOTHING_TO_READ})
 
@@ -437,9 +438,9 @@ def test_every_control_has_a_name_and_nothing_overflows(browser: Browser, langua
         shown = [b for b in browser.driver.find_elements(By.TAG_NAME, "button") if b.is_displayed()]
         assert all(button.accessible_name for button in shown)
         assert browser.find("#text").accessible_name == name
-        # With the keyboard alone: from the box back to the new talk, past the conversation.
-        browser.type(Keys.SHIFT, Keys.TAB)
-        browser.driver.switch_to.active_element.send_keys(Keys.SHIFT, Keys.TAB)
+        # With the keyboard alone: from the box back to the new talk, past the answer's buttons and the talk.
+        for _ in range(6):
+            browser.driver.switch_to.active_element.send_keys(Keys.SHIFT, Keys.TAB)
         assert browser.driver.switch_to.active_element.get_attribute("id") == "fresh"
         browser.driver.switch_to.active_element.send_keys(Keys.ENTER)
         wait_until(lambda: browser.turns() == [] and browser.find("#welcome").is_displayed(), 5, "a new talk")

@@ -23,7 +23,7 @@ from bot.app import create_app
 from bot.settings.config import DISCLAIMER, load_settings
 from bot.store.conversations import Store
 from bot.text.records import Conversation
-from bot.web.page import COOKIE
+from bot.web.visitor import COOKIE
 from tests import small_library
 from tests.bot.web.test_page import Browser, driver
 from tests.service import served

@@ -98,8 +98,14 @@ def test_score_counts_answers_alone(model_path: Path, tmp_path: Path) -> None:
     assert set(card) == {"d.jsonl", "d.jsonl (answers)"}
 
 
-def test_score_takes_bytes_that_are_no_text(model_path: Path) -> None:
-    assert json.loads(plm("score", model_path, "-", "--json", stdin=b"\xff\xfe\xc0\x80").stdout)["bytes"] == 4
+def test_score_takes_a_text_that_was_cut_within_a_character(model_path: Path) -> None:
+    cut = ("黃帝問曰" * 3).encode()[:-1]
+    result = plm("score", model_path, "-", "--json", stdin=cut)
+    assert (json.loads(result.stdout)["bytes"], result.stderr) == (len(cut), "")
+
+
+def test_score_refuses_bytes_that_are_no_text(model_path: Path) -> None:
+    refuse(plm("score", model_path, "-", stdin=b"\xfd\xfe\xc0"), 1, "standard input: no text in UTF-8")
 
 
 def test_info_shows_the_card(model_path: Path) -> None:
@@ -183,6 +189,23 @@ def test_chat_answers_each_line_and_remembers(model_path: Path) -> None:
     assert twice != once + once
     assert again == f"{once}A new conversation.\n{once}"
     assert "Ctrl-D ends" in plm("chat", model_path, stdin="/help").stdout
+
+
+def test_chat_goes_on_with_a_long_answer_and_ends_when_told(model_path: Path) -> None:
+    options = "--seed", "5", "--sampler", "greedy"
+    whole, first = (
+        plm("chat", model_path, *options, "--max-bytes", size, stdin="何謂陰陽\n").stdout.replace("\n", "")
+        for size in ("60", "30")
+    )
+    parts = plm("chat", model_path, *options, "--max-bytes", "30", stdin="何謂陰陽\n/more\n")
+    both = parts.stdout.replace("\n", "")
+    assert whole.startswith(both)
+    assert len(both) > len(first)
+    assert "/more goes on" in parts.stderr
+    none = plm("chat", model_path, stdin="/more\n").stdout
+    assert none == "The answer was at its end.\n"
+    for word in ("/exit", "/quit", "exit", "QUIT"):
+        assert plm("chat", model_path, stdin=f"{word}\n何謂陰陽\n").stdout == ""
 
 
 def test_chat_hears_an_emergency_and_warns_of_poison(model_path: Path) -> None:

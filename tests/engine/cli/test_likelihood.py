@@ -93,3 +93,39 @@ def test_judge_refuses_what_says_nothing(model_path: Path) -> None:
 def test_no_such_model_is_one_line(command: list[str]) -> None:
     name, *rest = command
     refuse(plm(name, "nosuch", *rest, stdin=""), 1, "no model 'nosuch'")
+
+
+def test_score_reads_an_encoding_that_it_finds_and_says_so(model_path: Path, tmp_path: Path) -> None:
+    text = "黃帝問曰，余聞上古之人，春秋皆度百歲。\n" * 5
+    want = plm("score", model_path, "--json", "-", stdin=text)
+    assert want.stderr == ""
+    for encoding, name in (("gb18030", "GB18030"), ("utf-16", "UTF-16"), ("big5", "BIG5HKSCS")):
+        (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+        result = plm("score", model_path, tmp_path / "a.txt", "--json")
+        assert result.stderr == f"{tmp_path / 'a.txt'}: read as {name}\n"
+        bits, bytes_ = (json.loads(result.stdout)[key] for key in ("bits_per_byte", "bytes"))
+        assert (bits, bytes_) == tuple(json.loads(want.stdout)[key] for key in ("bits_per_byte", "bytes"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.docx", b"PK\x03\x04\x00\x00", "a.docx: is a Word, EPUB or other zip file, not text; save it as"),
+        ("a.pdf", b"%PDF-1.7\n\x00\x01", "a.pdf: is a PDF file, not text; save it as plain text"),
+        ("a", b"\x89PNG\r\n\x1a\n", "a: is a picture, not text"),
+        ("a.txt", b"", "a.txt: holds no text"),
+        ("a.jsonl", b"\n", "a.jsonl: holds no text"),
+        ("a.json", b'{"a": 1}', "a.json: line 1: has no text and no dialogue in a known form"),
+        ("a.txt", b"\x00\x01\x02", "a.txt: line 1 holds a zero byte, as no text does"),
+    ],
+)
+def test_score_refuses_what_is_no_text(
+    model_path: Path, tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    refuse(plm("score", model_path, tmp_path / name), 1, message)
+
+
+def test_score_of_nothing_is_an_error(model_path: Path) -> None:
+    refuse(plm("score", model_path, "-", stdin=b" \n"), 1, "standard input: holds no text")
+    refuse(plm("score", model_path, "missing.txt"), 1, "missing.txt: No such file")

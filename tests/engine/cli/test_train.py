@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from engine import Model
 from engine.cli.train import PASSES, train
 from engine.model.checkpoint import quantize_model, read_model
+from engine.training.pairs import known
 from engine.training.recipe import Recipe
 from engine.training.rehearsal import rehearsal_text
 from tests.service import ROOT
@@ -137,6 +138,35 @@ class TestFineTuning:
         assert plm_train(*arguments, "--steps", 4, "--resume").exit_code == 0
         assert [stage["steps"] for stage in read_model("own-a-bf16.safetensors").card["stages"]] == [4]
 
+    def test_a_few_pairs_are_learned_word_for_word_and_their_wordings_measured(
+        self, plm_train: Command
+    ) -> None:
+        pairs = [
+            {"questions": ["几点开门？", "何时营业", "什么时候可以来"], "answer": "八点半。"},
+            {
+                "messages": [
+                    {"role": "user", "content": "地址？"},
+                    {"role": "assistant", "content": "柳树街。"},
+                ]
+            },
+        ]
+        lines = "\n".join(json.dumps(pair) for pair in [*pairs, *pairs])  # what is repeated counts once
+        Path("faq.jsonl").write_text(lines, encoding="utf-8")
+        result = plm_train("--init", "own", "--data", "faq.jsonl", "--rate", 0.02)
+        assert result.exit_code == 0, result.output
+        assert (
+            "answers to 3 questions, to be learned word for word; 1 other wordings are held out"
+            in result.output
+        )
+        assert "answered word for word: 3 of 3; in words that were held out: " in result.output
+        assert "text that the model wrote itself before: " in result.output
+        assert "plm library add faq.jsonl" in result.stderr
+        model = Model.load("own-faq-bf16.safetensors")
+        assert known(model, [("何时营业", "八点半。"), ("地址？", "柳树街。")]) == 2
+        assert known(Model.load("own"), [("何时营业", "八点半。"), ("地址？", "柳树街。")]) == 0
+        told = json.loads(next(line for line in result.stdout.splitlines() if line.startswith("{")))
+        assert told["known"][0] == 3
+
     def test_int8_alone_is_refused(self, plm_train: Command, tmp_path: Path) -> None:
         (tmp_path / "models/own-bf16.safetensors").unlink()
         result = plm_train("--init", "own", "--data", "a.txt", "--steps", 1, "--rehearse", 0)
@@ -186,12 +216,21 @@ def test_a_recipe_that_cannot_be_followed(plm_train: Command, recipe: str, messa
     [
         ("t.txt", b"", "t.txt: holds no text"),
         ("t.txt", b"short", "t.txt: a text to train on needs at least 16 bytes"),
-        ("t.txt", b"text\n\x89PNG\r\n\x1a\n" * 9, "t.txt: line 2 is not UTF-8"),
+        (
+            "t.txt",
+            b"text\n\x89PNG\r\n\x1a\n" * 9,
+            "t.txt: no text in UTF-8, GB18030, Big5 or UTF-16; save it as",
+        ),
+        (
+            "t.docx",
+            b"PK\x03\x04" * 9,
+            "t.docx: is a Word, EPUB or other zip file, not text; save it as plain text",
+        ),
         ("t.txt", b"one\ntwo \0 three\n" * 9, "t.txt: line 2 holds a zero byte"),
         (
             "t.jsonl",
             b'{"text": "%b"}\n[1, 2]\n' % (b"x" * 99),
-            't.jsonl: line 2 has neither "text" nor "turns"',
+            't.jsonl: line 2: is no object of JSON: it needs one of "text", "messages"',
         ),
         ("t.txt.xz", b"not packed at all" * 9, "t.txt.xz: not a whole .xz file"),
     ],

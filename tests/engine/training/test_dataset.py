@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import lzma
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.training.dataset import DataError, answer_mask, load_text, prepare, text_to_score
+from engine.training.dataset import (
+    DataError,
+    answer_mask,
+    is_foreign,
+    load_text,
+    prepare,
+    read_to_score,
+    text_to_score,
+)
 
 
 def test_a_text_is_cut_at_two_empty_lines() -> None:
@@ -72,19 +82,59 @@ def test_xz_gives_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "raw", "message"),
     [
-        ("a.txt", b"ok\nbad \xff\n", "a.txt: line 2 is not UTF-8"),
+        (
+            "a.txt",
+            "甲乙丙丁\n戊己".encode() + b"\xff\n",
+            "a.txt: line 2 is not UTF-8; save the file as UTF-8",
+        ),
+        ("a.txt", b"ok\nbad \xff\n", "a.txt: no text in UTF-8, GB18030, Big5 or UTF-16; save it as UTF-8"),
+        ("a.txt", b"one\ntwo \0 three\n", "a.txt: line 2 holds a zero byte, as no text does"),
         ("a.txt", b"\n\n\n", "a.txt: holds no text"),
-        ("a.doc", b"x", "must end in .txt"),
+        ("a.csv", b"x", "a.csv: must end in .txt, .md, .jsonl or .json, also with .xz or .gz behind it"),
+        ("a.docx", b"PK\x03\x04x", "a.docx: is a Word, EPUB or other zip file, not text; save it as plain"),
+        ("a.txt", b"%PDF-1.7 x", "a.txt: is a PDF file, not text; save it as plain text"),
+        ("a.txt", b"\xd0\xcf\x11\xe0", "a.txt: is a file of an older Office, not text"),
+        ("a.txt", lzma.compress(b"abc"), "a.txt: is an .xz file; name it so"),
+        ("a.txt.gz", b"not gz", "not a whole .gz file"),
         ("a.txt.xz", b"not xz", "not a whole .xz file"),
         ("a.txt.xz", lzma.compress(b"abc" * 999)[:-20], "not a whole .xz file"),
-        ("a.jsonl", b'{"text": "a"}\n\n{"turns": 3}', "a.jsonl: line 3 has neither"),
-        ("a.jsonl", b'{"turns": [{"role": "system", "content": "x"}]}', "a.jsonl: line 1 has neither"),
-        ("a.jsonl", b"{", "a.jsonl: line 1 has neither"),
+        ("a.jsonl", b'{"text": "a"}\n\n{"turns": 3}', "a.jsonl: line 3: turns is no list of turns"),
+        (
+            "a.jsonl",
+            b'{"text": "a"}\n{"title": 3}',
+            "a.jsonl: line 2: has no text and no dialogue in a known",
+        ),
+        ("a.jsonl", b'{"text": "a"}\n{', "a.jsonl: line 2 is no JSON: Expecting property name"),
+        ("a.json", b'[{"text": "a"},\n\n{"text": null}]', "a.json: line 3: text is null: it needs a text"),
+        ("a.json", b'[{"text": "a"},\n{"text": "b"', "a.json: line 1 is no JSON"),
+        ("a.jsonl", b"[1, 2]", "a.jsonl: line 1: is no object of JSON"),
     ],
 )
 def test_bad_files_are_named(name: str, raw: bytes, message: str) -> None:
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=re.escape(message)):
         prepare(name, raw)
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "gbk", "big5", "utf-16", "utf-16-le", "utf-8-sig"])
+def test_any_encoding_of_chinese_is_found(tmp_path: Path, encoding: str) -> None:
+    text = "黃帝問曰，余聞上古之人，春秋皆度百歲，而動作不衰。" * 4
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+    loaded = load_text(tmp_path / "a.txt", tmp_path / "cache")
+    assert loaded.bytes.tobytes() == b"\xff" + text.encode() + b"\xff"
+    again = load_text(tmp_path / "a.txt", tmp_path / "cache")  # found prepared, and its encoding with it
+    assert again.encoding == loaded.encoding
+    assert is_foreign(again.encoding) == ("utf-8" not in encoding)
+    assert read_to_score("a.txt", text.encode(encoding))[0] == text.encode()
+    line = json.dumps({"text": text}, ensure_ascii=False)
+    assert prepare("A.JSONL", line.encode(encoding)) == b"\xff" + text.encode() + b"\xff"
+
+
+@pytest.mark.parametrize("name", ["A.TXT", "a.md", "a.Markdown", "a.txt.gz", "a.text.XZ"])
+def test_texts_by_other_names(name: str) -> None:
+    pack = {".gz": gzip.compress, ".XZ": lzma.compress}.get(name[-3:], bytes)
+    assert prepare(name, pack("上篇\r\n\r\n\r\n下篇".encode())) == "\udcff上篇\udcff\udcff下篇\udcff".encode(
+        "utf-8", "surrogateescape"
+    )
 
 
 def test_what_is_scored_of_a_file(tmp_path: Path) -> None:

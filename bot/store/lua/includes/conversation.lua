@@ -5,13 +5,14 @@
 local base, time = KEYS[1], redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local function message_key(id) return base .. 'job:' .. id end
-local function renew(ms) for _, name in ipairs({'meta', 'turns', 'queue', 'state', 'open'}) do
+local function renew(ms) for _, name in ipairs({'meta', 'turns', 'queue', 'state', 'open', 'feedback'}) do
   redis.call('PEXPIRE', base .. name, ms) end end
-local function append_turn(role, content, id, talk, remark, citations)
+local function append_turn(role, content, id, talk, remark, citations, marks)
   if remark == '' then remark = nil end
   if citations == '' then citations = nil end
+  if marks == '' then marks = nil end
   redis.call('RPUSH', base .. 'turns', cjson.encode({role=role, content=content, time=now, message_id=id,
-    talk=tonumber(talk), remark=remark, citations=citations}))
+    talk=tonumber(talk), remark=remark, citations=citations, marks=marks}))
   redis.call('HINCRBY', base .. 'meta', 'version', 1)
   redis.call('HSET', base .. 'meta', 'updated', now)
 end
@@ -20,6 +21,10 @@ local function remember(id, ms)  -- a message came: its record lives so long, an
   redis.call('ZADD', base .. 'jobs', now, id)
   redis.call('ZREMRANGEBYSCORE', base .. 'jobs', '-inf', now - ms / 1000 - 60)
   redis.call('PEXPIRE', base .. 'jobs', ms)
+end
+local function highest_talk()  -- a talk that was gone back to may not be the last one
+  local numbers = redis.call('HMGET', base .. 'meta', 'talk', 'talks')
+  return math.max(tonumber(numbers[1] or 0), tonumber(numbers[2] or 0))
 end
 local function count_attempt(id, nonce)
   if redis.call('HGET', message_key(id), 'nonce') ~= nonce then
