@@ -128,7 +128,9 @@ def test_image_installs_what_the_project_asks_for_and_compiles_in_the_first_stag
     (read,) = [line for line in instructions("RUN") if "tomllib" in line]
     code = re.search(r'-c "(.*?)" > needed', read)
     assert code
-    run = subprocess.run([sys.executable, "-c", code[1]], cwd=ROOT, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code[1]], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert run.stdout.splitlines() == project["dependencies"]
 
@@ -200,7 +202,9 @@ def test_compose_builds_this_image_and_passes_known_settings(monkeypatch: pytest
     ports = [port for name in WEBS for port in services[name]["ports"]]
     assert ports == [f"127.0.0.1:{settings.port + n}:{settings.port}" for n in range(2)]
     assert "ports" not in services["worker"]
-    assert str(settings.data_dir) in [volume.split()[0].split(":")[1] for volume in services["web-1"]["volumes"]]
+    assert str(settings.data_dir) in [
+        volume.split()[0].split(":")[1] for volume in services["web-1"]["volumes"]
+    ]
     assert settings.host == "0.0.0.0"
 
 
@@ -289,9 +293,7 @@ def test_every_setting_named_anywhere_here_exists() -> None:
     known = SETTINGS | {"PLM_CUDA", "PLM_QUEUE_URL"}
     for path in (one for one in DEPLOY.rglob("*") if one.is_file()):
         named = set(re.findall(r"\bPLM_[A-Z0-9_]+[A-Z0-9]\b(?![|_])", path.read_text()))
-        assert {v for v in named if v not in known and not WEBHOOK_VARIABLE.fullmatch(v)} == set(), (
-            path.name
-        )
+        assert {v for v in named if v not in known and not WEBHOOK_VARIABLE.fullmatch(v)} == set(), path.name
 
 
 def test_commands_and_files_in_the_readme_exist() -> None:
@@ -301,7 +303,9 @@ def test_commands_and_files_in_the_readme_exist() -> None:
         set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(re.findall(r"`[^`]+`|```.*?```", text, re.S))))
         <= targets
     )
-    for path in re.findall(r"(?<!kubectl port-forward )(?<!kubectl scale )\bdeploy/[\w./]*\w", text):
+    for path in re.findall(
+        r"(?<!kubectl port-forward )(?<!kubectl scale )(?<!tests/)\bdeploy/[\w./]*\w", text
+    ):
         assert path == "deploy/.env" or (ROOT / path).exists(), path
     for file in DEPLOY.iterdir():
         if file.name not in {"README.md", ".env"} and not file.name.endswith(".dockerignore"):
