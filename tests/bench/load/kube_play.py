@@ -16,6 +16,7 @@ every webhook message is called back, and no pod needs to be killed at its end.
 from __future__ import annotations
 
 import argparse
+import base64
 import copy
 import json
 import os
@@ -107,9 +108,7 @@ class Pods:
         self.objects = render(CHART, "-f", str(VALUES), "--set", f"store.url={url}")
         (settings,) = [one for one in self.objects if one["kind"] == "ConfigMap"]
         self.settings = settings
-        self.secret = {
-            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "personal-lm"}, "stringData": secrets,
-        }  # fmt: skip
+        self.secrets = secrets
         self.ports: dict[str, int] = {}
 
     def podman(self, *arguments: str, check: bool = True) -> str:
@@ -118,7 +117,7 @@ class Pods:
             raise SystemExit(f"kube_play: podman {' '.join(arguments)}: {done.stderr[-2000:]}")
         return done.stdout.strip()
 
-    def pod(self, part: str, name: str, tag: str, port: int) -> dict[str, Any]:
+    def pod(self, part: str, name: str, tag: str) -> dict[str, Any]:
         """A Pod of the chart's Deployment of this part."""
         deployment = next(
             one for one in self.objects
@@ -129,13 +128,9 @@ class Pods:
         del spec["topologySpreadConstraints"], spec["initContainers"]
         spec["hostNetwork"] = True
         (container,) = spec["containers"]
-        for probe in ("startupProbe", "readinessProbe", "livenessProbe", "lifecycle"):
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe", "lifecycle", "ports"):
             container.pop(probe, None)
         container["image"] = f"{IMAGE}:{tag}"
-        container["env"] = [
-            {"name": "PLM_PORT", "value": str(port)},
-            {"name": "PLM_HOST", "value": "127.0.0.1"},
-        ]
         metadata = {"name": name, "labels": template["metadata"]["labels"]}
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
@@ -145,23 +140,32 @@ class Pods:
             1:
         ]
         command = ["sh", "-c", f'exec "$(find {STORE} -name valkey-server -type f | head -1)" "$@"', "valkey"]
-        base = self.pod("web", "store", "check", port)
+        base = self.pod("web", "store", "check")
         (container,) = base["spec"]["containers"]
         container |= {
             "name": "store",
             "command": command,
             "args": [*options, "--port", str(port), "--dir", "/data"],
         }
-        del container["envFrom"], container["env"]
+        del container["envFrom"]
         container["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
         base["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "plm-kube-play"}}]
         return base
 
-    def play(self, pod: dict[str, Any]) -> None:
-        name = pod["metadata"]["name"]
+    def play(self, pod: dict[str, Any], port: int) -> None:
+        name, settings = pod["metadata"]["name"], copy.deepcopy(self.settings)
+        settings["data"] |= {"PLM_HOST": "127.0.0.1", "PLM_PORT": str(port)}
         file = self.folder / f"{name}.yaml"
-        file.write_text(yaml.safe_dump_all([self.settings, self.secret, pod], allow_unicode=True))
+        file.write_text(yaml.safe_dump_all([settings, pod], allow_unicode=True))
         self.podman("kube", "play", str(file))
+
+    def make_secret(self) -> None:
+        """As podman 4.3 reads one, which is not as it keeps one that it plays."""
+        file = self.folder / "secret.json"
+        file.write_text(
+            json.dumps({k: base64.b64encode(str(v).encode()).decode() for k, v in self.secrets.items()})
+        )
+        self.podman("secret", "create", "personal-lm", str(file))
 
     def container(self, name: str) -> str:
         return f"{name}-{'store' if name == 'store' else name.partition('-')[0]}"
@@ -225,13 +229,14 @@ def standing(pods: Pods, nginx: Nginx, store_port: int) -> Iterator[None]:
     try:
         for tag in ("1", "2"):
             pods.podman("tag", f"{IMAGE}:check", f"{IMAGE}:{tag}")
-        pods.play(pods.store(store_port))
+        pods.make_secret()
+        pods.play(pods.store(store_port), store_port)
         with redis.Redis(port=store_port) as client:
             wait_until(lambda: ping(client), 30, "the store answers")
         pods.ports = {"web-1": free_port(), "web-2": free_port()}
         for name, port in pods.ports.items():
-            pods.play(pods.pod("web", name, "1", port))
-        pods.play(pods.pod("worker", "worker-1", "1", free_port()))
+            pods.play(pods.pod("web", name, "1"), port)
+        pods.play(pods.pod("worker", "worker-1", "1"), free_port())
         for port in pods.ports.values():
             wait_until(lambda port=port: answers(f"http://127.0.0.1:{port}"), 90, "a web pod answers")
         nginx.use(list(pods.ports.values()))
@@ -271,7 +276,7 @@ def disturb(pods: Pods, nginx: Nginx, store_port: int, kills: int, progress: Any
         time.sleep(1)  # as the chart's preStop
         stops[name] = pods.stop(name)
         port = pods.ports.get(name, free_port())
-        pods.play(pods.pod(name.partition("-")[0], name, "2", port))
+        pods.play(pods.pod(name.partition("-")[0], name, "2"), port)
         if name in pods.ports:
             wait_until(lambda port=port: answers(f"http://127.0.0.1:{port}"), 90, f"{name} is back")
     nginx.use(list(pods.ports.values()))
