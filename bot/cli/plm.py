@@ -16,6 +16,7 @@ import click
 
 from bot.settings.config import ELSEWHERE, ConfigError, Settings, load_settings, unknown_variables
 from bot.telemetry import logs
+from engine.cli import streams
 from engine.cli.lazy import LazyCommand
 
 log = logging.getLogger("bot")
@@ -37,8 +38,10 @@ def one_line_errors() -> Iterator[None]:
         raise click.ClickException(str(error)) from None
 
 
-class Commands(click.Group):
+class Commands(streams.Commands):
     """The engine's commands are loaded when they are used: the web server does not need them."""
+
+    services = frozenset({"serve", "web", "worker", "engine"})
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({"admin", *super().list_commands(ctx), *_engine_commands().list_commands(ctx)})
@@ -165,7 +168,7 @@ def worker() -> None:
         bot = create_bot(settings)
         if not bot.tasks.queues:
             raise ConfigError(
-                "nothing to work on: neither PLM_WECHAT_PUSH nor a PLM_WEBHOOK_<NAME>_URL is set"
+                "nothing to work on: set PLM_WECHAT_PUSH=1, a PLM_WEBHOOK_<NAME>_URL or a platform"
             )
         stop.wait()
         bot.close(GRACE)
@@ -197,12 +200,15 @@ def _serve(settings: Settings, make_app: Callable[[], Any]) -> None:
 @click.option("--url", help="The service's public address: play the WeChat platform's check against it.")
 def doctor(url: str | None) -> None:
     """Say what is wrong with this set-up, if anything."""
+    from bot.cli.doctor import Note
+
     faults = 0
     checks: list[tuple[str, Callable[[], str]]] = [("settings", _check_settings)]
     for name, check in checks:
         try:
             with one_line_errors():
-                click.echo(f"ok    {name}: {check()}")
+                said = check()
+            click.echo(f"{'note ' if isinstance(said, Note) else 'ok   '} {name}: {said}")
             if check is _check_settings:  # without them there is nothing else to check
                 checks += _checks(load_settings(), url.rstrip("/") if url else None)
         except Exception as error:
@@ -270,7 +276,7 @@ def _check_store(settings: Settings) -> str:
 
     store = store_of(settings)
     if store is not None:
-        return check_store(store)
+        return check_store(store, tasks=settings.works_out_of_band)
     own = EmbeddedStore(settings.data_dir)
     own.make_directory()
     return f"brought along: {own.find_server()[1]}"
