@@ -238,7 +238,7 @@ def standing(pods: Pods, nginx: Nginx, store_port: int) -> Iterator[None]:
             pods.play(pods.pod("web", name, "1"), port)
         pods.play(pods.pod("worker", "worker-1", "1"), free_port())
         for port in pods.ports.values():
-            wait_until(lambda port=port: answers(f"http://127.0.0.1:{port}"), 90, "a web pod answers")
+            wait_until(lambda port=port: answers(f"http://127.0.0.1:{port}"), 180, "a web pod answers")
         nginx.use(list(pods.ports.values()))
         wait_until(lambda: answers(nginx.url), 10, "nginx answers")
         yield
@@ -278,7 +278,7 @@ def disturb(pods: Pods, nginx: Nginx, store_port: int, kills: int, progress: Any
         port = pods.ports.get(name, free_port())
         pods.play(pods.pod(name.partition("-")[0], name, "2"), port)
         if name in pods.ports:
-            wait_until(lambda port=port: answers(f"http://127.0.0.1:{port}"), 90, f"{name} is back")
+            wait_until(lambda port=port: answers(f"http://127.0.0.1:{port}"), 180, f"{name} is back")
     nginx.use(list(pods.ports.values()))
     return {
         "kills": dict(Counter(name.partition("-")[0] for name in plan)),
