@@ -283,12 +283,15 @@ def _check_library(settings: Settings) -> str:
 
 
 def _check_store(settings: Settings) -> str:
-    from bot.cli.doctor import check_store, store_of
+    from bot.cli.doctor import check_store, queue_of, store_of
     from bot.server.embedded_store import EmbeddedStore
 
-    store = store_of(settings)
-    if store is not None:
-        return check_store(store, tasks=settings.works_out_of_band)
+    tasks, queue = settings.works_out_of_band, queue_of(settings)
+    if store := store_of(settings):
+        said = [check_store(store, tasks=tasks and queue is None)]
+        if queue:
+            said.append(check_store(queue, tasks=True, name="PLM_QUEUE_URL"))
+        return said[0] if len(said) == 1 else "; ".join(said)
     own = EmbeddedStore(settings.data_dir)
     own.make_directory()
     return f"brought along: {own.find_server()[1]}"

@@ -99,6 +99,7 @@ class Settings(Redacted, BaseSettings):
     model_dir: Folder | None = None
     data_dir: DataFolder = Field(default_factory=default_data_dir)
     redis_url: RedisUrl | None = None
+    queue_url: RedisUrl | None = None  # of the task queues, by default redis_url
     engine_url: Url | None = None
     library: LibraryPlace = None  # by default one in data_dir, with the bundled books
     library_minimum: float | None = Field(None, ge=0, le=1)  # how sure an answer must be; by default its own
@@ -160,6 +161,7 @@ class Settings(Redacted, BaseSettings):
     max_bytes: int = Field(1200, ge=16, le=20_000)
     context_bytes: int = Field(6000, ge=500, le=1_000_000)
     keep_days: float = Field(30, ge=0.01, le=3650)  # a message must outlive its retries
+    keep_turns: int = Field(2000, ge=2, le=100_000)  # of a conversation
     engine_delay_ms: float = Field(0, ge=0, le=10_000)  # diagnostic: sleep this long before each character
 
     @model_validator(mode="before")

@@ -225,9 +225,9 @@ def test_what_is_refused_for_good_is_a_dead_letter_that_can_be_sent_again(
     receiver.says = [410]
     post(service, {"user": "u9", "text": "什么是气虚？"}, "clinic")
     wait_until(tasks.dead_letters, 10, "another dead letter")
-    tasks.erase("u9", "webhook-shop")
+    tasks.erase(Conversation("webhook-shop", "u9"))
     assert len(tasks.dead_letters()) == 1
-    tasks.erase("u9")
+    tasks.erase(Conversation("webhook-clinic", "u9"))
     assert tasks.dead_letters() == []
 
 
