@@ -18,7 +18,7 @@ NATIVE := $(shell find engine/src/ cpu_vnni/ cuda/ -not -name "*.md" 2>/dev/null
 SETTINGS := pyproject.toml setup.py $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve chat test test-fast cuda lint bench soak bench-bot faults fuzz bench-train bench-peers bench-architectures bench-finetune bench-likelihood bench-grounded bench-samplers samples tcm zh pubmed clean
+.PHONY: help build serve chat test test-fast cuda lint bench soak bench-bot faults fuzz bench-train bench-peers bench-architectures bench-finetune bench-likelihood bench-grounded bench-reading bench-samplers samples tcm zh pubmed reader clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -108,6 +108,11 @@ bench-grounded: build  ## how true answers from the library are (CORPORA=folder)
 		{ echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
 	@$(BIN)/python -m tests.bench.benchmarks.bench_grounded --corpora $(CORPORA) --csv tests/bench/benchmarks/grounded.csv $(ARGS)
 
+bench-reading: build  ## how well passages are read, and an owner's documents answered (CORPORA=folder)
+	@[ -f "$(CORPORA)/zh-reading.valid.jsonl.xz" ] || \
+		{ echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
+	@$(BIN)/python -m tests.bench.benchmarks.bench_reading --corpora $(CORPORA) --csv tests/bench/benchmarks/reading.csv $(ARGS)
+
 bench-samplers: build  ## which sampler writes most like people (CORPORA=folder)
 	@[ -f "$(CORPORA)/tcm-dialogue.valid.jsonl.xz" ] || \
 		{ echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
@@ -161,6 +166,17 @@ pubmed: build $(VENV)/.test  ## train the bundled pubmed again (CORPORA=folder, 
 	$(begin)
 	$(ONE) --resume --minutes $(PUBMED_MINUTES) --out data/pubmed/pubmed-bf16.safetensors
 	$(finish)
+
+# The reader of passages, on one core.
+READER_MINUTES ?= 82
+READING = --data $(CORPORA)/zh-reading.train.jsonl.xz --data $(CORPORA)/tcm-reading.train.jsonl.xz \
+	--valid $(CORPORA)/zh-reading.valid.jsonl.xz --valid $(CORPORA)/tcm-reading.valid.jsonl.xz
+reader: build $(VENV)/.test  ## train the reader of passages again (CORPORA=folder, READER_MINUTES)
+	@[ -f "$(CORPORA)/zh-reading.train.jsonl.xz" ] || { echo "make: say where the texts are: make $@ CORPORA=folder" >&2; exit 1; }
+	@mkdir -p data/reader
+	$(BIN)/plm train --config reader --mix 1,1 $(READING) --resume --minutes $(READER_MINUTES) --threads 1 \
+		--name reader --out data/reader/reader.safetensors
+	@echo "done: copy data/reader/reader.safetensors to engine/reading to ship it"
 
 clean:  ## remove .venv and what was built
 	rm -rf $(VENV) $(VENV)-peers build *.egg-info
