@@ -119,8 +119,8 @@ def test_what_addresses_may_be() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "REDIS_URL", "QUEUE_URL", "ENGINE_URL", "WECHAT_API_URL", "WECOM_API_URL", "FEISHU_API_URL", "DINGTALK_API_URL",
-        "TELEGRAM_API_URL", "WEBHOOK_SHOP_URL",
+        "REDIS_URL", "QUEUE_URL", "ENGINE_URL", "WECHAT_API_URL", "WECOM_API_URL", "FEISHU_API_URL",
+        "DINGTALK_API_URL", "TELEGRAM_API_URL", "WEBHOOK_SHOP_URL",
     ],
 )  # fmt: skip
 def test_no_setting_quotes_a_url(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
