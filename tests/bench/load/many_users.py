@@ -26,6 +26,7 @@ from bot.chat.erasure import Erasure
 from bot.chat.limits import Limits
 from bot.server.embedded_store import EmbeddedStore
 from bot.store.admin import AdminStore
+from bot.store.connection import connect
 from bot.store.conversations import CHANNELS, Store, index_of
 from bot.store.tasks import NOTED_SINCE
 from bot.tasks.queue import TaskQueue
@@ -42,7 +43,7 @@ ANSWER = 6 * SENTENCE
 CITATION = Citation("伤寒论", "辨太阳病脉证并治上", SENTENCE, 1000, 1000 + len(SENTENCE.encode()))
 ACTIVE = 10  # one user of so many was there within the last hours
 FORGOTTEN = 20  # users, for the median
-BATCH = 500
+BATCH = 100
 
 
 def user(number: int) -> Conversation:
@@ -73,16 +74,19 @@ def copies(store: Store, active: bool) -> Iterator[tuple[str, bytes, int]]:
 
 
 def fill(store: Store, first: int, last: int) -> None:
+    """Patiently: so much at once takes longer than a message may."""
+    client = connect(store.url, 30)
     kinds = {active: list(copies(store, active)) for active in (True, False)}
     now = time.time()
     for start in range(first, last, BATCH):
-        pipe = store.client.pipeline(transaction=False)
+        pipe = client.pipeline(transaction=False)
         for number in range(start, min(start + BATCH, last)):
             one = user(number)
             for name, value, ms in kinds[number % ACTIVE == 0]:
-                pipe.restore(one.base + name, ms, value)
+                pipe.restore(one.base + name, ms, value, replace=True)
             pipe.zadd(index_of(one), {one.id: now - number})
-        store.attempt(pipe.execute)
+        pipe.execute()
+    client.close()
 
 
 def ms_of(call: Callable[[], object]) -> float:

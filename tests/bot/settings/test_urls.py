@@ -119,8 +119,8 @@ def test_what_addresses_may_be() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "REDIS_URL", "ENGINE_URL", "WECHAT_API_URL", "WECOM_API_URL", "FEISHU_API_URL", "DINGTALK_API_URL",
-        "TELEGRAM_API_URL", "WEBHOOK_SHOP_URL",
+        "REDIS_URL", "QUEUE_URL", "ENGINE_URL", "WECHAT_API_URL", "WECOM_API_URL", "FEISHU_API_URL",
+        "DINGTALK_API_URL", "TELEGRAM_API_URL", "WEBHOOK_SHOP_URL",
     ],
 )  # fmt: skip
 def test_no_setting_quotes_a_url(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
@@ -128,7 +128,7 @@ def test_no_setting_quotes_a_url(monkeypatch: pytest.MonkeyPatch, name: str) -> 
         if variable.startswith("PLM_"):
             monkeypatch.delenv(variable)
     monkeypatch.setenv("PLM_WEBHOOK_SHOP_SECRET", "whsec_" + "A" * 32)
-    scheme = "redis" if name == "REDIS_URL" else "https"
+    scheme = "redis" if name in ("REDIS_URL", "QUEUE_URL") else "https"
     monkeypatch.setenv("PLM_" + name, f"{scheme}://u:hunter2#bunny@h")
     with pytest.raises(ConfigError) as caught:
         load_settings()
