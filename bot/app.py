@@ -38,6 +38,7 @@ from bot.inference.library_sync import LibrarySync
 from bot.inference.local import LocalEngine
 from bot.inference.remote import RemoteEngine
 from bot.settings.config import ConfigError, Settings, load_settings
+from bot.store import readiness
 from bot.store.connection import StoreDownError
 from bot.store.conversations import Store
 from bot.store.library import LibraryStore
@@ -173,7 +174,7 @@ def _add_operator_routes(app: Flask) -> None:
         """Messages can be answered: the store and an engine are there."""
         bot, faults = current_bot(), {}
         try:
-            bot.store.ping()
+            readiness.check(bot.store, tasks=bool(bot.tasks.queues))
         except StoreDownError as error:
             faults["redis"] = str(error)
         if fault := bot.answers.engine.ready():

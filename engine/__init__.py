@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from engine.likelihood.score import Score
     from engine.model.catalog import ModelFileError, model_names
     from engine.model.encoding import pieces
+    from engine.model.outputs import OutputError, check_output
     from engine.model.special_bytes import ASSISTANT_MARK, END_MARK, USER_MARK
 
 _MODULES = {
@@ -45,6 +46,7 @@ _MODULES = {
     "likelihood.score": ("Score",),
     "model.catalog": ("ModelFileError", "model_names"),
     "model.encoding": ("pieces",),
+    "model.outputs": ("OutputError", "check_output"),
     "model.special_bytes": ("ASSISTANT_MARK", "END_MARK", "USER_MARK"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
@@ -66,6 +68,7 @@ __all__ = [
     "MinP",
     "Model",
     "ModelFileError",
+    "OutputError",
     "Sampler",
     "Score",
     "Session",
@@ -77,6 +80,7 @@ __all__ = [
     "Typical",
     "Wygpt",
     "chat_sampler",
+    "check_output",
     "cores",
     "model_names",
     "pieces",

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from flask import Blueprint, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bot.admin import broadcasts
+from bot.admin import broadcasts, language
 from bot.admin.access import audit, keep_out_of_caches, require_admin
 from bot.api.endpoint import read_body
 from bot.api.errors import ApiError, respond
@@ -27,6 +27,7 @@ from bot.tasks.queue import DeadLetter
 blueprint = Blueprint("admin_delivery", __name__)
 blueprint.before_request(require_admin)
 blueprint.after_request(keep_out_of_caches)
+blueprint.register_error_handler(ApiError, language.refuse)
 
 
 # Dead letters

@@ -25,6 +25,7 @@ from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from bot.admin import language
 from bot.admin.access import audit, keep_out_of_caches, require_admin
 from bot.admin.uploads import Uploads
 from bot.api.endpoint import read_body
@@ -47,6 +48,7 @@ READING_TIMEOUT = 30.0  # seconds that an upload waits for another
 
 blueprint.before_request(require_admin)
 blueprint.after_request(keep_out_of_caches)
+blueprint.register_error_handler(ApiError, language.refuse)
 
 
 @blueprint.before_request
@@ -113,14 +115,17 @@ class PairBody(BaseModel):
 @blueprint.get("/admin/api/library/sources")
 def list_sources() -> Response:
     if current_bot().library is None:
-        return respond({"present": False, "sources": [], "fault": NO_LIBRARY, "max_upload": 0})
+        return respond(
+            {"present": False, "sources": [], "fault": language.localized(NO_LIBRARY), "max_upload": 0}
+        )
     served, store = _library()
     contents = store.contents()
     held = served.library.sources()
     rows = [_row(source, contents) for source in held]
     copies = {row["id"] for row in rows}
     rows += [_pending(source, contents) for source in contents.sources.values() if source.id not in copies]
-    return respond({"present": True, "sources": rows, "fault": served.fault(), "max_upload": MAX_UPLOAD})
+    fault = language.localized(served.fault() or "") or None
+    return respond({"present": True, "sources": rows, "fault": fault, "max_upload": MAX_UPLOAD})
 
 
 @blueprint.post("/admin/api/library/sources")
@@ -149,6 +154,7 @@ def upload() -> Response:
         if reason := refused.get(outcome["id"]):
             store.remove(store.contents().sources[outcome["id"]])
             outcome |= {"state": "failed", "id": "", "reason": reason}
+        outcome["reason"] = language.localized(outcome["reason"])
     return respond({"outcomes": outcomes, "ready": ready})
 
 
@@ -192,7 +198,8 @@ def add_pair() -> Response:
     if outcome.state != "failed":
         for question in body.questions:
             current_bot().answers.unanswered.drop(question)
-    return respond(asdict(outcome) | {"ready": _catch_up()})
+    said = asdict(outcome) | {"reason": language.localized(outcome.reason)}
+    return respond(said | {"ready": _catch_up()})
 
 
 # Hit test

@@ -1,18 +1,21 @@
-"""GET /admin/api/stats: the numbers of all processes together."""
+"""GET /admin/api/stats: the numbers of all processes together. GET /admin/api/days: those of each day."""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response
 
+from bot.admin import language
 from bot.admin.access import current_admin, keep_out_of_caches, number_argument, require_admin
-from bot.api.errors import respond
+from bot.api.errors import ApiError, respond
 from bot.context import current_bot
 
 blueprint = Blueprint("admin_statistics", __name__)
 blueprint.before_request(require_admin)
 blueprint.after_request(keep_out_of_caches)
+blueprint.register_error_handler(ApiError, language.refuse)
 
 HOUR = 60  # minutes that the page draws
+MAX_DAYS = 400
 
 
 @blueprint.get("/admin/api/stats")
@@ -37,6 +40,13 @@ def stats() -> Response:
             "errors": admin.store.errors(),
         }
     )
+
+
+@blueprint.get("/admin/api/days")
+def days() -> Response:
+    """`{"days": [{"date", "channels": {channel: {"people", "questions", …}}}]}`, the newest first; kept over
+    restarts. See bot/store/days.py."""
+    return respond({"days": current_bot().answers.days.read(number_argument("days", 30, 1, MAX_DAYS))})
 
 
 def _without_buckets(row: dict[str, float]) -> dict[str, float]:

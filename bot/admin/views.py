@@ -1,6 +1,7 @@
 """/admin/api/… is for administrators: `Authorization: Bearer PLM_ADMIN_KEY`; /admin is a page that shows it.
 
     GET    /admin/api/conversations?user=&limit=&cursor=   {"conversations": […], "cursor"}, emergencies first
+    GET    /admin/api/conversations?text=&limit=&cursor=   those in which it was said, with "found": […]
     GET    /admin/api/conversations/<id>                   {"id", "channel", "user", "turns": […]}
     DELETE /admin/api/conversations/<id>                   erases it
     DELETE /admin/api/conversations?user=                  erases all of a user's, in every channel
@@ -24,10 +25,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated, Any
 
-import limits
 from flask import Blueprint, Response, make_response, render_template, request
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from bot.admin import language, transcripts
 from bot.admin.access import audit, current_admin, keep_out_of_caches, number_argument, require_admin
 from bot.api.endpoint import read_body
 from bot.api.errors import ApiError, respond
@@ -35,14 +36,18 @@ from bot.chat.policy import pseudonym
 from bot.context import current_bot
 from bot.inference.interface import EngineDownError
 from bot.settings.config import ConfigError
+from bot.settings.values import read_rates
 from bot.store.admin import conversation_of, every
 from bot.text.records import Conversation
+from bot.web import site
 
 blueprint = Blueprint("admin", __name__)
 MOST = 200  # conversations, or entries of the log, in one answer
+MAX_SEARCH = 200  # characters that are looked for
 
 blueprint.before_request(require_admin)
 blueprint.after_request(keep_out_of_caches)
+blueprint.register_error_handler(ApiError, language.refuse)
 
 
 # Conversations
@@ -50,22 +55,31 @@ blueprint.after_request(keep_out_of_caches)
 
 @blueprint.get("/admin/api/conversations")
 def list_conversations() -> Response:
-    store, user = current_admin().store, request.args.get("user") or None
+    store, user, text = current_admin().store, request.args.get("user"), request.args.get("text", "").strip()
     limit, cursor = number_argument("limit", 50, 1, MOST), _read_cursor(request.args.get("cursor", ""))
+    if text:
+        if len(text) > MAX_SEARCH:
+            raise ApiError(400, f"text may have {MAX_SEARCH} characters", param="text")
+        audit("search")
+        return _respond_rows(*transcripts.search(store, text, limit, cursor))
     audit("list", pseudonym(user) if user else "all")
-    if user is not None:  # one in each channel at most: there is nothing to page through
+    if user:  # one in each channel at most: there is nothing to page through
         found = store.about(store.of_user(user))
-        rows = sorted(found, key=lambda row: row["updated"], reverse=True)
-        return respond({"conversations": rows, "cursor": None})
+        return _respond_rows(sorted(found, key=lambda row: row["updated"], reverse=True), None)
     urgent = store.emergencies(limit)  # they stand at the head of the first page, and not in their own places
     rows = [] if cursor else store.about(urgent)
     if len(rows) == limit:
-        return respond({"conversations": rows, "cursor": _write_cursor((math.inf, ""))})
+        return _respond_rows(rows, (math.inf, ""))
     while True:
         batch, cursor = store.page(limit - len(rows), cursor)
         rows += store.about([conversation for conversation in batch if conversation not in urgent])
         if cursor is None or len(rows) == limit:
-            return respond({"conversations": rows, "cursor": _write_cursor(cursor)})
+            return _respond_rows(rows, cursor)
+
+
+def _respond_rows(rows: list[dict[str, Any]], cursor: tuple[float, str] | None) -> Response:
+    shown = [transcripts.with_name(row) for row in rows]
+    return respond({"conversations": shown, "cursor": _write_cursor(cursor)})
 
 
 def _write_cursor(cursor: tuple[float, str] | None) -> str | None:
@@ -98,7 +112,7 @@ def show(conversation_id: str) -> Response:
     whole = current_admin().store.show(conversation)
     if whole is None:
         raise ApiError(404, "there is no such conversation")
-    return respond(whole)
+    return respond(transcripts.with_name(transcripts.with_feedback(whole, current_bot().erasure.feedback)))
 
 
 @blueprint.delete("/admin/api/conversations/<path:conversation_id>")
@@ -123,10 +137,11 @@ def forget_user() -> Response:
 def export() -> Response:
     user = request.args.get("user") or None
     audit("export", pseudonym(user) if user else "all")
-    store = current_admin().store
+    store, feedback = current_admin().store, current_bot().erasure.feedback
 
     def lines() -> Iterator[str]:
         for whole in every(store, user):
+            transcripts.with_feedback(whole, feedback)
             yield json.dumps(whole, ensure_ascii=False, separators=(",", ":")) + "\n"
 
     return Response(lines(), mimetype="application/x-ndjson")
@@ -147,12 +162,10 @@ class QuotaBody(UserBody):
     @field_validator("rate")
     @classmethod
     def _is_rate(cls, rate: str) -> str:
-        try:
-            good = not rate or all(item.amount > 0 for item in limits.parse_many(rate))
-        except ValueError:
-            good = False
-        if not good or len(rate) > 100:
-            raise ValueError("must be like 20/minute or 20/minute;500/day, or empty")
+        if len(rate) > 100 or (rate and not read_rates(rate)):
+            raise ValueError(
+                "must be like 20/minute or 20/minute;500/day, or empty; to refuse somebody, block"
+            )
         return rate
 
 
@@ -240,4 +253,4 @@ def audit_log() -> Response:
 
 @blueprint.get("/admin")
 def page() -> Response:
-    return make_response(render_template("admin.html"))
+    return make_response(render_template("admin.html", **site.appearance()))

@@ -62,7 +62,7 @@ def authenticate(settings: Settings, scope: str | None) -> Caller:
         raise _unauthorized("the API key is not one of this service's")
     if scope is not None and scope not in key.scopes:
         raise ApiError(403, f"the API key is not for {scope!r}", code="insufficient_scope")
-    return Caller(key.name, key.rates or settings.rate_limit)
+    return Caller(key.name, settings.rate_limit if key.rates is None else key.rates)
 
 
 def _match(keys: tuple[ApiKey, ...], given: str) -> ApiKey | None:

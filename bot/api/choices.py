@@ -19,7 +19,7 @@ class Choice:
     def __init__(self, echo: str = "") -> None:
         self.text = ""
         self.tokens: list[Token] = []
-        self.stop: str | None = None  # why it ended, once it has
+        self.finish_reason: str | None = None  # once it has ended
         self.size = 0  # bytes written
         self._echo = echo
 
@@ -28,7 +28,7 @@ class Choice:
         tokens: tuple[Token, ...] = ()
         self._echo = ""
         if isinstance(event, Finished):
-            self.stop = "stop" if event.stop in ("end", "stop") else "length"
+            self.finish_reason = "stop" if event.finish_reason in ("end", "stop") else "length"
         elif isinstance(event, Read):
             tokens = event.tokens
         else:
@@ -69,7 +69,7 @@ class Form:
                 "index": number,
                 **self._text(choice.text),
                 "logprobs": self._logprobs(number, choice.tokens) if self.logprobs else None,
-                "finish_reason": choice.stop,
+                "finish_reason": choice.finish_reason,
             }
             for number, choice in sorted(self.choices.items())
         ]
@@ -85,15 +85,15 @@ class Form:
             if text or tokens:
                 logprobs = self._logprobs(number, tokens) if self.logprobs else None
                 yield self._chunk(number, self._piece(text), logprobs) | none
-            if choice.stop:
-                yield self._chunk(number, self._piece(None), stop=choice.stop) | none
+            if choice.finish_reason:
+                yield self._chunk(number, self._piece(None), finish_reason=choice.finish_reason) | none
         if with_usage:
             yield {**self._head, "object": self.CHUNK, "choices": [], "usage": self._usage()}
 
     def _chunk(
-        self, number: int, piece: dict[str, Any], logprobs: Any = None, stop: str | None = None
+        self, number: int, piece: dict[str, Any], logprobs: Any = None, finish_reason: str | None = None
     ) -> dict[str, Any]:
-        row = {"index": number, **piece, "logprobs": logprobs, "finish_reason": stop}
+        row = {"index": number, **piece, "logprobs": logprobs, "finish_reason": finish_reason}
         return {**self._head, "object": self.CHUNK, "choices": [row]}
 
     def _choice(self, number: int) -> Choice:

@@ -33,7 +33,7 @@ def generate(
         if n > 1:  # read once, and go on from there for each
             only_read = replace(start, sampling=replace(sampling, max_bytes=0))
             *read, end = _whole(engine.stream(only_read, should_stop))
-            if isinstance(end, Finished) and end.stop != "cancelled":
+            if isinstance(end, Finished) and end.finish_reason != "cancelled":
                 start = replace(
                     start, state=end.state, tail=b"", history=lambda: feed,
                     sampling=replace(sampling, prompt_logprobs=False),

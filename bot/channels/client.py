@@ -16,6 +16,7 @@ from typing import Any
 import requests
 from urllib3.exceptions import NewConnectionError
 
+from bot.server.direct_http import session_for
 from bot.store.connection import StoreDownError
 from bot.store.outbox import Outbox
 
@@ -54,9 +55,10 @@ def call_json(
     data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
     method = "GET" if data is None else "POST"
     try:
-        response = requests.request(
-            method, url, data=data, headers=headers, timeout=TIMEOUT, allow_redirects=False
-        )
+        with session_for(url) as http:
+            response = http.request(
+                method, url, data=data, headers=headers, timeout=TIMEOUT, allow_redirects=False
+            )
     except requests.RequestException as error:
         raise SendError(f"{name}: {type(error).__name__}", maybe_delivered=not _never_sent(error)) from None
     status = response.status_code

@@ -63,7 +63,8 @@ class Reply:
     @property
     def marks(self) -> tuple[str, ...]:
         """What administrators see beside it in the transcript."""
-        found = {"abstained": self.abstained, "unsure": bool(self.remark), "censored": self.censored}
+        unsure = dialogue.UNSURE in self.remark
+        found = {"abstained": self.abstained, "unsure": unsure, "censored": self.censored}
         return tuple(mark for mark, holds in found.items() if holds)
 
     def cut_short(self) -> Reply:
@@ -196,8 +197,8 @@ class Answering:
         # The state has read what the model wrote; where the transcript says otherwise, the transcript is
         # right.
         state = last.state if answer == raw else b""
-        reply = Reply(answer, last.stop, state, unsure, censored=self._is_censored(raw))
-        return reply.cut_short() if last.stop == "length" else reply
+        reply = Reply(answer, last.finish_reason, state, unsure, censored=self._is_censored(raw))
+        return reply.cut_short() if last.finish_reason == "length" else reply
 
     def _write_on(self, question: Question) -> Reply:
         """What the model writes behind its last answer, which ended at the limit."""
@@ -231,8 +232,8 @@ class Answering:
         )
         raw, text, last = self._stream(prompt, question, dialogue.OWN_WORDS)
         said = text if raw.strip() else dialogue.EMPTY_ANSWER
-        reply = Reply(said, last.stop, censored=self._is_censored(raw))
-        return reply.cut_short() if raw.strip() and last.stop == "length" else reply
+        reply = Reply(said, last.finish_reason, censored=self._is_censored(raw))
+        return reply.cut_short() if raw.strip() and last.finish_reason == "length" else reply
 
     def _is_censored(self, text: str) -> bool:
         return Censor(self.forbidden).whole(text) != text

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 from urllib.parse import quote
 
 import click
@@ -18,6 +18,9 @@ from bot.cli.admin_api import Api, as_json
 from bot.cli.admin_delivery import broadcast, dead_letters
 from bot.cli.admin_library import library
 from bot.settings.config import ConfigError, load_settings
+from bot.settings.credentials import check_credential
+from bot.settings.urls import check_url
+from engine import OutputError, check_output
 
 SWAPPED_WITHIN = 60.0  # seconds that all processes get to load a model
 
@@ -40,7 +43,7 @@ def admin(ctx: click.Context, url: str | None, key_file: Path | None) -> None:
 
 def connect(url: str | None = None, key_file: Path | None = None) -> Api:
     """The service, by default the one on this machine. ClickException where its key is not known."""
-    key = key_file.read_text().strip() if key_file else os.environ.get("PLM_ADMIN_KEY", "")
+    key = _read_key(key_file) if key_file else os.environ.get("PLM_ADMIN_KEY", "")
     if not url or not key:
         try:
             settings = load_settings()
@@ -50,7 +53,23 @@ def connect(url: str | None = None, key_file: Path | None = None) -> Api:
         url = url or settings.own_url
     if not key:
         raise click.ClickException("PLM_ADMIN_KEY: missing")
+    for name, check, value in (
+        ("PLM_ADMIN_URL", check_url, url),
+        (key_file or "PLM_ADMIN_KEY", check_credential, key),
+    ):
+        try:
+            check(value)
+        except ValueError as error:
+            raise click.ClickException(f"{name}: {error}") from None
     return Api(url, key)
+
+
+def _read_key(file: Path) -> str:
+    """Of a file that may have been written on Windows. ClickException."""
+    try:
+        return file.read_text("utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{file}: {getattr(error, 'strerror', 'is not UTF-8')}") from None
 
 
 def _time(seconds: float) -> str:
@@ -157,18 +176,44 @@ def show(api: Api, conversation: str, as_json: bool) -> None:
 
 @admin.command()
 @click.option("--user", help="Only this user's.")
-@click.option(
-    "--out", type=click.File("w", encoding="utf-8"), default="-", help="A file; else standard output."
-)
+@click.option("--out", type=click.Path(path_type=Path), help="A file; else standard output.")
 @click.pass_obj
-def export(api: Api, user: str | None, out: TextIO) -> None:
+def export(api: Api, user: str | None, out: Path | None) -> None:
     """Whole conversations as lines of JSON, one after the other."""
+    if out is None or str(out) == "-":
+        for line in _exported(api, user):
+            click.echo(line)
+        return
+    whole = out.with_name(f".{out.name}.{os.getpid()}.new")  # what was there stays until all of it has come
+    try:
+        check_output(out, what="export of conversations", is_one=_is_export)
+        private = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # it holds what people said
+        with os.fdopen(private, "w", encoding="utf-8") as file:
+            file.writelines(line + "\n" for line in _exported(api, user))
+        whole.replace(out)
+    except (OSError, OutputError) as error:
+        raise click.ClickException(str(error)) from None
+    finally:
+        whole.unlink(missing_ok=True)
+
+
+def _exported(api: Api, user: str | None) -> Iterator[str]:
     try:
         with api.ask("GET", "export", stream=True, params={"user": user} if user else {}) as response:
             for line in response.iter_lines():
-                out.write(line.decode() + "\n")
+                yield line.decode()
     except requests.RequestException as error:
         raise click.ClickException(f"the export broke off: {type(error).__name__}") from None
+
+
+def _is_export(path: Path) -> bool:
+    """By its first line."""
+    try:
+        with path.open("rb") as file:
+            first: dict[str, Any] = json.loads(file.readline(10_000_000))
+        return first.keys() >= {"id", "turns"}
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 @admin.command()

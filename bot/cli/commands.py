@@ -7,6 +7,7 @@ import os
 import click
 
 from engine.cli import main as engine_commands
+from engine.cli import streams
 from engine.cli.lazy import LazyCommand
 
 # Name, where the command or group of commands is, and the first sentence of its help.
@@ -55,7 +56,11 @@ class LibraryCommand(LazyCommand):
         return command
 
 
-@click.group()
+class Commands(streams.Commands):
+    services = frozenset({"serve", "web", "worker", "engine"})
+
+
+@click.group(cls=Commands)
 @click.version_option(package_name="personal-lm", prog_name="plm")
 def main() -> None:
     """A small language model of your own that answers over WeChat, webhooks and the web.

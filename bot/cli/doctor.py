@@ -18,6 +18,7 @@ from bot.channels.wechat.client import WechatApi
 from bot.channels.wecom import WecomApi
 from bot.server.direct_http import direct_session
 from bot.settings.config import ConfigError, Settings
+from bot.store import readiness
 from bot.store.conversations import Store
 from bot.store.outbox import Outbox
 
@@ -27,9 +28,20 @@ SHORT_KEY = 20  # characters
 TIMEOUT = 5.0  # seconds, as the platform's
 
 
-def check_store(store: Store) -> str:
-    """Version, persistence, memory policy. ConfigError where conversations could be lost."""
+class Note(str):
+    """Right as far as could be seen; the text says what could not."""
+
+
+def check_store(store: Store, *, tasks: bool = False) -> str:
+    """Whether all commands may be run, version, persistence, memory policy. StoreDownError, or ConfigError
+    where conversations could be lost."""
+    readiness.check(store, tasks=tasks, thorough=True)
     facts = store.server_info()
+    if not facts:
+        return Note(
+            "PLM_REDIS_URL answers and runs all that is needed; its user may not run INFO, so version, "
+            "persistence and memory policy were not looked at (ACL SETUSER … +info lets it)"
+        )
     version = str(facts.get("redis_version", "0"))
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
         raise ConfigError(f"PLM_REDIS_URL: version {version}, and 6.2 is the oldest that will do")

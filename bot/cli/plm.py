@@ -122,7 +122,7 @@ def worker() -> None:
         bot = create_bot(settings)
         if not bot.tasks.queues:
             raise ConfigError(
-                "nothing to work on: neither PLM_WECHAT_PUSH nor a PLM_WEBHOOK_<NAME>_URL is set"
+                "nothing to work on: set PLM_WECHAT_PUSH=1, a PLM_WEBHOOK_<NAME>_URL or a platform"
             )
         stop.wait()
         bot.close(GRACE)
@@ -155,12 +155,15 @@ def _serve(settings: Settings, make_app: Callable[[], Any]) -> None:
 @click.option("--url", help="The service's public address: play the WeChat platform's check against it.")
 def doctor(url: str | None) -> None:
     """Say what is wrong with this set-up, if anything."""
+    from bot.cli.doctor import Note
+
     faults = 0
     checks: list[tuple[str, Callable[[], str]]] = [("settings", _check_settings)]
     for name, check in checks:
         try:
             with one_line_errors():
-                click.echo(f"ok    {name}: {check()}")
+                said = check()
+            click.echo(f"{'note ' if isinstance(said, Note) else 'ok   '} {name}: {said}")
             if check is _check_settings:  # without them there is nothing else to check
                 checks += _checks(load_settings(), url.rstrip("/") if url else None)
         except Exception as error:
@@ -228,7 +231,7 @@ def _check_store(settings: Settings) -> str:
 
     store = store_of(settings)
     if store is not None:
-        return check_store(store)
+        return check_store(store, tasks=settings.works_out_of_band)
     own = EmbeddedStore(settings.data_dir)
     own.make_directory()
     return f"brought along: {own.find_server()[1]}"

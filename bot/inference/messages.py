@@ -82,7 +82,7 @@ class Written:
 @dataclass(frozen=True)
 class Finished:
     state: Base64
-    stop: str  # end, length, stop, cancelled
+    finish_reason: Annotated[str, Field(alias="stop")]  # end, length, stop, cancelled
     bits: float = 0.0  # a byte, of the written text under the bare model; for answers to conversations
 
 

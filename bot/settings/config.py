@@ -9,28 +9,37 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
+from bot.settings.complaints import one_line
+from bot.settings.credentials import (
+    AdminKey,
+    AesKey,
+    Credential,
+    EncryptKey,
+    TelegramSecret,
+    TelegramToken,
+    WechatToken,
+    plain,
+)
 from bot.settings.page import PageContact, PageExamples, PageLogo, PageTitle
 from bot.settings.values import (
-    AesKey,
     ApiKey,
     LibraryPlace,
     Rates,
     Redacted,
     RedisUrl,
-    Secret,
-    TelegramToken,
     Url,
     Webhook,
     WordList,
@@ -47,6 +56,14 @@ ELSEWHERE = {"PLM_CONFIG", "PLM_ADMIN_URL", "PLM_ISA", "PLM_CUDA", "PLM_REQUIRE"
 WEBHOOK_VARIABLE = re.compile(r"PLM_WEBHOOK_([A-Z0-9_]+)_(SECRET|URL)")
 WEBHOOK_NAME = re.compile(r"[a-z0-9_]+")
 
+TAKEN_AS_WRITTEN = {
+    "disclaimer",
+    "page_examples",
+    "emergencies",
+    "forbidden",
+    "api_keys",
+}  # or checked entry by entry
+CREDENTIAL = re.compile("(token|secret|key|key_previous|appid|corpid|app_id)$")
 
 # What each platform beside WeChat needs to be set up.
 ADAPTERS = {
@@ -94,31 +111,31 @@ class Settings(Redacted, BaseSettings):
     log_format: Literal["text", "json"] = "text"
     log_text: bool = False  # questions and answers in the log
 
-    wechat_token: str | None = Field(None, min_length=3, max_length=32, repr=False)
-    wechat_appid: str | None = None
-    wechat_secret: str | None = Field(None, repr=False)
-    wechat_aes_key: AesKey | None = Field(None, repr=False)
-    wechat_aes_key_previous: AesKey | None = Field(None, repr=False)
+    wechat_token: WechatToken | None = None
+    wechat_appid: Credential | None = None
+    wechat_secret: Credential | None = None
+    wechat_aes_key: AesKey | None = None
+    wechat_aes_key_previous: AesKey | None = None
     wechat_mode: Literal["plain", "compatible", "safe"] | None = None
     wechat_push: bool = False
     wechat_api_url: Url = "https://api.weixin.qq.com"
     wechat_replay_window: int = Field(300, ge=0)  # seconds; 0 turns the check off
-    wecom_corpid: str | None = None
+    wecom_corpid: Credential | None = None
     wecom_agentid: int | None = Field(None, ge=0)
-    wecom_secret: Secret = None
-    wecom_token: Secret = None
-    wecom_aes_key: Annotated[AesKey | None, Field(repr=False)] = None
-    wecom_aes_key_previous: Annotated[AesKey | None, Field(repr=False)] = None
+    wecom_secret: Credential | None = None
+    wecom_token: Credential | None = None
+    wecom_aes_key: AesKey | None = None
+    wecom_aes_key_previous: AesKey | None = None
     wecom_api_url: Url = "https://qyapi.weixin.qq.com"
-    feishu_app_id: str | None = None
-    feishu_app_secret: Secret = None
-    feishu_encrypt_key: Secret = None
-    feishu_verification_token: Secret = None
+    feishu_app_id: Credential | None = None
+    feishu_app_secret: Credential | None = None
+    feishu_encrypt_key: EncryptKey | None = None
+    feishu_verification_token: Credential | None = None
     feishu_api_url: Url = "https://open.feishu.cn"  # Lark: https://open.larksuite.com
-    dingtalk_app_secret: Secret = None
+    dingtalk_app_secret: Credential | None = None
     dingtalk_api_url: Url = "https://oapi.dingtalk.com"  # what is elsewhere is sent no answers
-    telegram_token: Annotated[TelegramToken | None, Field(repr=False)] = None
-    telegram_secret: Annotated[str | None, Field(pattern="^[A-Za-z0-9_-]{16,256}$", repr=False)] = None
+    telegram_token: TelegramToken | None = None
+    telegram_secret: TelegramSecret | None = None
     telegram_api_url: Url = "https://api.telegram.org"
     webhooks: dict[str, Webhook] = Field(default_factory=dict)
 
@@ -127,7 +144,7 @@ class Settings(Redacted, BaseSettings):
     page_examples: PageExamples = None  # questions to begin with; by default some that the books answer
     page_contact: PageContact = ""  # whom the privacy page names
 
-    admin_key: str | None = Field(None, min_length=8, max_length=200, repr=False)  # turns /admin on
+    admin_key: AdminKey | None = None  # turns /admin on
     retry_seconds: float = Field(5, ge=0.01, le=600)  # before a push or callback is tried again; doubles
 
     api_keys: Annotated[tuple[ApiKey, ...], NoDecode, BeforeValidator(read_api_keys)] = ()
@@ -149,10 +166,21 @@ class Settings(Redacted, BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _upper_case_level(cls, data: dict[str, Any]) -> dict[str, Any]:
-        if isinstance(data.get("log_level"), str):
-            data = {**data, "log_level": data["log_level"].upper()}
-        return data
+    def _as_written(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Without the space around a value, which counts in credentials alone."""
+        read = dict(data)
+        for name, value in data.items():
+            if not isinstance(value, str) or name in TAKEN_AS_WRITTEN or CREDENTIAL.search(name):
+                continue
+            try:
+                read[name] = plain(value)
+            except ValueError as error:
+                raise ValueError(f"PLM_{name.upper()}: {error}") from None
+            if value.isspace():  # as good as empty
+                del read[name]
+        if isinstance(read.get("log_level"), str):
+            read["log_level"] = read["log_level"].upper()
+        return read
 
     @model_validator(mode="before")
     @classmethod
@@ -213,6 +241,11 @@ class Settings(Redacted, BaseSettings):
     def adapters(self) -> list[str]:
         """The platforms beside WeChat that are set up."""
         return [name for name, needed in ADAPTERS.items() if getattr(self, f"{name}_{needed[0]}") is not None]
+
+    @property
+    def works_out_of_band(self) -> bool:
+        """There are pushes or callbacks, and so task queues."""
+        return bool(self.wechat_push or self.adapters or any(hook.url for hook in self.webhooks.values()))
 
     @property
     def emergency_words(self) -> tuple[str, ...]:
@@ -283,8 +316,22 @@ class Settings(Redacted, BaseSettings):
     ) -> tuple[Any, ...]:
         sources: list[Any] = [init_settings, env_settings, webhooks_from_environment]
         if file := os.environ.get("PLM_CONFIG"):
-            sources.append(TomlConfigSettingsSource(settings_cls, Path(file)))
+            sources.append(InitSettingsSource(settings_cls, read_file(file)))
         return tuple(sources)
+
+
+def read_file(file: str) -> dict[str, Any]:
+    """The settings of a TOML file, which may begin with a byte order mark. ConfigError."""
+    try:
+        return tomllib.loads(Path(file).expanduser().read_text("utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(f"PLM_CONFIG: no such file: {file}") from None
+    except OSError as error:
+        raise ConfigError(f"PLM_CONFIG: {file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"PLM_CONFIG: {file} is not UTF-8: save it as UTF-8") from None
+    except (ValueError, RuntimeError) as error:  # not TOML; ~somebody
+        raise ConfigError(f"PLM_CONFIG: {file}: {error}") from None
 
 
 def webhooks_from_environment() -> dict[str, Any]:
@@ -299,14 +346,12 @@ def webhooks_from_environment() -> dict[str, Any]:
 def load_settings(**overrides: Any) -> Settings:
     """Read file and environment; raise ConfigError with one line on the first thing that is wrong."""
     file = os.environ.get("PLM_CONFIG")
-    if file and not Path(file).is_file():
-        raise ConfigError(f"PLM_CONFIG: no such file: {file}")
+    if os.environ.get("PLM_WEBHOOKS"):
+        raise ConfigError("PLM_WEBHOOKS: there is no such variable; write PLM_WEBHOOK_<NAME>_SECRET and _URL")
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        raise ConfigError(_one_line(error)) from None
-    except ValueError as error:  # the TOML parser's
-        raise ConfigError(f"PLM_CONFIG: {file}: {error}") from None
+        raise ConfigError(one_line(error, Settings.model_fields, file)) from None
 
 
 def unknown_variables() -> list[str]:
@@ -317,18 +362,3 @@ def unknown_variables() -> list[str]:
         for name in os.environ
         if name.startswith("PLM_") and name not in known and not WEBHOOK_VARIABLE.fullmatch(name)
     )
-
-
-def _one_line(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    message = first["msg"].removeprefix("Value error, ").replace("\n", " ")
-    place = [str(part) for part in first["loc"]]
-    if not place:
-        return message
-    if place[0] == "webhooks" and len(place) > 2:
-        if first["type"] == "missing":
-            message = "missing"
-        return f"PLM_WEBHOOK_{place[1].upper()}_{place[2].upper()}: {message}"
-    if first["type"] == "extra_forbidden":
-        return f"PLM_CONFIG: {os.environ.get('PLM_CONFIG')}: there is no setting {place[0]!r}"
-    return f"PLM_{place[0].upper()}: {message[:1].lower()}{message[1:]}"

@@ -45,11 +45,13 @@ def _read_logo(value: object) -> object:
     """The path of a picture; it is read here once, so that a wrong one stops the start."""
     if not isinstance(value, str | Path):
         return value
-    path = Path(value).expanduser()
     try:
+        path = Path(value).expanduser()
         data = path.read_bytes() if path.stat().st_size <= MAX_LOGO else None
     except OSError as error:
-        raise ValueError(f"the file {path} cannot be read: {error.strerror}") from None
+        raise ValueError(f"the file {value} cannot be read: {error.strerror}") from None
+    except RuntimeError:  # ~somebody
+        raise ValueError(f"{value}: there is no such user") from None
     if data is None:
         raise ValueError(f"the file {path} has more than {MAX_LOGO // 1000} kB")
     if image_type(data) is None:

@@ -5,8 +5,6 @@ No complaint quotes a secret.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import re
 from pathlib import Path
@@ -15,10 +13,15 @@ from typing import Annotated, Literal
 import limits
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import NoDecode
-from standardwebhooks.webhooks import Webhook as Signer
+
+from bot.settings.credentials import SigningSecret, checked_by, plain, split_credentials
+from bot.settings.urls import check_callback_url, check_redis_url, check_url
 
 SCOPES = frozenset({"chat", "likelihood", "search"})  # what an API key may be for
 KEY_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+NO_LIMIT = ("0", "off", "none")
+MOST = 1_000_000_000  # of a rate, and
+LONGEST = 366 * 24 * 3600  # seconds: Redis cannot count without end
 KEY = re.compile(r"[A-Za-z0-9_.~+/=-]{20,200}")
 
 
@@ -31,8 +34,8 @@ def _read_words(value: object) -> object:
     if isinstance(value, str):
         if "/" in value:
             try:
-                lines = Path(value).expanduser().read_text("utf-8").splitlines()
-            except (OSError, UnicodeDecodeError) as error:
+                lines = Path(value).expanduser().read_text("utf-8-sig").splitlines()
+            except (OSError, UnicodeDecodeError, RuntimeError) as error:
                 reason = getattr(error, "strerror", None) or "it is not UTF-8"
                 raise ValueError(f"the file {value} cannot be read: {reason}") from None
             value = [line for line in lines if not line.startswith("#")]
@@ -43,41 +46,10 @@ def _read_words(value: object) -> object:
     return tuple(word.strip() for word in value if word.strip())
 
 
-def _check_url(value: str) -> str:
-    if not re.match(r"https?://[^/\s]+", value):
-        raise ValueError("must be a URL that starts with http:// or https://")
-    return value.rstrip("/")
-
-
-def _check_redis_url(value: str) -> str:
-    sentinels = r"redis\+sentinel://([^@\s]*@)?[^/\s,]+:\d+(,[^/\s,]+:\d+)*/[^/\s]+(/\d+)?$"
-    if not re.match(rf"(rediss?://[^/\s]|unix://\S|{sentinels})", value):
-        raise ValueError(
-            "must be redis://host:port/0, rediss://…, unix:///path or redis+sentinel://host:port,host:port/name"
-        )
-    return value
-
-
-def _check_aes_key(value: str) -> str:
-    try:
-        good = len(value) == 43 and len(base64.b64decode(value + "=", validate=True)) == 32
-    except (binascii.Error, ValueError):
-        good = False
-    if not good:
-        raise ValueError("must be the EncodingAESKey: 43 letters and digits")
-    return value
-
-
-def _check_signing_secret(value: str) -> str:
-    try:
-        Signer(value)
-    except Exception:  # the library has several kinds of complaint, and none may quote the secret
-        raise ValueError("must be whsec_ followed by base64") from None
-    return value
-
-
-def _read_rates(value: object) -> object:
-    """`20/minute;500/day`, as the library `limits` writes it."""
+def read_rates(value: object) -> object:
+    """`20/minute;500/day`, as the library `limits` writes it; `0`, `off` or `none`: no limit."""
+    if value == 0 or (isinstance(value, str) and value.strip().lower() in NO_LIMIT):
+        return ()
     if not isinstance(value, str):
         return value
     try:
@@ -85,7 +57,9 @@ def _read_rates(value: object) -> object:
     except ValueError:
         rates = ()
     if not rates or not all(rate.amount > 0 for rate in rates):
-        raise ValueError("must be like 20/minute or 20/minute;500/day")
+        raise ValueError("must be like 20/minute or 20/minute;500/day, or 0 for no limit")
+    if any(rate.amount > MOST or rate.get_expiry() > LONGEST for rate in rates):
+        raise ValueError(f"must be at most {MOST:,} in at most a year; 0 for no limit")
     return rates
 
 
@@ -95,18 +69,25 @@ def _read_library(value: object) -> object:
         return value
     if str(value) == "none":
         return "none"
-    place = Path(value).expanduser()
-    if place.is_dir():
-        inside = {path.name for path in place.iterdir()}
-        if inside - {"build.lock", "writer.lock"} and "current" not in inside:
-            raise ValueError(f"{place} is no library: `plm library --folder NEW add {place}` makes one of it")
-    elif not place.exists() and (place.suffix or not place.absolute().parent.is_dir()):
-        raise ValueError(f"there is no file or folder {place}")
+    try:
+        place = Path(value).expanduser()
+        if place.is_dir():
+            inside = {path.name for path in place.iterdir()}
+            if inside - {"build.lock", "writer.lock"} and "current" not in inside:
+                raise ValueError(
+                    f"{place} is no library: `plm library --folder NEW add {place}` makes one of it"
+                )
+        elif not place.exists() and (place.suffix or not place.absolute().parent.is_dir()):
+            raise ValueError(f"there is no file or folder {place}")
+    except OSError as error:
+        raise ValueError(f"{value} cannot be read: {error.strerror}") from None
+    except RuntimeError:  # ~somebody
+        raise ValueError(f"{value}: there is no such user") from None
     return place
 
 
 LibraryPlace = Annotated[Path | Literal["none"] | None, BeforeValidator(_read_library)]
-Rates = Annotated[tuple[limits.RateLimitItem, ...], BeforeValidator(_read_rates)]
+Rates = Annotated[tuple[limits.RateLimitItem, ...], BeforeValidator(read_rates)]
 
 
 class ApiKey(BaseModel):
@@ -116,12 +97,12 @@ class ApiKey(BaseModel):
     name: str
     digest: bytes  # sha256
     scopes: frozenset[str]
-    rates: Rates
+    rates: Rates | None  # None: those of everybody
 
 
 def read_api_keys(value: object) -> object:
     """NAME:KEY[:SCOPE+SCOPE[:RATE]], separated by commas or spaces; no complaint may quote a key."""
-    entries = split(value)
+    entries = split_credentials(value) if isinstance(value, str) else value
     if not isinstance(entries, list | tuple) or not all(isinstance(entry, str) for entry in entries):
         raise ValueError("must be texts of the form NAME:KEY:SCOPES:RATE")
     keys = [_read_api_key(number, entry) for number, entry in enumerate(entries, 1)]
@@ -132,42 +113,37 @@ def read_api_keys(value: object) -> object:
 
 
 def _read_api_key(number: int, entry: str) -> ApiKey:
+    if ":" not in entry:
+        raise ValueError(
+            f"entry {number} is not NAME:KEY: write its owner's name and a colon before the key: shop:…"
+        )
     name, key, scopes, rates, *more = [*entry.split(":"), "", "", ""]
     if not KEY_NAME.fullmatch(name) or any(more):
         raise ValueError(f"entry {number} must be NAME:KEY, NAME:KEY:SCOPES or NAME:KEY:SCOPES:RATE")
     if not KEY.fullmatch(key):
-        raise ValueError(f"the key of entry {number} must be 20 to 200 letters, digits or any of _.~+/=-")
+        raise ValueError(
+            f"the key of entry {number} (NAME:KEY) must be 20 to 200 letters, digits or any of _.~+/=-"
+        )
     wanted = frozenset(scopes.split("+")) if scopes else SCOPES
     if not wanted <= SCOPES:
         raise ValueError(
             f"the scopes of entry {number} must be among {', '.join(sorted(SCOPES))}, joined by +"
         )
     try:
-        own = _read_rates(rates) if rates else ()
+        own = read_rates(rates) if rates else None
     except ValueError as error:
         raise ValueError(f"the rate of entry {number} {error}") from None
     return ApiKey(name=name, digest=hashlib.sha256(key.encode()).digest(), scopes=wanted, rates=own)  # type: ignore[arg-type]
 
 
-Url = Annotated[str, BeforeValidator(lambda v: _check_url(v) if isinstance(v, str) else v)]
-RedisUrl = Annotated[str, BeforeValidator(lambda v: _check_redis_url(v) if isinstance(v, str) else v)]
-AesKey = Annotated[str, BeforeValidator(lambda v: _check_aes_key(v) if isinstance(v, str) else v)]
-SigningSecret = Annotated[
-    str, BeforeValidator(lambda v: _check_signing_secret(v) if isinstance(v, str) else v)
-]
-
-
-def _check_telegram_token(value: str) -> str:
-    if not re.fullmatch(r"[0-9]{1,20}:[A-Za-z0-9_-]{20,100}", value):
-        raise ValueError("must be as @BotFather writes it: a number, a colon, letters and digits")
-    return value
-
-
-TelegramToken = Annotated[
-    str, BeforeValidator(lambda v: _check_telegram_token(v) if isinstance(v, str) else v)
-]
-Secret = Annotated[str | None, Field(min_length=3, max_length=200, repr=False)]
+Url = Annotated[str, checked_by(check_url)]
+CallbackUrl = Annotated[str, checked_by(lambda value: check_callback_url(plain(value)))]
+RedisUrl = Annotated[str, checked_by(check_redis_url)]
 WordList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_words)]
+
+
+def split_secrets(value: object) -> object:
+    return split_credentials(value) if isinstance(value, str) else value
 
 
 class Redacted:
@@ -183,5 +159,5 @@ class Webhook(Redacted, BaseModel):
     """One name under /webhook: several secrets are valid while one is being changed; the first one signs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    secret: Annotated[tuple[SigningSecret, ...], BeforeValidator(split), Field(min_length=1, repr=False)]
-    url: Url | None = None
+    secret: Annotated[tuple[SigningSecret, ...], BeforeValidator(split_secrets), Field(min_length=1)]
+    url: CallbackUrl | None = None

@@ -142,9 +142,12 @@ class AdminStore:
 
     def show(self, conversation: Conversation) -> dict[str, Any] | None:
         """A whole conversation; None if there is none."""
-        fields = ("role", "content", "time", "message_id")
-        turns = [{name: turn[name] for name in fields} for turn in self.store.turns(conversation, 100_000)]
+        turns = [_turn(turn) for turn in self.store.turns(conversation, 100_000)]
         return _head(conversation) | {"turns": turns} if turns else None
+
+    def listed(self, conversation: Conversation) -> float:
+        """Where it stands in the list of conversations; 0 if it is not there."""
+        return float(self._do("zscore", INDEX, conversation.id) or 0)
 
     def of_user(self, user: str) -> list[Conversation]:
         """All conversations with a key in Redis under this user's name, in any channel."""
@@ -345,6 +348,12 @@ class AdminStore:
 
 def _head(conversation: Conversation) -> dict[str, Any]:
     return {"id": conversation.id, "channel": conversation.channel, "user": conversation.user}
+
+
+def _turn(turn: dict[str, Any]) -> dict[str, Any]:
+    """A turn as administrators see it; answers may have "marks": abstained, unsure, emergency …"""
+    shown = {name: turn[name] for name in ("role", "content", "time", "message_id")}
+    return shown | {"marks": turn["marks"].split(",")} if turn.get("marks") else shown
 
 
 def every(store: AdminStore, user: str | None) -> Iterator[dict[str, Any]]:

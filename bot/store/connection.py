@@ -11,11 +11,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-SENTINEL = "redis+sentinel://"
-# The server cannot write for now: disk or memory full, a replica, still loading its file …
-_REFUSALS = (redis.ReadOnlyError, redis.OutOfMemoryError)
-_REFUSAL_CODES = ("MISCONF", "OOM", "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS")
+from bot.store.faults import is_refusal, setup_fault
 
+SENTINEL = "redis+sentinel://"
 _ONCE_MORE = Retry(NoBackoff(), 1)
 
 T = TypeVar("T")
@@ -47,12 +45,14 @@ def connect(url: str, timeout: float) -> redis.Redis:
 
 def attempt(call: Callable[[], T]) -> T:
     """The result of `call`, with one retry: a pooled connection may be older than the server's last restart.
-    Errors of Redis become StoreDownError."""
+    Errors of Redis become StoreDownError; one that is for the owner to mend names PLM_REDIS_URL."""
     try:
         return _ONCE_MORE.call_with_retry(call, lambda _: None)
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise StoreDownError(f"Redis does not answer: {error}") from error
-    except redis.ResponseError as error:
-        if isinstance(error, _REFUSALS) or any(code in str(error) for code in _REFUSAL_CODES):
+    except redis.RedisError as error:
+        if cause := setup_fault(error):
+            raise StoreDownError(cause) from error
+        if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+            raise StoreDownError(f"Redis does not answer: {error}") from error
+        if is_refusal(error):
             raise StoreDownError(f"Redis refuses: {error}") from error
         raise

@@ -19,6 +19,7 @@ from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from bot.store.connection import SENTINEL, attempt, connect
+from bot.store.faults import unless_refused
 from bot.store.scripts import SCRIPTS
 from bot.text.dialogue import TAKEN_BACK
 from bot.text.records import Citation, Conversation, Lease, LeaseState, Message, NoLease, write_citations
@@ -69,13 +70,19 @@ class Store:
         seconds, micro = self._try(self.client.time)
         return float(seconds) + float(micro) / 1e6
 
+    def probe(self, prefix: str, commands: list[list[str]]) -> list[str]:
+        """The errors of commands that cannot be run, each behind the command's name; see readiness.py."""
+        script, args = self._scripts["probe"], [json.dumps(commands)]
+        said: list[Any] = self._try(lambda: script(keys=[prefix], args=args))
+        return [line.decode("utf-8", "replace") for line in said]
+
     def server_info(self) -> dict[str, Any]:
-        """The INFO of the server, and when it takes snapshots: "save"."""
-        server_info: dict[str, Any] = dict(self._try(self.client.info))
-        try:
-            server_info["save"] = self._try(lambda: self.client.config_get("save"))["save"]
-        except redis.ResponseError:  # a managed server
-            server_info["save"] = "unknown"
+        """The INFO of the server, and when it takes snapshots: "save". Empty if the user may not run INFO."""
+        server_info: dict[str, Any] = dict(self._try(lambda: unless_refused(self.client.info, {})))
+        if server_info:
+            unknown = {"save": "unknown"}  # of a managed server
+            save = self._try(lambda: unless_refused(lambda: self.client.config_get("save"), unknown))
+            server_info["save"] = save["save"]
         return server_info
 
     def enqueue(

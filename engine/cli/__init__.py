@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from engine.cli.lazy import LazyCommand
+from engine.cli.streams import Commands
 
 # Name, where the command or group of commands is, and the first sentence of its help: a package that brings
 # commands of its own adds its group here.
@@ -57,7 +58,7 @@ COMMANDS = (
 )
 
 
-@click.group()
+@click.group(cls=Commands)
 def main() -> None:
     """Use and make models."""
 

@@ -37,15 +37,26 @@ def ask(model: str, question: str, as_json: bool, folder: Path | None, minimum: 
     """
     answerer = Answerer(_opened(folder or default_folder()), minimum, detector=Detector.load())
     if as_json:
-        for line in sys.stdin:
+        for number, line in enumerate(sys.stdin, start=1):
             if line.strip():
-                asked = json.loads(line)
+                asked = _asked(number, line)
                 click.echo(json.dumps(answered(answerer, asked), ensure_ascii=False))
         return
     said = question or model
     if not said.strip():
         raise click.UsageError("say what to ask: plm ask 桂枝汤由哪些药组成")
     click.echo(_shown(answerer.answer(said)))
+
+
+def _asked(number: int, line: str) -> dict[str, Any]:
+    """A line of questions; ValueError names it."""
+    try:
+        asked: Any = json.loads(line.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
+        asked = None
+    if not isinstance(asked, dict) or not isinstance(asked.get("question"), str):
+        raise ValueError(f'line {number} is not {{"id": …, "question": "…"}}')
+    return asked
 
 
 def _opened(folder: Path) -> Library:

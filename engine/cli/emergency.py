@@ -12,12 +12,15 @@ from typing import Any
 
 import click
 
+from engine.cli.errors import one_line_errors
 from engine.emergency.assessment import Level
 from engine.emergency.detector import WEIGHTS, Detector
 from engine.emergency.evaluation import area, evaluate, plot, roc, shares
 from engine.emergency.lookalikes import lookalikes as ordinary_of
 from engine.emergency.messages import bundled_files, digest, read_messages
 from engine.emergency.replies import caution, reply
+from engine.emergency.weights import is_weights
+from engine.model.outputs import OutputError, check_output, check_picture
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 HERE = Path(str(files("engine.emergency")))
@@ -40,15 +43,14 @@ def emergency() -> None:
 @click.option(
     "--plot", "picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the ROC curve."
 )
+@one_line_errors
 def train(data: tuple[Path, ...], out: Path, picture: Path | None) -> None:
     """Make the weights from the bundled messages and --data; some minutes. Beside them their card (.json)."""
     from engine.emergency.training import train as train_on  # needs numpy, which no answer needs
 
-    try:
-        messages = read_messages([*bundled_files(), *data])
-        trained = train_on(messages, out)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
+    check_places(out, picture, [*bundled_files(), *data])
+    messages = read_messages([*bundled_files(), *data])
+    trained = train_on(messages, out)
     click.echo(err=True)
     pairs = [
         (score, message.label == "emergency")
@@ -90,13 +92,11 @@ def train(data: tuple[Path, ...], out: Path, picture: Path | None) -> None:
 @click.option("--weights", type=FILE, help="Other weights than the bundled ones.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, with every wrong message.")
 @click.option("--wrong", is_flag=True, help="Print the messages that were taken wrongly.")
+@one_line_errors
 def test(file: Path, weights: Path | None, as_json: bool, wrong: bool) -> None:
     """Recall and false alarms on FILE (JSON lines: text, and label or emergency; kind), by kind."""
-    try:
-        messages = read_messages([file])
-        detector = Detector.load(path=weights)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
+    messages = read_messages([file])
+    detector = Detector.load(path=weights)
     start = time.perf_counter()
     result = evaluate(detector, messages)
     result["ms_per_message"] = round(1000 * (time.perf_counter() - start) / max(len(messages), 1), 3)
@@ -123,15 +123,26 @@ def ask(text: str) -> None:
 @click.option("--longest", default=90, show_default=True, help="Characters of a question.")
 @click.option("--at-most", default=10_000, show_default=True, help="How many of them.")
 @click.option("--studies/--no-studies", default=True, help="Severe ones that ask what a book says too.")
+@one_line_errors
 def lookalikes(files: tuple[Path, ...], longest: int, at_most: int, studies: bool) -> None:
     """Print the ordinary questions of FILES (JSON lines) as messages for `train`, without severe ones."""
-    try:
-        messages = ordinary_of(files, longest, at_most, studies)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
+    messages = ordinary_of(files, longest, at_most, studies)
     for message in messages:
         row = {"text": message.text, "label": message.label, "kind": message.kind}
         click.echo(json.dumps(row, ensure_ascii=False))
+
+
+def check_places(out: Path, picture: Path | None, inputs: list[Path]) -> None:
+    """OutputError where the weights, their card or the plot would be written over something else."""
+    card = out.with_suffix(".json")
+    check_output(out, inputs, what="emergency classifier", is_one=is_weights)
+    check_output(
+        card, inputs, what="card of a classifier", is_one=lambda path: b"sha256" in path.read_bytes()
+    )
+    if card == out:
+        raise OutputError(f"{out}: is where the card goes; give the weights another ending")
+    if picture:
+        check_picture(picture, [*inputs, out, card])
 
 
 def _rates(pairs: list[tuple[float, bool]], threshold: float) -> tuple[float, float]:

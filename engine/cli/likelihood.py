@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -131,7 +132,7 @@ def _questions(file: BinaryIO) -> Iterator[tuple[int, str, list[str]]]:
         if not line.strip():
             continue
         try:
-            entry: Any = json.loads(line)
+            entry: Any = json.loads(line.removeprefix(BOM_UTF8))
             question, choices = entry["question"], entry["choices"]
         except (ValueError, KeyError, TypeError, RecursionError):
             question = choices = None

@@ -11,8 +11,9 @@ import click
 
 from engine.cli.errors import one_line_errors
 from engine.inference.model import Model
-from engine.model.checkpoint import quantize_model, write_model
+from engine.model.checkpoint import is_model, quantize_model, write_model
 from engine.model.encoding import ENCODINGS
+from engine.model.outputs import check_output
 from engine.model.wygpt import read_published
 from engine.training.evaluation import valid_figures
 
@@ -41,6 +42,7 @@ def info(model: str, as_json: bool) -> None:
 @one_line_errors
 def quantize(model: str, out: str, valid: tuple[Path, ...]) -> None:
     """Write the int8 form of a bf16 or f32 model file; --valid puts its bits per byte into the card."""
+    check_output(Path(out), [Path(model), *valid], what="model", is_one=is_model)
     # Loading quantises too, to the same numbers, so they can be measured before there is a file.
     loaded = Model.load(model, quantize=True) if valid else None
     figures = {name: bits for f in valid if loaded for name, bits in valid_figures(loaded, f).items()}
@@ -70,6 +72,7 @@ def convert() -> None:
 @one_line_errors
 def wygpt(file: str, out: str, encoding: str, name: str | None) -> None:
     """Import a model published by the original author (wyGPT) as a model file, weights unchanged."""
+    check_output(Path(out), [Path(file)], what="model", is_one=is_model)
     config, tensors, card = read_published(file, encoding)
     write_model(out, tensors, config, card, name or Path(out).stem, "bf16")
     click.echo(f"{out}: {config.parameters:,} parameters, context {config.context}, {encoding}")

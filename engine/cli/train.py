@@ -18,7 +18,8 @@ import numpy as np
 
 from engine.inference.model import Model
 from engine.model.catalog import find_model
-from engine.model.checkpoint import ModelFile, read_model
+from engine.model.checkpoint import ModelFile, is_model, read_model
+from engine.model.outputs import OutputError, check_output, check_picture
 from engine.training.dataset import Text, is_foreign, load_text
 from engine.training.history import Record
 from engine.training.pairs import Pairs, read_pairs
@@ -94,6 +95,8 @@ def train(
             raise click.UsageError("say how long: --minutes or --steps")
         plan = choose_plan(config_name, initial, pairs is not None)
         recipe = replace(plan.recipe, **{k: v for k, v in settings.items() if v is not None})
+        place = out or default_place(config_name, initial, data[0])
+        check_places(place, [*data, *valid, *files_read(config_name, initial)])
         texts = [read_file(path, recipe.blank_lines) for path in data]
         budget = Budget(minutes, steps)
         if pairs:
@@ -101,7 +104,6 @@ def train(
             budget = replace(budget, bytes=None if steps else pairs_bytes(pairs, rehearse))
         weights = shares(mix, texts)
         check_inputs(plan.model, initial, weights, texts)
-        place = out or default_place(config_name, initial, data[0])
         run = Run(
             out=place,
             name=name or place.name.removesuffix(".safetensors").removesuffix("-bf16"),
@@ -182,6 +184,22 @@ def next_steps(model: Path, pairs: tuple[Path, ...]) -> str:
     return "\n".join(
         (*lines, f"      for a bot: plm library add {files}, which quotes these answers and forgets nothing")
     )
+
+
+def check_places(out: Path, inputs: list[Path]) -> None:
+    """OutputError where the model, its checkpoints or its plot would be written over something else."""
+    check_output(out, inputs, what="model", is_one=is_model)
+    plot, checkpoints = out.with_suffix(".png"), out.with_name(out.name + ".ckpt")
+    if plot == out:
+        raise OutputError(f"{out}: is where the picture of the losses goes; name the model .safetensors")
+    check_picture(plot, inputs)
+    if checkpoints.exists() and not checkpoints.is_dir():
+        raise OutputError(f"{checkpoints}: is in the way of the folder for checkpoints")
+
+
+def files_read(config_name: str | None, initial: ModelFile | None) -> list[Path]:
+    """What a run reads beside texts."""
+    return [*([Path(config_name)] if config_name else []), *([initial.path] if initial else [])]
 
 
 def trained_model(name: str) -> ModelFile:

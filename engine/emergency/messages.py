@@ -30,7 +30,7 @@ def read_messages(paths: Iterable[Path]) -> list[Message]:
     """All messages; of those that say the same, the first. Raises ValueError with file and line."""
     found: dict[str, Message] = {}
     for path in paths:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
             if line.strip():
                 message = _message(line, f"{path}:{number}")
                 found.setdefault(normalize(message.text), message)

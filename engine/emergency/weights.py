@@ -85,6 +85,12 @@ def write_weights(path: Path, tables: dict[str, bytes], head: dict[str, Any]) ->
     path.write_bytes(len(text).to_bytes(8, "little") + text + data)
 
 
+def is_weights(path: Path) -> bool:
+    """Whether a file is a classifier, of whatever version."""
+    with path.open("rb") as file:
+        return FORMAT.rpartition("-")[0].encode() in file.read(4096)
+
+
 def read_weights(path: Path) -> Weights:
     """Raises WeightsError, or OSError."""
     content = path.read_bytes()

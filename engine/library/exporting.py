@@ -17,8 +17,9 @@ from typing import IO, Any
 
 from engine.library.documents.parsed import Parsed
 from engine.library.library import Library
-from engine.library.records import LibraryError, Pair, Quote, Source
+from engine.library.records import Pair, Quote, Source
 from engine.library.splitting import Piece
+from engine.model.outputs import check_output
 
 HEADER = {"format": "personal-lm library", "version": 1}
 
@@ -40,13 +41,11 @@ def _open(path: Path, mode: str) -> IO[str]:
 def export(library: Library, path: Path, *, bundled: bool = False) -> int:
     """Write the owner's sources, and the bundled ones if wanted, and return how many.
 
-    LibraryError rather than write over a file that is no export, or that the library was read from.
+    OutputError rather than write over a file that is no export, or that the library was read from.
     """
     sources = [source for source in library.sources() if bundled or not source.bundled]
-    if path.exists() and not is_export(path):
-        raise LibraryError(f"{path}: a file that is no export of a library; choose another name")
-    if str(path.absolute()) in {source.file for source in library.sources()}:
-        raise LibraryError(f"{path}: a text of the library was read from it; choose another name")
+    read = [Path(source.file) for source in library.sources() if source.file]
+    check_output(path, read, what="export of a library", is_one=is_export)
     temporary = path.with_name(f".{path.name}.new{path.suffix}")
     try:
         with _open(temporary, "w") as out:

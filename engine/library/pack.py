@@ -14,6 +14,7 @@ from typing import IO
 
 from engine.library.books import Book, read_books
 from engine.library.records import LibraryError
+from engine.model.outputs import check_output
 
 ENCODING = "utf-16-le"
 FOLDER = Path(__file__).resolve().parent / "books"
@@ -44,6 +45,7 @@ def write_pack(path: Path, corpus: Path, titles: Iterable[str]) -> int:
 
     LibraryError if the corpus lacks one. Takes a minute or two, and 1 GB of memory.
     """
+    check_output(path, [corpus], what="pack", is_one=is_pack)
     wanted = dict.fromkeys(titles, "")
     with _lines(corpus) as lines:
         for book in read_books(lines):
@@ -57,6 +59,12 @@ def write_pack(path: Path, corpus: Path, titles: Iterable[str]) -> int:
     temporary.write_bytes(lzma.compress(text.encode(ENCODING), lzma.FORMAT_XZ, filters=_FILTERS))
     temporary.replace(path)
     return path.stat().st_size
+
+
+def is_pack(path: Path) -> bool:
+    """Whether a file is packed by xz."""
+    with path.open("rb") as file:
+        return file.read(6) == b"\xfd7zXZ\x00"
 
 
 def _lines(corpus: Path) -> IO[str]:

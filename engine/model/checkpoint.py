@@ -25,6 +25,7 @@ from engine.model.number_formats import from_bf16, quantize_rows, to_bf16
 from engine.model.wygpt import WygptConfig
 
 FORMAT = "personal-lm/1"
+MAX_HEADER = 100_000_000  # bytes, as the safetensors library has it
 DTYPES = ("int8", "bf16", "f32")
 AnyConfig = ModelConfig | WygptConfig
 Array = NDArray[Any]
@@ -149,6 +150,17 @@ def read_model(path: str | Path) -> ModelFile:
     tensors = _read_tensors(path, data, header, _expected(config, dtype))
     digest = hashlib.sha256(data).hexdigest()[:16]
     return ModelFile(path, metadata["name"], dtype, config, card, digest, tensors)
+
+
+def is_model(path: Path) -> bool:
+    """Whether a file says that it is one, of whatever version."""
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(size, MAX_HEADER)))
+        return str(header["__metadata__"]["format"]).startswith(FORMAT.partition("/")[0] + "/")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def config_from_dict(config: Mapping[str, object]) -> AnyConfig:

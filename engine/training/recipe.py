@@ -15,7 +15,7 @@ from engine.training.dataset import BLANK_LINES
 
 TUNING_SHARE = 0.1  # of the highest learning rate
 TUNING_WARMUP = 20
-PAIRS_SHARE = 0.1  # likewise, for a few pairs
+PAIRS_SHARE = 0.2  # likewise, for a few pairs
 PAIRS_BATCH, PAIRS_WARMUP = 8, 10
 _OLD_NAMES = {"lanes": "batch_size"}
 TEXT_AND_RATE = ("rate", "warmup", "final", "seed", "blank_lines")
@@ -75,6 +75,7 @@ class Recipe:
             shards=shards,
             rate=self.rate * PAIRS_SHARE,
             warmup=PAIRS_WARMUP,
+            decay=0.0,
             final=0.0,
         )
 
@@ -96,11 +97,13 @@ def load_plan(name: str) -> Plan:
     if not source.is_file():
         raise TrainingError(f"no config {name!r}: name one of {', '.join(known)} or a TOML file")
     try:
-        parsed = tomllib.loads(source.read_text(encoding="utf-8"))
+        parsed = tomllib.loads(source.read_text(encoding="utf-8-sig"))
         recipe = Recipe(**_renamed(parsed.get("train", {})))
         return Plan(ModelConfig(**parsed["model"]), recipe, parsed.get("card", {}))
     except KeyError as error:
         raise TrainingError(f"{name}: section {error} is missing") from None
+    except UnicodeDecodeError:
+        raise TrainingError(f"{name}: is not UTF-8: save it as UTF-8") from None
     except (tomllib.TOMLDecodeError, TypeError, ValueError) as error:
         raise TrainingError(f"{name}: {error}") from None
 

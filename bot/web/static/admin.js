@@ -1,28 +1,30 @@
-// The administrators' page: shows what /admin/api says, and asks again every five seconds. It changes dead letters, which
-// are sent again or dropped, and the library (admin_library.js). The key is kept in sessionStorage alone: other tabs, later visits and other sites never have it.
+// The administrators' page: shows what /admin/api says, and asks again every five seconds. Here: signing in, traffic,
+// errors, dead letters. People and conversations are in admin_people.js, days, models and broadcasts in
+// admin_service.js, the library in admin_library.js. The key is kept in sessionStorage alone: other tabs, later visits
+// and other sites never have it.
 "use strict";
 
 const byId = (id) => document.getElementById(id);
-const [login, board, keyBox, status, leave, language, figures, chart, processes, list, more, errors, talk, turns,
-  letters, broadcasts] = [
-  "login", "board", "key", "status", "leave", "language", "figures", "chart", "processes", "conversations", "more",
-  "errors", "talk", "turns", "letters", "broadcasts",
+const [login, board, keyBox, status, leave, language, figures, chart, processes, errors, letters] = [
+  "login", "board", "key", "status", "leave", "language", "figures", "chart", "processes", "errors", "letters",
 ].map(byId);
 const EVERY = 5000; // milliseconds
 const SVG = "http://www.w3.org/2000/svg";
 
 let tongue = sessionStorage.getItem("plm-language") || (navigator.language.startsWith("zh") ? "zh-CN" : "en");
 let timer = 0;
-let cursor = null;
 let shown = null; // the last stats, to be written again in the other language
 
 const word = (name) => STRINGS[tongue][name];
 
 class Refused extends Error {}
 
+// The service says why it refused in the language of the page.
+const keyHeaders = () => ({ Authorization: `Bearer ${sessionStorage.getItem("plm-key")}`, "Accept-Language": tongue });
+
 // A body is JSON, or a form with files.
 async function ask(path, body, method = body ? "POST" : "GET") {
-  const headers = { Authorization: `Bearer ${sessionStorage.getItem("plm-key")}` };
+  const headers = keyHeaders();
   const form = body instanceof FormData;
   if (body && !form) headers["Content-Type"] = "application/json";
   const change = { method, body: body && (form ? body : JSON.stringify(body)) };
@@ -48,6 +50,14 @@ function make(name, text = "", className = "") {
   element.textContent = text;
   if (className) element.className = className;
   return element;
+}
+
+function action(name, what, act) {
+  const button = make("button", word(name), "act");
+  button.type = "button";
+  button.setAttribute("aria-label", `${word(name)}: ${what}`);
+  button.addEventListener("click", act);
+  return button;
 }
 
 const seconds = (value) => (value == null ? "–" : `${value.toFixed(value < 10 ? 2 : 0)} s`);
@@ -111,56 +121,14 @@ function showStats(stats) {
   }));
 }
 
-function conversation(row) {
-  const item = make("li");
-  const button = make("button", row.id);
-  button.type = "button";
-  button.addEventListener("click", () => open(row.id));
-  if (row.emergency) item.append(make("b", word("emergency"), "badge"));
-  item.append(button, make("span", `${row.turns} ${word("turns")}`, "faint"), make("time", clock(row.updated), "faint"));
-  return item;
-}
-
-async function showConversations(goOn) {
-  const query = new URLSearchParams({ limit: 20 });
-  const user = byId("user").value.trim();
-  if (user) query.set("user", user);
-  if (goOn && cursor) query.set("cursor", cursor);
-  const said = await ask(`conversations?${query}`);
-  const items = said.conversations.map(conversation);
-  if (goOn) list.append(...items);
-  else lines(list, items);
-  cursor = said.cursor;
-  more.hidden = !cursor;
-}
-
-async function open(id) {
-  await guarded(async () => {
-    const whole = await ask(`conversations/${encodeURIComponent(id)}`);
-    byId("talk-name").textContent = id;
-    turns.replaceChildren(...whole.turns.map((turn) => {
-      const item = make("article", "", turn.role);
-      const head = `${word(turn.role === "user" ? "me" : "bot")} · ${clock(turn.time)}`;
-      item.append(make("p", head, "faint"), make("p", turn.content, "text"));
-      return item;
-    }));
-    talk.showModal();
-    turns.scrollTop = turns.scrollHeight;
-  });
-}
-
 function letter(row) {
   const item = make("li");
   const what = `${row.task} ${row.conversation}`;
   item.append(make("b", what), make("time", clock(Date.parse(row.died) / 1000), "faint"), make("span", row.error, "wrong"));
   for (const name of ["resend", "drop"]) {
-    const button = make("button", word(name), "act");
-    button.type = "button";
-    button.setAttribute("aria-label", `${word(name)}: ${what}`);
-    button.addEventListener("click", () => {
+    item.append(action(name, what, () => {
       if (name === "resend" || confirm(word("sure"))) settle(name, row.id);
-    });
-    item.append(button);
+    }));
   }
   return item;
 }
@@ -177,18 +145,6 @@ async function settle(name, id) {
   byId("again").focus(); // the button that was pressed is gone
 }
 
-async function showBroadcasts() {
-  lines(broadcasts, (await ask("broadcasts")).broadcasts.map((row) => {
-    const item = make("li");
-    item.append(make("b", row.id), make("span", word(row.state === "running" ? "ongoing" : row.state)));
-    for (const name of ["sent", "left", "failed"]) {
-      item.append(make("span", `${word(name)}: ${row[name]}`, name === "failed" && row[name] ? "wrong" : "faint"));
-    }
-    if (row.started) item.append(make("time", clock(row.started), "faint"));
-    return item;
-  }));
-}
-
 async function look() {
   showStats(await ask("stats"));
   await showBroadcasts();
@@ -196,8 +152,12 @@ async function look() {
 
 async function lists() {
   await showConversations(false);
+  await showDays();
   await showLetters();
+  await showPeople();
+  await showModels();
   await showLibrary();
+  await showMarkedDown();
 }
 
 // Do something with the API; a refusal ends the visit, an absent service is said and tried again later.
@@ -221,22 +181,21 @@ async function tick() {
 }
 
 async function begin() {
-  const good = await guarded(async () => {
-    await look();
-    await lists();
-  });
+  const good = await guarded(look);
   if (!good && !sessionStorage.getItem("plm-key")) return;
   login.hidden = true;
   board.hidden = leave.hidden = false;
   keyBox.value = "";
   timer = setTimeout(tick, EVERY);
+  if (good) await guarded(lists);
 }
 
 function end() {
   sessionStorage.removeItem("plm-key");
   clearTimeout(timer);
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
-  for (const place of [figures, chart, processes, list, errors, turns, letters, broadcasts, ...libraryParts]) place.replaceChildren();
+  const shownHere = [figures, chart, processes, errors, letters, ...peopleParts, ...serviceParts, ...libraryParts];
+  for (const place of shownHere) place.replaceChildren();
   board.hidden = leave.hidden = true;
   login.hidden = false;
   keyBox.focus();
@@ -244,8 +203,9 @@ function end() {
 
 function speak() {
   document.documentElement.lang = tongue;
-  document.title = `personal-lm · ${word("title")}`;
+  document.title = `${document.body.dataset.title} · ${word("title")}`;
   for (const element of document.querySelectorAll("[data-word]")) element.textContent = word(element.dataset.word);
+  for (const element of document.querySelectorAll("[data-hint]")) element.placeholder = word(element.dataset.hint);
   language.textContent = word("other");
   language.lang = tongue === "en" ? "zh-CN" : "en";
 }
@@ -255,12 +215,6 @@ login.addEventListener("submit", (event) => {
   sessionStorage.setItem("plm-key", keyBox.value.trim());
   begin();
 });
-byId("search").addEventListener("submit", (event) => {
-  event.preventDefault();
-  guarded(() => showConversations(false));
-});
-more.addEventListener("click", () => guarded(() => showConversations(true)));
-byId("close").addEventListener("click", () => talk.close());
 byId("again").addEventListener("click", () => guarded(showLetters));
 leave.addEventListener("click", () => {
   end();

@@ -1,25 +1,18 @@
-// The library's part of the administrators' page: sources, uploads, the hit test, pairs for what got no answer.
+// The library's part of the administrators' page: sources, uploads, the hit test, pairs for what got no answer or a bad one.
 "use strict";
 
-const [library, libraryFault, tryForm, said, uploadForm, files, outcomes, sources, bundled, unanswered, pair, pairForm] = [
+const [library, libraryFault, tryForm, said, uploadForm, files, outcomes, sources, bundled, unanswered, pair, pairForm,
+  markedDown] = [
   "library", "library-fault", "try", "said", "upload", "files", "outcomes", "sources", "bundled", "unanswered", "pair",
-  "pair-form",
+  "pair-form", "marked-down",
 ].map(byId);
-const libraryParts = [said, outcomes, sources, bundled, unanswered]; // emptied when the visit ends
+const libraryParts = [said, outcomes, sources, bundled, unanswered, markedDown]; // emptied when the visit ends
 
 const place = (row) => (row.heading ? `《${row.book}·${row.heading.replaceAll("/", "·")}》` : `《${row.book}》`);
 
-function action(name, what, act) {
-  const button = make("button", word(name), "act");
-  button.type = "button";
-  button.setAttribute("aria-label", `${word(name)}: ${what}`);
-  button.addEventListener("click", act);
-  return button;
-}
-
 async function showLibrary() {
   const held = await ask("library/sources");
-  library.hidden = !held.present;
+  for (const id of ["library", "unanswered-part", "new-pair"]) byId(id).hidden = !held.present;
   if (!held.present) return;
   libraryFault.textContent = held.fault || "";
   const own = held.sources.filter((row) => row.origin !== "bundled");
@@ -155,9 +148,23 @@ async function showUnanswered() {
   }));
 }
 
-function openPair(question) {
+// With the answer that it got, to be corrected.
+async function showMarkedDown() {
+  const { answers } = await ask("marked-down?limit=20");
+  lines(markedDown, answers.map((row) => {
+    const item = make("li");
+    const about = make("div", "", "grow");
+    about.append(make("p", row.question), make("p", row.answer, "found"));
+    item.append(about, make("time", clock(row.time), "faint"));
+    item.append(action("openTalk", row.question, () => open(row.conversation, row.message_id)));
+    if (!library.hidden) item.append(action("answerIt", row.question, () => openPair(row.question, row.answer)));
+    return item;
+  }));
+}
+
+function openPair(question, answer = "") {
   byId("pair-questions").value = question ? `${question}\n` : "";
-  byId("pair-answer").value = "";
+  byId("pair-answer").value = answer;
   byId("pair-status").textContent = "";
   pair.showModal();
   byId(question ? "pair-answer" : "pair-questions").focus();
@@ -178,3 +185,7 @@ pairForm.addEventListener("submit", async (event) => {
 byId("pair-close").addEventListener("click", () => pair.close());
 byId("new-pair").addEventListener("click", () => openPair(""));
 byId("library-again").addEventListener("click", () => guarded(showLibrary));
+byId("better-again").addEventListener("click", () => guarded(async () => {
+  await showMarkedDown();
+  if (!library.hidden) await showUnanswered();
+}));

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,10 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+import bot.web as bot_web
 from bot.cli import main
+from bot.text import dialogue
+from bot.text.names import visitor_name
 from tests.bot.channels.test_webhook import NEW, post, receiver
 from tests.bot.web.test_page import DESKTOP, PHONE, Visitor, driver
 from tests.bot.webhook_receiver import Receiver
@@ -123,7 +128,9 @@ def show(driver: webdriver.Chrome, url: str, size: tuple[int, int], dark: bool =
 
 
 def text(driver: webdriver.Chrome, selector: str) -> str:
-    return str(driver.execute_script("return document.querySelector(arguments[0]).textContent", selector))
+    """Of the first such element; "" while there is none."""
+    script = "return document.querySelector(arguments[0])?.textContent ?? ''"
+    return str(driver.execute_script(script, selector))
 
 
 def shoot(driver: webdriver.Chrome, name: str, tmp_path: Path) -> None:
@@ -137,10 +144,12 @@ def test_sign_in_and_look_with_the_keyboard_alone(
 ) -> None:
     with Visitor(service) as visitor:
         visitor.ask("<b>什么</b>是气虚？")
-        name = visitor.conversation.id
+        name = visitor_name(visitor.conversation.user)["zh-CN"]
+        english = visitor_name(visitor.conversation.user)["en"]
+        whole = visitor.conversation.id
     with Visitor(service) as visitor:
         visitor.ask("我妈喝了百草枯")
-        urgent = visitor.conversation.id
+        urgent = visitor_name(visitor.conversation.user)["zh-CN"]
     time.sleep(1.5)  # the numbers are handed on every second
     show(page, service.url, DESKTOP)
     shoot(page, "sign-in", tmp_path)
@@ -177,14 +186,14 @@ def test_sign_in_and_look_with_the_keyboard_alone(
     page.execute_script("document.getElementById('language').click()")
     wait_until(lambda: "Recent conversations" in text(page, "main"), 5)
     show(page, service.url, PHONE, dark=True)
-    wait_until(lambda: name in text(page, "#conversations"), 10)
+    wait_until(lambda: english in text(page, "#conversations"), 10)
     assert page.execute_script("return document.documentElement.scrollWidth <= innerWidth")
     assert page.execute_script("return document.documentElement.lang") == "en"
     shoot(page, "phone", tmp_path)
     page.execute_script("document.getElementById('leave').click()")
     wait_until(lambda: page.find_element(By.ID, "login").is_displayed(), 5)
     assert page.execute_script("return sessionStorage.getItem('plm-key')") is None
-    assert name not in page.page_source
+    assert not [trace for trace in (name, english, whole) if trace in page.page_source]
 
 
 def test_dead_letters_are_settled_and_broadcasts_watched(
@@ -210,6 +219,87 @@ def test_dead_letters_are_settled_and_broadcasts_watched(
     page.switch_to.alert.accept()
     wait_until(lambda: "没有" in text(page, "#letters"), 10)
     wait_until(lambda: len(receiver.received) == 3, 10, "one was sent again")
+
+
+def click(driver: webdriver.Chrome, selector: str) -> None:
+    driver.execute_script("document.querySelector(arguments[0]).click()", selector)
+
+
+def is_blocked(service: Service, user: str) -> bool:
+    message = {"user": user, "text": QUESTION, "id": uuid.uuid4().hex}
+    return bool(post(service, message).json()["reply"] == dialogue.BLOCKED)
+
+
+def told(receiver: Receiver, text: str) -> bool:
+    return any(text in str(json.loads(body)) for _, body in receiver.received)
+
+
+def test_people_models_and_broadcasts_are_looked_after(
+    page: webdriver.Chrome, service: Service, receiver: Receiver
+) -> None:
+    """What only `plm admin` could do: block, quota, forget, load a model, send a broadcast."""
+    receiver.says = []
+    for user in ("anna", "boris"):
+        assert post(service, {"user": user, "text": QUESTION, "id": f"p-{user}"}).status_code == 200
+    show(page, service.url, DESKTOP)
+    page.switch_to.active_element.send_keys(KEY, Keys.ENTER)
+    wait_until(lambda: "webhook-shop · anna" in text(page, "#conversations"), 10)
+    wait_until(lambda: "webhook-shop" in text(page, "#day-channel"), 10, "the days have come")
+    assert int(text(page, "#days td:nth-of-type(2)")) >= 2
+
+    page.find_element(By.ID, "words").send_keys(QUESTION[:4], Keys.ENTER)
+    wait_until(lambda: QUESTION in text(page, "#conversations .found"), 10, "what was said is found")
+    page.find_element(By.XPATH, "//button[. = 'webhook-shop · boris']").click()
+    wait_until(lambda: QUESTION in text(page, "#turns"), 10)
+    click(page, "#talk [data-talk=block]")
+    wait_until(lambda: "boris · webhook-shop" in text(page, "#rules"), 10, "he is blocked")
+    wait_until(lambda: is_blocked(service, "boris"), 5, "every process knows it")
+    click(page, "#talk [data-talk=forget]")
+    page.switch_to.alert.accept()
+    wait_until(
+        lambda: "boris" not in text(page, "#conversations") + text(page, "#rules"), 10, "he is forgotten"
+    )
+
+    page.find_element(By.ID, "person-user").send_keys("anna")
+    page.find_element(By.ID, "rate").send_keys("9/minute", Keys.ENTER)
+    wait_until(lambda: "9/minute" in text(page, "#rules"), 10)
+    page.find_element(By.ID, "rate").send_keys("nonsense", Keys.ENTER)
+    wait_until(lambda: "限额应像" in text(page, "#status"), 10, "it is refused, in Chinese")
+
+    loaded, other = (
+        ("first", "second") if "* first" in admin(service, "model", "list").stdout else ("second", "first")
+    )
+    page.find_element(By.CSS_SELECTOR, f"#models [aria-label$='{other}']").click()
+    page.switch_to.alert.accept()
+    wait_until(lambda: f"* {other}" in admin(service, "model", "list").stdout, 20, "it is loaded")
+    wait_until(lambda: page.find_elements(By.CSS_SELECTOR, f"#models [aria-label$='{loaded}']"), 10)
+
+    page.find_element(By.ID, "notice").send_keys("周日停诊")
+    click(page, "#broadcast button")
+    wait_until(lambda: "周日停诊" in text(page, "#broadcasts li"), 10, "it is counted who would get it")
+    assert re.search("发给: webhook-shop [1-9]", text(page, "#broadcasts li"))
+    assert not told(receiver, "周日停诊")
+    click(page, "#broadcasts .act")
+    page.switch_to.alert.accept()
+    wait_until(lambda: told(receiver, "周日停诊"), 20, "it is sent")
+    wait_until(lambda: "已完成" in text(page, "#broadcasts li"), 20, "it has ended")
+    page.get_log("browser")  # the refusals are meant
+
+
+def test_every_word_of_the_page_is_in_both_languages(page: webdriver.Chrome) -> None:
+    both = page.execute_script("return Object.values(STRINGS).map((words) => Object.keys(words).sort())")
+    assert both[0] == both[1]
+    named = page.execute_script(
+        """return [...document.querySelectorAll("[data-word], [data-hint]")]
+        .map((one) => one.dataset.word || one.dataset.hint)"""
+    )
+    static = Path(bot_web.__file__).parent / "static"
+    scripts = "".join(file.read_text() for file in static.glob("admin*.js"))
+    used = set(named) | set(re.findall(r'\bword\("(\w+)"\)', scripts))
+    assert used - set(both[0]) == set()
+    source = (static / "admin_strings.js").read_text().split("  en: {")[1]
+    keys = re.findall(r'(?<![\w"])(\w+): "', source)
+    assert [key for key in keys if keys.count(key) > 1] == []
 
 
 def test_the_page_runs_nothing_but_its_own_files(service: Service) -> None:

@@ -357,7 +357,8 @@ def test_a_process_that_starts_later_takes_up_the_model_unless_told_otherwise(
 def test_every_action_is_written_down_without_texts_and_names(client: FlaskClient, store: Store) -> None:
     say(client, "oSomebody", "我的秘密", "m1")
     quiet = {
-        "/admin", "/admin/api/stats", "/admin/api/models", "/admin/api/audit", "/admin/api/broadcasts",
+        "/admin", "/admin/api/stats", "/admin/api/days",
+        "/admin/api/models", "/admin/api/audit", "/admin/api/broadcasts",
         "/admin/api/broadcasts/<broadcast_id>",
     }  # fmt: skip
     bodies: dict[str, dict[str, object]] = {

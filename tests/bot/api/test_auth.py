@@ -15,7 +15,7 @@ from tests.bot.scripted_engine import ScriptedEngine
 
 SHOP, LAB, SLOW = (f"sk-{name}-0123456789abcdef" for name in ("shop", "lab", "slow"))
 KEYS = f"shop:{SHOP}:chat, lab:{LAB}:likelihood, slow:{SLOW}::2/hour"
-SECRET = {"webhooks": {"shop": {"secret": "whsec_AAAA"}}}
+SECRET = {"webhooks": {"shop": {"secret": "whsec_" + "A" * 32}}}
 Open = Callable[..., FlaskClient]
 
 

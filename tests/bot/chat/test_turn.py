@@ -185,6 +185,7 @@ def test_continue_goes_on_writing_where_the_limit_cut_the_answer(bot: Bot, engin
     Turn(bot, USER, "m1", shown_whole=True).decide(QUESTION)
     shown = "一句。两句。"  # to the end of its last sentence: the rest is written anew
     assert answer(bot, "m1") == f"{shown}\n{dialogue.MORE_HINT}"
+    assert not bot.store.turns(USER)[-1].get("marks")  # not unsure
     for _ in range(2):  # a retry is answered once
         turn = Turn(bot, USER, "m2", shown_whole=True)
         decision = turn.decide("继续")

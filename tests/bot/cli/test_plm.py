@@ -64,6 +64,10 @@ def test_asking_and_looking_after_the_library_that_is_served(
     lines = json.dumps({"id": "a", "question": small_library.FORMULA}) + "\n"
     answered = json.loads(CliRunner().invoke(main, ["ask", "--json"], input=lines).output)
     assert answered["sources"][0]["quote"] == small_library.HERBS
+    assert json.loads(CliRunner().invoke(main, ["ask", "--json"], input="\ufeff" + lines).output)["id"] == "a"
+    wrong = CliRunner().invoke(main, ["ask", "--json"], input=lines + '{"id": 2}\n')
+    assert wrong.exit_code == 1
+    assert wrong.stderr == 'Error: line 2 is not {"id": …, "question": "…"}\n'
     assert small_library.SHANGHAN in plm("library", "list").output
     assert "PLM_ADMIN_KEY: missing" in plm("library", "unanswered").output
     assert "4 sources" in plm("doctor").output
@@ -159,7 +163,7 @@ def test_several_processes_answer_as_one_and_add_up_their_numbers(tmp_path: Path
 
 def test_a_web_server_that_does_not_come_up_is_one_line(tmp_path: Path) -> None:
     script = (
-        "from bot import cli\nfrom bot.server import supervisor\nsupervisor.STARTUP_TIMEOUT = 0.05  # seconds\n"
+        "from bot import cli\nfrom bot.server import supervisor\nsupervisor.STARTUP_TIMEOUT = 0.05\n"
         "cli.main(['serve'])"
     )
     environment = {**os.environ, "PLM_PORT": str(free_port())}

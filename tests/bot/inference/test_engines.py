@@ -114,7 +114,7 @@ def test_a_cancelled_answer_ends_with_what_there_is(local: LocalEngine) -> None:
     slow, said = LocalEngine(local.model, local.sampler, MAX_BYTES, delay=0.05), []
     *pieces, finished = slow.stream(prompt(), lambda: len(said) >= 3 or said.append("asked") is not None)
     assert isinstance(finished, Finished)
-    assert finished.stop == "cancelled"
+    assert finished.finish_reason == "cancelled"
     text = "".join(str(piece) for piece in pieces)
     assert len(text.encode()) < MAX_BYTES / 2
     session = local.model.session()
@@ -230,7 +230,7 @@ def test_an_imported_model_without_marks_answers(tmp_path: Path, encoding: str) 
     events = list(local.stream(Prompt(None, turn, lambda: history, 1), lambda: False))
     last = events.pop()
     assert isinstance(last, Finished)
-    assert last.stop == "length"
+    assert last.finish_reason == "length"
     answer = "".join(str(event) for event in events)
     assert 1 < len(answer.encode(encoding)) <= 60
     session = local.model.session()

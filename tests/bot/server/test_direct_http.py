@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +17,11 @@ import requests
 from werkzeug import Request, Response
 
 from bot.channels import webhook
+from bot.channels.client import SendError, call_json
 from bot.cli import doctor
 from bot.cli.admin_api import Api
 from bot.inference.remote import RemoteEngine
-from bot.server.direct_http import direct_session, is_loopback, session_for
+from bot.server.direct_http import direct_session, is_here, session_for
 from bot.server.supervisor import WebChild
 from bot.settings.values import Webhook
 from tests.bot.admin_client import KEY, SECRET
@@ -80,10 +86,44 @@ def test_a_callback_elsewhere_goes_through_the_proxy(proxy: StandIn) -> None:
         ("http://127.0.0.1:8000/x", True), ("http://127.9.9.9", True), ("http://[::1]:1/", True),
         ("https://LOCALHOST", True), ("http://bot.localhost/", True), ("http://192.0.2.1", False),
         ("http://127.0.0.1.example", False), ("http://localhost.example", False), ("", False),
+        ("http://0.0.0.0:8000", True), ("http://[::]:8000", True), ("http://[::ffff:127.0.0.1]", True),
+        ("http://127.1:8000", True), ("http://2130706433", True), ("http://localhost.:1", True),
+        (f"http://{socket.gethostname()}:9", True), ("http://[2001:db8::1]", False),
     ],
 )  # fmt: skip
 def test_only_this_machine_is_this_machine(url: str, own: bool) -> None:
-    assert is_loopback(url) is own
+    assert is_here(url) is own
+
+
+def test_an_address_of_an_interface_is_this_machine() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing; says by which address it would
+        except OSError:
+            pytest.skip("there is no network")
+        assert is_here(f"http://{probe.getsockname()[0]}:8000/answers")
+
+
+def test_a_relay_of_a_platform_on_this_machine_is_asked_past_the_proxy(
+    proxy: StandIn, service: StandIn
+) -> None:
+    assert call_json("sendMessage", service.url_for("/bot/sendMessage"), {"text": "好"}).status == 200
+    assert not proxy.log
+    with pytest.raises(SendError):
+        call_json(
+            "sendMessage", "http://api.example/bot/sendMessage", {"text": "好"}, {"Authorization": "own"}
+        )
+    ((request, _),) = proxy.log
+    assert request.headers["Authorization"] == "own"  # not what ~/.netrc has
+
+
+def test_the_image_s_health_check_asks_past_the_proxy(proxy: StandIn, service: StandIn) -> None:
+    dockerfile = (Path(__file__).resolve().parents[3] / "deploy/Dockerfile").read_text("utf-8")
+    command = json.loads(re.findall(r"HEALTHCHECK .*\\\n +CMD (\[.*\])", dockerfile)[0])
+    code = command[2].replace("127.0.0.1:8000", f"127.0.0.1:{service.port}")
+    assert subprocess.run([sys.executable, "-c", code], timeout=30).returncode == 0
+    assert [request.path for request, _ in service.log] == ["/readyz"]
+    assert not proxy.log
 
 
 def test_an_authority_of_one_s_own_still_counts(monkeypatch: pytest.MonkeyPatch) -> None:

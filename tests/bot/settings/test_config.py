@@ -16,6 +16,7 @@ from bot.settings.values import SCOPES
 from tests.service import free_port
 
 KEY = "A" * 43
+GOOD, OTHER = "whsec_" + "A" * 32, "whsec_" + "B" * 32
 LONG = "sk-0123456789abcdefghij"
 
 
@@ -61,7 +62,7 @@ def put(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
         ({"KEEP_DAYS": "0.001"}, "PLM_KEEP_DAYS"),
         ({"WEBHOOK_FORMS_URL": "http://a"}, "PLM_WEBHOOK_FORMS_SECRET"),
         ({"WEBHOOK_FORMS_SECRET": "whsec_"}, "PLM_WEBHOOK_FORMS_SECRET"),
-        ({"WEBHOOK_FORMS_SECRET": "whsec_AAAA", "WEBHOOK_FORMS_URL": "ftp://a"}, "PLM_WEBHOOK_FORMS_URL"),
+        ({"WEBHOOK_FORMS_SECRET": GOOD, "WEBHOOK_FORMS_URL": "ftp://a"}, "PLM_WEBHOOK_FORMS_URL"),
         ({"API_KEYS": "shop"}, "PLM_API_KEYS"),
         ({"API_KEYS": "shop:tooshort"}, "PLM_API_KEYS"),
         ({"API_KEYS": f"shop:{LONG}:cooking"}, "PLM_API_KEYS"),
@@ -123,13 +124,13 @@ def test_a_complaint_about_api_keys_quotes_none(monkeypatch: pytest.MonkeyPatch)
 def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "plm.toml"
     file.write_text(
-        'port = 81\nmodel = "zh"\nengine_url = "http://a:1/"\n[webhooks.forms]\nsecret = "whsec_AAAA"\n'
+        f'port = 81\nmodel = "zh"\nengine_url = "http://a:1/"\n[webhooks.forms]\nsecret = "{GOOD}"\n'
     )
     put(monkeypatch, {"CONFIG": str(file), "PORT": "82", "WEBHOOK_FORMS_URL": "http://b"})
     settings = load_settings()
     assert (settings.port, settings.model, settings.engine_url) == (82, "zh", "http://a:1")
     assert (settings.webhooks["forms"].secret, settings.webhooks["forms"].url) == (
-        ("whsec_AAAA",),
+        (GOOD,),
         "http://b",
     )
 
@@ -141,7 +142,7 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp
         "prot = 1",
         "port = ",
         'port = "x"',
-        '[webhooks.my-shop]\nsecret = "whsec_AAAA"',
+        f'[webhooks.my-shop]\nsecret = "{GOOD}"',
     ],
 )
 def test_a_wrong_file_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str) -> None:
@@ -164,8 +165,8 @@ def test_with_a_key_and_no_mode_only_encrypted_messages_are_let_in(monkeypatch: 
 
 
 def test_two_webhook_secrets_are_valid_while_one_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    put(monkeypatch, {"WEBHOOK_MY_FORMS_SECRET": "whsec_AAAA, whsec_BBBB"})
-    assert load_settings().webhooks["my_forms"].secret == ("whsec_AAAA", "whsec_BBBB")
+    put(monkeypatch, {"WEBHOOK_MY_FORMS_SECRET": f"{GOOD}, {OTHER}"})
+    assert load_settings().webhooks["my_forms"].secret == (GOOD, OTHER)
 
 
 def test_where_the_library_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -221,3 +222,87 @@ def test_a_wrong_setting_stops_the_start(
     assert done.returncode == 1
     assert line in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"PORT": "99999"}, "PLM_PORT: must be a whole number from 1 to 65535"),
+        ({"PORT": "eight"}, "PLM_PORT: must be a whole number from 1 to 65535"),
+        ({"TEMPERATURE": "0"}, "PLM_TEMPERATURE: must be a number above 0, 10 at most"),
+        ({"WECHAT_REPLAY_WINDOW": "-1"}, "PLM_WECHAT_REPLAY_WINDOW: must be a whole number from 0 on"),
+        ({"WECHAT_PUSH": "always"}, "PLM_WECHAT_PUSH: must be 1 for yes or 0 for no"),
+        ({"DEVICE": "tpu"}, "PLM_DEVICE: must be auto, cpu or cuda"),
+        ({"DISCLAIMER": "示" * 301}, "PLM_DISCLAIMER: must have 300 characters at most"),
+        (
+            {"API_KEYS": LONG},
+            "PLM_API_KEYS: entry 1 is not NAME:KEY: write its owner's name and a colon before the key",
+        ),
+        (
+            {"API_KEYS": "shop:tooshort"},
+            "PLM_API_KEYS: the key of entry 1 (NAME:KEY) must be 20 to 200 letters, digits or any of _.~+/=-",
+        ),
+        (
+            {"RATE_LIMIT": "20"},
+            "PLM_RATE_LIMIT: must be like 20/minute or 20/minute;500/day, or 0 for no limit",
+        ),
+        (
+            {"RATE_LIMIT": "20/1000year"},
+            "PLM_RATE_LIMIT: must be at most 1,000,000,000 in at most a year; 0 for no limit",
+        ),
+        ({"WEBHOOKS": "{}"}, "PLM_WEBHOOKS: there is no such variable; write PLM_WEBHOOK_<NAME>_SECRET"),
+        ({"FORBIDDEN": "~nobody-here/x"}, "PLM_FORBIDDEN: the file ~nobody-here/x cannot be read"),
+    ],
+)  # fmt: skip
+def test_a_complaint_says_what_to_write(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, str], line: str
+) -> None:
+    put(monkeypatch, values)
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(line)
+
+
+@pytest.mark.parametrize("value", ["0", "off", "None", " 0 "])
+def test_no_limit_can_be_said(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    put(monkeypatch, {"RATE_LIMIT": value, "API_KEYS": f"shop:{LONG}::{value.strip()},lab:{LONG}2"})
+    settings = load_settings()
+    assert settings.rate_limit == ()
+    assert [key.rates for key in settings.api_keys] == [(), None]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("wecom_corpid = 5", "PLM_WECOM_CORPID: must be a text: in the file, write it in quotation marks"),
+        ("rate_limit = 5", "PLM_RATE_LIMIT: must be a text in quotation marks, or a list of such texts"),
+        ("[webhooks]\nshop = 5", "PLM_CONFIG: must have a table [webhooks.shop] with secret, perhaps url"),
+        (
+            f'[webhooks.shop]\nsecret = "{GOOD}"\nurls = ""',
+            "PLM_CONFIG: [webhooks.shop] has secret and url, and no 'urls'",
+        ),
+    ],
+)  # fmt: skip
+def test_a_complaint_about_the_file_says_what_to_write(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, line: str
+) -> None:
+    (tmp_path / "plm.toml").write_text(text)
+    put(monkeypatch, {"CONFIG": str(tmp_path / "plm.toml")})
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert str(caught.value) == line
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "plm.toml"
+    words = tmp_path / "words.txt"
+    words.write_bytes("甲\r\n# remark\r\n乙\r\n".encode("utf-8-sig"))
+    file.write_bytes(f'port = 81\r\nforbidden = "{words}"\r\n'.encode("utf-8-sig"))
+    put(monkeypatch, {"CONFIG": str(file)})
+    assert (load_settings().port, load_settings().forbidden) == (81, ("甲", "乙"))
+    file.write_bytes("port = 81".encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"is not UTF-8: save it as UTF-8$"):
+        load_settings()
+    put(monkeypatch, {"CONFIG": str(tmp_path)})
+    with pytest.raises(ConfigError, match=r"cannot be read: Is a directory$"):
+        load_settings()

@@ -230,7 +230,7 @@ def test_files_are_uploaded_disabled_and_removed(admin: Browser, tmp_path: Path,
     first, second = shown(admin, "#outcomes li")
     assert "已加入" in first
     assert "没有加入" in second
-    assert "zip" in second
+    assert "不是 pdf，而是 zip 压缩包" in second
     wait_until(lambda: "门诊" in "".join(shown(admin, "#sources li:first-child")), 5, "it is listed")
     admin.shoot(tmp_path / "uploaded.png")
     row = "#sources li:first-child "
@@ -244,7 +244,7 @@ def test_files_are_uploaded_disabled_and_removed(admin: Browser, tmp_path: Path,
 
 def test_an_unanswered_question_becomes_a_pair(admin: Browser, visitor: FlaskClient) -> None:
     ask(visitor, UNKNOWN)
-    admin.find("#library-again").click()
+    admin.find("#better-again").click()
     wait_until(lambda: "量子" in "".join(shown(admin, "#unanswered")), 5, "it is listed")
     admin.find("#unanswered .act").send_keys(Keys.ENTER)
     wait_until(lambda: shown(admin, "#pair"), 5, "the form is open")

@@ -37,7 +37,7 @@ ON_THE_PAGE = (
 )
 OVER_WECHAT = "酸枣仁汤由哪些药组成" if FOLDER else small_library.FORMULA
 POISONED = "我妈喝了百草枯"
-WIDTH, HEIGHT, SCALE = 390, 990, 1.5  # of each picture in CSS pixels; image pixels for each
+WIDTH, HEIGHT, SCALE = 390, 1060, 1.5  # of each picture in CSS pixels; image pixels for each
 MOST = 250_000  # bytes of a picture
 WECHAT = """<!doctype html>
 <html lang="zh-CN"><meta charset="utf-8"><meta name="viewport" content="width=device-width">

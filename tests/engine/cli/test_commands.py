@@ -127,7 +127,21 @@ def test_quantize_writes_a_model_that_works(tmp_path: Path) -> None:
     figures = Model.load(tmp_path / "measured").info()["card"]["int8_bits_per_byte"]
     bits = Model.load(tmp_path / "measured").score((tmp_path / "held.txt").read_bytes()).bits_per_byte
     assert figures == {"held.txt": pytest.approx(bits, abs=1e-4)}
-    refuse(plm("quantize", tmp_path / "bf16", tmp_path / "no" / "int8"), 1, "No such file or directory")
+    refuse(plm("quantize", tmp_path / "bf16", tmp_path / "no" / "int8"), 1, "there is no folder")
+
+
+def test_quantize_and_convert_write_over_nothing(tmp_path: Path) -> None:
+    model, text = write_tiny_model(tmp_path / "m.safetensors", dtype="bf16"), tmp_path / "text.txt"
+    text.write_text(TEXT, encoding="utf-8")
+    (tmp_path / "link").symlink_to(model)
+    before = model.read_bytes()
+    for out in (model, tmp_path / "link"):
+        refuse(plm("quantize", model, out), 1, "is read by this command")
+    refuse(plm("quantize", model, text, "--valid", text), 1, "is read by this command")
+    refuse(plm("quantize", model, text), 1, "exists and is no model")
+    refuse(plm("convert", "wygpt", text, text), 1, "is read by this command")
+    refuse(plm("convert", "wygpt", model, text), 1, "exists and is no model")
+    assert (model.read_bytes(), text.read_text(encoding="utf-8")) == (before, TEXT)
 
 
 def test_bench_prints_the_promised_figures(model_path: Path) -> None:

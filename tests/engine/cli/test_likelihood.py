@@ -23,7 +23,7 @@ def test_choose_answers_every_line(model_path: Path, tmp_path: Path) -> None:
     expected = [model.choose(one["question"], one["choices"]) for one in QUESTIONS]
     for result in (
         plm("choose", model_path, "--json", stdin=LINES),
-        plm("choose", model_path, "-", "--json", stdin=LINES),
+        plm("choose", model_path, "-", "--json", stdin="\ufeff" + LINES),
         plm("choose", model_path, tmp_path / "questions", "--json"),
     ):
         assert result.exit_code == 0

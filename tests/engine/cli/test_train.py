@@ -55,6 +55,29 @@ def test_it_trains_and_goes_on(plm_train: Command) -> None:
     assert plm_train(*NEW, "--steps", 5, "--resume").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("out", "options", "message"),
+    [
+        ("a.txt", (), "is read by this command"),
+        ("link", (), "is read by this command"),
+        ("v.txt", ("--valid", "v.txt"), "is read by this command"),
+        ("notes.txt", (), "exists and is no model"),
+        ("m.png", (), "is where the picture of the losses goes"),
+        ("n.safetensors", (), "n.png: exists and is no picture"),
+        ("nowhere/m.safetensors", (), "there is no folder nowhere"),
+    ],
+)
+def test_nothing_is_written_over(
+    plm_train: Command, tmp_path: Path, out: str, options: tuple[str, ...], message: str
+) -> None:
+    for name in ("v.txt", "notes.txt", "n.png"):
+        (tmp_path / name).write_text(PHRASE, encoding="utf-8")
+    (tmp_path / "link").symlink_to("a.txt")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    refuse(plm_train("--config", "tiny", "--data", "a.txt", "--out", out, "--steps", 1, *options), 1, message)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_progress_shows_speed_and_roofline(plm_train: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.training.run.REPORT_SECONDS", 0.0)
     lines = plm_train(*NEW, "--steps", 2).output.splitlines()
@@ -230,7 +253,7 @@ def test_a_recipe_that_cannot_be_followed(plm_train: Command, recipe: str, messa
         (
             "t.jsonl",
             b'{"text": "%b"}\n[1, 2]\n' % (b"x" * 99),
-            't.jsonl: line 2: is no object of JSON: it needs one of "text", "messages"',
+            't.jsonl: line 2: turn 1 is no turn: {"role": …, "content": …}',
         ),
         ("t.txt.xz", b"not packed at all" * 9, "t.txt.xz: not a whole .xz file"),
     ],

@@ -57,6 +57,25 @@ def test_too_few_messages_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+def test_train_writes_over_nothing(tmp_path: Path) -> None:
+    data, notes = tmp_path / "more.jsonl", tmp_path / "notes.txt"
+    for path in (data, notes):
+        path.write_text('{"text": "x", "label": "none"}\n', encoding="utf-8")
+    out = ["--out", tmp_path / "new"]
+    for more, message in (
+        (["--out", data], "is read by this command"),
+        (["--out", notes], "is no emergency classifier"),
+        (["--out", tmp_path / "w.json"], "is where the card goes"),
+        ([*out, "--plot", data], "a picture's name ends in"),
+        ([*out, "--plot", tmp_path / "nowhere" / "roc.png"], "there is no folder"),
+    ):
+        refused = CliRunner().invoke(emergency, ["train", "--data", str(data), *map(str, more)])
+        assert (refused.exit_code, refused.output.count("\n")) == (1, 1)
+        assert message in refused.output
+    assert data.read_text(encoding="utf-8") == notes.read_text(encoding="utf-8")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["more.jsonl", "notes.txt"]
+
+
 def test_test_counts_by_kind(tmp_path: Path) -> None:
     rows = [
         {"text": "我妈喝了百草枯", "emergency": True, "kind": "poisoning"},

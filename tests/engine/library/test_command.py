@@ -108,7 +108,11 @@ def test_an_export_writes_over_no_other_file(library: Library, tmp_path: Path) -
     assert run(library, "add", str(path)).exit_code == 0
     refused = run(library, "export", str(path))
     assert refused.exit_code == 1
-    assert "no export of a library" in refused.output
+    assert "is read by this command" in refused.output
+    (tmp_path / "notes.jsonl").write_text(TEXT, "utf-8")
+    (tmp_path / "link.jsonl").symlink_to(path)
+    assert "is no export of a library" in run(library, "export", str(tmp_path / "notes.jsonl")).output
+    assert "is read by this command" in run(library, "export", str(tmp_path / "link.jsonl")).output
     assert path.read_text("utf-8") == TEXT
     fresh = tmp_path / "out.jsonl"
     assert run(library, "export", str(fresh)).exit_code == 0

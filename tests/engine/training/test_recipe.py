@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_a_config_may_still_say_lanes(tmp_path: Path) -> None:
-    text = (ROOT / "engine/configs/tiny.toml").read_text("utf-8")
+    text = "\ufeff" + (ROOT / "engine/configs/tiny.toml").read_text("utf-8")  # and begin as Notepad has it
     assert "batch_size = 4" in text
     (tmp_path / "old.toml").write_text(text.replace("batch_size = 4", "lanes = 6"))
     assert load_plan(str(tmp_path / "old.toml")).recipe.batch_size == 6
