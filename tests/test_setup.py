@@ -62,6 +62,7 @@ def build(tree: Path, **environment: str) -> list[str]:
     )
     assert run.returncode == 0, run.stderr
     listed = re.findall(r"^compile (.+)$", run.stdout + run.stderr, re.MULTILINE)
+    assert ("Compiling: 100%, done" in run.stderr) == bool(listed)
     return sorted(source for line in listed for source in line.split())
 
 
