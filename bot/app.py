@@ -74,12 +74,13 @@ def create_bot(
     library = ServedLibrary.from_settings(settings)
     admin = AdminSync(store, engine, settings.model) if settings.admin_key else None
     tasks = TaskQueue(store, settings.retry_seconds)
-    erasure = Erasure(store, tasks)
+    limits = Limits(store, settings.rate_limit, admin.rules if admin else None)
+    erasure = Erasure(store, tasks, limits)
     bot = Bot(
         settings,
         store,
         Answers(store, engine, settings.context_bytes, settings.forbidden, settings.unsure, library),
-        Limits(store, settings.rate_limit, admin.rules if admin else None),
+        limits,
         ConcurrencyLimiter(),
         Outbox(store),
         tasks,
@@ -150,7 +151,9 @@ def _open_channels(bot: Bot) -> None:
 
 def open_store(settings: Settings) -> Store:
     try:
-        return Store(settings.redis_url or "", settings.keep_days)
+        return Store(
+            settings.redis_url or "", settings.keep_days, settings.keep_turns, settings.queue_url or ""
+        )
     except ValueError as error:
         raise ConfigError(f"PLM_REDIS_URL: {error}") from None
 

@@ -35,6 +35,7 @@ SLOW_MODULES = (
     "tests/bot/test_latency.py",
     "tests/bot/test_security.py",
     "tests/bot/test_soak.py",
+    "tests/deploy/test_chart.py",
     "tests/deploy/test_envoy.py",
     "tests/cpu_vnni",
     "tests/cuda",

@@ -40,10 +40,12 @@ NATIVE_ENDINGS = {".c", ".cpp", ".cu", ".cuh", ".h", ".inc", ".inl"}
 ONLY_IN = {
     "wechatpy": {"bot/channels/wechat/crypto.py"},
     "redis": {
+        "bot/store/cluster.py",
         "bot/store/connection.py",
-        "bot/store/conversations.py",
         "bot/store/faults.py",
         "bot/store/outbox.py",
+        "bot/store/scripts.py",
+        "bot/store/servers.py",
         "bot/store/tasks.py",
         "bot/server/embedded_store.py",
     },

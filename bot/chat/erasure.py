@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bot.chat.limits import Limits
 from bot.store.admin import AdminStore
 from bot.store.broadcasts import BroadcastStore
 from bot.store.conversations import Store
@@ -19,9 +20,10 @@ class Erasure:
     after the lists that tasks are made from.
     """
 
-    def __init__(self, store: Store, tasks: TaskQueue) -> None:
+    def __init__(self, store: Store, tasks: TaskQueue, limits: Limits) -> None:
         self.store = store
         self.tasks = tasks
+        self.limits = limits
         self.admin = AdminStore(store)
         self.broadcasts = BroadcastStore(store)
         self.unanswered = UnansweredStore(store)
@@ -34,19 +36,20 @@ class Erasure:
         """The reply is kept for a minute, for retries; what was counted of rates stays, under a hash: else
         this would be the way to have more."""
         message = self.store.erase(conversation, message_id, nonce, reply)
-        self._elsewhere(conversation.user, conversation.channel)
+        self._elsewhere([conversation])
         return message
 
     def erase_conversation(self, conversation: Conversation) -> None:
         self._conversation(conversation)
-        self._elsewhere(conversation.user, conversation.channel)
+        self._elsewhere([conversation])
 
     def erase_user(self, user: str) -> list[Conversation]:
         """In every channel, also what is left elsewhere when this was cut off; the conversations found."""
         found = self.admin.of_user(user)
         for conversation in found:
             self._conversation(conversation)
-        self._elsewhere(user)
+        self._elsewhere(self.admin.in_all_channels(user))
+        self.admin.erase_everywhere(user)
         return found
 
     def erase_talk(self, conversation: Conversation, number: int) -> int:
@@ -61,11 +64,12 @@ class Erasure:
 
     def _conversation(self, conversation: Conversation) -> None:
         self.store.erase(conversation)
-        self.admin.erase_counts(conversation)
+        self.limits.clear(conversation)
 
-    def _elsewhere(self, user: str, channel: str = "") -> None:
-        self.broadcasts.erase(user, channel)
-        self.tasks.erase(user, channel)
-        self.unanswered.erase(user)
-        self.feedback.erase(user, channel)
-        self.admin.erase(user, channel)
+    def _elsewhere(self, conversations: list[Conversation]) -> None:
+        for conversation in conversations:
+            self.broadcasts.erase(conversation)
+            self.tasks.erase(conversation)
+            self.unanswered.erase(conversation.user)
+            self.feedback.erase(conversation)
+            self.admin.erase(conversation)

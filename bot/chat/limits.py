@@ -42,6 +42,10 @@ class Limits:
         """
         return self.store.hit(who, rates) if rates else 0
 
+    def clear(self, conversation: Conversation) -> None:
+        """Forget what was counted of its rates in force."""
+        self.store.clear_counts(conversation.id, self.rules.rates(conversation) or self.rates)
+
     def blocked(self, conversation: Conversation, message_id: str) -> str | None:
         """What is said to somebody an administrator has blocked: a polite sentence to one message, however
         often it is sent, and "" to all others. None if the sender is not blocked. Nothing of the message

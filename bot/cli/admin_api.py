@@ -8,6 +8,7 @@ import click
 import requests
 
 from bot.server.direct_http import direct_session
+from bot.settings.urls import without_secrets
 
 CONNECT, READ = 3.0, 60.0  # seconds
 
@@ -19,6 +20,7 @@ class Api:
 
     def __init__(self, url: str, key: str) -> None:
         self.url = url.rstrip("/") + "/admin/api"
+        self.shown_url = without_secrets(self.url)
         self.http = direct_session()
         self.http.headers["Authorization"] = f"Bearer {key}"
 
@@ -29,13 +31,13 @@ class Api:
                 allow_redirects=False, **what,
             )  # fmt: skip
         except (requests.RequestException, UnicodeError) as error:
-            raise click.ClickException(f"{self.url} does not answer: {type(error).__name__}") from None
+            raise click.ClickException(f"{self.shown_url} does not answer: {type(error).__name__}") from None
         if response.status_code == 404 and "error" not in _json(response):
-            raise click.ClickException(f"there is no {self.url}: PLM_ADMIN_KEY is not set there")
+            raise click.ClickException(f"there is no {self.shown_url}: PLM_ADMIN_KEY is not set there")
         if response.status_code != 200:
             fault = _json(response).get("error")
             message = fault.get("message") if isinstance(fault, dict) else fault
-            raise click.ClickException(str(message or f"{self.url} answers {response.status_code}"))
+            raise click.ClickException(str(message or f"{self.shown_url} answers {response.status_code}"))
         return response
 
     def get(self, path: str, **params: Any) -> Any:

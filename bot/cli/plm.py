@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from bot.settings.config import ELSEWHERE, ConfigError, Settings, load_settings, unknown_variables
+from bot.settings.urls import check_url
 from bot.telemetry import logs
 
 log = logging.getLogger("bot")
@@ -152,7 +153,11 @@ def _serve(settings: Settings, make_app: Callable[[], Any]) -> None:
 
 
 @click.command()
-@click.option("--url", help="The service's public address: play the WeChat platform's check against it.")
+@click.option(
+    "--url",
+    callback=lambda _, __, value: _checked_url(value),
+    help="The service's public address: play the WeChat platform's check against it.",
+)
 def doctor(url: str | None) -> None:
     """Say what is wrong with this set-up, if anything."""
     from bot.cli.doctor import Note
@@ -178,6 +183,13 @@ def doctor(url: str | None) -> None:
         click.echo(f"note  {line}")
     if faults:
         sys.exit(1)
+
+
+def _checked_url(value: str | None) -> str | None:
+    try:
+        return check_url(value) if value else None
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _checks(settings: Settings, url: str | None) -> list[tuple[str, Callable[[], str]]]:
@@ -226,12 +238,15 @@ def _check_library(settings: Settings) -> str:
 
 
 def _check_store(settings: Settings) -> str:
-    from bot.cli.doctor import check_store, store_of
+    from bot.cli.doctor import check_store, queue_of, store_of
     from bot.server.embedded_store import EmbeddedStore
 
-    store = store_of(settings)
-    if store is not None:
-        return check_store(store, tasks=settings.works_out_of_band)
+    tasks, queue = settings.works_out_of_band, queue_of(settings)
+    if store := store_of(settings):
+        said = [check_store(store, tasks=tasks and queue is None)]
+        if queue:
+            said.append(check_store(queue, tasks=True, name="PLM_QUEUE_URL"))
+        return said[0] if len(said) == 1 else "; ".join(said)
     own = EmbeddedStore(settings.data_dir)
     own.make_directory()
     return f"brought along: {own.find_server()[1]}"

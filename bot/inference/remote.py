@@ -17,6 +17,7 @@ from bot.inference.interface import EngineDownError
 from bot.inference.messages import STREAM_REQUEST, Event, Failure, Finished, Prompt, StreamRequest, from_line
 from bot.server.direct_http import direct_session
 from bot.settings.config import ConfigError
+from bot.settings.urls import without_secrets
 from bot.telemetry import logs
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class RemoteEngine:
     def __init__(self, url: str, model_name: str = "") -> None:
         """Without a name the host answers by its own PLM_MODEL."""
         self.url = url
+        self.shown_url = without_secrets(url)
         self.model_name = model_name
         self._http = direct_session()
         self._http.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=64))
@@ -120,10 +122,10 @@ class RemoteEngine:
 
     def _check_model(self, response: requests.Response, name: str) -> None:
         if response.status_code == 404:
-            raise ConfigError(f"{self.url}: there is no model {name!r} there")
+            raise ConfigError(f"{self.shown_url}: there is no model {name!r} there")
 
     def _down(self, error: Exception) -> EngineDownError:
         if isinstance(error, ConfigError):
             return EngineDownError(str(error))
-        log.debug("the engine at %s failed: %s", self.url, error)
-        return EngineDownError(f"{self.url}: {type(error).__name__}")
+        log.debug("the engine at %s failed: %s", self.shown_url, type(error).__name__)
+        return EngineDownError(f"{self.shown_url}: {type(error).__name__}")

@@ -31,11 +31,15 @@ from bot.settings.credentials import (
     TelegramSecret,
     TelegramToken,
     WechatToken,
+    marks_around,
     plain,
 )
 from bot.settings.page import PageContact, PageExamples, PageLogo, PageTitle
 from bot.settings.values import (
     ApiKey,
+    DataFolder,
+    Folder,
+    Host,
     LibraryPlace,
     Rates,
     Redacted,
@@ -56,13 +60,7 @@ ELSEWHERE = {"PLM_CONFIG", "PLM_ADMIN_URL", "PLM_ISA", "PLM_CUDA", "PLM_REQUIRE"
 WEBHOOK_VARIABLE = re.compile(r"PLM_WEBHOOK_([A-Z0-9_]+)_(SECRET|URL)")
 WEBHOOK_NAME = re.compile(r"[a-z0-9_]+")
 
-TAKEN_AS_WRITTEN = {
-    "disclaimer",
-    "page_examples",
-    "emergencies",
-    "forbidden",
-    "api_keys",
-}  # or checked entry by entry
+FOR_PEOPLE = {"disclaimer", "page_examples", "emergencies", "forbidden"}  # any text
 CREDENTIAL = re.compile("(token|secret|key|key_previous|appid|corpid|app_id)$")
 
 # What each platform beside WeChat needs to be set up.
@@ -95,12 +93,13 @@ class Settings(Redacted, BaseSettings):
         arbitrary_types_allowed=True,
     )
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
     model: str = "tcm"
-    model_dir: Path | None = None
-    data_dir: Path = Field(default_factory=default_data_dir)
+    model_dir: Folder | None = None
+    data_dir: DataFolder = Field(default_factory=default_data_dir)
     redis_url: RedisUrl | None = None
+    queue_url: RedisUrl | None = None  # of the task queues, by default redis_url
     engine_url: Url | None = None
     library: LibraryPlace = None  # by default one in data_dir, with the bundled books
     library_minimum: float | None = Field(None, ge=0, le=1)  # how sure an answer must be; by default its own
@@ -119,9 +118,9 @@ class Settings(Redacted, BaseSettings):
     wechat_mode: Literal["plain", "compatible", "safe"] | None = None
     wechat_push: bool = False
     wechat_api_url: Url = "https://api.weixin.qq.com"
-    wechat_replay_window: int = Field(300, ge=0)  # seconds; 0 turns the check off
+    wechat_replay_window: int = Field(300, ge=0, le=365 * 24 * 3600)  # seconds; 0 turns the check off
     wecom_corpid: Credential | None = None
-    wecom_agentid: int | None = Field(None, ge=0)
+    wecom_agentid: int | None = Field(None, ge=0, le=10**12)
     wecom_secret: Credential | None = None
     wecom_token: Credential | None = None
     wecom_aes_key: AesKey | None = None
@@ -162,6 +161,7 @@ class Settings(Redacted, BaseSettings):
     max_bytes: int = Field(1200, ge=16, le=20_000)
     context_bytes: int = Field(6000, ge=500, le=1_000_000)
     keep_days: float = Field(30, ge=0.01, le=3650)  # a message must outlive its retries
+    keep_turns: int = Field(2000, ge=2, le=100_000)  # of a conversation
     engine_delay_ms: float = Field(0, ge=0, le=10_000)  # diagnostic: sleep this long before each character
 
     @model_validator(mode="before")
@@ -170,13 +170,16 @@ class Settings(Redacted, BaseSettings):
         """Without the space around a value, which counts in credentials alone."""
         read = dict(data)
         for name, value in data.items():
-            if not isinstance(value, str) or name in TAKEN_AS_WRITTEN or CREDENTIAL.search(name):
+            if not isinstance(value, str) or CREDENTIAL.search(name) or name == "api_keys":
                 continue
             try:
-                read[name] = plain(value)
+                if name not in FOR_PEOPLE:
+                    read[name] = plain(value)
+                elif complaint := marks_around(value.strip()):
+                    raise ValueError(complaint)
             except ValueError as error:
                 raise ValueError(f"PLM_{name.upper()}: {error}") from None
-            if value.isspace():  # as good as empty
+            if value.isspace() and name not in FOR_PEOPLE:  # as good as empty
                 del read[name]
         if isinstance(read.get("log_level"), str):
             read["log_level"] = read["log_level"].upper()

@@ -44,7 +44,12 @@ def stray_character(text: str) -> str:
     for at, char in enumerate(text):
         if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp"):
             return _found(text, at)
-    if len(text) > 1 and text[0] in QUOTES and text[-1] in QUOTES:
+    return marks_around(text, QUOTES)
+
+
+def marks_around(text: str, marks: str = "\"'") -> str:
+    """A complaint of quotation marks around the whole; "" if there are none."""
+    if len(text) > 1 and text[0] in marks and text[-1] in marks:
         return f"has quotation marks around it ({text[0]}…{text[-1]}): write it without them"
     return ""
 

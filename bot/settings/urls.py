@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 ENCODE = "write # / ? @ % of a user or password as %23 %2F %3F %40 %25"
 REDIS_FORMS = (
-    "must be redis://host:port/0, rediss://…, unix:///path or redis+sentinel://host:port,host:port/name"
+    "must be redis://host:port/0, rediss://…, unix:///path, redis+cluster://host:port,host:port or "
+    "redis+sentinel://host:port,host:port/name"
 )
 _LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+(?:%25[\w.~-]+)?\]")
@@ -63,6 +64,14 @@ def _check_http(value: str) -> str:
     return tail
 
 
+def check_host(value: str) -> str:
+    """An address to listen on: a name or a number, without a scheme or a port."""
+    literal = re.fullmatch(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[\w.~-]+)?", value)
+    if not literal and not (_HOST.fullmatch(value) and not value.startswith("[")):
+        raise ValueError("must be an address alone, such as 127.0.0.1, 0.0.0.0 or ::; the port is PLM_PORT")
+    return value
+
+
 def check_redis_url(value: str) -> str:
     """As bot.store.connection.connect reads it. ValueError says what to write."""
     scheme, found, rest = value.partition("://")
@@ -107,11 +116,23 @@ def _check_sentinels(scheme: str, place: str, path: str, query: str) -> None:
         )
 
 
+def _check_cluster(scheme: str, place: str, path: str, query: str) -> None:
+    form = f"{scheme}://host:port,host:port"
+    for host in place.split(","):
+        _check_host(host)
+        if not re.search(r":\d+$", host):
+            raise ValueError(f"each node needs its port: {form}")
+    if query or path not in ("", "/"):
+        raise ValueError(f"must end with the nodes, for a cluster has one database: {form}")
+
+
 _REDIS_CHECKS = {
     "redis": _check_tcp,
     "rediss": _check_tcp,
     "unix": _check_socket,
     "redis+sentinel": _check_sentinels,
+    "redis+cluster": _check_cluster,
+    "rediss+cluster": _check_cluster,
 }
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import limits
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import NoDecode
 
 from bot.settings.credentials import SigningSecret, checked_by, plain, split_credentials
-from bot.settings.urls import check_callback_url, check_redis_url, check_url
+from bot.settings.urls import check_callback_url, check_host, check_redis_url, check_url
 
 SCOPES = frozenset({"chat", "likelihood", "search"})  # what an API key may be for
 KEY_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -44,6 +44,27 @@ def _read_words(value: object) -> object:
     if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
         raise ValueError("must be words, or the path of a file with a word a line")
     return tuple(word.strip() for word in value if word.strip())
+
+
+def _read_folder(value: object) -> object:
+    """A folder, which may begin with ~ and may be there already."""
+    if not isinstance(value, str | Path):
+        return value
+    try:
+        place = Path(value).expanduser()
+        if place.exists() and not place.is_dir():
+            raise ValueError(f"{place} is no folder")
+    except OSError as error:
+        raise ValueError(f"cannot be a folder: {error.strerror}") from None
+    except RuntimeError:
+        raise ValueError(f"{value}: there is no such user") from None
+    return place
+
+
+def _must_exist(place: Path) -> Path:
+    if not place.is_dir():
+        raise ValueError(f"there is no folder {place}")
+    return place
 
 
 def read_rates(value: object) -> object:
@@ -77,6 +98,8 @@ def _read_library(value: object) -> object:
                 raise ValueError(
                     f"{place} is no library: `plm library --folder NEW add {place}` makes one of it"
                 )
+        elif place.exists() and not place.is_file():
+            raise ValueError(f"{place} is neither a file nor a folder")
         elif not place.exists() and (place.suffix or not place.absolute().parent.is_dir()):
             raise ValueError(f"there is no file or folder {place}")
     except OSError as error:
@@ -86,6 +109,9 @@ def _read_library(value: object) -> object:
     return place
 
 
+Host = Annotated[str, checked_by(check_host)]
+DataFolder = Annotated[Path, BeforeValidator(_read_folder)]
+Folder = Annotated[DataFolder, AfterValidator(_must_exist)]
 LibraryPlace = Annotated[Path | Literal["none"] | None, BeforeValidator(_read_library)]
 Rates = Annotated[tuple[limits.RateLimitItem, ...], BeforeValidator(read_rates)]
 

@@ -6,7 +6,7 @@ One conversation lives under one hash tag, so that it is one slot of a cluster:
     plm:{channel:user}:turns   list  JSON turns: role, content, time, message_id, talk   (the truth)
     plm:{channel:user}:queue   list  message ids that wait for an answer, in order
     plm:{channel:user}:lease   text  the holder of the lease, owner:fence, for a few seconds
-    plm:{channel:user}:state   hash  the model's state after the last answer; a cache: model, prefix, blob
+    plm:{channel:user}:state   hash  the model's state after the last answer, for some hours: prefix, packed
     plm:{channel:user}:open    list  message ids whose answer was handed out in part
     plm:{channel:user}:jobs    zset  the ids of those messages, by when they came
     plm:{channel:user}:job:ID  hash  one message: status, question, text so far, attempts, reply …
@@ -14,7 +14,9 @@ One conversation lives under one hash tag, so that it is one slot of a cluster:
     plm:{channel:user}:pushes  list  message ids whose answer is still to be pushed, in order
     plm:{channel:user}:pusher  text  the holder of the lease for pushing
     plm:{channel:user}:feedback hash what the user thinks of an answer, by message id: up or down
-    plm:index                  zset  the conversations by their last question; a scan of the keys completes it
+    plm:{channel:user}:tasks   zset  tasks about the conversation: see tasks.py
+    plm:index:N                zset  conversations by their last question, in 16 parts; admin.py mends them
+    plm:channels               set   where somebody may have a conversation, and * when it is complete
     plm:emergencies            zset  conversations with an emergency by the time of the newest: at most 1,000
     plm:marked-down            zset  answers that their readers marked down, by when: see feedback.py
     plm:{days}:…               what happened each day in each channel: see days.py

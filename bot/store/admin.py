@@ -8,7 +8,7 @@
     plm:{admin}:audit      list  what administrators did, newest first
     plm:{admin}:errors     list  the newest errors of all processes
     plm:{admin}:minute:N   hash  what was counted in minute N since 1970
-    plm:{admin}:built      text  set while the list of conversations is known to be complete
+    plm:{admin}:built      text  set for a day after the list of conversations was mended
 
 Whoever is blocked, has a quota or is named in the audit log is a hash there, or is made one when forgotten: a
 user of whom no trace was to stay leaves none here.
@@ -17,15 +17,25 @@ user of whom no trace was to stay leaves none here.
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
 import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
-from bot.store.conversations import EMERGENCIES, INDEX, Store
+from bot.store.conversations import (
+    ALL_CHANNELS,
+    CHANNELS,
+    EMERGENCIES,
+    INDEX,
+    INDEXES,
+    Store,
+    index_of,
+)
+from bot.store.servers import totals
 from bot.text.records import Conversation
 
 BASE = "plm:{admin}:"
@@ -37,8 +47,9 @@ KEEP = 400 * 24 * 3600  # seconds; every web process renews it for keys that mus
 MAX_AUDIT, MAX_ERRORS = 10_000, 200
 MINUTES_KEPT = 26 * 3600  # seconds
 ALIVE = 15.0  # seconds without a heartbeat after which a process counts as gone
-WHOLE_FOR = 600  # seconds between two scans for conversations that are missing in the list
-LOOKED_AT = 200  # conversations of the list that are read at once
+MENDED_SECONDS = 24 * 3600  # between two scans for conversations that are missing in the list
+LOOKED_AT = 200  # conversations that are read at once
+ROWS = 50  # entries of one list that are read at once
 ID = re.compile(r"[A-Za-z0-9_-]+:[A-Za-z0-9@._~%-]+")  # as Conversation.id writes them
 
 
@@ -86,26 +97,31 @@ class AdminStore:
     def page(self, limit: int, cursor: tuple[float, str] | None) -> tuple[list[Conversation], Any]:
         """Conversations after the cursor, the one with the newest turn first, and the next cursor or None."""
         if cursor is None:
-            self._mend()
+            self._take_over()
         found: list[Conversation] = []
-        highest = cursor[0] if cursor else "+inf"
+        parts = [self._part(key, cursor) for key in INDEXES]
+        for score, name in heapq.merge(*parts, reverse=True):
+            if conversation := conversation_of(name):
+                found.append(conversation)
+            if len(found) == limit:
+                return found, (score, name)
+        return found, None
+
+    def _part(self, key: str, cursor: tuple[float, str] | None) -> Iterator[tuple[float, str]]:
+        """What one of the lists holds after the cursor: time and id, the newest first."""
         start = 0
         while True:
             rows: Any = self._do(
-                "zrevrangebyscore", INDEX, highest, "-inf", start, LOOKED_AT, withscores=True
+                "zrevrangebyscore", key, cursor[0] if cursor else "+inf", "-inf", start, ROWS, withscores=True
             )
             for member, score in rows:
-                name = member.decode()
-                if cursor and score == cursor[0] and name >= cursor[1]:
-                    continue  # already shown; equal scores come in descending order
-                conversation = conversation_of(name)
-                if conversation:
-                    found.append(conversation)
-                if len(found) == limit:
-                    return found, (score, name)
-            if len(rows) < LOOKED_AT:
-                return found, None
-            start += LOOKED_AT
+                if (
+                    cursor is None or (score, member.decode()) < cursor
+                ):  # equal scores come in descending order
+                    yield score, member.decode()
+            if len(rows) < ROWS:
+                return
+            start += ROWS
 
     def about(self, conversations: list[Conversation]) -> list[dict[str, Any]]:
         """The list's entry for each, with the time of its last emergency, if any; expired ones are left out
@@ -126,13 +142,13 @@ class AdminStore:
             conversations, answers, answers, answers, strict=True
         ):
             if updated is None:
-                gone.append(conversation.id)
+                gone.append(conversation)
             else:
                 row = {"turns": turns, "updated": float(updated), "emergency": emergency}
                 rows.append(_head(conversation) | row)
-        if gone:
-            self._do("zrem", INDEX, *gone)
-            self._do("zrem", EMERGENCIES, *gone)
+        for conversation in gone:
+            for key in (index_of(conversation), EMERGENCIES):
+                self._do("zrem", key, conversation.id)
         return rows
 
     def emergencies(self, limit: int) -> list[Conversation]:
@@ -145,57 +161,75 @@ class AdminStore:
         turns = [_turn(turn) for turn in self.store.turns(conversation, 100_000)]
         return _head(conversation) | {"turns": turns} if turns else None
 
+    def channels(self) -> list[str]:
+        """All in which somebody may have a conversation."""
+        names = self._do("smembers", CHANNELS)
+        if ALL_CHANNELS.encode() not in names:  # written by a version that did not note them
+            self.mend()
+            names = self._do("smembers", CHANNELS)
+        return sorted(name.decode() for name in names if name != ALL_CHANNELS.encode())
+
+    def in_all_channels(self, user: str) -> list[Conversation]:
+        return [Conversation(channel, user) for channel in self.channels()]
+
     def listed(self, conversation: Conversation) -> float:
         """Where it stands in the list of conversations; 0 if it is not there."""
-        return float(self._do("zscore", INDEX, conversation.id) or 0)
+        return float(self._do("zscore", index_of(conversation), conversation.id) or 0)
 
     def of_user(self, user: str) -> list[Conversation]:
         """All conversations with a key in Redis under this user's name, in any channel."""
-        name = quote(user, safe="@._-")
-        keys = self._search(f"plm:{{*:{name}}}:*")
-        own = re.compile(rf"plm:{{([A-Za-z0-9_-]+):{re.escape(name)}}}:")
-        channels = {match[1] for key in keys if (match := own.match(key))}
-        return [Conversation(channel, user) for channel in sorted(channels)]
+        return [one for one in self.in_all_channels(user) if self.store.exists(one)]
 
-    def erase(self, user: str, channel: str = "") -> None:
-        """Their name wherever it stands here. A block or a quota stays in force, but under a hash alone."""
+    def erase(self, conversation: Conversation) -> None:
+        """Its user's name wherever it stands here because of it. A block or a quota of the user in this
+        channel stays in force, but under a hash alone."""
         for line in self._do("lrange", ERRORS, 0, -1):
-            if Conversation(channel, user).id in json.loads(line)["message"]:
+            if conversation.id in json.loads(line)["message"]:
                 self._do("lrem", ERRORS, 0, line)
-        for key, rule in self.rules().items():
-            if rule.user == user and channel in ("", rule.channel):
-                self._write(key, replace(rule, user=""))
+        self._erase_rule(conversation.user, conversation.channel)
 
-    def erase_counts(self, conversation: Conversation) -> None:
-        """What was counted of its rates, and any key of its own that is left."""
-        counted = hashlib.sha256(conversation.id.encode()).hexdigest()[:32]
-        keys = [*self._search(f"plm:limit*{counted}*"), *self._search(f"{conversation.base}*")]
-        if keys:
-            self._do("delete", *keys)
+    def erase_everywhere(self, user: str) -> None:
+        """What is said of a user in all channels, likewise."""
+        self._erase_rule(user, "")
+
+    def _erase_rule(self, user: str, channel: str) -> None:
+        if held := self._do("hget", PEOPLE, digest(user, channel)):
+            self._write(digest(user, channel), replace(AccessRule(**json.loads(held)), user=""))
 
     def count(self) -> int:
-        return int(self._do("zcard", INDEX))
+        return sum(int(self._do("zcard", key)) for key in INDEXES)
 
-    def _mend(self) -> None:
-        """Conversations whose entry was lost (a process died between two writes) are listed again."""
-        if not self._do("set", BUILT, "1", nx=True, ex=WHOLE_FOR):
-            return
-        for key in self._search("plm:{*:*}:meta"):
-            name = key[len("plm:{") : -len("}:meta")]
-            if conversation_of(name):
-                updated: Any = self._do("hget", key, "updated")
+    def mend(self) -> None:
+        """List all conversations whose entry was lost (a node was down, a process died), note all channels.
+
+        Reads the names of all keys: for one process, now and then.
+        """
+        listed = {name for key in INDEXES for name in self._do("zrange", key, 0, -1)}
+        keys = self.store.scan("plm:{*:*}:meta")
+        names = [key[len("plm:{") : -len("}:meta")] for key in keys]
+        found = [conversation for name in names if (conversation := conversation_of(name))]
+        for conversation in found:
+            if conversation.id.encode() not in listed:
+                updated = self._do("hget", conversation.base + "meta", "updated")
                 if updated is not None:
-                    self._do("zadd", INDEX, {name: float(updated)}, gt=True)
-        self._do("pexpire", INDEX, self.store.keep_ms)
+                    self._do("zadd", index_of(conversation), {conversation.id: float(updated)}, gt=True)
+        for key in INDEXES:
+            self._do("pexpire", key, self.store.keep_ms)
+        self._do("sadd", CHANNELS, ALL_CHANNELS, *{conversation.channel for conversation in found})
+        self._do("pexpire", CHANNELS, self.store.keep_ms)
 
-    def _search(self, pattern: str) -> list[str]:
-        found: list[str] = []
-        cursor = 0
-        while True:
-            cursor, keys = self._do("scan", cursor, match=pattern, count=1000)
-            found += [key.decode("utf-8", "replace") for key in keys]
-            if not cursor:
-                return found
+    def mend_if_due(self) -> None:
+        """Once a day, by one of the processes."""
+        if self._do("set", BUILT, "1", nx=True, ex=MENDED_SECONDS):
+            self.mend()
+
+    def _take_over(self) -> None:
+        """What the list of an older version has, also while such a version still runs."""
+        while rows := self._do("zrange", INDEX, 0, LOOKED_AT - 1, withscores=True):
+            for member, score in rows:
+                if conversation := conversation_of(member.decode()):
+                    self._do("zadd", index_of(conversation), {conversation.id: score}, gt=True)
+            self._do("zrem", INDEX, *(member for member, _ in rows))
 
     # Rules
 
@@ -342,8 +376,8 @@ class AdminStore:
         ]
 
     def server(self) -> dict[str, Any]:
-        """The INFO of the Redis server."""
-        return dict(self._do("info"))
+        """Version, used_memory and maxmemory of the server, or of all masters together."""
+        return totals(self.client)
 
 
 def _head(conversation: Conversation) -> dict[str, Any]:

@@ -75,7 +75,8 @@ class BroadcastStore:
             pipe = self.client.pipeline()
             pipe.hset(key, mapping={"state": state, "ended": time.time()})
             pipe.hsetnx(key, "counts", json.dumps(counts))
-            pipe.delete(*(f"{key}:{place}" for place in PLACES))
+            for place in PLACES:
+                pipe.delete(f"{key}:{place}")
             pipe.execute()
 
         self._try(write)
@@ -119,7 +120,9 @@ class BroadcastStore:
 
         def write() -> list[Any]:
             pipe = self.client.pipeline()
-            pipe.smove(key + source, key + target, name)
+            pipe.execute_command(
+                "SMOVE", key + source, key + target, name
+            )  # no method of a cluster's pipelines
             pipe.expire(key + target, KEEP)
             pipe.sismember(key + target, name)
             return list(pipe.execute())
@@ -129,22 +132,11 @@ class BroadcastStore:
     def has(self, broadcast_id: str, place: str, name: str) -> bool:
         return bool(self._try(lambda: self.client.sismember(f"{BASE}{broadcast_id}:{place}", name)))
 
-    def erase(self, user: str, channel: str = "") -> None:
-        name = Conversation(channel or "*", user).id  # only the star is special in a pattern
+    def erase(self, conversation: Conversation) -> None:
         for broadcast_id in self._everyone():
             for place in PLACES:
-                self._forget(f"{BASE}{broadcast_id}:{place}", name)
-
-    def _forget(self, key: str, name: str) -> None:
-        cursor = 0
-        while True:
-            cursor, found = self._try(
-                lambda cursor=cursor: self.client.sscan(key, cursor, match=name, count=BATCH)  # type: ignore[misc]
-            )
-            if found:
-                self._try(lambda found=found: self.client.srem(key, *found))  # type: ignore[misc]
-            if not cursor:
-                return
+                key = f"{BASE}{broadcast_id}:{place}"
+                self._try(lambda key=key: self.client.srem(key, conversation.id))  # type: ignore[misc]
 
     def _everyone(self) -> Iterator[str]:
         rows: Any = self._try(lambda: self.client.zrange(ALL, 0, -1))

@@ -7,63 +7,92 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import time
 import uuid
+import zlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import limits
-import redis
 from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
-from bot.store.connection import SENTINEL, attempt, connect
-from bot.store.faults import unless_refused
-from bot.store.scripts import SCRIPTS
+from bot.store.cluster import SCHEMES as CLUSTER
+from bot.store.connection import SENTINEL, StoreDownError, attempt, connect
+from bot.store.scripts import Call, run
 from bot.text.dialogue import TAKEN_BACK
 from bot.text.records import Citation, Conversation, Lease, LeaseState, Message, NoLease, write_citations
 
 TIMEOUT = 0.3  # seconds; WeChat waits five in all, and "busy" must be replied within one
 LEASE_MS = 2500  # how long a killed process keeps its conversation waiting
-MESSAGE_MS = 3 * 24 * 3600 * 1000  # how long a message id is kept, at most
-MAX_TURNS = 2000
+# How long a message is remembered. Platforms repeat what got no response for seconds or minutes, Feishu for
+# seven hours: https://open.feishu.cn/document/server-docs/event-subscription-guide/overview
+MESSAGE_MS = 8 * 3600 * 1000
+OWED_MS = 3 * 24 * 3600 * 1000  # and as long as its answer is to be pushed, or was shown in part
+STATE_MS = 6 * 3600 * 1000  # how long the model's state is kept; later it is rebuilt from the transcript
 MAX_STATE = 48_000  # bytes; a larger state is rebuilt from the transcript instead of kept
 FORGOTTEN_MS = 60_000  # how long the reply to an erasure is kept, for retries of its request
 CONFIRM_WITHIN = 600  # seconds
-INDEX = "plm:index"
+INDEX = "plm:index"  # of older versions; admin.py moves what is in it
+INDEXES = tuple(f"plm:index:{number}" for number in range(16))  # in as many slots of a cluster
+CHANNELS = "plm:channels"
+ALL_CHANNELS = "*"  # a member of it that says: no channel is missing
 EMERGENCIES = "plm:emergencies"
 MAX_EMERGENCIES = 1000  # conversations in their list; the newest stay
 MAX_STARTS = 3  # a message whose answer was interrupted this often fails
 
 T = TypeVar("T")
-Call = tuple[Any, str, tuple[str | bytes | int, ...]]  # a script, its key, its arguments
+log = logging.getLogger(__name__)
 
 COPY_MS = 100  # how long a write waits for a replica
 LISTED = ("enqueue", "add_answered")  # the newest turn of a conversation: it goes first in the list
+PARTS = ("meta", "turns", "queue", "lease", "state", "open", "jobs", "sends", "pushes", "pusher", "tasks")
 NOT_COPIED = ("heartbeat", "request_stop", "release")  # lost in a failover without harm
+UNLISTED_SECONDS = 1.0  # for which a list is not written to after a failure: a dead host costs time each time
+
+
+def index_of(conversation: Conversation) -> str:
+    """The list that the conversation is in."""
+    return INDEXES[zlib.crc32(conversation.id.encode()) % len(INDEXES)]
 
 
 class Store:
-    """Everything the bot keeps. Any method raises StoreDownError, within about 0.6 s, if Redis is down."""
+    """Everything the bot keeps. Any method raises StoreDownError, within about 0.6 s, if Redis is down.
 
-    def __init__(self, url: str, keep_days: float = 30) -> None:
-        self.url = url
+    `keep_turns` questions and answers of a conversation are kept; `queue_url` is that of the task queues' own
+    store, if they have one.
+    """
+
+    def __init__(self, url: str, keep_days: float = 30, keep_turns: int = 2000, queue_url: str = "") -> None:
+        self.url, self.queue_url = url, queue_url or url
+        self.keep_turns = keep_turns
         self.client = connect(url, TIMEOUT)
         self.keep_ms = int(keep_days * 24 * 3600 * 1000)
         self.message_ms = min(MESSAGE_MS, self.keep_ms)  # it holds the question and the answer too
-        self._scripts = {name: self.client.register_script(lua) for name, lua in SCRIPTS.items()}
-        counters = RedisStorage("redis://", self.client.connection_pool, key_prefix="plm:limit")
-        self._limiter = SlidingWindowCounterRateLimiter(counters)
+        self.owed_ms = min(OWED_MS, self.keep_ms)
+        self._limiter = SlidingWindowCounterRateLimiter(_Counters(self.client))
+        self._is_cluster = url.startswith(CLUSTER)
+        self._replicated = self._is_cluster or url.startswith(SENTINEL)
+        self._channels: dict[str, float] = {}  # noted, and until when, monotonic
+        self._list_again = 0.0  # monotonic; when the list is written to again after a failure
 
     def close(self) -> None:
         self.client.close()
+        if self._is_cluster:
+            return
         manager = getattr(self.client.connection_pool, "sentinel_manager", None)
         for sentinel in manager.sentinels if manager else ():
             sentinel.close()
 
     def ping(self) -> None:
         self._try(self.client.ping)
+
+    def exists(self, conversation: Conversation) -> bool:
+        """Whether anything is kept of it."""
+        keys = [conversation.base + name for name in PARTS]
+        return bool(self._try(lambda: self.client.exists(*keys)))
 
     def clock(self) -> float:
         """The server's time, in seconds since 1970."""
@@ -72,18 +101,8 @@ class Store:
 
     def probe(self, prefix: str, commands: list[list[str]]) -> list[str]:
         """The errors of commands that cannot be run, each behind the command's name; see readiness.py."""
-        script, args = self._scripts["probe"], [json.dumps(commands)]
-        said: list[Any] = self._try(lambda: script(keys=[prefix], args=args))
+        said: list[Any] = self.run_on("probe", prefix, json.dumps(commands))
         return [line.decode("utf-8", "replace") for line in said]
-
-    def server_info(self) -> dict[str, Any]:
-        """The INFO of the server, and when it takes snapshots: "save". Empty if the user may not run INFO."""
-        server_info: dict[str, Any] = dict(self._try(lambda: unless_refused(self.client.info, {})))
-        if server_info:
-            unknown = {"save": "unknown"}  # of a managed server
-            save = self._try(lambda: unless_refused(lambda: self.client.config_get("save"), unknown))
-            server_info["save"] = save["save"]
-        return server_info
 
     def enqueue(
         self, conversation: Conversation, message_id: str, nonce: str, question: str, caution: str = ""
@@ -91,8 +110,8 @@ class Store:
         """Enqueue a user's message, once: a second call with its id only counts an attempt (once for each
         nonce). Its answer will begin with `caution`."""
         fields = self._run(
-            "enqueue", conversation, message_id, nonce, question, self.keep_ms, self.message_ms, MAX_TURNS,
-            conversation.channel, conversation.user, caution,
+            "enqueue", conversation, message_id, nonce, question, self.keep_ms, self.message_ms,
+            self.keep_turns, conversation.channel, conversation.user, caution,
         )  # fmt: skip
         return self._message(message_id, fields)
 
@@ -117,13 +136,13 @@ class Store:
         An `emergency` is marked as one, and also in a list of its own, by its time.
         """
         args = (
-            message_id, nonce, question, answer, self.keep_ms, self.message_ms, MAX_TURNS,
+            message_id, nonce, question, answer, self.keep_ms, self.message_ms, self.keep_turns,
             conversation.channel, conversation.user, "emergency" if emergency else "",
         )  # fmt: skip
         message = self._message(message_id, self._run("add_answered", conversation, *args))
         if emergency and message.attempts == 1:
-            listed = conversation.id, self.keep_ms, MAX_EMERGENCIES
-            self._try(lambda: self._scripts["index_conversation"](keys=[EMERGENCIES], args=listed))
+            entry = (conversation.id, self.keep_ms, MAX_EMERGENCIES)
+            self._list(Call("index_conversation", EMERGENCIES, entry))
         return message
 
     def undo(
@@ -177,7 +196,9 @@ class Store:
         Returns the reply that holds: an earlier one if there was one; None if those bytes were handed out
         meanwhile as the reply to another message.
         """
-        held = self._run("reply", conversation, message_id, source, start, end, reply, int(more))
+        held = self._run(
+            "reply", conversation, message_id, source, start, end, reply, int(more), self.owed_ms
+        )
         return None if held is None else str(held, "utf-8")
 
     def message(self, conversation: Conversation, message_id: str) -> Message:
@@ -195,12 +216,13 @@ class Store:
         found = self._run("acquire", conversation, owner, LEASE_MS, MAX_STARTS, uuid.uuid4().hex)
         if found[0] != b"acquired":
             return NoLease(str(found[0], "utf-8"))
-        token, message_id, question, talk, prefix, state_prefix, blob, starts, waited, caution = found[1:]
+        token, message_id, question, talk, prefix, state_prefix, packed, starts, waited, caution = found[1:]
         # An empty prefix is a talk without answers: it has no state.
-        fresh = bool(prefix) and prefix == state_prefix and bool(blob)
+        fresh = bool(prefix) and prefix == state_prefix and bool(packed)
+        state = zlib.decompress(packed) if fresh else None
         return Lease(
             token=token.decode(), id=message_id.decode(), question=question.decode(), talk=int(talk),
-            prefix=(prefix or b"").decode(), state=blob if fresh else None, starts=int(starts),
+            prefix=(prefix or b"").decode(), state=state, starts=int(starts),
             waited=float(waited), caution=caution.decode(),
         )  # fmt: skip
 
@@ -234,10 +256,10 @@ class Store:
         `remark` is shown behind the answer; the model will not read it. `citations` are kept with the turn,
         and so are `marks`, which administrators see.
         """
-        blob = state if len(state) <= MAX_STATE else b""
+        packed = zlib.compress(state, 1) if 0 < len(state) <= MAX_STATE else b""
         args = (
-            lease.token, lease.id, answer, stop, prefix, blob, self.keep_ms, lease.prefix, remark,
-            write_citations(citations), ",".join(marks),
+            lease.token, lease.id, answer, stop, prefix, packed, self.keep_ms, lease.prefix, remark,
+            write_citations(citations), ",".join(marks), min(STATE_MS, self.keep_ms),
         )  # fmt: skip
         held, *record = self._run("finish", conversation, *args)
         return (self._message(lease.id, record[0]), held == 1) if held else None
@@ -260,8 +282,8 @@ class Store:
         window of the rate.
         """
         fields = self._run("erase", conversation, message_id, nonce, reply, FORGOTTEN_MS)
-        self._try(lambda: self.client.zrem(INDEX, conversation.id))
-        self._try(lambda: self.client.zrem(EMERGENCIES, conversation.id))
+        for key in (index_of(conversation), INDEX, EMERGENCIES):
+            self._try(lambda key=key: self.client.zrem(key, conversation.id))  # type: ignore[misc]
         return self._message(message_id, fields)
 
     def unlist_emergency(self, conversation: Conversation) -> None:
@@ -311,6 +333,12 @@ class Store:
                 return max(1, math.ceil(stats.reset_time - time.time()))
         return 0
 
+    def clear_counts(self, who: str, rates: tuple[limits.RateLimitItem, ...]) -> None:
+        """What `hit` has counted."""
+        name = hashlib.sha256(who.encode()).hexdigest()[:32]
+        for rate in rates:
+            self._try(lambda rate=rate: self._limiter.clear(rate, name))  # type: ignore[misc]
+
     def attempt(self, call: Callable[[], T]) -> T:
         """The result of `call`, with the errors of Redis as this class raises them."""
         return self._try(call)
@@ -321,46 +349,68 @@ class Store:
 
     def run_on(self, name: str, key: str, *args: str | bytes | int) -> Any:
         """Run a script on a key that belongs to no conversation."""
-        return self._try(lambda: self._scripts[name](keys=[key], args=args))
+        return self._try(lambda: run(self.client, [Call(name, key, args)]))
 
     def _message(self, message_id: str, fields: list[bytes]) -> Message:
         pairs = dict(zip(fields[::2], fields[1::2], strict=True))
         return Message.read(message_id, pairs)
 
     def _run(self, name: str, conversation: Conversation, *args: str | bytes | int) -> Any:
-        calls = [(self._scripts[name], conversation.base, args)]
-        if name in LISTED:  # the list lies in another slot: admin.py finds what is missed here
-            calls.append((self._scripts["index_conversation"], INDEX, (conversation.id, self.keep_ms, 0)))
-        copied = self.url.startswith(SENTINEL) and name not in NOT_COPIED
-        return self._try(lambda: self._call(calls, copied))
+        calls = [Call(name, conversation.base, args)]
+        copy_ms = COPY_MS if self._replicated and name not in NOT_COPIED else 0
+        entry = Call("index_conversation", index_of(conversation), (conversation.id, self.keep_ms, 0))
+        if name in LISTED and not self._is_cluster:
+            calls.append(entry)
+        result = self._try(lambda: run(self.client, calls, copy_ms))
+        listing = name in LISTED and self._is_cluster and time.monotonic() > self._list_again
+        if listing and not self._list(entry):
+            self._list_again = time.monotonic() + UNLISTED_SECONDS
+        self._note_channel(conversation.channel)
+        return result
 
-    def _call(self, calls: list[Call], copied: bool) -> Any:
-        """Run scripts with their key and arguments in one round trip; the result of the first.
+    def _list(self, entry: Call) -> bool:
+        """Write to a list of conversations. It may lie on a node that is down, which must not fail a message:
+        False then. admin.py finds who is missing in INDEXES."""
+        try:
+            self._try(lambda: run(self.client, [entry]))
+        except StoreDownError as error:
+            log.error("%s lacks an entry: %s", entry.key, error)
+            return False
+        return True
 
-        What is acknowledged must survive the master, so wait for a replica (`copied`). Without replicas it
-        goes on (min-replicas-to-write forbids that).
-        """
-        script, key, args = calls[0]
-        if len(calls) == 1 and not copied:
-            return script(keys=[key], args=args)
-        said = self._pipe(calls, copied)
-        if any(isinstance(one, redis.exceptions.NoScriptError) for one in said):  # it has just started
-            for script, _, _ in calls:
-                self.client.script_load(script.script)
-            said = self._pipe(calls, copied)
-        for one in said:
-            if isinstance(one, Exception):
-                raise one
-        return said[0]
+    def _note_channel(self, channel: str) -> None:
+        """That somebody has a conversation in it: with that, a user's are found without a search."""
+        if time.monotonic() < self._channels.get(channel, 0.0):
+            return
 
-    def _pipe(self, calls: list[Call], copied: bool) -> list[Any]:
-        pipe = self.client.pipeline(transaction=False)
-        for script, key, args in calls:
-            pipe.evalsha(script.sha, 1, key, *args)
-        if copied:
-            pipe.wait(1, COPY_MS)
-        said: list[Any] = pipe.execute(raise_on_error=False)  # its errors quote texts of users
-        return said
+        def add() -> None:
+            pipe = self.client.pipeline()
+            pipe.sadd(CHANNELS, channel)
+            pipe.pexpire(CHANNELS, self.keep_ms)
+            pipe.execute()
+
+        wait = self.keep_ms / 4000
+        try:
+            self._try(add)
+        except StoreDownError:  # of another node, perhaps; the next message tries again
+            wait = UNLISTED_SECONDS
+        self._channels[channel] = time.monotonic() + wait
+
+    def scan(self, pattern: str) -> set[str]:
+        """The keys that match, of all that there are: for repairs, never for what a user asks."""
+        keys = self._try(lambda: {*self.client.scan_iter(match=pattern, count=2000)})
+        return {key.decode("utf-8", "replace") for key in keys}
 
     def _try(self, call: Callable[[], T]) -> T:
         return attempt(call)
+
+
+class _Counters(RedisStorage):
+    """Counts of rates by a client of any kind."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        super().__init__("redis://", key_prefix="plm:limit")  # makes a client, which is not used
+
+    def get_connection(self, readonly: bool = False) -> Any:
+        return self._client

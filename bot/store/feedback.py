@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bot.store.admin import conversation_of
-from bot.store.conversations import MAX_TURNS, Store
-from bot.text.records import Conversation, belongs_to
+from bot.store.conversations import Store
+from bot.text.records import Conversation
 
 KEY = "plm:marked-down"
 MOST = 1000  # answers in the list; the newest stay
@@ -44,7 +44,7 @@ class FeedbackStore:
     def mark(self, conversation: Conversation, message_id: str, verdict: Verdict) -> str | None:
         """Keep what is thought of an answer; "" takes it back. What was kept before, "" for nothing; None if
         the transcript has no such answer. `message_id` must be of letters and digits."""
-        before = self.store.run("mark", conversation, message_id, verdict, MAX_TURNS)
+        before = self.store.run("mark", conversation, message_id, verdict, self.store.keep_turns)
         if before is None:
             return None
         member = f"{conversation.id}\n{message_id}"
@@ -79,10 +79,10 @@ class FeedbackStore:
         self._remove(gone)
         return found
 
-    def erase(self, user: str, channel: str = "") -> None:
-        """Take the user's answers off the list; the rest goes with the conversation."""
+    def erase(self, conversation: Conversation) -> None:
+        """Take its answers off the list; the rest goes with the conversation."""
         rows: Any = self.store.attempt(lambda: self.client.zrange(KEY, 0, -1))
-        self._remove([row for row in rows if belongs_to(row.decode().partition("\n")[0], user, channel)])
+        self._remove([row for row in rows if row.decode().partition("\n")[0] == conversation.id])
 
     def erase_messages(self, conversation: Conversation, message_ids: list[str]) -> None:
         self._remove([f"{conversation.id}\n{message_id}" for message_id in message_ids])

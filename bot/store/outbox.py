@@ -53,13 +53,13 @@ class Outbox:
 
         Returns the state: due, sending…, told, kept, unsure.
         """
-        args = (message_id, before, self.store.message_ms, int(again))
+        args = (message_id, before, self.store.owed_ms, int(again))
         return str(self.store.run("push", conversation, *args), "utf-8")
 
     def notice(self, conversation: Conversation, message_id: str, text: str) -> str:
         """Schedule a text that answers no message for pushing, once for this id. Returns the state; "" if
         nothing is kept of the user (any more)."""
-        return str(self.store.run("notice", conversation, message_id, text, self.store.message_ms), "utf-8")
+        return str(self.store.run("notice", conversation, message_id, text, self.store.owed_ms), "utf-8")
 
     def push_state(self, conversation: Conversation, message_id: str) -> str:
         """The state of a push; "" for a message that is not to be pushed."""
@@ -92,7 +92,9 @@ class Outbox:
 
     def push_settle(self, conversation: Conversation, push: Push, outcome: str, reply: str = "") -> None:
         """Store the outcome: sent, told, full, kept, unsure or again (see lua/push_settle.lua)."""
-        self.store.run("push_settle", conversation, push.owner, push.id, outcome, reply)
+        self.store.run(
+            "push_settle", conversation, push.owner, push.id, outcome, reply, self.store.message_ms
+        )
 
     def token(self, name: str, stale: str, fetch: Callable[[], tuple[str, float]]) -> str:
         """A token that all processes share: the stored one unless it is `stale`, else a new one.
@@ -131,5 +133,5 @@ class Outbox:
         return bool(self.store.attempt(lambda: self.store.client.exists("plm:done:" + task)))
 
     def mark_done(self, task: str) -> None:
-        """Kept as long as a message is."""
-        self.store.attempt(lambda: self.store.client.set("plm:done:" + task, 1, px=self.store.message_ms))
+        """Kept as long as its message may be."""
+        self.store.attempt(lambda: self.store.client.set("plm:done:" + task, 1, px=self.store.owed_ms))

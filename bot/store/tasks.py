@@ -5,21 +5,32 @@
     {queue}:QUEUE.XQ, {queue}:QUEUE.XQ.msgs  zset, hash  dead letters, by when they died
     {queue}:__acks__.WHO.QUEUE               set         ids that a process has fetched and not acknowledged
 
-A task exists as long as it is in one of the hashes; `contains` tells the process that has fetched it.
+A task exists as long as it is in one of the hashes; `contains` tells the process that has fetched it. They
+lie in PLM_QUEUE_URL, if it is set. In the store itself:
+
+    plm:{channel:user}:tasks  zset  tasks about a conversation, QUEUE and id, by when they were stored
+    plm:tasks-noted-since     text  seconds since 1970; tasks from before are not in these sets
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import redis
 
-from bot.store.connection import connect
-from bot.store.conversations import Store
+from bot.store.connection import attempt, connect
+from bot.store.conversations import OWED_MS, Store
 from bot.store.scripts import SCRIPTS
+from bot.text.records import Conversation
 
 TIMEOUT = 2.0  # seconds; no user waits for a task
+KEPT_MS = OWED_MS  # of a dead letter: it is useless without the message that it names
+LONGEST_MS = KEPT_MS + 2 * 24 * 3600 * 1000  # of a task with all its retries, and as a dead letter
+NOTED_SINCE = "plm:tasks-noted-since"
+NOTED_SINCE_SECONDS = 400 * 24 * 3600  # then it begins anew: no harm
+PLACES = ("", ".DQ", ".XQ")
 
 
 class TaskStore:
@@ -27,13 +38,32 @@ class TaskStore:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.client: Any = store.client
-        self._try = store.attempt
+        own = store.queue_url != store.url
+        self.client: Any = connect(store.queue_url, TIMEOUT) if own else store.client
+        self._try = attempt
         self._rewrite = self.client.register_script(SCRIPTS["rewrite_task"])
 
     def queue_client(self) -> redis.Redis:
         """For the task queue: connections of its own, with a longer time-out."""
-        return connect(self.store.url, TIMEOUT)
+        return connect(self.store.queue_url, TIMEOUT)
+
+    def note(self, about: str, queue: str, task_id: str) -> None:
+        """Before a task about a conversation (its id) is stored: it is found when that is forgotten."""
+        self.store.run_on("note_task", _noted(about), f"{queue} {task_id}", LONGEST_MS)
+
+    def drop_note(self, about: str, queue: str, task_id: str) -> None:
+        self._try(lambda: self.store.client.zrem(_noted(about), f"{queue} {task_id}"))
+
+    def noted(self, conversation: Conversation) -> list[tuple[str, str]]:
+        """Queues and ids of the tasks about a conversation; some may be done."""
+        rows: Any = self._try(lambda: self.store.client.zrange(_noted(conversation.id), 0, -1))
+        return [(row.decode().split(" ")[0], row.decode().split(" ")[1]) for row in rows]
+
+    def some_unnoted(self) -> bool:
+        """Whether there may be tasks of a version that did not note them."""
+        client, now = self.store.client, time.time()
+        self._try(lambda: client.set(NOTED_SINCE, now, nx=True, ex=NOTED_SINCE_SECONDS))
+        return now - float(self._try(lambda: client.get(NOTED_SINCE)) or now) < LONGEST_MS / 1000
 
     def dead_letters(self, queue: str) -> list[tuple[str, float, bytes]]:
         """The dead letters of a queue: id, time in ms, data."""
@@ -58,16 +88,11 @@ class TaskStore:
 
     def all_tasks(self) -> Iterator[tuple[str, str, bytes]]:
         """Every task of every queue, also of queues without workers: queue, id, data."""
-        for name in self._keys("{plm:work:*}:*.msgs"):
-            cursor = 0
-            while True:
-                cursor, rows = self._try(
-                    lambda name=name, cursor=cursor: self.client.hscan(name, cursor, count=500)  # type: ignore[misc]
-                )
-                for task_id, data in rows.items():
-                    yield name.removesuffix(".msgs"), task_id.decode(), data
-                if not cursor:
-                    break
+        keys = self._try(lambda: {*self.client.scan_iter(match="{plm:work:*}:*.msgs", count=5000)})
+        for key in sorted(keys):
+            rows = self._try(lambda key=key: [*self.client.hscan_iter(key, count=500)])  # type: ignore[misc]
+            for task_id, data in rows:
+                yield key.decode().removesuffix(".msgs"), task_id.decode(), data
 
     def remove(self, queue: str, task_id: str) -> bool:
         """False if it is gone already. First from the queue: no worker may fetch a task without data."""
@@ -82,19 +107,12 @@ class TaskStore:
 
         def read() -> list[int]:
             pipe = self.client.pipeline(transaction=False)
-            for kind in ("", ".DQ", ".XQ"):
-                pipe.hlen(f"{queue}{kind}.msgs")
+            for place in PLACES:
+                pipe.hlen(f"{queue}{place}.msgs")
             return list(pipe.execute())
 
         return dict(zip(("waiting", "delayed", "dead"), self._try(read), strict=True))
 
-    def _keys(self, pattern: str) -> list[str]:
-        found: list[str] = []
-        cursor = 0
-        while True:
-            cursor, keys = self._try(
-                lambda cursor=cursor: self.client.scan(cursor, match=pattern, count=5000)  # type: ignore[misc]
-            )
-            found += [key.decode() for key in keys]
-            if not cursor:
-                return sorted(set(found))
+
+def _noted(about: str) -> str:
+    return f"plm:{{{about}}}:tasks"

@@ -25,26 +25,32 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import dramatiq
-from dramatiq.brokers.redis import RedisBroker
+from dramatiq.brokers import redis as dramatiq_redis
 from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware, Retries
 from dramatiq.worker import ConsumerThread, WorkerThread
 
 from bot.store.connection import StoreDownError
-from bot.store.conversations import MESSAGE_MS, Store
-from bot.store.tasks import TaskStore
+from bot.store.conversations import Store
+from bot.store.tasks import KEPT_MS, PLACES, TaskStore
 from bot.telemetry import metrics
-from bot.text.records import Conversation, belongs_to
+from bot.text.records import Conversation
 
 log = logging.getLogger(__name__)
 
-KEPT_MS = MESSAGE_MS  # a dead letter is useless without the message that it names
 THREADS = 16  # tasks of one queue that a process runs at a time
 POLL_MS = 200  # the interval at which an idle process polls
 SILENT_MS = 15_000  # a process without a heartbeat for this long counts as killed
 MAINTENANCE = 50_000  # of a million polls, so many also look for killed processes (about one in five seconds)
 LONGEST_WAIT = 6 * 3600.0  # seconds between two tries
 RETRIES = 15  # with five seconds before the first: a day in all
+
+# dramatiq's script looks through all keys of the server for what a dead process had fetched. Each of our
+# brokers has one queue and its delayed tasks, so two names tell.
+_ACKS = b'dead_worker_acks .. "." .. queue_canonical_name'
+DISPATCH = dramatiq_redis._scripts["dispatch"].replace(
+    b'"keys", dead_worker_acks .. "*"', b'"sunion", %s, %s .. ".DQ"' % (_ACKS, _ACKS)
+)
 
 T = TypeVar("T")
 
@@ -156,20 +162,33 @@ class TaskQueue:
     def drop(self, letter: DeadLetter) -> None:
         self.store.remove(self._brokers[letter.queue].key + ".XQ", letter.id)
 
-    def erase(self, user: str, channel: str = "") -> None:
-        """Drop every task about a user.
+    def erase(self, conversation: Conversation) -> None:
+        """Drop every task about a conversation.
 
-        Repeats until two scans in a row find none: one scan may miss a task that moves from one queue to the
-        other meanwhile. It stays in the queue of delayed tasks for longer than a scan takes.
+        Repeats until nothing new is noted: whoever retries a task meanwhile notes it anew before the old one
+        is gone. What a process has noted and not stored yet it takes back itself (_Broker.enqueue).
         """
+        tried: set[tuple[str, str]] = set()
+        while found := set(self.store.noted(conversation)) - tried:
+            for queue, task_id in found:
+                for place in PLACES:
+                    self.store.remove(queue + place, task_id)
+                self.store.drop_note(conversation.id, queue, task_id)
+            tried |= found
+        if self.store.some_unnoted():
+            self._erase_unnoted(conversation)
 
-        def drop(key: str, task_id: str, data: bytes) -> bool:
-            about = dramatiq.Message.decode(data).options.get("about", "")
-            return belongs_to(about, user, channel) and self.store.remove(key, task_id)
-
+    def _erase_unnoted(self, conversation: Conversation) -> None:
+        """Those of a version that did not note them, in the first days after it was replaced. One scan may
+        miss a task that moves from one queue to the other; there it stays for longer than a scan takes."""
         clean = 0
         while clean < 2:
-            clean = 0 if sum(drop(*task) for task in self.store.all_tasks()) else clean + 1
+            dropped = [
+                self.store.remove(queue, task_id)
+                for queue, task_id, data in self.store.all_tasks()
+                if dramatiq.Message.decode(data).options.get("about", "") == conversation.id
+            ]
+            clean = 0 if any(dropped) else clean + 1
 
 
 def _run(name: str, function: Callable[..., None], args: tuple[Any, ...]) -> None:
@@ -202,7 +221,16 @@ class _ErrorInDeadLetter(Middleware):
         broker.rewrite(message)
 
 
-class _Broker(RedisBroker):
+class _DropNotes(Middleware):
+    """A task that is done is no more to be found."""
+
+    def after_ack(self, broker: Any, message: Any) -> None:
+        if about := message.options.get("about"):
+            with contextlib.suppress(StoreDownError):  # the note expires
+                broker.store.drop_note(about, broker.key, message.options["redis_message_id"])
+
+
+class _Broker(dramatiq_redis.RedisBroker):
     """dramatiq's broker, corrected where it would lose a task while Redis is unavailable.
 
     It treats a time-out as a bug and never hands out what it had fetched; and it acknowledges a failed task
@@ -217,11 +245,14 @@ class _Broker(RedisBroker):
         super().__init__(  # type: ignore[no-untyped-call]
             client=store.queue_client(),
             namespace=f"{{plm:work:{name}}}",
-            middleware=[Retries(), _ErrorInDeadLetter()],
+            middleware=[Retries(), _ErrorInDeadLetter(), _DropNotes()],
             maintenance_chance=MAINTENANCE,
             heartbeat_timeout=SILENT_MS,
             dead_message_ttl=KEPT_MS,
         )
+        script = self.client.register_script(DISPATCH)
+        # The second key is for clusters: see bot/store/cluster.py.
+        self.scripts["dispatch"] = lambda keys, args: script([*keys, keys[0] + ":"], args)
 
     def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
         """Delay or retry a fetched task, unless it was erased."""
@@ -234,6 +265,11 @@ class _Broker(RedisBroker):
             key, task_id = f"{self.namespace}:{sent.queue_name}", sent.options["redis_message_id"]
             self._retrying(lambda: self.store.remove(key, task_id))
         return sent
+
+    def do_enqueue(self, queue_name: str, task_id: str, data: bytes) -> None:
+        if about := dramatiq.Message.decode(data).options.get("about"):
+            self.store.note(about, self.key, task_id)
+        self._dispatch("enqueue")(queue_name, task_id, data)
 
     def _retrying(self, call: Callable[[], T]) -> T:
         """In a thread of the library, wait until the store is available."""

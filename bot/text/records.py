@@ -25,12 +25,6 @@ class Conversation:
         return f"plm:{{{self.id}}}:"
 
 
-def belongs_to(conversation_id: str, user: str, channel: str = "") -> bool:
-    """Whether the conversation with this id is this user's, in that channel if one is given."""
-    own, _, name = conversation_id.partition(":")
-    return name == Conversation("", user).id[1:] and channel in ("", own)
-
-
 @dataclass(frozen=True)
 class Citation:
     """A quotation in an answer: `quote` stands in `book` from byte `start` to byte `end`, as it is shown."""

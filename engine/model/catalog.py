@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 BUNDLED = Path(__file__).parent.parent / "models"
@@ -18,11 +19,12 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Path:
     given = Path(name_or_path)
     if given.suffix == _SUFFIX or given.name != str(name_or_path):
         return given
-    for folder in _folders():
-        if (path := folder / f"{given}{_SUFFIX}").is_file():
-            return path
-    if given.is_file():
-        return given
+    with suppress(OSError):  # a name that is too long
+        for folder in _folders():
+            if (path := folder / f"{given}{_SUFFIX}").is_file():
+                return path
+        if given.is_file():
+            return given
     names = model_names()
     known = f"there is {', '.join(names)}" if names else "there is none by name here"
     raise ModelFileError(f"no model {str(given)!r}: {known}; or give the path of a file")

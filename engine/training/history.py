@@ -23,6 +23,7 @@ class Record:
     speeds: list[float] = field(default_factory=list)  # bytes/s between two reports
     peak_flops: float = 0.0  # what the machine could do at most, all threads together
     blend: float = 1.0  # of the change from the model that it started from, the share that was taken
+    bytes_to_read: int = 0  # of pairs, once more than at first is read
     known: list[int] = field(default_factory=list)  # of pairs, and of those asked in words that were held out
     own_text: list[float] = field(
         default_factory=list

@@ -125,6 +125,8 @@ class Run:
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
             raise TrainingError(f"{path}: cannot be resumed: {error}") from None
         self.record = replace(record, config=self.config.to_dict())
+        if self.budget.bytes and record.bytes_to_read:  # where it read on
+            self.budget = replace(self.budget, bytes=record.bytes_to_read)
 
     def train(self) -> bool:
         """Run to the end of the budget, then write the model, its card and the plot.
@@ -167,7 +169,8 @@ class Run:
         if right == len(learned) or self.rounds == ROUNDS:
             return True
         self.report(f"{right} of {len(learned)} answers are known word for word: reading on")
-        self.budget = replace(self.budget, bytes=round(self.record.bytes_read * (1 + MORE)))
+        self.record.bytes_to_read = round(self.record.bytes_read * (1 + MORE))
+        self.budget = replace(self.budget, bytes=self.record.bytes_to_read)
         return self.budget.used(self.record) >= 1.0
 
     def _model(self, tensors: Mapping[str, NDArray[np.float32]]) -> Model:

@@ -1,4 +1,7 @@
-"""A real Redis-compatible server for the tests of the bot, empty for each test."""
+"""A real Redis-compatible server for the tests of the bot, empty for each test.
+
+What is in ON_CLUSTER runs on a cluster too, but for tests that start a server of their own.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from bot.server.embedded_store import EmbeddedStore
 from bot.store.conversations import Store
 from bot.tasks.queue import TaskQueue
 from tests.bot.webhook_receiver import Receiver
+from tests.redis_cluster import ClusterServer
 
 # Most tests give the engine its words and expect them; those of the library name one of their own. Services
 # that a test starts read it, too.
@@ -33,8 +37,30 @@ def no_work_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         tasks.close(1)
 
 
+ON_CLUSTER = (
+    "tests/bot/store",
+    "tests/bot/channels",
+    "tests/bot/chat/test_erasure.py",
+    "tests/bot/admin/test_broadcasts.py",
+    "tests/bot/admin/test_views.py",
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    module = metafunc.definition.nodeid.split("::")[0]
+    if {"server", "store"} <= set(metafunc.fixturenames) and module.startswith(ON_CLUSTER):
+        metafunc.parametrize("server", ("single", "cluster"), indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStore]:
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EmbeddedStore | ClusterServer]:
+    if getattr(request, "param", "single") == "cluster":
+        cluster = ClusterServer()
+        yield cluster
+        cluster.stop()
+        return
     server = EmbeddedStore(tmp_path_factory.mktemp("store"))
     server.start()
     yield server
@@ -42,7 +68,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStore]:
 
 
 @pytest.fixture
-def store(server: EmbeddedStore) -> Iterator[Store]:
+def store(server: EmbeddedStore | ClusterServer) -> Iterator[Store]:
     store = Store(server.url)
     store.client.flushall()
     yield store

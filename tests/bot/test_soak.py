@@ -16,6 +16,7 @@ from bot.text.records import Conversation
 from engine import Model
 from tests.bench.load.load_users import FORGED, LoadUsers, Sent, count
 from tests.bench.load.soak import soak
+from tests.bench.load.soak_cluster import LONGEST_OUTAGE
 from tests.bench.load.soak_library import CHANGES, LibraryChanges
 from tests.bot.expected_answer import expected_answer
 from tests.tiny_model import write_talkative_model
@@ -29,7 +30,7 @@ TURNS = TALKER.base + "turns"
 def test_nothing_is_lost_doubled_mixed_up_or_let_in(tmp_path: Path) -> None:
     options = argparse.Namespace(
         messages=128, users=16, kills=2, redis_kills=1, webs=2, engines=2, seed=1, rate=12.0,
-        library=False,
+        library=False, cluster=False,
     )  # fmt: skip
     result = soak(tmp_path, options)
     assert not any(result["breaches"].values()), result
@@ -40,10 +41,26 @@ def test_nothing_is_lost_doubled_mixed_up_or_let_in(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_cluster_loses_a_master_and_moves_slots_meanwhile(tmp_path: Path) -> None:
+    options = argparse.Namespace(
+        messages=300, users=30, kills=0, redis_kills=1, webs=2, engines=1, seed=1, rate=12.0,
+        library=False, cluster=True,
+    )  # fmt: skip
+    result = soak(tmp_path, options)
+    for breach in ("lost", "left", "twice", "out of order", "forged", "protocol"):
+        assert result["breaches"][breach] == 0, result
+    assert result["cluster"]["elsewhere"] == 0, result
+    assert result["cluster"]["masters killed"] == 1
+    assert result["cluster"]["slots moved"] > 10
+    assert result["cluster"]["longest outage s"] <= 2 * LONGEST_OUTAGE  # on a machine with other work
+
+
+@pytest.mark.slow
 def test_a_library_that_changes_meanwhile_is_quoted_rightly(tmp_path: Path) -> None:
     options = argparse.Namespace(
-        messages=300, users=20, kills=2, redis_kills=1, webs=2, engines=1, seed=1, rate=12.0, library=True
-    )
+        messages=300, users=20, kills=2, redis_kills=1, webs=2, engines=1, seed=1, rate=12.0, library=True,
+        cluster=False,
+    )  # fmt: skip
     result = soak(tmp_path, options)
     assert not any(result["breaches"].values()), result
     assert not result["faults"]

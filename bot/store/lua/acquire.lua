@@ -31,7 +31,7 @@ while true do
       end
       redis.call('SET', lease, token, 'PX', ARGV[2])
       redis.call('HSET', message_key(id), 'status', 'running', 'text', '', 'starts', starts + 1, 'taken', ARGV[4])
-      local state = redis.call('HMGET', base .. 'state', 'prefix', 'blob')
+      local state = redis.call('HMGET', base .. 'state', 'prefix', 'packed')
       local now_in = redis.call('HMGET', meta, 'talk', 'prefix')
       local own = redis.call('HMGET', message_key(id), 'question', 'talk', 'first', 'caution')
       local current = now_in[1] == own[2]

@@ -8,12 +8,13 @@
   ARGV[3]  answer
   ARGV[4]  finish reason
   ARGV[5]  prefix after this answer
-  ARGV[6]  the model's state; "" if there is none
+  ARGV[6]  the model's state, packed; "" if there is none
   ARGV[7]  ms that the conversation is kept
   ARGV[8]  prefix that the answer went on from
   ARGV[9]  remark
   ARGV[10] citations, as one text; "" if there are none
   ARGV[11] marks of the answer for administrators, with commas between; "" if there are none
+  ARGV[12] ms that the state is kept
 
   Returns {0}: the lease is lost; {1, fields of the message}: more waits; {2, fields}: nothing waits.
 ]]
@@ -32,7 +33,8 @@ if own[1] == 'running' then
     redis.call('HSET', base .. 'meta', 'prefix', alone and ARGV[5] or 'after:' .. id)
     redis.call('DEL', base .. 'state')
     if alone and ARGV[6] ~= '' then
-      redis.call('HSET', base .. 'state', 'prefix', ARGV[5], 'blob', ARGV[6])
+      redis.call('HSET', base .. 'state', 'prefix', ARGV[5], 'packed', ARGV[6])
+      redis.call('PEXPIRE', base .. 'state', ARGV[12])
     end
   end
   redis.call('LREM', base .. 'queue', 1, id)

@@ -12,5 +12,5 @@ for _, command in ipairs(cjson.decode(ARGV[1])) do
   local said = redis.pcall(unpack(command))
   if type(said) == 'table' and said.err then refused[#refused + 1] = command[1] .. ' ' .. said.err end
 end
-for _, kind in ipairs({'text', 'hash', 'list', 'set', 'zset'}) do redis.pcall('DEL', KEYS[1] .. kind) end
+for _, kind in ipairs({'text', 'hash', 'list', 'set', 'zset', 'people'}) do redis.pcall('DEL', KEYS[1] .. kind) end
 return refused

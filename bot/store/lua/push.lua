@@ -4,7 +4,7 @@
   KEYS[1]  the conversation's prefix, plm:{CHANNEL:USER}:
   ARGV[1]  message id
   ARGV[2]  words before its first piece
-  ARGV[3]  ms that a message is remembered
+  ARGV[3]  ms that the message is kept until it is sent
   ARGV[4]  1: also if it was kept
 
   Returns the field `push`.
@@ -20,6 +20,7 @@ elseif redis.call('HSETNX', message_key(ARGV[1]), 'push', 'due') == 1 then
   revived = true
 end
 if revived then
+  keep_record(ARGV[1], ARGV[3])
   redis.call('RPUSH', pushes, ARGV[1])
   redis.call('PEXPIRE', pushes, ARGV[3])
 end

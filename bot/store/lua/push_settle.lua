@@ -7,6 +7,7 @@
   ARGV[3]  outcome: sent (more follows), told (all of it), full (no sends left: the rest is for 继续), kept or
            unsure (was not, or may not have been, taken: for 继续), again (was not taken: later)
   ARGV[4]  reply
+  ARGV[5]  ms that a message is remembered once all of it was sent
 
   Returns 1; 0 if it was settled before.
 ]]
@@ -19,6 +20,7 @@ if not was or (was ~= 'due' and string.sub(was, 1, 8) ~= 'sending:') then return
 if outcome == 'sent' then redis.call('HSET', message_key(id), 'push', 'due')
 elseif outcome == 'told' then
   redis.call('HSET', message_key(id), 'push', 'told', 'reply', ARGV[4])
+  redis.call('PEXPIRE', message_key(id), ARGV[5])
   redis.call('LREM', base .. 'open', 0, id)
 elseif outcome == 'full' then redis.call('HSET', message_key(id), 'push', 'kept'); mark_open(id)
 else

@@ -8,6 +8,7 @@
   ARGV[4]  to
   ARGV[5]  reply
   ARGV[6]  1 if more follows
+  ARGV[7]  ms that the rest is kept
 
   Returns the reply that holds; nil if those bytes were handed out meanwhile.
 ]]
@@ -30,6 +31,7 @@ if source ~= '' then
     for _, other in ipairs(redis.call('LRANGE', open, 0, -1)) do if other == source then listed = true end end
     if not listed then redis.call('RPUSH', open, source) end
     redis.call('LTRIM', open, -20, -1)
+    keep_record(source, ARGV[7])
     local left = redis.call('PTTL', base .. 'turns')
     if left > 0 then redis.call('PEXPIRE', open, left) end
   end

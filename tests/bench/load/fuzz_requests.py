@@ -224,14 +224,18 @@ class Maker:
         return Request("POST", "/v1/" + path, "", self._bearer(API_KEY), self._json(dice, bodies[path]))
 
     def _page(self, dice: random.Random) -> Request:
-        body = {"id": f"{dice.randrange(16**32):032x}", "text": "什么是气虚？"}
+        body: dict[str, Any] = {"id": f"{dice.randrange(16**32):032x}", "text": "什么是气虚？"}
         headers = (("Content-Type", "application/json"), ("Cookie", COOKIE))
-        path = dice.choice(("chat", "chat", "stop", "new"))
+        path = dice.choice(("chat", "chat", "chat", "stop", "new", "feedback", "erase", "forget"))
+        if path == "chat":
+            body |= {"talk": dice.randrange(3), "instead": f"{dice.randrange(16**32):032x}"}
+        elif path in ("feedback", "erase"):
+            body |= {"verdict": "down", "talk": dice.randrange(3)}
         return Request("POST", "/page/" + path, "", headers, self._json(dice, body))
 
     def _admin(self, dice: random.Random) -> Request:
         rule, method = dice.choice([rule for rule in self.rules if rule[0].startswith("/admin")])
-        names = ("user", "channel", "limit", "cursor", "days", "minutes", "id")
+        names = ("user", "channel", "limit", "cursor", "days", "minutes", "id", "text")
         query = urlencode(
             {dice.choice(names): str(dice.choice(ODD)).encode("utf-8", "replace") for _ in range(2)}
         )

@@ -28,10 +28,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import redis
 import requests
 
 from bot.settings.config import DISCLAIMER
+from bot.store.connection import connect
 from bot.text import dialogue
 from bot.text.records import Conversation
 from engine import END_MARK, Model
@@ -39,10 +39,11 @@ from tests.bench.load.soak_library import LibraryChanges
 from tests.bot.expected_answer import SAMPLER
 from tests.wechat_platform import Attempt, Message, Platform, ProtocolError, sign, to_xml
 
+ENOUGH = 1_000_000  # bytes of a transcript: all of it
 KEY, APPID, TOKEN = "A" * 43, "wxba5fad812f8e6fb9", "AAAAA"
 SETTINGS = {
     "PLM_WECHAT_TOKEN": TOKEN, "PLM_WECHAT_APPID": APPID, "PLM_WECHAT_AES_KEY": KEY,
-    "PLM_CONTEXT_BYTES": 1_000_000,  # a transcript read anew is then the whole one, as a kept state is
+    "PLM_CONTEXT_BYTES": ENOUGH,  # a transcript read anew is then the whole one, as a kept state is
 }  # fmt: skip
 FORGED = "伪造"
 LONGEST = 100  # messages of one user: so many turns does the bot read anew
@@ -113,6 +114,7 @@ class LoadUsers:
         self.more: dict[str, list[str]] = defaultdict(list)  # what 继续 brought
         self.faults: list[str] = []
         self.counts: Counter[str] = Counter()
+        self.refusals: list[tuple[float, str]] = []  # of requests: when, monotonic, and whose
         self.dice = random.Random(seed)
         self._lock = threading.Lock()
 
@@ -180,6 +182,8 @@ class LoadUsers:
             self.faults.append(f"{sent.id}: status {attempt.status}: {attempt.body[:200]!r}")
         if attempt.status == 200 and attempt.reply is None:
             self.faults.append(f"{sent.id}: nothing to show: {attempt.body[:200]!r}")
+        if attempt.status is None or attempt.status >= 500 or attempt.reply == dialogue.BUSY:
+            self.refusals.append((time.monotonic(), str(sent.message.fields["FromUserName"])))
         if attempt.reply not in (None, dialogue.BUSY):
             sent.replies.append(attempt.reply)
         return attempt
@@ -243,7 +247,7 @@ def count(
 ) -> dict[str, int]:
     """Compare what the platform saw with all that is in Redis; see the head of this file for the words, and
     soak_library.py for what is right where there is a library."""
-    client = redis.Redis.from_url(server_url, socket_timeout=10)
+    client = connect(server_url, 10)
     found: Counter[str] = Counter(dict.fromkeys(("lost", "left", "twice", "mixed up", "out of order"), 0))
     found["forged"] = traces(client, set(users.sent)) + sum("forged" in fault for fault in users.faults)
     found["protocol"] = sum("forged" not in fault for fault in users.faults)
@@ -325,19 +329,16 @@ def of_one(piece: str, answers: dict[str, str]) -> bool:
 def unexpected(model: Model, talker: Conversation, turns: list[dict[str, Any]], max_bytes: int) -> int:
     """Answers that are not what the model says to their question after all answers before them."""
     asked = {turn["message_id"]: turn["content"] for turn in turns if turn["role"] == "user"}
-    before, wrong = model.session(), 0
-    for turn in turns:
+    wrong = 0
+    for place, turn in enumerate(turns):
         if turn["role"] != "assistant" or turn["message_id"] not in asked:
             continue
-        question, session = asked[turn["message_id"]], before.fork()
-        session.feed(dialogue.question_bytes(question))
+        question, session = asked[turn["message_id"]], model.session()
+        read = dialogue.history(turns[:place], turn["message_id"], ENOUGH)
+        goes_on = dialogue.command(question) == "more"  # with the answer before
+        session.feed(read.removesuffix(END_MARK) if goes_on else read + dialogue.question_bytes(question))
         dice = dialogue.seed(talker.id, turn["message_id"])
         raw = "".join(session.generate(max_bytes=max_bytes, sampler=SAMPLER, seed=dice, stop_at_end=True))
-        wrong += (dialogue.printable(raw).strip() or dialogue.EMPTY_ANSWER) != turn["content"]
-        if raw == turn["content"]:
-            if session.stop_reason != "end":
-                session.feed(END_MARK)
-            before = session
-        else:
-            before.feed(dialogue.turn_bytes(question, turn["content"]))
+        text = dialogue.printable(raw).strip() or dialogue.EMPTY_ANSWER
+        wrong += (dialogue.cut_short(text) if session.stop_reason == "length" else text) != turn["content"]
     return wrong

@@ -31,15 +31,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import redis
-
 from bot.server.embedded_store import EmbeddedStore
+from bot.store.connection import StoreDownError, connect
+from bot.store.servers import totals
 from engine import Model
 from tests import small_library
 from tests.bench.load.load_users import LONGEST, SETTINGS, LoadUsers, count
 from tests.bench.load.record import record, resident_mb, table
+from tests.bench.load.soak_cluster import ClusterTroubles
 from tests.bench.load.soak_library import ADMIN_KEY, CHANGES, GRACE, QUESTIONS, LibraryChanges
 from tests.envoy import Envoy, find_envoy
+from tests.redis_cluster import ClusterServer
 from tests.service import Service, descendants
 from tests.tiny_model import write_talkative_model
 
@@ -52,7 +54,7 @@ FLAT = 1.1
 class Cast:
     """The processes, and what happens to them."""
 
-    store: EmbeddedStore
+    store: EmbeddedStore | ClusterServer
     envoy: Envoy | None
     engines: list[Service]
     webs: list[Service]
@@ -63,29 +65,35 @@ class Cast:
     empty: float = 0.0  # bytes that Redis used at the beginning
     _lock: threading.Lock = field(default_factory=threading.Lock)
     no_pause: threading.Lock = field(default_factory=threading.Lock)  # held while nothing may stand still
+    troubles: ClusterTroubles | None = None
 
     @classmethod
-    def start(cls, directory: Path, webs: int, engines: int, seed: int, library: bool = False) -> Cast:
-        store = EmbeddedStore(directory)
-        store.start()
+    def start(cls, directory: Path, options: argparse.Namespace) -> Cast:
+        store: EmbeddedStore | ClusterServer = (
+            ClusterServer() if options.cluster else EmbeddedStore(directory)
+        )
+        if isinstance(store, EmbeddedStore):
+            store.start()
         model = write_talkative_model(directory / "talkative.safetensors")
         own = {"PLM_MODEL": model, "PLM_MAX_BYTES": MAX_BYTES, "PLM_ENGINE_DELAY_MS": PACE_MS}
-        engines = engines if find_envoy() else 1
+        engines = options.engines if find_envoy() else 1
         hosts = [Service(directory / f"engine{n}", "engine", **own) for n in range(engines)]
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda service: service.start(60), hosts))
         envoy = Envoy(directory, [host.port for host in hosts]).__enter__() if engines > 1 else None
         url = envoy.url if envoy else hosts[0].url
         common = {**SETTINGS, "PLM_REDIS_URL": store.url, "PLM_ENGINE_URL": url, "PLM_MODEL": model}
-        folders = [directory / f"web{n}" for n in range(webs)]
+        folders = [directory / f"web{n}" for n in range(options.webs)]
         places: list[dict[str, Any]] = [{} for _ in folders]
-        if library:
+        if options.library:
             made = [small_library.write(folder / "library") for folder in folders]
             places = [{"PLM_LIBRARY": one.folder, "PLM_ADMIN_KEY": ADMIN_KEY} for one in made]
         fronts = [
             Service(folder, "web", **common, **place) for folder, place in zip(folders, places, strict=True)
         ]
-        cast = cls(store, envoy, hosts, fronts, random.Random(seed))
+        cast = cls(store, envoy, hosts, fronts, random.Random(options.seed))
+        if isinstance(store, ClusterServer):
+            cast.troubles = ClusterTroubles(store, options.seed)
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda service: service.start(60), fronts))
         return cast
@@ -100,7 +108,11 @@ class Cast:
     def kill(self, kind: str, spare_first: bool) -> None:
         """SIGKILL to one of the kind and all that it started; it is started again a moment later."""
         self.kills[kind] += 1
+        if self.troubles and kind == "redis":
+            self.troubles.kill_master()
+            return
         if kind == "redis":
+            assert isinstance(self.store, EmbeddedStore)
             assert self.store.pid
             os.kill(self.store.pid, signal.SIGKILL)  # who watches over it starts it again
             return
@@ -120,6 +132,7 @@ class Cast:
     def _pause(self, service: Service | None) -> None:
         with self._lock:
             if service is None:
+                assert isinstance(self.store, EmbeddedStore)
                 pids = [self.store.pid]
             else:
                 assert service.plm
@@ -144,11 +157,10 @@ class Cast:
             if s.plm
         }
         try:
-            with redis.Redis.from_url(self.store.url, socket_timeout=1) as client:
-                used = client.info("memory")["used_memory"]
+            used = totals(connect(self.store.url, 1))["used_memory"]
             self.empty = self.empty or used
             sizes["redis, kB a message"] = (used - self.empty) / 1024 / max(1, messages)
-        except redis.RedisError:
+        except StoreDownError:
             pass
         self.samples.append((progress, sizes))
 
@@ -169,7 +181,7 @@ def soak(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
     each = options.messages // options.users
     if not 2 <= each <= LONGEST:
         raise SystemExit(f"soak: 2 to {LONGEST} messages a user, not {each}")
-    cast = Cast.start(directory, options.webs, options.engines, options.seed, options.library)
+    cast = Cast.start(directory, options)
     began = time.monotonic()
     try:
         urls = [web.url for web in cast.webs]
@@ -188,6 +200,7 @@ def soak(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
         "engines": options.engines, "seconds": round(seconds), "kills": cast.kills, "pauses": cast.pauses,
         "outcomes": outcomes(users), "requests": dict(sorted(users.counts.items())), "breaches": breaches,
         "growth": cast.growth(), "faults": users.faults[:20],
+        "cluster": cast.troubles.judge(users) if cast.troubles else None,
         "library": {"changes": len(changes.made), **changes.kinds} if changes else None,
     }  # fmt: skip
 
@@ -240,6 +253,9 @@ def live(
                 time.sleep(GRACE)
 
     def pauses() -> None:
+        if cast.troubles:  # what users see is to be its doing
+            cast.troubles.move_slots(users, over)
+            return
         while not over.wait(cast.dice.uniform(2, 6)):
             cast.pause()
 
@@ -278,7 +294,8 @@ def outcomes(users: LoadUsers) -> dict[str, int]:
 
 def passed(result: dict[str, Any]) -> bool:
     flat = all(not ratio > FLAT for ratio in result["growth"].values())
-    return not any(result["breaches"].values()) and not result["faults"] and flat
+    here = not (result["cluster"] or {}).get("elsewhere")
+    return not any(result["breaches"].values()) and not result["faults"] and flat and here
 
 
 def main() -> None:
@@ -297,6 +314,7 @@ def main() -> None:
     for name, value in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--rate", type=float, default=25, help="messages a second, all users together")
+    parser.add_argument("--cluster", action="store_true", help="a cluster as the store: soak_cluster.py")
     parser.add_argument("--library", action="store_true", help="answers from a library that is changed")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="plm-soak-") as directory:
@@ -308,6 +326,7 @@ def main() -> None:
     ]
     rows += [*result["requests"].items(), *result["outcomes"].items()]
     rows += [(f"**{name}**", n) for name, n in result["breaches"].items()]
+    rows += [(f"cluster: {name}", n) for name, n in (result["cluster"] or {}).items()]
     rows += [(f"library: {name}", n) for name, n in (result["library"] or {}).items()]
     rows += [(f"memory of {name}, end by middle", ratio) for name, ratio in result["growth"].items()]
     print(table(rows))

@@ -17,7 +17,8 @@ from standardwebhooks.webhooks import Webhook as Signer
 from bot.app import create_app
 from bot.chat.policy import pseudonym
 from bot.settings.config import load_settings
-from bot.store.conversations import Store
+from bot.store.admin import AdminStore
+from bot.store.conversations import INDEX, INDEXES, Store, index_of
 from bot.text import dialogue
 from bot.text.records import Conversation
 from tests.bot.scripted_engine import ScriptedEngine
@@ -174,7 +175,7 @@ def test_a_users_conversations_and_no_one_elses(client: FlaskClient) -> None:
 def test_equal_times_are_paged_through_without_a_gap(client: FlaskClient, store: Store) -> None:
     for n in range(5):
         say(client, f"u{n}", "问", f"m{n}")
-        store.client.zadd("plm:index", {f"webhook-shop:u{n}": 5e9})
+        store.client.zadd(index_of(Conversation("webhook-shop", f"u{n}")), {f"webhook-shop:u{n}": 5e9})
     seen, cursor = [], ""
     while cursor is not None:
         said = get(client, "conversations", limit=2, cursor=cursor).json
@@ -183,16 +184,33 @@ def test_equal_times_are_paged_through_without_a_gap(client: FlaskClient, store:
     assert sorted(seen) == [f"webhook-shop:u{n}" for n in range(5)]
 
 
-def test_the_list_mends_itself(client: FlaskClient, store: Store) -> None:
+def listed(client: FlaskClient) -> list[str]:
+    return [row["id"] for row in get(client, "conversations").json["conversations"]]
+
+
+def test_the_list_is_mended(client: FlaskClient, store: Store) -> None:
     for n in range(3):
         say(client, f"u{n}", "问", f"m{n}")
-    store.client.delete("plm:index")
-    store.client.delete(*store.client.keys("plm:{webhook-shop:u1}:*"))
-    listed = get(client, "conversations").json["conversations"]
-    assert [row["id"] for row in listed] == ["webhook-shop:u2", "webhook-shop:u0"]
-    store.client.delete(*store.client.keys("plm:{webhook-shop:u2}:*"))  # it expires
-    assert [row["id"] for row in get(client, "conversations").json["conversations"]] == ["webhook-shop:u0"]
-    assert store.client.zrange("plm:index", 0, -1) == [b"webhook-shop:u0"]
+    for key in INDEXES:
+        store.client.delete(key)
+    store.client.delete(*store.client.scan_iter("plm:{webhook-shop:u1}:*"))
+    assert listed(client) == []
+    AdminStore(store).mend()
+    assert listed(client) == ["webhook-shop:u2", "webhook-shop:u0"]
+    store.client.delete(*store.client.scan_iter("plm:{webhook-shop:u2}:*"))  # it expires
+    assert listed(client) == ["webhook-shop:u0"]
+    left = [name for key in INDEXES for name in store.client.zrange(key, 0, -1)]
+    assert left == [b"webhook-shop:u0"]
+
+
+def test_the_list_of_an_older_version_is_taken_over(client: FlaskClient, store: Store) -> None:
+    """Also what it writes while both run: the newer time counts."""
+    for n in range(3):
+        say(client, f"u{n}", "问", f"m{n}")
+    store.client.delete(index_of(Conversation("webhook-shop", "u2")))
+    store.client.zadd(INDEX, {"webhook-shop:u0": 1.0, "webhook-shop:u1": 5e9, "webhook-shop:u2": 1.0})
+    assert listed(client) == ["webhook-shop:u1", "webhook-shop:u0", "webhook-shop:u2"]
+    assert not store.client.exists(INDEX)
 
 
 def test_show_gives_every_turn(client: FlaskClient) -> None:

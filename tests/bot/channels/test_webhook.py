@@ -112,7 +112,7 @@ def test_one_id_is_one_question(service: Service, store: Store) -> None:
     command = {"user": "u2", "text": "帮助", "id": "order-8"}
     assert post(service, command).json() == post(service, command).json()
     assert post(service, command | {"text": "模型"}).status_code == 409
-    assert post(service, message | {"user": "u3"}).status_code == 200  # another user's ids are others
+    assert post(service, message | {"user": "u9"}).status_code == 200  # another user's ids are others
     # Without an id of its own, the delivery's counts.
     replies = [post(service, {"user": "u2", "text": "又如何？"}, message_id="msg_1").json() for _ in range(2)]
     assert replies[0] == replies[1]
@@ -225,9 +225,9 @@ def test_what_is_refused_for_good_is_a_dead_letter_that_can_be_sent_again(
     receiver.says = [410]
     post(service, {"user": "u9", "text": "什么是气虚？"}, "clinic")
     wait_until(tasks.dead_letters, 10, "another dead letter")
-    tasks.erase("u9", "webhook-shop")
+    tasks.erase(Conversation("webhook-shop", "u9"))
     assert len(tasks.dead_letters()) == 1
-    tasks.erase("u9")
+    tasks.erase(Conversation("webhook-clinic", "u9"))
     assert tasks.dead_letters() == []
 
 

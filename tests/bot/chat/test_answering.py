@@ -14,6 +14,7 @@ import pytest
 from bot.chat.answers import Answers
 from bot.chat.commands import Commands
 from bot.chat.erasure import Erasure
+from bot.chat.limits import Limits
 from bot.inference import library as library_module
 from bot.inference.library import ServedLibrary
 from bot.server.embedded_store import EmbeddedStore
@@ -46,7 +47,7 @@ class Bot:
         self.served = ServedLibrary(folder)
         self.served.start()
         self.answers = Answers(store, self.engine, library=self.served, **settings)
-        self.erasure = Erasure(store, TaskQueue(store))
+        self.erasure = Erasure(store, TaskQueue(store), Limits(store))
         forbidden = settings.get("forbidden", ())
         self.commands = Commands(
             store,

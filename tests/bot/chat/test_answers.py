@@ -16,7 +16,7 @@ from bot.chat.answers import Answers
 from bot.inference.interface import EngineDownError
 from bot.server.embedded_store import EmbeddedStore
 from bot.store import conversations as store_module
-from bot.store.conversations import Store
+from bot.store.conversations import Store, index_of
 from bot.text import dialogue
 from bot.text.records import Conversation, Message
 from tests.bot.scripted_engine import ScriptedEngine, question_of
@@ -80,7 +80,7 @@ def test_an_answer_costs_three_round_trips_and_is_read_again_by_the_next_who_ask
     some.enqueue(TALKER, "m2", "二")
     assert wait(some, "m2").text == "答二。"
     assert len(trips) == 3  # ask, take, finish; with the state, no history is read
-    assert store.client.zscore("plm:index", TALKER.id) == pytest.approx(time.time(), abs=20)
+    assert store.client.zscore(index_of(TALKER), TALKER.id) == pytest.approx(time.time(), abs=20)
 
 
 def test_processes_with_the_same_message_share_one_answer(start: Starter, store: Store) -> None:

@@ -11,10 +11,11 @@ import pytest
 from bot.chat.answers import Answers
 from bot.chat.commands import Commands
 from bot.chat.erasure import Erasure
+from bot.chat.limits import Limits
 from bot.server.embedded_store import EmbeddedStore
 from bot.settings.config import Settings
 from bot.store import conversations as store_module
-from bot.store.conversations import Store
+from bot.store.conversations import Store, index_of
 from bot.tasks.queue import TaskQueue
 from bot.text import dialogue
 from bot.text.records import Conversation
@@ -35,7 +36,10 @@ class AdminClient:
         self.store = store
         self.answers = Answers(store, self.engine, **settings)  # type: ignore[arg-type]
         self.commands = Commands(
-            store, self.engine, Settings(redis_url="redis://x"), Erasure(store, TaskQueue(store))
+            store,
+            self.engine,
+            Settings(redis_url="redis://x"),
+            Erasure(store, TaskQueue(store), Limits(store)),
         )
 
     def ask(self, message_id: str, text: str, whose: Conversation = TALKER) -> str:
@@ -102,7 +106,7 @@ def test_forgetting_asks_once_and_leaves_no_trace(
     time.sleep(0.6)
     names = [key.decode() for key in admin_client.store.client.scan_iter("*")]
     assert not [name for name in names if "oUser1" in name]
-    assert admin_client.store.client.zscore("plm:index", TALKER.id) is None
+    assert admin_client.store.client.zscore(index_of(TALKER), TALKER.id) is None
     assert [turn["content"] for turn in admin_client.store.turns(OTHER)] == ["别人", "答别人。"]
 
 
@@ -127,8 +131,8 @@ def test_forbidden_words_are_never_published(store: Store) -> None:
     admin_client.answers.close(2)
 
 
-def test_a_talk_longer_than_is_kept_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "MAX_TURNS", 10)
+def test_a_talk_longer_than_is_kept_goes_on(store: Store) -> None:
+    store.keep_turns = 10
     admin_client = AdminClient(store, context_bytes=60)
     for number in range(12):
         assert admin_client.ask(f"m{number}", f"问{number}") == f"答问{number}。"

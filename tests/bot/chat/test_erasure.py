@@ -11,6 +11,7 @@ from bot.admin.broadcasts import QUEUE as BROADCAST
 from bot.store.connection import StoreDownError
 from bot.store.conversations import EMERGENCIES, Store
 from bot.store.feedback import KEY
+from bot.store.tasks import NOTED_SINCE
 from bot.tasks.queue import PermanentError, RetryLaterError
 from bot.text.records import Conversation
 from tests.bot.admin_client import AdminClient, everything, spelt
@@ -54,6 +55,7 @@ class Tasks:
 
 @pytest.fixture
 def admin_client(store: Store) -> Iterator[AdminClient]:
+    store.client.set(NOTED_SINCE, 1)  # every task was noted when it was stored: none is searched for
     admin_client = AdminClient(store, "http://127.0.0.1:9/", retry_seconds=1)
     yield admin_client
     admin_client.close()
@@ -94,12 +96,12 @@ def test_tasks_that_wait_are_delayed_or_dead_go_with_the_user(
     assert any(spelling in before for spelling in spelt(WORDS))
     if way == "admin":
         assert "webhook-shop:" + USER in admin_client.forget(USER).json["forgotten"]
-        admin_client.bot.tasks.erase(USER, "webhook-lab")
+        admin_client.bot.tasks.erase(Conversation("webhook-lab", USER))
     else:
         admin_client.say(USER, "忘记我", "ask")
         assert "删除" in admin_client.say(USER, "确认忘记", "yes").json["reply"]
         assert "webhook-lab:" + USER in everything(store)  # another channel is another conversation
-        admin_client.bot.tasks.erase(USER, "webhook-lab")
+        admin_client.bot.tasks.erase(Conversation("webhook-lab", USER))
         admin_client.bot.erasure.erase_conversation(
             SHOP
         )  # as when the minute is over for which retries are answered
@@ -230,6 +232,21 @@ def test_a_queue_that_nobody_works_on_any_more_is_searched_too(
     assert_forgotten(store)
 
 
+def test_a_task_of_an_older_version_is_searched_for_while_there_may_be_any(
+    admin_client: AdminClient, store: Store
+) -> None:
+    admin_client.say(OTHER, "别人的话", "m1")
+    admin_client.bot.tasks.register("idle", "wait", print)
+    for user in (USER, OTHER):
+        admin_client.bot.tasks.send("idle", "wait", Conversation("webhook-shop", user), user, WORDS)
+    store.client.delete(SHOP.base + "tasks")
+    admin_client.bot.erasure.erase_conversation(SHOP)
+    assert USER in everything(store)
+    store.client.delete(NOTED_SINCE)
+    admin_client.bot.erasure.erase_conversation(SHOP)
+    assert_forgotten(store)
+
+
 def test_lists_of_broadcasts_and_errors_are_forgotten(admin_client: AdminClient, store: Store) -> None:
     for user in (USER, OTHER):
         admin_client.say(user, "问", "m1")
@@ -251,7 +268,7 @@ def test_forgetting_that_was_cut_off_goes_on(
     admin_client.bot.tasks.register("idle", "wait", print)  # nobody works on this queue
     admin_client.bot.tasks.send("idle", "wait", SHOP, USER, WORDS)
 
-    def away(user: str, channel: str) -> None:
+    def away(conversation: Conversation) -> None:
         raise StoreDownError("away")
 
     with monkeypatch.context() as patch:

@@ -40,6 +40,9 @@ def put(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> None:
         ({"REDIS_URL": "localhost:6379"}, "PLM_REDIS_URL"),
         ({"REDIS_URL": "redis+sentinel://localhost:26379"}, "PLM_REDIS_URL"),
         ({"REDIS_URL": "redis+sentinel://localhost/main"}, "PLM_REDIS_URL"),
+        ({"REDIS_URL": "redis+cluster://localhost"}, "PLM_REDIS_URL"),
+        ({"REDIS_URL": "redis+cluster://localhost:6379/0"}, "PLM_REDIS_URL"),
+        ({"QUEUE_URL": "localhost:6379"}, "PLM_QUEUE_URL"),
         ({"THREADS": "0"}, "PLM_THREADS"),
         ({"DEVICE": "tpu"}, "PLM_DEVICE"),
         ({"LOG_LEVEL": "loud"}, "PLM_LOG_LEVEL"),
@@ -230,9 +233,20 @@ def test_a_wrong_setting_stops_the_start(
         ({"PORT": "99999"}, "PLM_PORT: must be a whole number from 1 to 65535"),
         ({"PORT": "eight"}, "PLM_PORT: must be a whole number from 1 to 65535"),
         ({"TEMPERATURE": "0"}, "PLM_TEMPERATURE: must be a number above 0, 10 at most"),
-        ({"WECHAT_REPLAY_WINDOW": "-1"}, "PLM_WECHAT_REPLAY_WINDOW: must be a whole number from 0 on"),
+        ({"WECHAT_REPLAY_WINDOW": "-1"}, "PLM_WECHAT_REPLAY_WINDOW: must be a whole number from 0"),
         ({"WECHAT_PUSH": "always"}, "PLM_WECHAT_PUSH: must be 1 for yes or 0 for no"),
         ({"DEVICE": "tpu"}, "PLM_DEVICE: must be auto, cpu or cuda"),
+        ({"HOST": "http://0.0.0.0"}, "PLM_HOST: must be an address alone, such as 127.0.0.1, 0.0.0.0 or ::"),
+        ({"HOST": "localhost:8000"}, "PLM_HOST: must be an address alone"),
+        ({"HOST": "x" * 200}, "PLM_HOST: must be an address alone"),
+        ({"MODEL_DIR": "/nowhere"}, "PLM_MODEL_DIR: there is no folder /nowhere"),
+        ({"DATA_DIR": "/dev/null"}, "PLM_DATA_DIR: /dev/null is no folder"),
+        ({"DATA_DIR": "x" * 5000}, "PLM_DATA_DIR: cannot be a folder: File name too long"),
+        ({"DATA_DIR": "~nobody-here/x"}, "PLM_DATA_DIR: ~nobody-here/x: there is no such user"),
+        ({"LIBRARY": "/dev/null"}, "PLM_LIBRARY: /dev/null is neither a file nor a folder"),
+        ({"WECHAT_REPLAY_WINDOW": "9" * 30}, "PLM_WECHAT_REPLAY_WINDOW: must be a whole number from 0 to"),
+        ({"DISCLAIMER": '"仅供参考"'}, 'PLM_DISCLAIMER: has quotation marks around it ("…")'),
+        ({"FORBIDDEN": "'甲,乙'"}, "PLM_FORBIDDEN: has quotation marks around it ('…')"),
         ({"DISCLAIMER": "示" * 301}, "PLM_DISCLAIMER: must have 300 characters at most"),
         (
             {"API_KEYS": LONG},
@@ -306,3 +320,10 @@ def test_a_file_may_begin_with_a_byte_order_mark(monkeypatch: pytest.MonkeyPatch
     put(monkeypatch, {"CONFIG": str(tmp_path)})
     with pytest.raises(ConfigError, match=r"cannot be read: Is a directory$"):
         load_settings()
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    put(monkeypatch, {"DATA_DIR": "~/data", "MODEL_DIR": "~", "HOST": "::1"})
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = load_settings()
+    assert (settings.data_dir, settings.model_dir, settings.host) == (tmp_path / "data", tmp_path, "::1")

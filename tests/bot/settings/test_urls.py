@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import re
 
+import click
 import pytest
 import redis
+from click.testing import CliRunner
 
+from bot.cli import doctor, main
+from bot.cli.admin_api import Api
+from bot.inference.remote import RemoteEngine
 from bot.settings.config import ConfigError, load_settings
 from bot.settings.urls import ENCODE, check_callback_url, check_redis_url, check_url, without_secrets
 from bot.store.connection import connect
@@ -135,3 +140,18 @@ def test_no_setting_quotes_a_url(monkeypatch: pytest.MonkeyPatch, name: str) -> 
 def test_what_is_shown_of_a_url() -> None:
     assert without_secrets("https://u:p@h:1/base?key=2") == "https://h:1/base"
     assert without_secrets("http://h:1") == "http://h:1"
+
+
+def test_messages_show_no_password_of_an_address() -> None:
+    url = "http://u:hunter2@127.0.0.1:1"
+    remote = RemoteEngine(url)
+    with pytest.raises(click.ClickException) as asked:
+        Api(url, "key").get("stats")
+    with pytest.raises(ConfigError) as looked:
+        doctor.check_clock(None, url)
+    for said in (remote.ready() or "", asked.value.message, str(looked.value)):
+        assert "http://127.0.0.1:1" in said
+        assert "hunter2" not in said
+    remote.close()
+    refused = CliRunner().invoke(main, ["doctor", "--url", "bot.example"])
+    assert (refused.exit_code, "starts with http:// or https://" in refused.output) == (2, True)

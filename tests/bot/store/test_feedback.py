@@ -67,7 +67,7 @@ def test_what_is_taken_back_or_erased_leaves_the_list(feedback: FeedbackStore, s
     assert feedback.of(READER) == {"m1": "down"}
     assert [row[0] for row in listed(feedback)] == ["m3", "m1"]
     store.erase(READER)
-    feedback.erase(READER.user, READER.channel)
+    feedback.erase(READER)
     assert [row[0] for row in listed(feedback)] == ["m3"]
     assert store.client.zcard(KEY) == 1
 
@@ -81,7 +81,7 @@ def test_a_mark_that_crosses_an_erasure_is_not_listed(
     def erased_meanwhile(name: str, *args: object) -> object:
         before = run(name, *args)  # type: ignore[arg-type]
         store.erase(READER)
-        feedback.erase(READER.user)
+        feedback.erase(READER)
         return before
 
     monkeypatch.setattr(store, "run", erased_meanwhile)

@@ -18,7 +18,7 @@ from bot.store import readiness
 from bot.store.connection import StoreDownError
 from bot.store.conversations import Store
 from bot.store.faults import explain_refusals
-from bot.tasks.queue import TaskQueue
+from bot.tasks.queue import DISPATCH, TaskQueue
 from bot.text.records import Conversation
 from tests.bot.scripted_engine import ScriptedEngine
 from tests.redis_servers import Server
@@ -177,9 +177,9 @@ def test_refusals_are_one_sentence() -> None:
 
 def test_every_command_in_use_is_tried() -> None:
     """Those of the scripts here and in the libraries, and those that the store sends itself."""
-    tried = {command.split()[0] for command in (*readiness.COMMANDS, readiness.OF_TASKS)}
+    tried = {command.split()[0] for command in readiness.COMMANDS}
     scripts = [file.read_text("utf-8") for file in (ROOT / "bot/store/lua").rglob("*.lua")]
-    scripts.append((files("dramatiq") / "brokers/redis/dispatch.lua").read_text("utf-8"))
+    scripts.append(DISPATCH.decode())
     folder = files("limits") / "resources/redis/lua_scripts"
     scripts += [
         (folder / f"{name}.lua").read_text("utf-8") for name in ("sliding_window", "acquire_sliding_window")
@@ -188,12 +188,19 @@ def test_every_command_in_use_is_tried() -> None:
     assert used - tried == set()
     sources = [file.read_text("utf-8") for file in (ROOT / "bot/store").glob("*.py")]
     sent = {name for text in sources for name in re.findall(r"\b(?:client|pipe)\.([a-z_]+)\(", text)}
-    as_methods = {command.lower() for command in tried} | {"delete", "zscan_iter", "lock"}
+    as_methods = {command.lower() for command in tried} | {
+        "delete",
+        "zscan_iter",
+        "hscan_iter",
+        "scan_iter",
+        "lock",
+    }
     others = {
         "close",
         "pipeline",
         "execute",
         "register_script",
+        "on_node",
         "script_load",
         "evalsha",
         "wait",

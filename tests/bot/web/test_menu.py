@@ -39,6 +39,8 @@ def browser(driver: webdriver.Chrome, host: AdminClient) -> Iterator[Browser]:
     driver.get_log("browser")
     with served(host.app) as url:
         yield Browser(driver, url).open(PHONE)
+        loaded = "return document.readyState === 'complete'"  # else the server goes while it fetches an icon
+        wait_until(lambda: driver.execute_script(loaded), 10, "the last page is loaded")
     complaints = [entry["message"] for entry in driver.get_log("browser") if entry["level"] != "INFO"]
     assert complaints == []
 
@@ -174,5 +176,5 @@ def test_the_privacy_page_is_reached_and_left(browser: Browser, tmp_path: Path) 
     wait_until(lambda: SAYS["back"] in "".join(browser.texts("main")), 5)
     assert "忘记我" in browser.find("main").text
     browser.shoot(tmp_path / "privacy.png")
-    browser.find('a[href="./"]').click()
+    browser.find("main a").click()
     wait_until(lambda: browser.driver.find_elements(By.ID, "form"), 5)

@@ -5,7 +5,7 @@
 local base, time = KEYS[1], redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local function message_key(id) return base .. 'job:' .. id end
-local function renew(ms) for _, name in ipairs({'meta', 'turns', 'queue', 'state', 'open', 'feedback'}) do
+local function renew(ms) for _, name in ipairs({'meta', 'turns', 'queue', 'open', 'feedback'}) do
   redis.call('PEXPIRE', base .. name, ms) end end
 local function append_turn(role, content, id, talk, remark, citations, marks)
   if remark == '' then remark = nil end
@@ -16,11 +16,20 @@ local function append_turn(role, content, id, talk, remark, citations, marks)
   redis.call('HINCRBY', base .. 'meta', 'version', 1)
   redis.call('HSET', base .. 'meta', 'updated', now)
 end
+local function keep(key, ms)  -- at least so long
+  if redis.call('PTTL', key) < tonumber(ms) then redis.call('PEXPIRE', key, ms) end
+end
+local function keep_record(id, ms)
+  keep(message_key(id), ms)
+  keep(base .. 'jobs', ms)
+end
 local function remember(id, ms)  -- a message came: its record lives so long, and can be found to be forgotten
   redis.call('PEXPIRE', message_key(id), ms)
   redis.call('ZADD', base .. 'jobs', now, id)
-  redis.call('ZREMRANGEBYSCORE', base .. 'jobs', '-inf', now - ms / 1000 - 60)
-  redis.call('PEXPIRE', base .. 'jobs', ms)
+  keep(base .. 'jobs', ms)
+  for _, old in ipairs(redis.call('ZRANGEBYSCORE', base .. 'jobs', '-inf', now - ms / 1000, 'LIMIT', 0, 20)) do
+    if redis.call('EXISTS', message_key(old)) == 0 then redis.call('ZREM', base .. 'jobs', old) end
+  end
 end
 local function highest_talk()  -- a talk that was gone back to may not be the last one
   local numbers = redis.call('HMGET', base .. 'meta', 'talk', 'talks')
