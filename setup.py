@@ -1,10 +1,11 @@
-"""Build the native modules: `engine._core` (inference), `engine._train` (operators and training) and, where
-there is nvcc, `engine._cuda` (both on a GPU).
+"""Build the native modules: `engine._core` (inference), `engine._train` (operators and training) and, if
+PLM_CUDA=1 asks for it (`make cuda`), `engine._cuda` (both on a GPU).
 
 The files of one module need different instruction-set flags: each kernel file is named for its instruction
 set and compiled with that set's flags, everything else with the baseline of the platform, so that no AVX code
 can leak into what every CPU runs. Objects are kept in build/objects and compiled again only when they are
-older than their source or any header, or when a flag changes. The rest of the package is in pyproject.toml.
+older than their sources or any header, or when a flag changes. No more compilers run at once than there are
+processors and memory for. The rest of the package is in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ import logging
 import os
 import platform
 import re
+import subprocess
 import sys
 import sysconfig
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import cache
 from pathlib import Path
 
 import pybind11
@@ -44,6 +49,25 @@ AVX512 = [
 ]
 # The trainer needs no equal bits across processors, but sums and fused products as vector code.
 TRAINING = ["-ffp-contract=fast", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math"]
+# What hands arguments from Python to the code that works: templates that take long to compile and no time to
+# run. GCC collects garbage earlier, so that it stays under 500 MB.
+GLUE = ["-O1"]
+SPARING = ["--param=ggc-min-expand=30", "--param=ggc-min-heapsize=32768"]
+MEMORY_EACH = 500 << 20  # what one compiler may take
+# Compiled as one: the headers are most of the work, pybind11's alone 6 s and 330 MB.
+TOGETHER = [
+    [f"engine/src/{name}.cpp" for name in names.split()]
+    for names in (
+        "infer/bindings infer/bindings_i8",
+        "infer/bindings_batcher infer/bindings_sampling",
+        "train/bindings train/bindings_ops",
+        "infer/batcher infer/generation infer/network infer/sampling infer/session",
+        "text/stop_strings text/text",
+        "infer/character_model infer/weights infer/trunk_state infer/peak",
+        "infer/wygpt infer/wygpt_weights infer/wygpt_penalty",
+        "train/memory train/peak train/parameters train/sequence_reader",
+    )
+]
 FLAGS_BY_SUFFIX = {
     "avx2": AVX2,
     "avx512": AVX512,
@@ -76,23 +100,134 @@ def headers() -> list[str]:
     return found(*roots)
 
 
+def units(sources: Sequence[str]) -> list[list[str]]:
+    """The sources by what is compiled as one, in the order to link them.
+
+    Of an inline function that several units have the linker takes the first: that must be neither one with
+    instructions that not every processor has nor one of the glue.
+    """
+    grouped = [[source for source in group if source in sources] for group in TOGETHER]
+    alone = [[source] for source in sources if not any(source in group for group in TOGETHER)]
+    return sorted(filter(None, [*grouped, *alone]), key=lambda u: (bool(isa_flags(u[0])), is_glue(u[0]), u))
+
+
+def is_glue(source: str) -> bool:
+    return Path(source).name.startswith("bindings")
+
+
+def cost(unit: Sequence[str]) -> float:
+    """About how many seconds the unit takes on a slow core: for the estimate alone."""
+    lines = sum((ROOT / source).read_bytes().count(b"\n") for source in unit)
+    if is_glue(unit[0]):
+        return 7 + lines / 50
+    return 5 if Path(unit[0]).name.startswith("ops_") else 1 + lines / 150
+
+
+def processors() -> float:
+    """Those that this process may use, and as much of them as its cgroup grants."""
+    count = getattr(os, "process_cpu_count", os.cpu_count)() or 1
+    if hasattr(os, "sched_getaffinity"):
+        count = min(count, len(os.sched_getaffinity(0)))
+    quota, period = (*cgroup("cpu.max").split(), "", "")[:2]
+    return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() else count
+
+
+def free_memory() -> float:
+    """Bytes that the machine and this process's cgroup have left."""
+    try:
+        rows = Path("/proc/meminfo").read_text().splitlines()
+        free: float = next(int(row.split()[1]) << 10 for row in rows if row.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return float("inf")
+    most, used = cgroup("memory.max").strip(), cgroup("memory.current").strip()
+    return min(free, int(most) - int(used)) if most.isdecimal() and used.isdecimal() else free
+
+
+def cgroup(name: str) -> str:
+    """A file of this process's cgroup (version 2); "" where there is none."""
+    try:
+        place = Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip().lstrip("/")
+        return (Path("/sys/fs/cgroup") / place / name).read_text()
+    except OSError:
+        return ""
+
+
+def jobs() -> int:
+    return max(1, int(min(processors(), free_memory() / MEMORY_EACH)))
+
+
+class Progress:
+    """One line with the share done and an estimate: rewritten on a terminal, every ten seconds elsewhere."""
+
+    def __init__(self, what: str, total: float, at_once: int) -> None:
+        self.what, self.total, self.done = what, total, 0.0
+        self.begun = self.said = time.monotonic()
+        self.live = sys.stderr.isatty()
+        if total:
+            several = f", {at_once} at a time" if at_once > 1 else ""
+            self.say(f"{what}{several}: some {max(1, round(total / at_once / 60))} min on a slow machine")
+
+    def add(self, amount: float) -> None:
+        self.done += amount
+        share, now = self.done / self.total, time.monotonic()
+        left = (now - self.begun) * (1 - share) / share
+        if self.live or share >= 0.999 or now - self.said >= 10:
+            self.said = now
+            some = f"about {left / 60:.0f} min" if left >= 90 else f"about {left:.0f} s"
+            self.say(f"{self.what}: {share:.0%}" + (f", {some} left" if share < 0.999 else ", done"))
+        if self.live and share >= 0.999:
+            sys.stderr.write("\n")
+
+    def say(self, text: str) -> None:
+        sys.stderr.write(f"\r{text}\x1b[K" if self.live else f"{text}\n")
+        sys.stderr.flush()
+
+
 class BuildNative(build_ext):
-    """Compiles each source by itself, with its own flags, into an object kept between builds."""
+    """Compiles each unit by itself, with its own flags, into an object kept between builds."""
+
+    def build_extensions(self) -> None:
+        native = [ext for ext in self.extensions if ext.name != CUDA]
+        wanted = {unit[0]: unit for ext in native for unit in units(ext.sources)}
+        self.compile_units(list(wanted.values()))
+        super().build_extensions()
+        if self.inplace and len(native) == len(self.extensions):
+            self.remove_old_cuda()
 
     def build_extension(self, ext: Extension) -> None:
         if ext.name == CUDA:
             self.build_cuda(ext)
             return
-        stale_after = max((os.stat(ROOT / h).st_mtime for h in headers()), default=0.0)
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
-            objects = list(pool.map(lambda source: self.compile_one(source, stale_after), ext.sources))
-        ext.extra_objects = objects
+        ext.extra_objects = [str(self.object_path(unit).relative_to(ROOT)) for unit in units(ext.sources)]
         # Linked anew each time: it takes a second, and objects of other flags may be older than the module.
         sources, ext.sources, forced, self.force = ext.sources, [], self.force, True
         try:
             super().build_extension(ext)
         finally:
             ext.sources, self.force = sources, forced
+
+    def compile_units(self, wanted: list[list[str]]) -> None:
+        newest_header = max((os.stat(ROOT / h).st_mtime for h in headers()), default=0.0)
+        stale = [unit for unit in wanted if self.is_stale(unit, newest_header)]
+        at_once = jobs()
+        stale.sort(key=cost, reverse=at_once > 1)  # a lone compiler begins with what soon shows progress
+        progress = Progress("Compiling", sum(map(cost, stale)), at_once)
+        with ThreadPoolExecutor(at_once) as pool:
+            running = {pool.submit(self.compile_unit, unit): unit for unit in stale}
+            try:
+                for finished in as_completed(running):
+                    finished.result()
+                    progress.add(cost(running[finished]))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def remove_old_cuda(self) -> None:
+        """A module made from older sources may not understand the others' tables."""
+        for module in (ROOT / "engine").glob("_cuda.*.so"):
+            if module.stat().st_mtime < max(os.stat(ROOT / h).st_mtime for h in headers()):
+                sys.stderr.write("setup.py: removed engine._cuda, out of date (`make cuda` builds it)\n")
+                module.unlink()
 
     def build_cuda(self, ext: Extension) -> None:
         """nvcc compiles and links all of it, so that no path of CUDA has to be guessed."""
@@ -102,50 +237,67 @@ class BuildNative(build_ext):
 
         def compile_source(source: str) -> Path:
             path = ROOT / source
-            self.announce(f"compile {source}", level=logging.WARNING)
+            self.announce(f"compile {source}", level=logging.INFO)
             flags, own = (toolkit.FLAGS, []) if path.suffix == ".cu" else ([*toolkit.HOST, *include], lower)
             return toolkit.compiled(path, flags, own)[0]
 
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
-            objects = list(pool.map(compile_source, ext.sources))
+        at_once = jobs()
+        progress = Progress("Compiling for CUDA", len(ext.sources), at_once)
+        objects = []
+        with ThreadPoolExecutor(at_once) as pool:
+            for obj in pool.map(compile_source, ext.sources):
+                objects.append(obj)
+                progress.add(1)
         module = Path(self.get_ext_fullpath(ext.name))
         module.parent.mkdir(parents=True, exist_ok=True)
         toolkit.linked(objects, module)
 
-    def compile_one(self, source: str, stale_after: float) -> str:
-        """Returns the path of the object, compiled only if it must be."""
+    def is_stale(self, unit: list[str], newest_header: float) -> bool:
+        obj = self.object_path(unit)
+        newest = max(newest_header, *(os.stat(ROOT / source).st_mtime for source in unit))
+        return bool(self.force) or not obj.exists() or obj.stat().st_mtime <= newest
+
+    def compile_unit(self, unit: list[str]) -> None:
+        self.announce(f"compile {' '.join(unit)}", level=logging.INFO)
+        obj = self.object_path(unit)
+        # Compiled beside its place and moved there: an interrupted build leaves no half-written object.
+        scratch = obj.parent / f"{obj.stem}.{os.getpid()}"
+        source = unit[0]
+        if len(unit) > 1:
+            source = str(obj.with_suffix(".cpp").relative_to(ROOT))
+            (ROOT / source).write_text("".join(f'#include "{each}"\n' for each in unit))
+        made = self.compiler.compile(
+            [source],
+            output_dir=str(scratch),
+            include_dirs=[pybind11.get_include(), "engine/src", "."],
+            extra_postargs=self.flags(unit),
+        )
+        os.replace(made[0], obj)
+        self.remove_empty(Path(made[0]).parent, obj.parent)
+
+    def flags(self, unit: list[str]) -> list[str]:
+        source = unit[0]
         flags = [*BASELINE, *LANGUAGE[Path(source).suffix], *isa_flags(source)]
         if source.startswith(("engine/src/train/", "engine/src/read/")):
             flags += TRAINING
-        obj = self.object_path(source, flags)
-        newest = max(os.stat(ROOT / source).st_mtime, stale_after)
-        if self.force or not obj.exists() or obj.stat().st_mtime <= newest:
-            # Compiled beside its place and moved there: an interrupted build leaves no half-written object.
-            self.announce(f"compile {source}", level=logging.WARNING)  # to be seen in a quiet build too
-            scratch = obj.parent / f"{obj.stem}.{os.getpid()}"
-            made = self.compiler.compile(
-                [source],
-                output_dir=str(scratch),
-                include_dirs=[pybind11.get_include(), "engine/src", "."],
-                extra_postargs=flags,
-            )
-            os.replace(made[0], obj)
-            self.remove_empty(Path(made[0]).parent, obj.parent)
-        return str(obj.relative_to(ROOT))
+        if is_glue(source):
+            flags += [*GLUE, *(SPARING if is_gcc(self.compiler.compiler_so[0]) else [])]
+        return flags
 
-    def object_path(self, source: str, flags: list[str]) -> Path:
+    def object_path(self, unit: list[str]) -> Path:
         """Every set of flags, compiler and Python has its own objects: none is mistaken for another's."""
         environment = [os.environ.get(name, "") for name in ("CC", "CXX", "CFLAGS", "CXXFLAGS", "CPPFLAGS")]
         recipe = [
-            *flags,
+            *unit,
+            *self.flags(unit),
             *self.compiler.compiler_so,
             *environment,
             sysconfig.get_config_var("SOABI") or sys.version,
         ]
         tag = hashlib.sha256("\0".join([*recipe, pybind11.__version__]).encode()).hexdigest()[:12]
-        place = ROOT / "build" / "objects" / Path(source).parent
+        place = ROOT / "build" / "objects" / Path(unit[0]).parent
         place.mkdir(parents=True, exist_ok=True)
-        return place / f"{Path(source).name}.{tag}.o"
+        return place / f"{Path(unit[0]).name}.{tag}.o"
 
     @staticmethod
     def remove_empty(folder: Path, stop: Path) -> None:
@@ -154,8 +306,16 @@ class BuildNative(build_ext):
             folder = folder.parent
 
 
+@cache
+def is_gcc(compiler: str) -> bool:
+    run = subprocess.run([compiler, "--version"], capture_output=True, text=True)
+    return "Free Software Foundation" in run.stdout
+
+
 def cuda_sources() -> list[str]:
-    """None where engine._cuda cannot be built or is not wanted (PLM_CUDA=0), with a line that says so."""
+    """None unless PLM_CUDA=1 asks for engine._cuda: nvcc takes minutes, and most machines have no GPU."""
+    if os.environ.get("PLM_CUDA") != "1":
+        return []
     sources = found("cuda/*.cu", "cuda/*.cpp", "engine/src/cuda/*.cpp")
     shared = (
         "infer/vector_ops_portable",
@@ -166,11 +326,8 @@ def cuda_sources() -> list[str]:
         "text/text",
     )
     sources += [f"engine/src/{name}.cpp" for name in shared] if sources else []  # with engine._core
-    if not sources or os.environ.get("PLM_CUDA") == "0":
-        return []
-    if toolkit.find() is None:
-        sys.stderr.write("setup.py: no nvcc, so without engine._cuda (`make cuda` brings it)\n")
-        return []
+    if sources and toolkit.find() is None:
+        raise SystemExit("setup.py: PLM_CUDA=1 and no nvcc (`make cuda` brings it)")
     return sources
 
 

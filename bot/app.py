@@ -44,7 +44,7 @@ from bot.store.conversations import Store
 from bot.store.library import LibraryStore
 from bot.store.outbox import Outbox
 from bot.tasks.queue import TaskQueue
-from bot.telemetry import logs, metrics
+from bot.telemetry import access_log, metrics
 from bot.web import page, passages, site, talks, visitor
 from engine.emergency import Detector
 
@@ -116,7 +116,7 @@ def create_app(
     app.extensions["plm"] = bot
     if bot.settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=bot.settings.proxies, x_proto=0)  # type: ignore[method-assign]
-    logs.watch_requests(app)
+    access_log.watch_requests(app)
     _add_headers(app)
     _add_operator_routes(app)
     _add_error_pages(app)

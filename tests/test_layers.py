@@ -72,7 +72,7 @@ NEVER_IN = {
 # Without circles and without imports inside functions, which would hide one,
 HELD_TO_ONE_WAY = ("bot",)
 # except where a command loads only what it needs, so that it starts soon.
-LATE_IN = {"bot/cli/plm.py"}
+LATE_IN = {"bot/cli/commands.py", "bot/cli/plm.py"}
 SHAPELESS_NAMES = re.compile(r"^(utils?|helpers?|misc|common|manager|\w+_(utils?|helpers?|manager))$")
 
 

@@ -54,14 +54,16 @@ def tree(tmp_path: Path) -> Path:
 def build(tree: Path, **environment: str) -> list[str]:
     """The files that were compiled."""
     run = subprocess.run(
-        [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
+        [sys.executable, "setup.py", "build_ext", "--inplace"],
         cwd=tree,
         capture_output=True,
         text=True,
         env={**os.environ, **environment},
     )
     assert run.returncode == 0, run.stderr
-    return sorted(re.findall(r"^compile (\S+)$", run.stdout + run.stderr, re.MULTILINE))
+    listed = re.findall(r"^compile (.+)$", run.stdout + run.stderr, re.MULTILINE)
+    assert ("Compiling: 100%, done" in run.stderr) == bool(listed)
+    return sorted(source for line in listed for source in line.split())
 
 
 def constants(tree: Path) -> tuple[int, int]:

@@ -1,5 +1,5 @@
 """The command line, `plm`."""
 
-from bot.cli.plm import main
+from bot.cli.commands import main
 
 __all__ = ["main"]

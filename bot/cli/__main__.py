@@ -1,5 +1,5 @@
 """`python -m bot.cli` is `plm`."""
 
-from bot.cli.plm import main
+from bot.cli.commands import main
 
 main()

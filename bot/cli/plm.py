@@ -1,4 +1,4 @@
-"""The command `plm`: the bot's commands, and the engine's beside them."""
+"""The bot's own commands: `plm serve`, `web`, `worker`, `engine`, `doctor`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ import click
 from bot.settings.config import ELSEWHERE, ConfigError, Settings, load_settings, unknown_variables
 from bot.settings.urls import check_url
 from bot.telemetry import logs
-from engine.cli import streams
-from engine.cli.lazy import LazyCommand
 
 log = logging.getLogger("bot")
 
@@ -31,61 +29,17 @@ def one_line_errors() -> Iterator[None]:
     files, wrong for a server, where most of them are bugs.
     """
     from bot.server.embedded_store import EmbeddedStoreError
-    from bot.store.connection import StoreDownError
 
     try:
         yield
-    except (ConfigError, EmbeddedStoreError, StoreDownError) as error:
+    except (ConfigError, EmbeddedStoreError) as error:
         raise click.ClickException(str(error)) from None
+    except Exception as error:
+        from bot.store.connection import StoreDownError  # loads the client, which `plm serve` does not need
 
-
-class Commands(streams.Commands):
-    """The engine's commands are loaded when they are used: the web server does not need them."""
-
-    services = frozenset({"serve", "web", "worker", "engine"})
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({"admin", *super().list_commands(ctx), *_engine_commands().list_commands(ctx)})
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "admin":
-            from bot.cli.admin import admin
-
-            return admin
-        found = super().get_command(ctx, cmd_name) or _engine_commands().get_command(ctx, cmd_name)
-        if cmd_name in ("ask", "library") and isinstance(found, LazyCommand):
-            return LibraryCommand(cmd_name, found.place, found.help or "")
-        return found
-
-
-def _engine_commands() -> click.Group:
-    from engine.cli import main as engine_main
-
-    return engine_main
-
-
-class LibraryCommand(LazyCommand):
-    """One of the engine's, on the library that the bot serves, with what only the service knows."""
-
-    def load(self) -> click.Command:
-        with one_line_errors():
-            settings = load_settings()
-        os.environ["PLM_LIBRARY"] = str(settings.library_folder or settings.data_dir / "library")
-        command = super().load()
-        if isinstance(command, click.Group):
-            from bot.cli.admin import library_unanswered
-
-            command.add_command(library_unanswered)
-        return command
-
-
-@click.group(cls=Commands)
-@click.version_option(package_name="personal-lm", prog_name="plm")
-def main() -> None:
-    """A small language model of your own that answers over WeChat, webhooks and the web.
-
-    Settings are variables of the environment, PLM_*; bot/SETTINGS.md lists them.
-    """
+        if isinstance(error, StoreDownError):
+            raise click.ClickException(str(error)) from None
+        raise
 
 
 def _prepare() -> Settings:
@@ -103,11 +57,11 @@ def _warn_about_variables() -> None:
         log.warning(line)
 
 
-@main.command()
+@click.command()
 def serve() -> None:
     """Run everything: the store unless PLM_REDIS_URL names one, the engine, the web server."""
     from bot.server.embedded_store import EmbeddedStore
-    from bot.server.processes import WebChild, check_port
+    from bot.server.supervisor import WebChild, check_port
 
     with one_line_errors():
         settings = _prepare()
@@ -136,7 +90,7 @@ def serve() -> None:
                 store.stop()
 
 
-@main.command()
+@click.command()
 def web() -> None:
     """Run the web server alone; it needs PLM_REDIS_URL, and asks engine hosts at PLM_ENGINE_URL."""
     from bot.app import create_app
@@ -153,11 +107,11 @@ def web() -> None:
         _serve(settings, lambda: create_app(settings))
 
 
-@main.command()
+@click.command()
 def worker() -> None:
     """Work out of band (pushes, callbacks) beside the web servers; needs PLM_REDIS_URL, as `plm web` does."""
     from bot.app import create_bot
-    from bot.server.processes import GRACE
+    from bot.server.supervisor import GRACE
 
     with one_line_errors():
         settings = _prepare()
@@ -175,7 +129,7 @@ def worker() -> None:
         bot.close(GRACE)
 
 
-@main.command("engine")
+@click.command("engine")
 def engine_command() -> None:
     """Run an engine host for the web servers of other machines."""
     from bot.inference.server import create_engine_app
@@ -187,7 +141,8 @@ def engine_command() -> None:
 
 def _serve(settings: Settings, make_app: Callable[[], Any]) -> None:
     from bot.inference.local import LocalEngine
-    from bot.server.processes import Server, check_port
+    from bot.server.processes import Server
+    from bot.server.supervisor import check_port
 
     check_port(settings)
     if not settings.engine_url:
@@ -197,7 +152,7 @@ def _serve(settings: Settings, make_app: Callable[[], Any]) -> None:
     Server(settings, make_app).run()
 
 
-@main.command()
+@click.command()
 @click.option(
     "--url",
     callback=lambda _, __, value: _checked_url(value),
@@ -304,7 +259,3 @@ def _check_api(settings: Settings) -> str:
     if settings.is_public:
         return "closed: PLM_API_KEYS is not set, and the service is a public one"
     return "open to this machine alone: PLM_API_KEYS is not set"
-
-
-if __name__ == "__main__":
-    main()

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bot.server.processes import die_with_parent
+from bot.server.supervisor import die_with_parent
 from bot.settings.config import ConfigError, Settings
 from engine.grounding import Answerer
 from engine.library import Library, LibraryError, is_built

@@ -25,7 +25,7 @@ from bot.inference.local import LocalEngine
 from bot.inference.messages import STREAM_REQUEST, Event, Failure, Prompt, to_line
 from bot.server.client_disconnect import client_disconnected
 from bot.settings.config import ConfigError, Settings, load_settings
-from bot.telemetry import logs
+from bot.telemetry import access_log
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def create_engine_app(settings: Settings | None = None, engine: LocalEngine | No
     local = engine or LocalEngine.from_settings(settings)
     app = Flask("bot.inference.server", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 8 << 20
-    logs.watch_requests(app)
+    access_log.watch_requests(app)
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:

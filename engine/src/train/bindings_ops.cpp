@@ -18,8 +18,8 @@ namespace {
 
 template <class T>
 using Array = py::array_t<T, py::array::c_style>;
-using Ints = py::array_t<int, py::array::c_style | py::array::forcecast>;
-using Bytes = py::array_t<uint8_t, py::array::c_style | py::array::forcecast>;
+using IntArray = py::array_t<int, py::array::c_style | py::array::forcecast>;
+using ByteArray = py::array_t<uint8_t, py::array::c_style | py::array::forcecast>;
 using Shape = std::vector<py::ssize_t>;
 
 template <class T>
@@ -30,12 +30,12 @@ const Ops<float>& table(const std::string& isa) {
 }
 template <>
 const Ops<double>& table(const std::string& isa) {
-    if (isa != "float64") throw std::invalid_argument("float64 arrays go to the table float64 alone");
+    if (isa != ops_float64.name) throw std::invalid_argument("float64 arrays go to the table float64 alone");
     return ops_float64;
 }
 
 template <class T>
-Array<T> zeros(const Shape& shape) {
+[[gnu::noinline]] Array<T> zeros(const Shape& shape) {
     Array<T> a(shape);
     std::fill_n(a.mutable_data(), a.size(), T(0));
     return a;
@@ -46,170 +46,263 @@ int dim(const Array<T>& a, int axis) {
     return static_cast<int>(a.shape(axis));
 }
 
+// What Python passed behind the instruction set's name. All operators are bound with one signature: pybind11
+// compiles every other one anew, which took this file 26 s and 650 MB.
 template <class T>
-void bind_norm_and_embedding(py::module_& m) {
-    using A = const Array<T>&;
-    m.def("embedding_forward", [](const std::string& isa, A t, const Ints& ids) {
-        auto out = zeros<T>({ids.size(), t.shape(1)});
-        table<T>(isa).embedding_forward(out.mutable_data(), t.data(), ids.data(), dim(out, 0), dim(t, 1),
-                                        false);
-        return out;
-    });
-    m.def("embedding_backward", [](const std::string& isa, A dout, const Ints& ids, int rows) {
-        auto d = zeros<T>({rows, dout.shape(1)});
-        table<T>(isa).embedding_backward(d.mutable_data(), dout.data(), ids.data(), dim(dout, 0),
-                                         dim(dout, 1));
-        return d;
-    });
-    m.def("rmsnorm_forward", [](const std::string& isa, A inp, A weight) {
-        auto out = zeros<T>({inp.shape(0), inp.shape(1)}), rinv = zeros<T>({inp.shape(0)});
-        table<T>(isa).rmsnorm_forward(out.mutable_data(), rinv.mutable_data(), inp.data(), weight.data(),
-                                      dim(inp, 0), dim(inp, 1));
-        return py::make_tuple(out, rinv);
-    });
-    m.def("rmsnorm_backward", [](const std::string& isa, A dout, A inp, A rinv, A weight) {
-        auto dinp = zeros<T>({inp.shape(0), inp.shape(1)}), dweight = zeros<T>({inp.shape(1)});
-        table<T>(isa).rmsnorm_backward(dinp.mutable_data(), dweight.mutable_data(), dout.data(), inp.data(),
-                                       rinv.data(), weight.data(), dim(inp, 0), dim(inp, 1));
-        return py::make_tuple(dinp, dweight);
+class Call {
+  public:
+    Call(const Ops<T>& ops, const py::args& given) : ops(ops), given_(given) {}
+
+    const Ops<T>& ops;
+    [[gnu::noinline]] Array<T> array(size_t i) const { return at(i).template cast<Array<T>>(); }
+    [[gnu::noinline]] IntArray ints(size_t i) const { return at(i).template cast<IntArray>(); }
+    [[gnu::noinline]] ByteArray bytes(size_t i) const { return at(i).template cast<ByteArray>(); }
+    [[gnu::noinline]] T number(size_t i) const { return at(i).template cast<T>(); }
+    [[gnu::noinline]] int integer(size_t i) const { return at(i).template cast<int>(); }
+
+  private:
+    py::object at(size_t i) const {
+        if (i >= given_.size()) throw py::type_error("this operator takes more arguments");
+        return given_[i];
+    }
+
+    const py::args& given_;
+};
+
+template <class T>
+using Operator = py::object (*)(const Call<T>&);
+
+// Each operator twice: for a table of float32, and for the reference.
+void define(py::module_& m, const char* name, Operator<float> single, Operator<double> reference) {
+    m.def(name, [single, reference](const std::string& isa, const py::args& given) {
+        if (isa == ops_float64.name) return reference({ops_float64, given});
+        return single({select_ops(isa.c_str()), given});
     });
 }
 
 template <class T>
-void bind_conv_and_scan(py::module_& m) {
-    using A = const Array<T>&;
-    m.def("conv_forward", [](const std::string& isa, A inp, A history, A weight) {
-        auto out = zeros<T>({inp.shape(0), inp.shape(1), inp.shape(2)});
-        table<T>(isa).conv_forward(out.mutable_data(), inp.data(), history.data(), weight.data(), dim(inp, 0),
-                                   dim(inp, 1), dim(inp, 2));
-        return out;
-    });
-    m.def("conv_backward", [](const std::string& isa, A dout, A inp, A history, A weight) {
-        auto dinp = zeros<T>({inp.shape(0), inp.shape(1), inp.shape(2)}),
-             dweight = zeros<T>({inp.shape(2), 3});
-        table<T>(isa).conv_backward(dinp.mutable_data(), dweight.mutable_data(), dout.data(), inp.data(),
-                                    history.data(), weight.data(), dim(inp, 0), dim(inp, 1), dim(inp, 2));
-        return py::make_tuple(dinp, dweight);
-    });
-    m.def("scan_forward", [](const std::string& isa, A fvo, A bias, A s0) {
-        Shape shape{fvo.shape(0), fvo.shape(1), bias.shape(0)};
-        auto y = zeros<T>(shape), a = zeros<T>(shape), s = zeros<T>(shape);
-        table<T>(isa).scan_forward(y.mutable_data(), a.mutable_data(), s.mutable_data(), fvo.data(),
-                                   bias.data(), s0.data(), dim(fvo, 0), dim(fvo, 1), dim(bias, 0));
-        return py::make_tuple(y, a, s);
-    });
-    m.def("scan_backward", [](const std::string& isa, A dy, A fvo, A a, A s, A s0) {
-        auto dfvo = zeros<T>({fvo.shape(0), fvo.shape(1), fvo.shape(2)}), dbias = zeros<T>({s0.shape(1)});
-        table<T>(isa).scan_backward(dfvo.mutable_data(), dbias.mutable_data(), dy.data(), fvo.data(),
-                                    a.data(), s.data(), s0.data(), dim(fvo, 0), dim(fvo, 1), dim(s0, 1));
-        return py::make_tuple(dfvo, dbias);
-    });
+py::object embedding_forward(const Call<T>& call) {
+    const auto t = call.array(0);
+    const auto ids = call.ints(1);
+    auto out = zeros<T>({ids.size(), t.shape(1)});
+    call.ops.embedding_forward(out.mutable_data(), t.data(), ids.data(), dim(out, 0), dim(t, 1), false);
+    return out;
 }
 
 template <class T>
-void bind_candidates(py::module_& m) {
-    using A = const Array<T>&;
-    m.def("groupnorm_forward", [](const std::string& isa, A inp) {
-        auto out = zeros<T>({inp.shape(0), inp.shape(1)}), rinv = zeros<T>({inp.shape(0)});
-        table<T>(isa).groupnorm_forward(out.mutable_data(), rinv.mutable_data(), inp.data(), dim(inp, 0),
-                                        dim(inp, 1));
-        return py::make_tuple(out, rinv);
-    });
-    m.def("groupnorm_backward", [](const std::string& isa, A dout, A out, A rinv) {
-        auto dinp = zeros<T>({out.shape(0), out.shape(1)});
-        table<T>(isa).groupnorm_backward(dinp.mutable_data(), dout.data(), out.data(), rinv.data(),
-                                         dim(out, 0), dim(out, 1));
-        return dinp;
-    });
-    m.def("bilinear_forward", [](const std::string& isa, A inp) {
-        auto out = zeros<T>({inp.shape(0), inp.shape(1) / 2});
-        table<T>(isa).bilinear_forward(out.mutable_data(), inp.data(), dim(out, 0), dim(out, 1));
-        return out;
-    });
-    m.def("bilinear_backward", [](const std::string& isa, A dout, A inp) {
-        auto dinp = zeros<T>({inp.shape(0), inp.shape(1)});
-        table<T>(isa).bilinear_backward(dinp.mutable_data(), dout.data(), inp.data(), dim(dout, 0),
-                                        dim(dout, 1));
-        return dinp;
-    });
+py::object embedding_backward(const Call<T>& call) {
+    const auto dout = call.array(0);
+    const auto ids = call.ints(1);
+    const auto rows = call.integer(2);
+    auto d = zeros<T>({rows, dout.shape(1)});
+    call.ops.embedding_backward(d.mutable_data(), dout.data(), ids.data(), dim(dout, 0), dim(dout, 1));
+    return d;
 }
 
 template <class T>
-void bind_gates_and_loss(py::module_& m) {
-    using A = const Array<T>&;
-    m.def("swiglu_forward", [](const std::string& isa, A inp) {
-        auto out = zeros<T>({inp.shape(0), inp.shape(1) / 2});
-        table<T>(isa).swiglu_forward(out.mutable_data(), inp.data(), dim(out, 0), dim(out, 1));
-        return out;
-    });
-    m.def("swiglu_backward", [](const std::string& isa, A dout, A inp) {
-        auto dinp = zeros<T>({inp.shape(0), inp.shape(1)});
-        table<T>(isa).swiglu_backward(dinp.mutable_data(), dout.data(), inp.data(), dim(dout, 0),
-                                      dim(dout, 1));
-        return dinp;
-    });
-    m.def("cross_entropy_forward", [](const std::string& isa, A logits, const Bytes& targets) {
-        auto losses = zeros<T>({logits.shape(0)});
-        table<T>(isa).cross_entropy_forward(losses.mutable_data(), logits.data(), targets.data(),
-                                            dim(logits, 0), dim(logits, 1));
-        return losses;
-    });
-    m.def("cross_entropy_backward", [](const std::string& isa, A logits, const Bytes& targets, T scale) {
-        auto d = zeros<T>({logits.shape(0), logits.shape(1)});
-        table<T>(isa).cross_entropy_backward(d.mutable_data(), logits.data(), targets.data(), scale,
-                                             dim(logits, 0), dim(logits, 1));
-        return d;
-    });
-    m.def("adamw_update", [](const std::string& isa, A weight, A m1, A m2, A grad, T rate, T beta1, T beta2,
-                             T epsilon, T decay, T clip, T c1, T c2) {
-        Array<T> w(weight.size(), weight.data()), a(m1.size(), m1.data()), b(m2.size(), m2.data());
-        table<T>(isa).adamw_update(w.mutable_data(), a.mutable_data(), b.mutable_data(), grad.data(),
-                                   w.size(), rate, beta1, beta2, epsilon, decay, clip, c1, c2);
-        return py::make_tuple(w, a, b);
-    });
+py::object rmsnorm_forward(const Call<T>& call) {
+    const auto inp = call.array(0), weight = call.array(1);
+    auto out = zeros<T>({inp.shape(0), inp.shape(1)}), rinv = zeros<T>({inp.shape(0)});
+    call.ops.rmsnorm_forward(out.mutable_data(), rinv.mutable_data(), inp.data(), weight.data(), dim(inp, 0),
+                             dim(inp, 1));
+    return py::make_tuple(out, rinv);
 }
 
 template <class T>
-void bind_muon(py::module_& m) {
-    using A = const Array<T>&;
-    m.def("muon_update",
-          [](const std::string& isa, A weight, A m1, A grad, T rate, T momentum, T decay, T clip) {
-              int rows = dim(weight, 0), columns = dim(weight, 1);
-              auto w = zeros<T>({rows, columns}), a = zeros<T>({rows, columns});
-              std::copy_n(weight.data(), weight.size(), w.mutable_data());
-              std::copy_n(m1.data(), m1.size(), a.mutable_data());
-              const MuonMatrix<T> x{w.mutable_data(), a.mutable_data(), grad.data(), rows, columns, decay};
-              std::vector<T> space(x.space());
-              table<T>(isa).muon_update(table<T>(isa), &x, 1, space.data(), rate, momentum, clip);
-              return py::make_tuple(w, a);
-          });
+py::object rmsnorm_backward(const Call<T>& call) {
+    const auto dout = call.array(0), inp = call.array(1), rinv = call.array(2), weight = call.array(3);
+    auto dinp = zeros<T>({inp.shape(0), inp.shape(1)}), dweight = zeros<T>({inp.shape(1)});
+    call.ops.rmsnorm_backward(dinp.mutable_data(), dweight.mutable_data(), dout.data(), inp.data(),
+                              rinv.data(), weight.data(), dim(inp, 0), dim(inp, 1));
+    return py::make_tuple(dinp, dweight);
 }
 
 template <class T>
-void bind_matmul(py::module_& m) {
-    using A = const Array<T>&;
-    m.def("matmul_forward", [](const std::string& isa, A inp, A weight, A onto) {
-        int M = dim(inp, 0), K = dim(inp, 1), N = dim(weight, 0);
-        bool accumulate = onto.size() > 0;
-        auto out = zeros<T>({M, N});
-        if (accumulate) std::copy_n(onto.data(), onto.size(), out.mutable_data());
-        table<T>(isa).matmul_forward(out.mutable_data(), inp.data(), weight.data(), M, N, K, accumulate);
-        return out;
-    });
-    m.def("matmul_backward", [](const std::string& isa, A dout, A inp, A weight) {
-        int M = dim(inp, 0), K = dim(inp, 1), N = dim(weight, 0);
-        auto dinp = zeros<T>({M, K}), dweight = zeros<T>({N, K});
-        table<T>(isa).matmul_backward_input(dinp.mutable_data(), dout.data(), weight.data(), M, N, K, false);
-        table<T>(isa).matmul_backward_weight(dweight.mutable_data(), dout.data(), inp.data(), M, N, K);
-        return py::make_tuple(dinp, dweight);
-    });
+py::object conv_forward(const Call<T>& call) {
+    const auto inp = call.array(0), history = call.array(1), weight = call.array(2);
+    auto out = zeros<T>({inp.shape(0), inp.shape(1), inp.shape(2)});
+    call.ops.conv_forward(out.mutable_data(), inp.data(), history.data(), weight.data(), dim(inp, 0),
+                          dim(inp, 1), dim(inp, 2));
+    return out;
+}
+
+template <class T>
+py::object conv_backward(const Call<T>& call) {
+    const auto dout = call.array(0), inp = call.array(1), history = call.array(2), weight = call.array(3);
+    auto dinp = zeros<T>({inp.shape(0), inp.shape(1), inp.shape(2)}), dweight = zeros<T>({inp.shape(2), 3});
+    call.ops.conv_backward(dinp.mutable_data(), dweight.mutable_data(), dout.data(), inp.data(),
+                           history.data(), weight.data(), dim(inp, 0), dim(inp, 1), dim(inp, 2));
+    return py::make_tuple(dinp, dweight);
+}
+
+template <class T>
+py::object scan_forward(const Call<T>& call) {
+    const auto fvo = call.array(0), bias = call.array(1), s0 = call.array(2);
+    Shape shape{fvo.shape(0), fvo.shape(1), bias.shape(0)};
+    auto y = zeros<T>(shape), a = zeros<T>(shape), s = zeros<T>(shape);
+    call.ops.scan_forward(y.mutable_data(), a.mutable_data(), s.mutable_data(), fvo.data(), bias.data(),
+                          s0.data(), dim(fvo, 0), dim(fvo, 1), dim(bias, 0));
+    return py::make_tuple(y, a, s);
+}
+
+template <class T>
+py::object scan_backward(const Call<T>& call) {
+    const auto dy = call.array(0), fvo = call.array(1), a = call.array(2), s = call.array(3),
+               s0 = call.array(4);
+    auto dfvo = zeros<T>({fvo.shape(0), fvo.shape(1), fvo.shape(2)}), dbias = zeros<T>({s0.shape(1)});
+    call.ops.scan_backward(dfvo.mutable_data(), dbias.mutable_data(), dy.data(), fvo.data(), a.data(),
+                           s.data(), s0.data(), dim(fvo, 0), dim(fvo, 1), dim(s0, 1));
+    return py::make_tuple(dfvo, dbias);
+}
+
+template <class T>
+py::object groupnorm_forward(const Call<T>& call) {
+    const auto inp = call.array(0);
+    auto out = zeros<T>({inp.shape(0), inp.shape(1)}), rinv = zeros<T>({inp.shape(0)});
+    call.ops.groupnorm_forward(out.mutable_data(), rinv.mutable_data(), inp.data(), dim(inp, 0), dim(inp, 1));
+    return py::make_tuple(out, rinv);
+}
+
+template <class T>
+py::object groupnorm_backward(const Call<T>& call) {
+    const auto dout = call.array(0), out = call.array(1), rinv = call.array(2);
+    auto dinp = zeros<T>({out.shape(0), out.shape(1)});
+    call.ops.groupnorm_backward(dinp.mutable_data(), dout.data(), out.data(), rinv.data(), dim(out, 0),
+                                dim(out, 1));
+    return dinp;
+}
+
+template <class T>
+py::object bilinear_forward(const Call<T>& call) {
+    const auto inp = call.array(0);
+    auto out = zeros<T>({inp.shape(0), inp.shape(1) / 2});
+    call.ops.bilinear_forward(out.mutable_data(), inp.data(), dim(out, 0), dim(out, 1));
+    return out;
+}
+
+template <class T>
+py::object bilinear_backward(const Call<T>& call) {
+    const auto dout = call.array(0), inp = call.array(1);
+    auto dinp = zeros<T>({inp.shape(0), inp.shape(1)});
+    call.ops.bilinear_backward(dinp.mutable_data(), dout.data(), inp.data(), dim(dout, 0), dim(dout, 1));
+    return dinp;
+}
+
+template <class T>
+py::object swiglu_forward(const Call<T>& call) {
+    const auto inp = call.array(0);
+    auto out = zeros<T>({inp.shape(0), inp.shape(1) / 2});
+    call.ops.swiglu_forward(out.mutable_data(), inp.data(), dim(out, 0), dim(out, 1));
+    return out;
+}
+
+template <class T>
+py::object swiglu_backward(const Call<T>& call) {
+    const auto dout = call.array(0), inp = call.array(1);
+    auto dinp = zeros<T>({inp.shape(0), inp.shape(1)});
+    call.ops.swiglu_backward(dinp.mutable_data(), dout.data(), inp.data(), dim(dout, 0), dim(dout, 1));
+    return dinp;
+}
+
+template <class T>
+py::object cross_entropy_forward(const Call<T>& call) {
+    const auto logits = call.array(0);
+    const auto targets = call.bytes(1);
+    auto losses = zeros<T>({logits.shape(0)});
+    call.ops.cross_entropy_forward(losses.mutable_data(), logits.data(), targets.data(), dim(logits, 0),
+                                   dim(logits, 1));
+    return losses;
+}
+
+template <class T>
+py::object cross_entropy_backward(const Call<T>& call) {
+    const auto logits = call.array(0);
+    const auto targets = call.bytes(1);
+    const auto scale = call.number(2);
+    auto d = zeros<T>({logits.shape(0), logits.shape(1)});
+    call.ops.cross_entropy_backward(d.mutable_data(), logits.data(), targets.data(), scale, dim(logits, 0),
+                                    dim(logits, 1));
+    return d;
+}
+
+template <class T>
+py::object adamw_update(const Call<T>& call) {
+    const auto weight = call.array(0), m1 = call.array(1), m2 = call.array(2), grad = call.array(3);
+    const auto rate = call.number(4), beta1 = call.number(5), beta2 = call.number(6),
+               epsilon = call.number(7), decay = call.number(8), clip = call.number(9), c1 = call.number(10),
+               c2 = call.number(11);
+    Array<T> w(weight.size(), weight.data()), a(m1.size(), m1.data()), b(m2.size(), m2.data());
+    call.ops.adamw_update(w.mutable_data(), a.mutable_data(), b.mutable_data(), grad.data(), w.size(), rate,
+                          beta1, beta2, epsilon, decay, clip, c1, c2);
+    return py::make_tuple(w, a, b);
+}
+
+template <class T>
+py::object muon_update(const Call<T>& call) {
+    const auto weight = call.array(0), m1 = call.array(1), grad = call.array(2);
+    const auto rate = call.number(3), momentum = call.number(4), decay = call.number(5),
+               clip = call.number(6);
+    int rows = dim(weight, 0), columns = dim(weight, 1);
+    auto w = zeros<T>({rows, columns}), a = zeros<T>({rows, columns});
+    std::copy_n(weight.data(), weight.size(), w.mutable_data());
+    std::copy_n(m1.data(), m1.size(), a.mutable_data());
+    const MuonMatrix<T> x{w.mutable_data(), a.mutable_data(), grad.data(), rows, columns, decay};
+    std::vector<T> space(x.space());
+    call.ops.muon_update(call.ops, &x, 1, space.data(), rate, momentum, clip);
+    return py::make_tuple(w, a);
+}
+
+template <class T>
+py::object matmul_forward(const Call<T>& call) {
+    const auto inp = call.array(0), weight = call.array(1), onto = call.array(2);
+    int M = dim(inp, 0), K = dim(inp, 1), N = dim(weight, 0);
+    bool accumulate = onto.size() > 0;
+    auto out = zeros<T>({M, N});
+    if (accumulate) std::copy_n(onto.data(), onto.size(), out.mutable_data());
+    call.ops.matmul_forward(out.mutable_data(), inp.data(), weight.data(), M, N, K, accumulate);
+    return out;
+}
+
+template <class T>
+py::object matmul_backward(const Call<T>& call) {
+    const auto dout = call.array(0), inp = call.array(1), weight = call.array(2);
+    int M = dim(inp, 0), K = dim(inp, 1), N = dim(weight, 0);
+    auto dinp = zeros<T>({M, K}), dweight = zeros<T>({N, K});
+    call.ops.matmul_backward_input(dinp.mutable_data(), dout.data(), weight.data(), M, N, K, false);
+    call.ops.matmul_backward_weight(dweight.mutable_data(), dout.data(), inp.data(), M, N, K);
+    return py::make_tuple(dinp, dweight);
+}
+
+void define_operators(py::module_& m) {
+#define DEFINE(name) define(m, #name, name<float>, name<double>)
+    DEFINE(embedding_forward);
+    DEFINE(embedding_backward);
+    DEFINE(rmsnorm_forward);
+    DEFINE(rmsnorm_backward);
+    DEFINE(conv_forward);
+    DEFINE(conv_backward);
+    DEFINE(scan_forward);
+    DEFINE(scan_backward);
+    DEFINE(groupnorm_forward);
+    DEFINE(groupnorm_backward);
+    DEFINE(bilinear_forward);
+    DEFINE(bilinear_backward);
+    DEFINE(swiglu_forward);
+    DEFINE(swiglu_backward);
+    DEFINE(cross_entropy_forward);
+    DEFINE(cross_entropy_backward);
+    DEFINE(adamw_update);
+    DEFINE(muon_update);
+    DEFINE(matmul_forward);
+    DEFINE(matmul_backward);
+#undef DEFINE
 }
 
 // Losses (nats) of every byte of a text that begins as a document, read in windows; after each window
 // `then(batch)`.
 template <class T, class F>
-Array<T> losses_of(Network<T>& net, const Config& c, const Array<T>& weights, const Bytes& text, int window,
-                   F&& then) {
+Array<T> losses_of(Network<T>& net, const Config& c, const Array<T>& weights, const ByteArray& text,
+                   int window, F&& then) {
     Source source{text.data(), static_cast<size_t>(text.size()), 1.0};
     SequenceReader reader(c);
     reader.begin(0, source.size);
@@ -236,7 +329,8 @@ void bind_network(py::module_& m) {
     };
     m.def(
         "network",
-        [sized](const std::string& isa, const py::dict& config, A weights, const Bytes& text, int window) {
+        [sized](const std::string& isa, const py::dict& config, A weights, const ByteArray& text,
+                int window) {
             Config c = config_of(config);
             Parameters parameters = sized(c, weights);
             Network<T> net(table<T>(isa), c, parameters);
@@ -251,7 +345,8 @@ void bind_network(py::module_& m) {
         "Losses (nats) of every byte of a text, and the gradient of their mean.");
     m.def(
         "losses",
-        [sized](const std::string& isa, const py::dict& config, A weights, const Bytes& text, int window) {
+        [sized](const std::string& isa, const py::dict& config, A weights, const ByteArray& text,
+                int window) {
             Config c = config_of(config);
             Parameters parameters = sized(c, weights);
             Network<T> net(table<T>(isa), c, parameters);
@@ -261,23 +356,13 @@ void bind_network(py::module_& m) {
         "The losses alone: with a window of 1, the work of writing the text a patch at a time.");
 }
 
-template <class T>
-void bind_all(py::module_& m) {
-    bind_norm_and_embedding<T>(m);
-    bind_conv_and_scan<T>(m);
-    bind_gates_and_loss<T>(m);
-    bind_candidates<T>(m);
-    bind_muon<T>(m);
-    bind_matmul<T>(m);
-    bind_network<T>(m);
-}
-
 }  // namespace
 
 void bind_ops(py::module_& m) {
+    define_operators(m);
     // float32 first: pybind takes the first overload whose arrays match without conversion.
-    bind_all<float>(m);
-    bind_all<double>(m);
+    bind_network<float>(m);
+    bind_network<double>(m);
     m.def("supported", [] {
         std::vector<std::string> names;
         for (const char* const* n = supported_ops(); *n != nullptr; ++n) names.emplace_back(*n);

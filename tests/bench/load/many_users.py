@@ -158,11 +158,15 @@ def main() -> None:
             fill(store, there, users)
             there = users
             row = measure(server, store, users, empty)
+            print(row, flush=True)
             row["restart s"] = restart(server, store, users)
             rows.append({"date": time.strftime("%Y-%m-%d"), "device": device(), "commit": commit(), **row})
-            print(row, flush=True)
+            write(rows)
         store.close()
         server.stop()
+
+
+def write(rows: list[dict[str, Any]]) -> None:
     with RESULTS.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()

@@ -19,6 +19,8 @@ from click.testing import CliRunner, Result
 from standardwebhooks.webhooks import Webhook as Signer
 
 from bot.cli import main
+from bot.cli.commands import COMMANDS
+from engine.cli.lazy import LazyCommand
 from tests import small_library
 from tests.service import Plm, Service, free_port, wait_until
 from tests.tiny_model import write_tiny_model
@@ -161,7 +163,7 @@ def test_several_processes_answer_as_one_and_add_up_their_numbers(tmp_path: Path
 
 def test_a_web_server_that_does_not_come_up_is_one_line(tmp_path: Path) -> None:
     script = (
-        "from bot import cli\nfrom bot.server import processes\nprocesses.STARTUP_TIMEOUT = 0.05  # seconds\n"
+        "from bot import cli\nfrom bot.server import supervisor\nsupervisor.STARTUP_TIMEOUT = 0.05\n"
         "cli.main(['serve'])"
     )
     environment = {**os.environ, "PLM_PORT": str(free_port())}
@@ -188,3 +190,37 @@ def test_the_web_half_is_light() -> None:
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_a_command_is_listed_with_the_first_sentence_of_its_own_help(command: tuple[str, str, str]) -> None:
+    name, place, summary = command
+    lazy = LazyCommand(name, place, summary)
+    own = lazy.load()
+    assert own.name == name
+    for width in (40, 80, 400):
+        assert lazy.get_short_help_str(width) == own.get_short_help_str(width)
+
+
+def loaded(script: str) -> set[str]:
+    """What a fresh Python has loaded after the script."""
+    run = subprocess.run(
+        [sys.executable, "-c", f"{script}\nimport sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(run.stdout.rpartition("\n\n")[2].split())
+
+
+def test_the_list_of_commands_loads_none_of_them() -> None:
+    script = "import bot.cli\ntry: bot.cli.main(['--help'])\nexcept SystemExit: print()"
+    heavy = {"numpy", "pydantic", "rich", "flask", "redis", "requests", "gunicorn", "limits"}
+    assert "click" in (here := loaded(script))
+    assert not heavy & here
+
+
+def test_the_supervisor_of_plm_serve_is_light() -> None:
+    """It holds what it loads as long as the service runs."""
+    script = "import bot.cli.plm, bot.server.embedded_store, bot.server.supervisor\nprint()"
+    assert not {"flask", "redis", "requests", "numpy", "gunicorn", "prometheus_client"} & loaded(script)

@@ -22,7 +22,7 @@ from bot.cli import doctor
 from bot.cli.admin_api import Api
 from bot.inference.remote import RemoteEngine
 from bot.server.direct_http import direct_session, is_here, session_for
-from bot.server.processes import WebChild
+from bot.server.supervisor import WebChild
 from bot.settings.values import Webhook
 from tests.bot.admin_client import KEY, SECRET
 from tests.stand_in import StandIn
