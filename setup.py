@@ -66,6 +66,7 @@ TOGETHER = [
         "infer/character_model infer/weights infer/trunk_state infer/peak",
         "infer/wygpt infer/wygpt_weights infer/wygpt_penalty",
         "train/memory train/peak train/parameters train/sequence_reader",
+        "read/reader read/text read/trainer",
     )
 ]
 FLAGS_BY_SUFFIX = {
