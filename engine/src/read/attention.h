@@ -37,24 +37,28 @@ struct QuestionAttention {
     std::vector<T> shares;  // (passages * length, longest question), kept for backward
 
     size_t longest_question(const Batch& batch) const {
-        return static_cast<size_t>(*std::max_element(batch.sizes.begin(), batch.sizes.begin() + batch.questions));
+        return static_cast<size_t>(
+            *std::max_element(batch.sizes.begin(), batch.sizes.begin() + batch.questions));
     }
 
-    // out (passages, length, V); query (passages, length, K); key, value (questions, length, K or V). The rows
-    // of value and out lie value_stride and out_stride apart.
+    // out (passages, length, V); query (passages, length, K); key, value (questions, length, K or V). The
+    // rows of value and out lie value_stride and out_stride apart.
     void forward(T* out, int out_stride, const T* query, const T* key, const T* value, int value_stride,
                  const Batch& batch) {
         const size_t J = longest_question(batch), L = static_cast<size_t>(batch.length);
         shares.assign(static_cast<size_t>(batch.passages()) * L * J, T(0));
-        each_row(batch, [&](size_t row, size_t question, int asked) {
-            T *p = shares.data() + row * J, *y = out + row * static_cast<size_t>(out_stride);
-            for (int j = 0; j < asked; ++j)
-                p[j] = scale * dot(query + row * K, key + (question * L + static_cast<size_t>(j)) * K, K);
-            softmax(p, asked);
-            std::fill(y, y + V, T(0));
-            for (int j = 0; j < asked; ++j)
-                add_scaled(y, p[j], value + (question * L + static_cast<size_t>(j)) * value_stride, V);
-        }, [&](size_t row) { std::fill_n(out + row * static_cast<size_t>(out_stride), V, T(0)); });
+        each_row(
+            batch,
+            [&](size_t row, size_t question, int asked) {
+                T *p = shares.data() + row * J, *y = out + row * static_cast<size_t>(out_stride);
+                for (int j = 0; j < asked; ++j)
+                    p[j] = scale * dot(query + row * K, key + (question * L + static_cast<size_t>(j)) * K, K);
+                softmax(p, asked);
+                std::fill(y, y + V, T(0));
+                for (int j = 0; j < asked; ++j)
+                    add_scaled(y, p[j], value + (question * L + static_cast<size_t>(j)) * value_stride, V);
+            },
+            [&](size_t row) { std::fill_n(out + row * static_cast<size_t>(out_stride), V, T(0)); });
     }
 
     // dquery is set; dkey and dvalue are added to.
@@ -62,23 +66,26 @@ struct QuestionAttention {
                   const T* value, int value_stride, const Batch& batch) {
         const size_t J = longest_question(batch), L = static_cast<size_t>(batch.length);
         std::vector<T> dp(J);
-        each_row(batch, [&](size_t row, size_t question, int asked) {
-            const T *p = shares.data() + row * J, *dy = dout + row * static_cast<size_t>(out_stride);
-            T *dq = dquery + row * K, sum = 0;
-            for (int j = 0; j < asked; ++j) {
-                const size_t at = question * L + static_cast<size_t>(j);
-                dp[static_cast<size_t>(j)] = dot(dy, value + at * value_stride, V);
-                add_scaled(dvalue + at * V, p[j], dy, V);
-                sum += p[j] * dp[static_cast<size_t>(j)];
-            }
-            std::fill(dq, dq + K, T(0));
-            for (int j = 0; j < asked; ++j) {
-                const size_t at = question * L + static_cast<size_t>(j);
-                const T d = scale * p[j] * (dp[static_cast<size_t>(j)] - sum);
-                add_scaled(dq, d, key + at * K, K);
-                add_scaled(dkey + at * K, d, query + row * K, K);
-            }
-        }, [&](size_t row) { std::fill_n(dquery + row * static_cast<size_t>(K), K, T(0)); });
+        each_row(
+            batch,
+            [&](size_t row, size_t question, int asked) {
+                const T *p = shares.data() + row * J, *dy = dout + row * static_cast<size_t>(out_stride);
+                T *dq = dquery + row * K, sum = 0;
+                for (int j = 0; j < asked; ++j) {
+                    const size_t at = question * L + static_cast<size_t>(j);
+                    dp[static_cast<size_t>(j)] = dot(dy, value + at * value_stride, V);
+                    add_scaled(dvalue + at * V, p[j], dy, V);
+                    sum += p[j] * dp[static_cast<size_t>(j)];
+                }
+                std::fill(dq, dq + K, T(0));
+                for (int j = 0; j < asked; ++j) {
+                    const size_t at = question * L + static_cast<size_t>(j);
+                    const T d = scale * p[j] * (dp[static_cast<size_t>(j)] - sum);
+                    add_scaled(dq, d, key + at * K, K);
+                    add_scaled(dkey + at * K, d, query + row * K, K);
+                }
+            },
+            [&](size_t row) { std::fill_n(dquery + row * static_cast<size_t>(K), K, T(0)); });
     }
 
   private:

@@ -18,10 +18,13 @@ size_t longest_passage(const Example& e) {
 }
 
 void check(const Example& e) {
-    if (e.question.empty() || e.passages.empty()) throw std::invalid_argument("a question and a passage are needed");
-    if (longest_passage(e) > kLongestText) throw std::invalid_argument("a text is longer than 4096 characters");
+    if (e.question.empty() || e.passages.empty())
+        throw std::invalid_argument("a question and a passage are needed");
+    if (longest_passage(e) > kLongestText)
+        throw std::invalid_argument("a text is longer than 4096 characters");
     for (const Passage& p : e.passages) {
-        if (p.begin < 0 || static_cast<size_t>(p.begin) >= p.text.size()) throw std::invalid_argument("a passage is empty");
+        if (p.begin < 0 || static_cast<size_t>(p.begin) >= p.text.size())
+            throw std::invalid_argument("a passage is empty");
     }
     for (const Span& s : e.answers) {
         const bool there = s.passage >= 0 && static_cast<size_t>(s.passage) < e.passages.size();
@@ -54,7 +57,8 @@ Trainer::Trainer(const ReaderConfig& config, const Settings& settings, const Ops
 }
 
 int Trainer::add_source(double weight) {
-    if (sources_.size() == std::size(start_.examples)) throw std::invalid_argument("too many sources of examples");
+    if (sources_.size() == std::size(start_.examples))
+        throw std::invalid_argument("too many sources of examples");
     sources_.push_back({weight, {}});
     return static_cast<int>(sources_.size()) - 1;
 }
@@ -152,7 +156,8 @@ Progress Trainer::step(float rate) {
         for (const Example& e : shards[static_cast<size_t>(g)]) examples.push_back(&e);
         const Batch batch = batch_of(config_, examples);
         float* gradients = optimizer.cleared_gradients(g);
-        Dropout dropout{settings_.dropout, {settings_.seed + optimizer.steps * 1000003u + static_cast<uint64_t>(g)}};
+        Dropout dropout{settings_.dropout,
+                        {settings_.seed + optimizer.steps * 1000003u + static_cast<uint64_t>(g)}};
         Network<float>& network = *networks_[static_cast<size_t>(g)];
         const auto spans = network.forward(weights, batch, &dropout);
         nats[static_cast<size_t>(g)] = network.backward(weights, gradients, batch, spans, scale);

@@ -21,9 +21,9 @@ struct Progress {
 
 // Where training is: plain numbers, stored in a checkpoint as they lie in memory.
 struct Position {
-    uint64_t random;       // of the draws of the pool at hand
-    uint64_t done;         // batches of it that were read
-    uint64_t examples[16]; // drawn from each source before it
+    uint64_t random;        // of the draws of the pool at hand
+    uint64_t done;          // batches of it that were read
+    uint64_t examples[16];  // drawn from each source before it
 };
 
 class Trainer {
@@ -63,8 +63,8 @@ class Trainer {
     std::vector<std::unique_ptr<Network<float>>> networks_;  // one a shard
     // Batches drawn together: examples of like length share one, which saves padding.
     std::vector<std::vector<Example>> pool_;
-    Position start_{};           // where the pool began, and how much of it was read
-    Position after_{};           // where the next one begins
+    Position start_{};  // where the pool began, and how much of it was read
+    Position after_{};  // where the next one begins
 };
 
 }  // namespace plm::read

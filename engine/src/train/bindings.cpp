@@ -62,7 +62,8 @@ py::dict get_state(Trainer& t) {
     static_assert(std::is_trivially_copyable<SequenceReader>::value,
                   "readers are stored as they lie in memory");
     py::dict d;
-    d["weights"] = copy_of(t.optimizer.weights), d["moment1"] = copy_of(t.optimizer.moment1), d["moment2"] = copy_of(t.optimizer.moment2);
+    d["weights"] = copy_of(t.optimizer.weights), d["moment1"] = copy_of(t.optimizer.moment1),
+    d["moment2"] = copy_of(t.optimizer.moment2);
     auto carried = t.carried();
     d["carried"] = Floats(static_cast<py::ssize_t>(carried.size()), carried.data());
     d["readers"] = Bytes(static_cast<py::ssize_t>(t.readers().size() * sizeof(SequenceReader)),

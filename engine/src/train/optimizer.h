@@ -1,5 +1,6 @@
-// What turns gradients into new weights: the gradients of the shards, added in a fixed order, clipped by their
-// norm, then Muon for matrices and AdamW for all else. The result does not depend on the number of threads.
+// What turns gradients into new weights: the gradients of the shards, added in a fixed order, clipped by
+// their norm, then Muon for matrices and AdamW for all else. The result does not depend on the number of
+// threads.
 #pragma once
 #include <functional>
 
