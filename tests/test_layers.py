@@ -243,7 +243,7 @@ def test_what_a_layer_never_imports(place: str) -> None:
 def test_the_bot_takes_only_public_names_of_the_engine() -> None:
     # engine.cli: the engine's part of the one command line, `plm`; the others have an __all__ of their own.
     public = {*engine.__all__, "cli", "cli.lazy", "cli.streams"}
-        public |= {"emergency", "grounding", "library", "reading"}
+    public |= {"emergency", "grounding", "library", "reading"}
     private = {name(p): engine_names(p.read_text()) - public for p in python_files("bot")}
     assert {file: names for file, names in private.items() if names} == {}
 
