@@ -73,8 +73,8 @@ CHINESE = {
     "answer: String should have at most {} characters": "回答最多 {} 个字",
     "questions: List should have at most {} items after validation, not {}": "最多 {} 种问法（这里有 {} 种）",
     # People, models, broadcasts
-    "rate: must be like 20/minute or 20/minute;500/day, or empty":
-        "限额应像 20/minute 或 20/minute;500/day，或者留空",
+    "rate: must be like 20/minute or 20/minute;500/day, or empty; to refuse somebody, block":
+        "限额应像 20/minute 或 20/minute;500/day，或者留空；要拒绝某人，请用封禁",
     "user: String should have at least 1 character": "请填写用户",
     "there is no model {}; there is {}": "没有模型 {}；有 {}",
     "there is nothing to send": "没有要发的文字",

@@ -162,7 +162,11 @@ class QuotaBody(UserBody):
     @field_validator("rate")
     @classmethod
     def _is_rate(cls, rate: str) -> str:
-        if len(rate) > 100 or (rate and not read_rates(rate)):
+        try:
+            good = len(rate) <= 100 and (not rate or bool(read_rates(rate)))
+        except ValueError:  # its words are those of the setting
+            good = False
+        if not good:
             raise ValueError(
                 "must be like 20/minute or 20/minute;500/day, or empty; to refuse somebody, block"
             )

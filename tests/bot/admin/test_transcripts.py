@@ -132,7 +132,8 @@ def test_an_unsure_answer_is_marked(store: Store, monkeypatch: pytest.MonkeyPatc
     class Unsure(ScriptedEngine):
         def stream(self, prompt: Any, cancel: Any) -> Iterator[Any]:
             for event in super().stream(prompt, cancel):
-                yield Finished(event.state, event.stop, bits=9.0) if isinstance(event, Finished) else event
+                ended = isinstance(event, Finished)
+                yield Finished(event.state, event.finish_reason, bits=9.0) if ended else event
 
     host = AdminClient(store, ADDRESS, Unsure())
     host.say("u1", "今天怎么样", "m1")

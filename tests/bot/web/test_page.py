@@ -78,7 +78,7 @@ def told(parts: list[dict[str, Any]]) -> str:
     text = ""
     for part in parts:
         text = ("" if part.get("restart") else text) + part.get("text", "")
-    return text
+    return text.removesuffix("\n" + dialogue.MORE_HINT)
 
 
 # Over HTTP ---------------------------------------------------------------------------------------
@@ -291,7 +291,8 @@ class Browser:
         script = """return [...document.querySelectorAll("#log .turn")].map(turn => [
             turn.classList.contains("user") ? "user" : "assistant",
             turn.querySelector(".text").textContent])"""
-        return [(role, text) for role, text in self.driver.execute_script(script)]
+        hint = "\n" + dialogue.MORE_HINT  # behind an answer that ended at the limit; no part of it
+        return [(role, text.removesuffix(hint)) for role, text in self.driver.execute_script(script)]
 
     def type(self, *keys: str) -> None:
         self.find("#text").send_keys(*keys)

@@ -61,7 +61,7 @@ def test_the_conversation_in_redis_is_small_after_ten_turns(after_ten_turns: tup
     sizes = {key.decode().removeprefix(TALKER.base): redis.memory_usage(key, samples=0) for key in keys}
     print(sum(sizes.values()), sizes)
     # The state itself: what a server adds to it differs between Redis and Valkey.
-    assert 0 < redis.hstrlen(TALKER.base + "state", "packed") < 10 * 1024
+    assert 0 < redis.hstrlen(TALKER.base + "state", "packed") < 16 * 1024  # a full window hardly packs
     assert sum(sizes.values()) < 64_000  # with the records of ten messages, which expire after eight hours
     assert all(redis.pttl(key) > 0 for key in keys)  # nothing stays for ever
 

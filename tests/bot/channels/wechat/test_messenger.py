@@ -53,6 +53,10 @@ class Front:
         turns = self.store.turns(Conversation("wechat", user))
         return [turn["content"] for turn in turns if turn["role"] == "assistant"]
 
+    def texts(self, user: str) -> list[str]:
+        """What was pushed, without the hint behind an answer that ended at the limit."""
+        return [text.removesuffix("\n" + dialogue.MORE_HINT) for text in self.api.texts(user)]
+
     def push_state(self, message: Message) -> str:
         """How the push of a message stands."""
         name = f"{Conversation('wechat', message.user).base}job:{message.fields['MsgId']}"
@@ -124,11 +128,11 @@ def test_an_answer_is_pushed_once_however_often_it_was_asked_for(front: Front, u
     assert [(attempt.status, attempt.body) for attempt in attempts] == [(200, b"success")] * 3
     wait_until(lambda: front.push_state(message) == "told", 15, "the answer is pushed")
     (answer,) = front.answers(user)
-    assert front.api.texts(user) == [f"{DISCLAIMER}\n\n{answer}"]
+    assert front.texts(user) == [f"{DISCLAIMER}\n\n{answer}"]
     assert front.platform.ask(user, "继续") == dialogue.NOTHING_MORE
     front.say(user, message)
     wait_until_idle(front.store)
-    assert len(front.api.texts(user)) == 1
+    assert len(front.texts(user)) == 1
 
 
 def test_answers_of_one_user_come_in_order(front: Front, user: str) -> None:
@@ -139,14 +143,14 @@ def test_answers_of_one_user_come_in_order(front: Front, user: str) -> None:
     wait_until(lambda: front.push_state(messages[-1]) == "told", 30, "all are pushed")
     answers = front.answers(user)
     assert len(answers) == 4
-    assert front.api.texts(user) == [f"{DISCLAIMER}\n\n{answers[0]}", *answers[1:]]
+    assert front.texts(user) == [f"{DISCLAIMER}\n\n{answers[0]}", *answers[1:]]
 
 
 def test_commands_are_replied_to_at_once_and_cost_no_send(front: Front, user: str) -> None:
     assert front.say(user, "帮助").reply == dialogue.HELP
     assert front.say(user, front.platform.image(user)).reply == dialogue.TEXT_ONLY
     assert front.say(user, front.platform.event(user, "subscribe", EventKey="")).reply
-    assert front.api.texts(user) == []
+    assert front.texts(user) == []
 
 
 @pytest.mark.parametrize("code", [45002, 45015, 45047, 48001])
@@ -158,9 +162,9 @@ def test_what_the_platform_does_not_take_is_kept_for_continue(front: Front, user
     (answer,) = front.answers(user)
     assert front.platform.ask(user, "继续") == answer
     assert front.platform.ask(user, "继续") == dialogue.NOTHING_MORE
-    assert front.api.texts(user) == []
+    assert front.texts(user) == []
     front.say(user, "那血虚呢？")  # and the next answer is pushed again
-    wait_until(lambda: front.api.texts(user), 15, "the next answer is pushed")
+    wait_until(lambda: front.texts(user), 15, "the next answer is pushed")
 
 
 def test_the_platform_s_troubles_pass(front: Front, user: str) -> None:
@@ -169,7 +173,7 @@ def test_the_platform_s_troubles_pass(front: Front, user: str) -> None:
     front.say(user, message)
     wait_until(lambda: front.push_state(message) == "told", 20, "the answer is pushed")
     (answer,) = front.answers(user)
-    assert front.api.texts(user) == [f"{DISCLAIMER}\n\n{answer}"]
+    assert front.texts(user) == [f"{DISCLAIMER}\n\n{answer}"]
     assert front.api.faults[SEND] == []
     budget = front.store.client.hget(Conversation("wechat", user).base + "sends", "left")
     assert budget == b"4"  # what was not taken was not counted
@@ -181,26 +185,26 @@ def test_a_push_that_may_have_arrived_is_not_repeated_but_can_be_had(front: Fron
     front.say(user, message)
     wait_until(lambda: front.push_state(message) == "unsure", 15, "it was tried")
     wait_until_idle(front.store)
-    assert len(front.api.texts(user)) == 1
+    assert len(front.texts(user)) == 1
     assert front.platform.ask(user, "继续") == front.answers(user)[0]
 
 
 def test_a_token_that_is_too_old_is_replaced_by_one_fetch(front: Front) -> None:
     front.say("o-token-0", QUESTION)
-    wait_until(lambda: front.api.texts("o-token-0"), 15, "the first is pushed")
+    wait_until(lambda: front.texts("o-token-0"), 15, "the first is pushed")
     before = front.api.count(TOKEN)
     front.api.expire_token()
     users = [f"o-token-{number}" for number in range(1, 7)]
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda user: front.say(user, QUESTION), users))
-    wait_until(lambda: all(front.api.texts(user) for user in users), 30, "all are pushed")
-    assert all(len(front.api.texts(user)) == 1 for user in users)
+    wait_until(lambda: all(front.texts(user) for user in users), 30, "all are pushed")
+    assert all(len(front.texts(user)) == 1 for user in users)
     assert front.api.count(TOKEN) == before + 1
     assert front.api.calls[-1][1].get("force_refresh", False) is False
     # The platform says of a token that it gives out again that it is wrong: one by force.
     front.api.faults[SEND] = [40001]
     front.say(users[0], "那血虚呢？")
-    wait_until(lambda: len(front.api.texts(users[0])) == 2, 15, "the next is pushed")
+    wait_until(lambda: len(front.texts(users[0])) == 2, 15, "the next is pushed")
     forced = [body["force_refresh"] for path, body in front.api.calls if path == TOKEN]
     assert forced[-2:] == [False, True]
 
@@ -215,7 +219,7 @@ def test_a_lasting_40001_is_not_asked_again_without_end(front: Front, user: str)
     assert front.platform.ask(user, "继续") == front.answers(user)[0]
     front.api.faults[SEND] = []
     wait_until(lambda: front.push_state(message) == "told", 30, "the task is over")
-    assert front.api.texts(user) == []  # 继续 had brought it
+    assert front.texts(user) == []  # 继续 had brought it
 
 
 @pytest.mark.parametrize("code", [40001, 40014, 42001])
@@ -253,7 +257,7 @@ def client(api: WechatApiServer, store: Store) -> WechatApi:
 def test_an_address_that_is_not_on_the_list_is_named_in_the_log_and_no_secret_is(front: Front) -> None:
     front.api.faults[SEND] = [40164]
     front.say("o-ip", QUESTION)
-    wait_until(lambda: front.api.texts("o-ip"), 20, "the answer is pushed at last")
+    wait_until(lambda: front.texts("o-ip"), 20, "the answer is pushed at last")
     log = front.service.output()
     assert "error 40164" in log
     assert "IP whitelist" in log
@@ -369,7 +373,7 @@ def test_a_killed_process_neither_loses_nor_repeats_an_answer(
         wait_until(lambda: front.push_state(second) == "told", 60, "the one that was being written")
         wait_until(lambda: front.push_state(first) == "unsure", 60, "the one that was cut off")
         assert len(api.texts(written)) == 1
-        assert api.texts(sent) == [f"{DISCLAIMER}\n\n{front.answers(sent)[0]}"]
+        assert front.texts(sent) == [f"{DISCLAIMER}\n\n{front.answers(sent)[0]}"]
         assert front.platform.ask(sent, "继续") == front.answers(sent)[0]
         assert front.platform.ask(written, "继续") == dialogue.NOTHING_MORE
     finally:
