@@ -80,13 +80,15 @@ class Answers:
         self._heartbeats.start()
 
     def enqueue(
-        self, conversation: Conversation, message_id: str, question: str, caution: str = ""
+        self, conversation: Conversation, message_id: str, question: str, caution: str = "", after: str = ""
     ) -> Message:
         """Take a message in (once per id) and begin to answer it. One call is one attempt of the sender.
 
-        `caution` is what the answer begins with, in the transcript too.
+        `caution` is what the answer begins with, in the transcript too. `after`: see Store.enqueue.
         """
-        message = self.store.enqueue(conversation, message_id, uuid.uuid4().hex, question, caution)
+        message = self.store.enqueue(conversation, message_id, uuid.uuid4().hex, question, caution, after)
+        if not message.status:
+            return message
         (metrics.MESSAGES if message.attempts == 1 else metrics.RETRIES).labels(conversation.channel).inc()
         if message.attempts > 1 and message.finished:
             metrics.DUPLICATES.labels(conversation.channel).inc()

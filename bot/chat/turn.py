@@ -181,22 +181,37 @@ class Turn:
         refusal = self.bot.limits.blocked(self.conversation, self.message_id)
         return None if refusal is None else Decision(Outcome.BLOCKED, refusal)
 
-    def _enqueue(self, question: dialogue.Question) -> Decision:
+    def _refusal(self) -> Decision | None:
         refusal = self.bot.limits.refusal(self.conversation, self.message_id, self.who)
-        if refusal is not None:
-            return Decision(Outcome.LIMITED, refusal)
+        return None if refusal is None else Decision(Outcome.LIMITED, refusal)
+
+    def _enqueue(self, question: dialogue.Question) -> Decision:
+        refused = self._refusal()
+        if refused:
+            return refused
         if self.instead_of:
             self._take_back()
         message = self.bot.answers.enqueue(self.conversation, self.message_id, question.text, self.caution)
         return Decision(Outcome.QUEUED, None, message, message.id, cut=question.cut)
 
     def _continue(self, question: dialogue.Question) -> Decision:
-        nonce = uuid.uuid4().hex
-        wish = self.bot.store.continue_answer(self.conversation, self.message_id, nonce, self.shown_whole)
-        if wish is None:
-            return self._enqueue(question)
-        said = wish.reply if wish.source else dialogue.NOTHING_MORE
-        return Decision(Outcome.MORE, said, wish, wish.source, "more")
+        counted = False
+        while True:
+            nonce = uuid.uuid4().hex
+            wish = self.bot.store.continue_answer(self.conversation, self.message_id, nonce, self.shown_whole)
+            if wish.kind != "write-on":
+                said = wish.reply if wish.source else dialogue.NOTHING_MORE
+                return Decision(Outcome.MORE, said, wish, wish.source, "more")
+            refused = None if counted else self._refusal()
+            if refused:
+                return refused
+            counted = True
+            message = self.bot.answers.enqueue(
+                self.conversation, self.message_id, question.text, after=wish.source
+            )
+            if message.kind == "ask":
+                return Decision(Outcome.QUEUED, None, message, message.id, cut=question.cut)
+            # Another message has come in between: what is to go on is another answer now.
 
 
 def assess(detector: Detector, text: str) -> Assessment:

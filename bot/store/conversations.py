@@ -105,13 +105,15 @@ class Store:
         return [line.decode("utf-8", "replace") for line in said]
 
     def enqueue(
-        self, conversation: Conversation, message_id: str, nonce: str, question: str, caution: str = ""
-    ) -> Message:
+        self, conversation: Conversation, message_id: str, nonce: str, question: str, caution: str = "",
+        after: str = "",
+    ) -> Message:  # fmt: skip
         """Enqueue a user's message, once: a second call with its id only counts an attempt (once for each
-        nonce). Its answer will begin with `caution`."""
+        nonce). Its answer will begin with `caution`. With `after` it is taken in only if that message's
+        answer is still the newest turn; one without a status is returned if it is not."""
         fields = self._run(
             "enqueue", conversation, message_id, nonce, question, self.keep_ms, self.message_ms,
-            self.keep_turns, conversation.channel, conversation.user, caution,
+            self.keep_turns, conversation.channel, conversation.user, caution, after,
         )  # fmt: skip
         return self._message(message_id, fields)
 
@@ -166,15 +168,15 @@ class Store:
 
     def continue_answer(
         self, conversation: Conversation, message_id: str, nonce: str, whole: bool = False
-    ) -> Message | None:
+    ) -> Message:
         """A request for the rest of an answer, bound here to the message (`source`) whose answer it is.
 
-        None where all of it has been shown and its writer had to stop: the request is to be enqueued, and
-        the answer to it is what the model writes on. `whole`: the channel shows answers as they are finished.
+        Its kind is "write-on" where all of it has been shown and its writer had to stop: the request is to be
+        enqueued after its source, and the answer to it is what the model writes on. `whole`: the channel
+        shows answers as they are finished.
         """
         args = message_id, nonce, self.message_ms, int(whole)
-        message = self._message(message_id, self._run("continue", conversation, *args))
-        return None if message.kind == "write-on" else message
+        return self._message(message_id, self._run("continue", conversation, *args))
 
     def is_same_text(self, conversation: Conversation, message_id: str, text: str) -> bool:
         """Whether a message came with this text whenever it came; one that is not known has no other."""

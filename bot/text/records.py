@@ -52,7 +52,7 @@ class Message:
     """What is known of one message. `text` grows while `status` is "running"; `reply`, once set, stays."""
 
     id: str
-    kind: str = ""  # ask, command, more
+    kind: str = ""  # ask, command, more, write-on
     status: str = ""  # queued, running, done, failed; "" if there is no such message
     question: str = ""
     text: str = ""
@@ -62,7 +62,7 @@ class Message:
     delivered: int = 0  # bytes of text that were handed out
     notice: bool = False  # the first message of its conversation: the disclaimer goes with its answer
     reply: str | None = None
-    source: str = ""  # kind "more": whose answer goes on
+    source: str = ""  # kinds "more" and "write-on": whose answer goes on
     latest: bool = True  # kind "more": that is the user's last question
     error: str = ""
     owned: bool = False  # somebody holds the conversation's lease

@@ -21,7 +21,8 @@ from bot.inference.messages import Finished, Prompt
 from bot.inference.remote import RemoteEngine
 from bot.server.embedded_store import EmbeddedStore
 from engine import Model
-from tests.bench.load.load_users import SETTINGS, LoadUsers, count
+from tests.bench.load.load_judge import count
+from tests.bench.load.load_users import SETTINGS, LoadUsers
 from tests.envoy import Envoy, find_envoy
 from tests.service import Service, served, wait_until
 from tests.tiny_model import write_talkative_model

@@ -10,7 +10,8 @@
   ARGV[3]  ms that a message is remembered
   ARGV[4]  1 in a channel that shows every answer whole as soon as it is finished
 
-  Returns the message's fields as HGETALL does, and `now`; of one to be enqueued {'kind', 'write-on'}.
+  Returns the message's fields as HGETALL does, and `now`; of one to be enqueued {'kind', 'write-on', 'source', id},
+  with "" for the id where it has been enqueued already.
 ]]
 --- @include "conversation"
 
@@ -21,7 +22,7 @@ local function cut_short(last)
   return redis.call('HGET', message_key(last), 'stop') == 'length' and newest
     and cjson.decode(newest).message_id == last
 end
-if redis.call('HGET', message_key(id), 'kind') == 'ask' then return {'kind', 'write-on'} end  -- it is enqueued
+if redis.call('HGET', message_key(id), 'kind') == 'ask' then return {'kind', 'write-on', 'source', ''} end
 if redis.call('EXISTS', message_key(id)) == 0 then
   local open = {}
   for _, candidate in ipairs(redis.call('LRANGE', base .. 'open', 0, -1)) do
@@ -36,7 +37,7 @@ if redis.call('EXISTS', message_key(id)) == 0 then
   if source == '' and #open > 0 then source = open[1] end
   if source == '' and last and redis.call('HGET', message_key(last), 'kind') == 'ask' then
     local shown = redis.call('HEXISTS', message_key(last), 'reply') == 1
-    if (shown or ARGV[4] == '1') and cut_short(last) then return {'kind', 'write-on'} end
+    if (shown or ARGV[4] == '1') and cut_short(last) then return {'kind', 'write-on', 'source', last} end
     if not shown then source = last end
   end
   redis.call('HSET', message_key(id), 'kind', 'more', 'status', 'done', 'source', source, 'first', now,

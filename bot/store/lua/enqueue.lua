@@ -11,14 +11,20 @@
   ARGV[7]  channel
   ARGV[8]  user
   ARGV[9]  caution: what the answer begins with; "" for nothing
+  ARGV[10] of 继续, the message whose answer it goes on with; "" for others
 
-  Returns the message's fields as HGETALL does, and `now`.
+  Returns the message's fields as HGETALL does, and `now`; nothing if it is to go on with an answer that is not the
+  newest turn any more: then it is not taken in.
 ]]
 --- @include "conversation"
 
 local id, nonce, question, keep_ms, job_ms = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local meta, status = base .. 'meta', redis.call('HGET', message_key(id), 'status')
 if not status then
+  if ARGV[10] ~= '' then
+    local newest = redis.call('LINDEX', base .. 'turns', -1)
+    if not newest or cjson.decode(newest).message_id ~= ARGV[10] then return {} end
+  end
   redis.call('HSETNX', meta, 'created', now)
   redis.call('HSETNX', meta, 'talk', 0)
   redis.call('HSET', meta, 'channel', ARGV[7], 'user', ARGV[8], 'last', id)

@@ -31,7 +31,8 @@ from pathlib import Path
 from typing import Any
 
 from engine import Model
-from tests.bench.load.load_users import SETTINGS, LoadUsers, Sent, count
+from tests.bench.load.load_judge import count
+from tests.bench.load.load_users import SETTINGS, LoadUsers, Sent
 from tests.bench.load.record import record, table
 from tests.redis_servers import Failover, Server, SlowLine
 from tests.service import Service

@@ -38,7 +38,8 @@ import requests
 import yaml
 
 from engine import Model
-from tests.bench.load.load_users import SETTINGS, LoadUsers, count
+from tests.bench.load.load_judge import count
+from tests.bench.load.load_users import SETTINGS, LoadUsers
 from tests.bench.load.record import parser_for, record, table
 from tests.bot.channels.test_webhook import NEW, headers
 from tests.bot.webhook_receiver import Receiver

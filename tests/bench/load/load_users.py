@@ -10,6 +10,7 @@ A message that got no such reply has been refused, visibly: the user saw "busy",
 - twice: a question or an answer stands twice in Redis, or two requests for one message got different words;
 - mixed up: what a user was shown is not the answer kept for that message, or the kept answer is not what the
   model says to this question after exactly this conversation (the model, the dice and the history are known);
+  load_judge.py counts, and knows the one exception;
 - forged: a forged or malformed request got status 200, or left any trace in Redis;
 - out of order: a message was sent after another one had been acknowledged, and stands before it; or answers
   do not stand in the order of their questions.
@@ -17,26 +18,16 @@ A message that got no such reply has been refused, visibly: the user saw "busy",
 
 from __future__ import annotations
 
-import itertools
-import json
 import random
-import re
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import requests
 
-from bot.settings.config import DISCLAIMER
-from bot.store.connection import connect
 from bot.text import dialogue
-from bot.text.records import Conversation
-from engine import END_MARK, Model
-from tests.bench.load.soak_library import LibraryChanges
-from tests.bot.expected_answer import SAMPLER
 from tests.wechat_platform import Attempt, Message, Platform, ProtocolError, sign, to_xml
 
 ENOUGH = 1_000_000  # bytes of a transcript: all of it
@@ -48,7 +39,6 @@ SETTINGS = {
 FORGED = "伪造"
 LONGEST = 100  # messages of one user: so many turns does the bot read anew
 TOPICS = ("气虚", "血虚", "头痛", "失眠", "咳嗽", "泄泻", "眩晕", "水肿", "胃脘痛", "月经不调")
-LABEL = re.compile(r"^【接“.*?”的回答】\n", re.DOTALL)
 
 
 class SlowBody:
@@ -111,8 +101,9 @@ class LoadUsers:
         ]
         self.repeated, self.forged, self.questions = repeated, forged, questions
         self.sent: dict[str, list[Sent]] = defaultdict(list)
-        self.more: dict[str, list[str]] = defaultdict(list)  # what 继续 brought
+        self.more: dict[str, list[Sent]] = defaultdict(list)  # 继续, and what it brought
         self.faults: list[str] = []
+        self.mixed_up: list[str] = []  # an account of each user with answers that are
         self.counts: Counter[str] = Counter()
         self.refusals: list[tuple[float, str]] = []  # of requests: when, monotonic, and whose
         self.dice = random.Random(seed)
@@ -191,10 +182,9 @@ class LoadUsers:
     def _go_on(self, user: str) -> None:
         """The user sends 继续 until the answer is whole."""
         for _ in range(6):
-            wish = Sent(self.platforms[0].text(user, "继续"), "继续")
+            wish = Sent(self.platforms[0].text(user, "继续"), "继续", time.monotonic())
             self._deliver(wish)
-            for reply in wish.replies[:1]:
-                self.more[user].append(reply)
+            self.more[user].append(wish)
             if wish.outcome == "answered":
                 return
 
@@ -237,108 +227,3 @@ def forgery(platform: Platform, user: str, dice: random.Random) -> tuple[dict[st
         other = Platform(platform.url, TOKEN, appid="wx0000000000000000", aes_key=KEY, mode="safe")
         query, body = other.seal(message)
     return query, body
-
-
-# What Redis says
-
-
-def count(
-    users: LoadUsers, server_url: str, model: Model, max_bytes: int, changes: LibraryChanges | None = None
-) -> dict[str, int]:
-    """Compare what the platform saw with all that is in Redis; see the head of this file for the words, and
-    soak_library.py for what is right where there is a library."""
-    client = connect(server_url, 10)
-    found: Counter[str] = Counter(dict.fromkeys(("lost", "left", "twice", "mixed up", "out of order"), 0))
-    found["forged"] = traces(client, set(users.sent)) + sum("forged" in fault for fault in users.faults)
-    found["protocol"] = sum("forged" not in fault for fault in users.faults)
-    for user, messages in users.sent.items():
-        talker = Conversation("wechat", user)
-        turns = rows(client, talker)
-        questions = [turn["message_id"] for turn in turns if turn["role"] == "user"]
-        answers = {turn["message_id"]: turn["content"] for turn in turns if turn["role"] == "assistant"}
-        order = [turn["message_id"] for turn in turns if turn["role"] == "assistant"]
-        found["twice"] += len(questions) - len(set(questions)) + len(order) - len(answers)
-        found["twice"] += sum(len(set(sent.replies)) > 1 for sent in messages)
-        found["lost"] += sum(
-            sent.acknowledged is not None and (sent.id not in questions or sent.id not in answers)
-            for sent in messages
-        )
-        found["left"] += len(set(questions) - set(answers)) + client.llen(talker.base + "queue")
-        found["out of order"] += disorder(messages, questions, order)
-        found["mixed up"] += sum(not shown_rightly(sent, answers) for sent in messages)
-        found["mixed up"] += sum(not of_one(piece, answers) for piece in users.more[user])
-        if changes is None:
-            found["mixed up"] += unexpected(model, talker, turns, max_bytes)
-        else:
-            found.update(changes.judge(model, talker, turns, max_bytes))
-    client.close()
-    return dict(found)
-
-
-def rows(client: Any, talker: Conversation) -> list[dict[str, Any]]:
-    return [json.loads(row) for row in client.lrange(talker.base + "turns", 0, -1)]
-
-
-def traces(client: Any, users: set[str]) -> int:
-    """Keys that name a conversation nobody had, or hold the text of a forged message."""
-    found, known = 0, {Conversation("wechat", user).base.encode() for user in users}
-    for key in client.scan_iter(count=1000):
-        kind = client.type(key)
-        read = {b"list": lambda k: client.lrange(k, 0, -1), b"hash": lambda k: client.hvals(k)}.get(kind)
-        values = read(key) if read else []
-        ours = not key.startswith(b"plm:{wechat:") or key[: key.index(b"}") + 2] in known
-        found += not ours or any(FORGED.encode() in value for value in values)
-    return found
-
-
-def disorder(messages: list[Sent], questions: list[str], order: list[str]) -> int:
-    """Messages that stand before one which was acknowledged before they were sent; answers out of order."""
-    place = {message_id: number for number, message_id in enumerate(questions)}
-    wrong = 0
-    for sent in messages:
-        earlier = [
-            place[other.id]
-            for other in messages
-            if other.acknowledged and other.acknowledged < sent.began and other.id in place
-        ]
-        wrong += sent.id in place and any(place[sent.id] < number for number in earlier)
-    return wrong + sum(place[a] > place[b] for a, b in itertools.pairwise(order))
-
-
-def shown_rightly(sent: Sent, answers: dict[str, str]) -> bool:
-    return all(reply_of(reply, answers.get(sent.id, "")) for reply in sent.replies)
-
-
-def reply_of(reply: str, answer: str) -> bool:
-    """Is the reply this answer, or its beginning with a hint that more is to come?"""
-    text = reply.removeprefix(DISCLAIMER + "\n\n")
-    if text in (dialogue.STILL_THINKING, answer.strip()):
-        return True
-    return text.endswith(dialogue.MORE_HINT) and answer.strip().startswith(
-        text.removesuffix(dialogue.MORE_HINT).strip()
-    )
-
-
-def of_one(piece: str, answers: dict[str, str]) -> bool:
-    """Does what 继续 brought go on with an answer of this user?"""
-    text = LABEL.sub("", piece).removesuffix(dialogue.MORE_HINT).strip()
-    fixed = (dialogue.STILL_THINKING, dialogue.ALREADY_TOLD, dialogue.NOTHING_MORE)
-    return text in fixed or any(text in answer for answer in answers.values())
-
-
-def unexpected(model: Model, talker: Conversation, turns: list[dict[str, Any]], max_bytes: int) -> int:
-    """Answers that are not what the model says to their question after all answers before them."""
-    asked = {turn["message_id"]: turn["content"] for turn in turns if turn["role"] == "user"}
-    wrong = 0
-    for place, turn in enumerate(turns):
-        if turn["role"] != "assistant" or turn["message_id"] not in asked:
-            continue
-        question, session = asked[turn["message_id"]], model.session()
-        read = dialogue.history(turns[:place], turn["message_id"], ENOUGH)
-        goes_on = dialogue.command(question) == "more"  # with the answer before
-        session.feed(read.removesuffix(END_MARK) if goes_on else read + dialogue.question_bytes(question))
-        dice = dialogue.seed(talker.id, turn["message_id"])
-        raw = "".join(session.generate(max_bytes=max_bytes, sampler=SAMPLER, seed=dice, stop_at_end=True))
-        text = dialogue.printable(raw).strip() or dialogue.EMPTY_ANSWER
-        wrong += (dialogue.cut_short(text) if session.stop_reason == "length" else text) != turn["content"]
-    return wrong

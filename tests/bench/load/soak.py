@@ -36,7 +36,8 @@ from bot.store.connection import StoreDownError, connect
 from bot.store.servers import totals
 from engine import Model
 from tests import small_library
-from tests.bench.load.load_users import LONGEST, SETTINGS, LoadUsers, count
+from tests.bench.load.load_judge import count
+from tests.bench.load.load_users import LONGEST, SETTINGS, LoadUsers
 from tests.bench.load.record import record, resident_mb, table
 from tests.bench.load.soak_cluster import ClusterTroubles
 from tests.bench.load.soak_library import ADMIN_KEY, CHANGES, GRACE, QUESTIONS, LibraryChanges
@@ -199,7 +200,7 @@ def soak(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
         "messages": sum(map(len, users.sent.values())), "users": options.users, "webs": options.webs,
         "engines": options.engines, "seconds": round(seconds), "kills": cast.kills, "pauses": cast.pauses,
         "outcomes": outcomes(users), "requests": dict(sorted(users.counts.items())), "breaches": breaches,
-        "growth": cast.growth(), "faults": users.faults[:20],
+        "growth": cast.growth(), "faults": users.faults[:20], "accounts": users.mixed_up[:20],
         "cluster": cast.troubles.judge(users) if cast.troubles else None,
         "library": {"changes": len(changes.made), **changes.kinds} if changes else None,
     }  # fmt: skip
@@ -319,7 +320,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="plm-soak-") as directory:
         result = soak(Path(directory), options)
-    record("soak", result)
+    record("soak", {name: value for name, value in result.items() if name != "accounts"})
     rows = [("what", "how many"), ("messages", result["messages"]), ("seconds", result["seconds"])]
     rows += [("kill -9 of " + kind, n) for kind, n in result["kills"].items()] + [
         ("pauses", result["pauses"])
@@ -330,7 +331,7 @@ def main() -> None:
     rows += [(f"library: {name}", n) for name, n in (result["library"] or {}).items()]
     rows += [(f"memory of {name}, end by middle", ratio) for name, ratio in result["growth"].items()]
     print(table(rows))
-    print(*result["faults"], sep="\n")
+    print(*result["faults"], *result["accounts"], sep="\n")
     sys.exit(0 if passed(result) else 1)
 
 

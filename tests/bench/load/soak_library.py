@@ -118,8 +118,13 @@ class LibraryChanges:
     ) -> str:  # fmt: skip
         said, message_id = turn["content"], turn["message_id"]
         question = next(row["content"] for row in before if row["message_id"] == message_id)
+        written = ""
+        if dialogue.command(question) == "more":  # only the model's own texts end at the limit
+            goes_on = dialogue.going_on(before, message_id)
+            question, written = (goes_on[0], goes_on[1]["content"]) if goes_on else ("", "")
         begin = dialogue.free_writing(question)
         if begin is not None:
+            begin += written.replace(dialogue.OWN_WORDS, "").encode()
             return "written" if said == freely(model, talker, message_id, begin, max_bytes) else "mixed up"
         history = [
             {"role": role, "content": content}
@@ -138,7 +143,10 @@ def freely(model: Model, talker: Conversation, message_id: str, begin: bytes, ma
     session.feed(begin)
     dice = dialogue.seed(talker.id, message_id)
     raw = "".join(session.generate(max_bytes=max_bytes, sampler=SAMPLER, seed=dice, stop_at_end=True))
-    return dialogue.OWN_WORDS + dialogue.printable(raw).lstrip() if raw.strip() else dialogue.EMPTY_ANSWER
+    if not raw.strip():
+        return dialogue.EMPTY_ANSWER
+    text = dialogue.OWN_WORDS + dialogue.printable(raw).lstrip()
+    return dialogue.cut_short(text) if session.stop_reason == "length" else text
 
 
 def state(folder: Path, texts: Sequence[str]) -> Answerer:

@@ -202,6 +202,37 @@ def test_continue_goes_on_writing_where_the_limit_cut_the_answer(bot: Bot, engin
     assert engine.before[-1] == dialogue.turn_bytes(QUESTION, shown + SECOND)  # read as one answer
 
 
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_question_that_comes_amid_continue_is_what_it_goes_on_with(
+    bot: Bot, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch, answered: bool
+) -> None:
+    cut_at_the_limit(engine)
+    Turn(bot, USER, "m1", shown_whole=True).decide(QUESTION)
+    answer(bot, "m1")
+    ask = bot.store.continue_answer
+
+    def amid(*args: Any) -> Any:  # between what 继续 is found to be and its way into the queue
+        found = ask(*args)
+        if found.kind == "write-on":
+            engine.answer, engine.stop = (lambda prompt: "好。"), "end"
+            engine.gate.clear()
+            Turn(bot, USER, "m2", shown_whole=True).decide("多谢")
+            if answered:
+                engine.gate.set()
+                answer(bot, "m2")
+        return found
+
+    monkeypatch.setattr(bot.store, "continue_answer", amid)
+    decision = Turn(bot, USER, "m3", shown_whole=True).decide("继续")
+    engine.gate.set()
+    assert (decision.outcome, decision.source) == (Outcome.MORE, "m2")
+    assert answer(bot, "m2") == "好。"
+    Turn(bot, USER, "m4", shown_whole=True).decide("再见")
+    answer(bot, "m4")
+    talk = dialogue.turn_bytes(QUESTION, "一句。两句。") + dialogue.turn_bytes("多谢", "好。")
+    assert engine.before[-1] == talk  # what the transcript says, and nothing else
+
+
 def test_what_is_handed_out_in_pieces_goes_on_behind_the_last(bot: Bot, engine: ScriptedEngine) -> None:
     cut_at_the_limit(engine)
     decision = Turn(bot, USER, "m1").decide(QUESTION)
