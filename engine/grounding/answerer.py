@@ -9,7 +9,7 @@ from engine.emergency import Detector, reply
 from engine.grounding import authors, comparisons, formulas, herbs, quotes, symptoms, theory
 from engine.grounding.aspects import aspects_of
 from engine.grounding.confidence import Signals, confidence, signals
-from engine.grounding.documents import Reader, documents
+from engine.grounding.documents import Reader, documents, only_documents
 from engine.grounding.question import Question, understand
 from engine.grounding.records import Answer, Citation, Draft
 from engine.grounding.shelf import Shelf, own_heading
@@ -59,6 +59,8 @@ class Answerer:
         if written is not None and written.exact and asked.kind not in NAMED:
             return self._render(asked, written, written.match)
         draft = self._draft(asked)
+        if written is not None and asked.kind not in NAMED and only_documents(draft, self.shelf):
+            draft = None  # the rules were made for the books; the reader has seen the documents
         seen = signals(asked, draft, self.shelf)
         score = confidence(seen)
         if written is not None and written.exact and score < self.minimum:

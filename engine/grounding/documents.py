@@ -17,8 +17,8 @@ from engine.library.cutting import tokens
 
 PASSAGES = 6  # that are read for a question
 # How sure it is that the passage answers, by the reader's log odds on that passage alone and the weighted
-# share of the question's pairs of characters that it holds: fitted by tests.bench.benchmarks.bench_documents.
-READER, COVERED, BIAS = 0.67, 6.9, -3.45
+# share of the question's pairs of characters that it holds: fitted by `bench_reading --fit`.
+READER, COVERED, BIAS = 0.55, 6.62, -1.74
 SURE = 0.5
 MOST_ODDS = 8.0  # the reader's odds are no surer than that
 LONGEST = 150  # characters of a quotation
@@ -50,27 +50,55 @@ class Reader(Protocol):
     def read(self, question: str, passages: Sequence[Mapping[str, str]]) -> Reading: ...
 
 
+def own_documents(shelf: Shelf) -> dict[str, int]:
+    """The owner's documents: number by title."""
+    sources = shelf.library.sources()
+    return {s.title: s.id for s in sources if s.enabled and not s.bundled and s.kind == "document"}
+
+
+def only_documents(draft: Draft | None, shelf: Shelf) -> bool:
+    """Whether all that a draft quotes stands in the owner's documents."""
+    own = own_documents(shelf)
+    return draft is not None and all(citation.book in own for citation in draft.citations)
+
+
 def documents(question: Question, shelf: Shelf, reader: Reader) -> Draft | None:
     """What the owner's documents answer, with how sure that is as its match; None where there are no
     documents or they hold nothing alike."""
-    own = [s.id for s in shelf.library.sources() if s.enabled and not s.bundled and s.kind == "document"]
-    hits = shelf.library.search(question.text, PASSAGES, own, explain=False) if own else []
-    if not hits:
+    found = find(question.text, shelf, reader)
+    if found is None:
         return None
-    entries = [shelf.alone(hit) for hit in hits]
-    passages = [{"title": f"{e.book} {e.heading}".strip(), "text": e.text} for e in entries]
-    reading = reader.read(question.text, passages)
-    if not reading.spans:
-        return None
-    span = reading.spans[0]
-    entry = entries[span.passage]
+    entry, span, alone, share = found
     first, last = around(entry, span.start, span.end)
-    alone = reader.read(question.text, [passages[span.passage]]).answerable
-    score = sureness(alone, covered(question.text, entry, shelf))
+    score = sureness(alone, share)
     said = _MARKS.sub("", entry.text[span.start : span.end])
     citation = entry.cite(first, last)
     lead = said if said and len(said) < SHORT * len(citation.quote) else ""
     return Draft([citation], [lead], "", score, score > SURE)
+
+
+def find(text: str, shelf: Shelf, reader: Reader) -> tuple[Entry, Span, float, float] | None:
+    """The passage that answers best and its span; how sure the reader is of that passage alone, from 0 to 1,
+    and the share of the question that it holds."""
+    own = list(own_documents(shelf).values())
+    hits = shelf.library.search(text, PASSAGES, own, explain=False) if own else []
+    if not hits:
+        return None
+    entries = [shelf.alone(hit) for hit in hits]
+    passages = [{"title": f"{e.book} {e.heading}".strip(), "text": e.text} for e in entries]
+    reading = reader.read(text, passages)
+    if not reading.spans:
+        return None
+    span = reading.spans[0]
+    entry = entries[span.passage]
+    alone = reader.read(text, [passages[span.passage]]).answerable
+    return entry, span, alone, covered(text, entry, shelf)
+
+
+def log_odds(answerable: float) -> float:
+    least = 1 / (1 + exp(MOST_ODDS))
+    p = min(max(answerable, least), 1 - least)
+    return log(p / (1 - p))
 
 
 def covered(text: str, entry: Entry, shelf: Shelf) -> float:
@@ -83,9 +111,7 @@ def covered(text: str, entry: Entry, shelf: Shelf) -> float:
 
 def sureness(answerable: float, share: float) -> float:
     """From 0 to 1."""
-    least = 1 / (1 + exp(MOST_ODDS))
-    p = min(max(answerable, least), 1 - least)
-    return 1 / (1 + exp(-(READER * log(p / (1 - p)) + COVERED * share + BIAS)))
+    return 1 / (1 + exp(-(READER * log_odds(answerable) + COVERED * share + BIAS)))
 
 
 def around(entry: Entry, first: int, last: int) -> tuple[int, int]:

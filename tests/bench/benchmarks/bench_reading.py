@@ -28,7 +28,7 @@ from engine.grounding.shelf import sentences
 from engine.reading import Reader
 from engine.reading.examples import Example, read_examples
 from engine.reading.measures import area_under_curve, exact, f1
-from tests.bench.benchmarks.reading_documents import measure_documents
+from tests.bench.benchmarks.reading_documents import fit, measure_documents
 
 Found = tuple[str, float]  # the text found, how sure that it answers
 FIELDS = ("text", "who", "passages", "measure", "value", "low", "high", "n")
@@ -41,8 +41,13 @@ def main() -> None:
     parser.add_argument("--corpora", type=Path, required=True, help="the folder that holds zh-reading")
     parser.add_argument("--reader", help="a reader's file [the bundled one]")
     parser.add_argument("--csv", type=Path, help="write the figures here")
+    parser.add_argument("--fit", action="store_true", help="fit how sure answers from documents are instead")
     arguments = parser.parse_args()
     reader = Reader.load(arguments.reader)
+    if arguments.fit:
+        with tempfile.TemporaryDirectory() as folder:
+            fit(arguments.corpora, reader, Path(folder))
+        return
     rows: list[dict[str, Any]] = []
     for name in ("zh-reading", "tcm-reading"):
         examples = read_examples(arguments.corpora / f"{name}.valid.jsonl.xz")

@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import engine.library
 from engine.grounding import Answerer
+from engine.grounding.documents import find, log_odds
+from engine.grounding.shelf import Shelf
 from engine.library import Library
 from engine.reading import Reader
 from engine.reading.examples import Example, read_examples
@@ -44,6 +48,27 @@ def measure_documents(corpora: Path, reader: Reader, folder: Path) -> list[dict[
             )  # fmt: skip
         print(f"documents    {who:18} " + "  ".join(f"{r['measure']} {r['value']:.3f}" for r in rows[-3:]))
     return rows
+
+
+def fit(corpora: Path, reader: Reader, folder: Path) -> None:
+    """Print READER, COVERED and BIAS of engine/grounding/documents.py: a logistic regression on questions
+    that the documents answer and questions on other things."""
+    examples = read_examples(corpora / "zh-reading.valid.jsonl.xz")
+    shelf = Shelf(documents(examples, folder))
+    asked = [example.question for example in examples if example.answerable]
+    random.Random(1).shuffle(asked)
+    rows, wanted = [], []
+    for questions, label in ((asked[:QUESTIONS], 1.0), (other_questions(corpora), 0.0)):
+        for question in questions:
+            if (found := find(question, shelf, reader)) is not None:
+                rows.append((log_odds(found[2]), found[3], 1.0))
+                wanted.append(label)
+    inputs, labels = np.array(rows), np.array(wanted)
+    weights = np.zeros(3)
+    for _ in range(5000):
+        error = 1 / (1 + np.exp(-inputs @ weights)) - labels
+        weights -= 0.5 * (inputs.T @ error / len(labels) + 1e-4 * weights)
+    print("READER, COVERED, BIAS =", ", ".join(f"{weight:.2f}" for weight in weights))
 
 
 def documents(examples: Sequence[Example], folder: Path) -> Library:
