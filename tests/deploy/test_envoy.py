@@ -153,8 +153,8 @@ def test_users_see_nothing_of_a_host_that_is_killed(tmp_path: Path) -> None:
             f" slowest {slowest:.2f} s"
         )
         outcomes = Counter(one.outcome for one in sent)
-    assert outcomes.keys() <= {"answered", "in part"}  # an answer may end at the limit
-    assert outcomes.total() == USERS * EACH
+        assert outcomes.keys() <= {"answered", "in part"}  # an answer may end at the limit
+        assert outcomes.total() == USERS * EACH
         assert {one.requests for one in sent} == {1}
         assert not any(count(users, store.url, Model.load(str(model)), MAX_BYTES).values())
         assert not users.faults

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from engine.library.documents.formats import PARSERS
 from engine.library.documents.parsed import MAX_MEMORY, MAX_SECONDS, DocumentError, Parsed
@@ -55,7 +55,7 @@ class ParserProcess:
         assert self._child.stdout is not None  # noqa: S101
         self._child.stdin.write(json.dumps(os.fspath(path.absolute())) + "\n")
         self._child.stdin.flush()
-        if not select.select([self._child.stdout], [], [], self._seconds)[0]:
+        if not _readable(self._child.stdout, self._seconds):
             self.close()
             raise DocumentError(f"not read within {self._seconds:.0f} seconds; split the file")
         line = self._child.stdout.readline()
@@ -65,6 +65,14 @@ class ParserProcess:
                 f"reading it took more than {MAX_MEMORY // 10**6:,} MB or ended the parser; split it"
             )
         return _parsed(json.loads(line))
+
+
+def _readable(pipe: IO[str], seconds: float) -> bool:
+    """Whether something comes within so many seconds. A process that serves many may have files with numbers
+    too large for select."""
+    waiting = select.poll()
+    waiting.register(pipe, select.POLLIN | select.POLLHUP)
+    return bool(waiting.poll(seconds * 1000))
 
 
 def _parsed(answer: dict[str, Any]) -> Parsed:

@@ -57,6 +57,10 @@ class Front:
         """What was pushed, without the hint behind an answer that ended at the limit."""
         return [text.removesuffix("\n" + dialogue.MORE_HINT) for text in self.api.texts(user)]
 
+    def question(self, user: str) -> Message:
+        """A first question whose answer ends before the limit: 继续 then has nothing more to bring."""
+        return message_answered_in(range(5, 250), self.platform, Model.load("tcm"), user, QUESTION)[0]
+
     def push_state(self, message: Message) -> str:
         """How the push of a message stands."""
         name = f"{Conversation('wechat', message.user).base}job:{message.fields['MsgId']}"
@@ -123,7 +127,7 @@ def user() -> str:
 
 
 def test_an_answer_is_pushed_once_however_often_it_was_asked_for(front: Front, user: str) -> None:
-    message = front.platform.text(user, QUESTION)
+    message = front.question(user)
     attempts = [front.say(user, message) for _ in range(3)]
     assert [(attempt.status, attempt.body) for attempt in attempts] == [(200, b"success")] * 3
     wait_until(lambda: front.push_state(message) == "told", 15, "the answer is pushed")
@@ -156,7 +160,7 @@ def test_commands_are_replied_to_at_once_and_cost_no_send(front: Front, user: st
 @pytest.mark.parametrize("code", [45002, 45015, 45047, 48001])
 def test_what_the_platform_does_not_take_is_kept_for_continue(front: Front, user: str, code: int) -> None:
     front.api.faults[SEND] = [code]
-    message = front.platform.text(user, QUESTION)
+    message = front.question(user)
     front.say(user, message)
     wait_until(lambda: front.push_state(message) == "kept", 15, "it was tried")
     (answer,) = front.answers(user)
@@ -169,7 +173,7 @@ def test_what_the_platform_does_not_take_is_kept_for_continue(front: Front, user
 
 def test_the_platform_s_troubles_pass(front: Front, user: str) -> None:
     front.api.faults[SEND] = [-1, 503, 45009]
-    message = front.platform.text(user, QUESTION)
+    message = front.question(user)
     front.say(user, message)
     wait_until(lambda: front.push_state(message) == "told", 20, "the answer is pushed")
     (answer,) = front.answers(user)
@@ -181,7 +185,7 @@ def test_the_platform_s_troubles_pass(front: Front, user: str) -> None:
 
 def test_a_push_that_may_have_arrived_is_not_repeated_but_can_be_had(front: Front, user: str) -> None:
     front.api.faults[SEND] = [HANG_UP]
-    message = front.platform.text(user, QUESTION)
+    message = front.question(user)
     front.say(user, message)
     wait_until(lambda: front.push_state(message) == "unsure", 15, "it was tried")
     wait_until_idle(front.store)
@@ -212,7 +216,7 @@ def test_a_token_that_is_too_old_is_replaced_by_one_fetch(front: Front) -> None:
 def test_a_lasting_40001_is_not_asked_again_without_end(front: Front, user: str) -> None:
     front.api.faults[SEND] = [40001] * 1000
     before = front.api.count(SEND)
-    message = front.platform.text(user, QUESTION)
+    message = front.question(user)
     front.say(user, message)
     wait_until(lambda: front.api.count(SEND) >= before + 4, 20, "it was tried twice")
     assert front.api.count(SEND) <= before + 8
@@ -362,9 +366,9 @@ def test_a_killed_process_neither_loses_nor_repeats_an_answer(
     front = Front(service, Platform(service.url + "/wechat", "AAAAA"), api, Store(own_redis))
     sent, written = "o-kill-sent", "o-kill-written"
     api.delay[SEND] = 2.0
-    front.say(sent, first := front.platform.text(sent, QUESTION))
+    front.say(sent, first := front.question(sent))
     wait_until(lambda: SEND in api.arriving, 60, "the platform is being told")
-    front.say(written, second := front.platform.text(written, QUESTION))
+    front.say(written, second := front.question(written))
     service.kill()
     api.delay[SEND] = 0
     wait_until(lambda: api.texts(sent), 10, "the platform has taken what the killed process told it")
