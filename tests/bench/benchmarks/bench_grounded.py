@@ -28,6 +28,7 @@ from engine.emergency import Detector
 from engine.grounding import Answer, Answerer, Citation
 from engine.library import Library
 from engine.library.building import build
+from engine.reading import Reader
 from tests.bench.benchmarks.formula_lists import bench_formulas
 from tests.bench.benchmarks.interval import wilson
 
@@ -156,7 +157,7 @@ def main() -> None:
         if not arguments.library:
             build(place)
         library = Library.open(place)
-        answerer = Answerer(library, detector=Detector.load())
+        answerer = Answerer(library, reader=Reader.load(), detector=Detector.load())
         if arguments.formulas:
             bench_formulas(answerer, arguments.formulas)
             return

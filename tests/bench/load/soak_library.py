@@ -25,6 +25,7 @@ from engine import Model
 from engine.grounding import Answerer
 from engine.grounding.answerer import NOT_FOUND
 from engine.library import Library, Reader, put_portable, read_portable
+from engine.reading import Reader as PassageReader
 from tests import small_library
 from tests.bot.expected_answer import SAMPLER
 
@@ -158,4 +159,4 @@ def state(folder: Path, texts: Sequence[str]) -> Answerer:
             path.write_text(text, "utf-8")
             for source in read_portable(path, reader):
                 put_portable(writer, replace(source, title=title), path.name)
-    return Answerer(library)
+    return Answerer(library, reader=PassageReader.load())
