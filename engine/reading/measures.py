@@ -11,6 +11,11 @@ def letters(text: str) -> list[str]:
     return [c for c in text.lower() if c.isalnum()]
 
 
+def pairs_of(text: str) -> set[str]:
+    """The pairs of neighbouring characters in a text."""
+    return {text[i : i + 2] for i in range(len(text) - 1)}
+
+
 def f1(found: str, wanted: str) -> float:
     """The harmonic mean of precision and recall over characters, as SQuAD has it over words."""
     a, b = letters(found), letters(wanted)

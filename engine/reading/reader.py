@@ -67,10 +67,6 @@ class Reader:
         kept = [s for s in spans if s.probability >= FURTHER * best and s.passage == spans[0].passage]
         return Reading(kept, float(answerable))
 
-    def best_of_each(self, question: str, passages: Sequence[Mapping[str, str]]) -> list[Reading]:
-        """Each passage read by itself: its likeliest span, and how likely it is that it answers."""
-        return [self.read(question, [passage]) for passage in passages]
-
     def log_probabilities(
         self, question: str, passages: Sequence[Mapping[str, str]], spans: Sequence[tuple[int, int, int]]
     ) -> list[float]:

@@ -9,6 +9,7 @@ import random
 from collections.abc import Sequence
 
 from engine.reading.examples import Example
+from engine.reading.measures import pairs_of
 
 LIKE, UNLIKE = 4000, 2000  # made of each pair of sources: questions with passages of their own, of another
 DRAWN, KEPT = 12, 2  # passages: of those drawn the ones kept that share most with the question
@@ -32,10 +33,6 @@ def _stranger(example: Example, others: Sequence[Example], rng: random.Random) -
     titles = {passage["title"] for passage in example.passages}
     drawn = [rng.choice(rng.choice(others).passages) for _ in range(DRAWN)]
     free = [p for p in drawn if p["title"] not in titles and not any(a in p["text"] for a in example.answers)]
-    pairs = _pairs(example.question)
-    free.sort(key=lambda passage: -len(pairs & _pairs(passage["text"])))
+    pairs = pairs_of(example.question)
+    free.sort(key=lambda passage: -len(pairs & pairs_of(passage["text"])))
     return Example(free[:KEPT], example.question, [], False) if len(free) >= KEPT else None
-
-
-def _pairs(text: str) -> set[str]:
-    return {text[i : i + 2] for i in range(len(text) - 1)}

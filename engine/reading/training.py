@@ -18,7 +18,7 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, deserialize
+from safetensors import SafetensorError
 from safetensors.numpy import save
 
 from engine import _train
@@ -30,6 +30,7 @@ from engine.reading.examples import Example, read_examples
 from engine.reading.measures import area_under_curve, exact, f1
 from engine.reading.strangers import strangers
 from engine.training.recipe import TrainingError
+from engine.training.stored import stored_arrays
 
 REPORT_SECONDS = 15.0
 LOOK = 300  # examples of each valid file that are looked at on the way
@@ -162,11 +163,7 @@ class ReaderRun:
         if not path.exists():
             return
         try:
-            state = dict(deserialize(path.read_bytes()))  # type: ignore[no-untyped-call]
-            arrays = {
-                name: np.frombuffer(entry["data"], np.uint8 if entry["dtype"] == "U8" else np.float32)
-                for name, entry in state.items()
-            }
+            arrays = stored_arrays(path)
             progress = Progress(**json.loads(arrays.pop("progress").tobytes()))
             if progress.texts != self.progress.texts:
                 raise ValueError("it was made with other texts")

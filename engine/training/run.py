@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, deserialize
+from safetensors import SafetensorError
 from safetensors.numpy import save
 
 from engine import _train
@@ -35,6 +35,7 @@ from engine.training.history import Record, plot_losses
 from engine.training.pairs import MORE, ROUNDS, SHARES, SHARES_MARGIN, Pairs, known
 from engine.training.recipe import Recipe, TrainingError
 from engine.training.roofline import flops_per_byte
+from engine.training.stored import stored_arrays
 
 REPORT_SECONDS = 15.0
 MAX_FORGETTING = 0.02  # on what it wrote itself; about 3 % on texts like those it was made from
@@ -112,11 +113,7 @@ class Run:
         if not path.exists():
             return
         try:
-            state = dict(deserialize(path.read_bytes()))  # type: ignore[no-untyped-call]
-            arrays = {
-                name: np.frombuffer(entry["data"], np.uint8 if entry["dtype"] == "U8" else np.float32)
-                for name, entry in state.items()
-            }
+            arrays = stored_arrays(path)
             record = Record.from_bytes(arrays.pop("record").tobytes())
             if record.config not in ({}, self.config.to_dict()):
                 raise ValueError("it is of a model of other sizes than the config")

@@ -27,7 +27,7 @@ from engine import _train
 from engine.grounding.shelf import sentences
 from engine.reading import Reader
 from engine.reading.examples import Example, read_examples
-from engine.reading.measures import area_under_curve, exact, f1
+from engine.reading.measures import area_under_curve, exact, f1, pairs_of
 from tests.bench.benchmarks.reading_documents import fit, measure_documents
 
 Found = tuple[str, float]  # the text found, how sure that it answers
@@ -87,10 +87,10 @@ def untrained(reader: Reader) -> Any:
 
 
 def nearest_sentence(example: Example) -> Found:
-    asked = pairs(example.question)
+    asked = pairs_of(example.question)
     return max(
         (
-            (p["text"][a:b], len(asked & pairs(p["text"][a:b])) / (len(asked) + 1))
+            (p["text"][a:b], len(asked & pairs_of(p["text"][a:b])) / (len(asked) + 1))
             for p in example.passages
             for a, b in sentences(p["text"], 110)
         ),
@@ -99,13 +99,9 @@ def nearest_sentence(example: Example) -> Found:
 
 
 def whole_passage(example: Example) -> Found:
-    asked = pairs(example.question)
-    best = max(example.passages, key=lambda p: len(asked & pairs(p["text"])))
-    return best["text"], len(asked & pairs(best["text"])) / (len(asked) + 1)
-
-
-def pairs(text: str) -> set[str]:
-    return {text[i : i + 2] for i in range(len(text) - 1)}
+    asked = pairs_of(example.question)
+    best = max(example.passages, key=lambda p: len(asked & pairs_of(p["text"])))
+    return best["text"], len(asked & pairs_of(best["text"])) / (len(asked) + 1)
 
 
 def spans(
