@@ -18,7 +18,7 @@ from engine.grounding import (
     theory,
 )
 from engine.grounding.confidence import Signals, confidence, signals
-from engine.grounding.documents import Reader, documents, only_documents
+from engine.grounding.documents import Reader, about, documents, only_documents
 from engine.grounding.pairs import CANDIDATES, close_enough, same_complaint
 from engine.grounding.question import Question, understand
 from engine.grounding.records import Answer, Citation, Draft
@@ -68,7 +68,8 @@ class Answerer:
         if written is not None and written.exact and asked.kind not in NAMED:
             return self._render(asked, written, written.match)
         draft = self._draft(asked)
-        if written is not None and asked.kind not in NAMED and only_documents(draft, self.shelf):
+        beside = written is not None and asked.kind not in NAMED
+        if (beside or not about(draft, asked.topic)) and only_documents(draft, self.shelf):
             draft = None  # the rules were made for the books; the reader has seen the documents
         seen = signals(asked, draft, self.shelf)
         score = confidence(seen)

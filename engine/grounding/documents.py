@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from math import exp, log
 from typing import Protocol
 
+from engine.grounding.notes import Line, best_line
 from engine.grounding.question import Question
 from engine.grounding.records import Draft
 from engine.grounding.shelf import Entry, Shelf, plain, sentences
@@ -20,6 +21,7 @@ PASSAGES = 6  # that are read for a question
 # share of the question's pairs of characters that it holds: fitted by `bench_reading --fit`.
 READER, COVERED, BIAS = 0.55, 6.62, -1.74
 SURE = 0.5
+PLAIN = 0.85  # score of a note's line from which on it goes before another place that the reader points at
 MOST_ODDS = 8.0  # the reader's odds are no surer than that
 LONGEST = 150  # characters of a quotation
 SHORT = 0.6  # a span that is a smaller share of its sentence is said first
@@ -62,9 +64,29 @@ def only_documents(draft: Draft | None, shelf: Shelf) -> bool:
     return draft is not None and all(citation.book in own for citation in draft.citations)
 
 
+def about(draft: Draft | None, topic: str) -> bool:
+    """Whether what a draft quotes, or a heading over it, names the thing asked for."""
+    return draft is None or any(topic in f"{c.heading}{c.quote}" for c in draft.citations)
+
+
 def documents(question: Question, shelf: Shelf, reader: Reader) -> Draft | None:
     """What the owner's documents answer, with how sure that is as its match; None where there are no
-    documents or they hold nothing alike."""
+    documents or they hold nothing alike. A short note's line may answer before the reader does."""
+    line = best_line(question.text, shelf, list(own_documents(shelf).values()))
+    read = _read(question, shelf, reader)
+    if line is None or (read is not None and read.exact and (line.score < PLAIN or _within(read, line))):
+        return read
+    return Draft([line.entry.cite(line.first, line.last)], [""], "", min(1.0, line.score), True)
+
+
+def _within(read: Draft, line: Line) -> bool:
+    """Whether the reader points at that line too."""
+    cited = line.entry.cite(line.first, line.last)
+    one = read.citations[0]
+    return one.book == cited.book and one.start < cited.end and cited.start < one.end
+
+
+def _read(question: Question, shelf: Shelf, reader: Reader) -> Draft | None:
     found = find(question.text, shelf, reader)
     if found is None:
         return None
