@@ -24,6 +24,7 @@ from engine.grounding.question import Question, understand
 from engine.grounding.records import Answer, Citation, Draft
 from engine.grounding.shelf import Shelf, own_heading
 from engine.grounding.smalltalk import smalltalk
+from engine.grounding.spelling import corrected
 from engine.library import Library
 from engine.library.words import tidy
 
@@ -31,6 +32,8 @@ MINIMUM = 0.35  # of `Answer.score`; PLM_LIBRARY_MINIMUM. Chosen on the question
 NOT_FOUND = "书里没有找到"
 NO_DOCTOR = "（不能代替医师诊治。）"
 UNBORN = "（孕期用药请先问医师。）"
+ENGLISH = "\nNothing found: the books are in Chinese. Please ask in Chinese, for example 人参有什么功效."
+LATIN = 0.5  # share of Latin letters from which on a question is taken for English
 NEAREST = 3
 NAMED = ("formula", "herb", "author", "source", "point")  # the books come first, the owner's documents after
 
@@ -52,6 +55,16 @@ class Answerer:
 
     def answer(self, question: str, history: Sequence[Mapping[str, str]] = ()) -> Answer:
         """The answer to a question; `history` holds `role` and `content` of the turns before."""
+        answer = self._answer(question, history)
+        meant = corrected(tidy(question)) if answer.abstained and not history else None
+        if meant is None:
+            return answer
+        again = self._answer(meant[0], history)
+        if again.abstained or not again.citations:
+            return answer
+        return replace(again, text=f"按“{meant[0]}”查：\n{again.text}")
+
+    def _answer(self, question: str, history: Sequence[Mapping[str, str]]) -> Answer:
         if self.detector is not None:
             assessment = self.detector.assess(question)
             help_now = reply(assessment, question)
@@ -164,6 +177,8 @@ class Answerer:
                     nearest.append(name)
         nearest = nearest[:NEAREST]
         text = f"{NOT_FOUND}这个问题的答案。" + (f"最近的篇目：{'、'.join(nearest)}。" if nearest else "")
+        if seen.latin > LATIN:
+            text += ENGLISH
         return Answer(text, [], True, asked.kind, asked.topic, score, nearest)
 
 

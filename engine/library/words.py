@@ -166,6 +166,11 @@ def _books() -> tuple[re.Pattern[str], dict[str, tuple[str, ...]]]:
     return re.compile("|".join(sorted(map(re.escape, table), key=len, reverse=True))), table
 
 
+def book_names() -> frozenset[str]:
+    """What people call books and authors."""
+    return frozenset(_books()[1])
+
+
 def books(question: str) -> list[tuple[str, tuple[str, ...]]]:
     """Books and authors that a question names: (its word, the titles meant)."""
     pattern, table = _books()

@@ -98,6 +98,27 @@ def test_ordinary_question(answerer: Answerer, question: str, book: str, held: s
     assert held in answer.text, answer.text
 
 
+@pytest.mark.parametrize(
+    ("question", "meant", "held"),
+    [("四军子汤的组成", "四君子汤", "白术"), ("山要的功效", "山药", "补脾肺")],
+)
+def test_a_name_of_the_same_sound_is_looked_up(
+    answerer: Answerer, question: str, meant: str, held: str
+) -> None:
+    answer = answerer.answer(question)
+    assert answer.text.startswith(f"按“{meant}")
+    assert held in answer.text
+
+
+@pytest.mark.parametrize("question", ["四海游龙汤的组成", "生降机怎么修", "the weather in Beijing tomorrow"])
+def test_other_words_are_not_bent_into_names(answerer: Answerer, question: str) -> None:
+    assert answerer.answer(question).abstained
+
+
+def test_a_question_in_english_is_told_to_be_asked_in_chinese(answerer: Answerer) -> None:
+    assert "ask in Chinese" in answerer.answer("what is ginseng used for").text
+
+
 def test_what_no_book_tells_of_a_life_is_not_found(answerer: Answerer) -> None:
     assert answerer.answer("孙思邈活了多少岁").abstained
 
