@@ -29,6 +29,9 @@ _COMPARE = re.compile(
 _PERSON = re.compile(
     "是谁|是什么人|是哪[里的]?人|哪里人|哪个朝代|哪朝|什么朝代|什么时候的?人|写[过了]|著作|代表作|有[哪什][些么]书|生平|贡献|简介|多少岁|几岁|活了|出生|去世|哪年[生死]|怎么死|字什么|号什么|介绍"
 )
+_WHO_IS = re.compile(
+    "(?:请问|你知道)?([一-龥]{2,5}?)(?:是谁|是?哪里人|是什么人|是哪个朝代的?人|活了多少岁)[啊呀呢？?]*$"
+)
 _QUOTED = re.compile('[“「『"‘]([^”」』"’]{2,40})[”」』"’]')
 _FOLLOW = re.compile("^(那|它|这个|这方|此方|该方|其|他|还|再|那么|这药|这种|这味|上面|前面|刚才)|呢[？?]?$")
 
@@ -115,6 +118,9 @@ def _read(text: str, shelf: Shelf) -> Question:
     person = find_person(text, shelf)
     if person and _PERSON.search(text) and not formulas and not quoted:
         return replace(base, kind="author", topic=person)
+    stranger = _WHO_IS.match(text)
+    if stranger and not person and not formulas and not groups and not words.groups(text, "concepts.tsv"):
+        return replace(base, unknown=stranger[1])
     if books and _BOOK.search(text) and len(words.bare(left)) <= 8 and not formulas:
         return replace(base, kind="author", topic=book_word)
     if _AUTHOR.search(text) and (books or "《" in text or "书" in text) and not quoted:

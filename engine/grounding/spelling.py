@@ -36,6 +36,14 @@ def _names() -> dict[tuple[str, ...], frozenset[str]]:
     return {key: frozenset(found) for key, found in out.items()}
 
 
+def _one_thing(names: frozenset[str]) -> str:
+    """The name, or of several names of one herb the one by which it is best known; empty for several things."""
+    name = min(names, key=len, default="")
+    known = set(words.herb_names(name)) | {name}
+    best = next((other for other in words.herb_names(name) if other in names), name)
+    return best if names <= known else ""
+
+
 def corrected(text: str) -> tuple[str, str, str] | None:
     """(the question with the name that is meant, the name as written, the name meant); None for none.
 
@@ -45,10 +53,8 @@ def corrected(text: str) -> tuple[str, str, str] | None:
         for start in range(len(text) - size + 1):
             written = text[start : start + size]
             meant = _names().get(sound(written), frozenset())
-            if len(meant) != 1:
-                continue
-            (name,) = meant
-            if name == written or not set(name) & set(written):
+            name = _one_thing(meant)
+            if not name or name == written or not set(name) & set(written):
                 continue
             asked = size >= LONG or (start == 0 and (_THEN.match(text[size:]) or aspects_of(text[size:])))
             if asked:

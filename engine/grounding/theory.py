@@ -82,7 +82,16 @@ def theory(question: Question, shelf: Shelf) -> Draft | None:
             citations.append(entry.cite(first, last))
             if len(citations) == 2:
                 break
-    return Draft(citations, [""] * len(citations), "", min(1.0, best[1]), best[1] > 0.9)
+    defines = _says_what(best[2], best[3], best[4], question)
+    return Draft(citations, [""] * len(citations), "", min(1.0, best[1]), best[1] > 0.9, defines)
+
+
+def _says_what(entry: Entry, first: int, last: int, question: Question) -> bool:
+    """Whether a sentence begins with the thing asked for, or stands under a heading that is its name."""
+    meaning = _meaning(question)
+    if meaning and meaning.match(plain(entry.text[first:last])):
+        return True
+    return len(entry.key) > 1 and entry.key in plain(question.text)
 
 
 def _answered(text: str, first: int, last: int) -> int:
