@@ -77,12 +77,12 @@ def _example(rng: random.Random) -> Example | None:
     said = rng.choice(facts[rng.randrange(2)])
     if rng.random() < ABSENT:
         fact, thing = _drawn(rng)
-        if any(_touches(fact, thing, other) for other in (*facts[0], *facts[1])):
+        if any(touches(fact, thing, other) for other in (*facts[0], *facts[1])):
             return None
         return Example(passages, _asked(fact, thing, {}, rng), [], False, "notes")
     if sum(passage["text"].count(said.answer) for passage in passages) != 1:
         return None  # nobody knows which of them is meant
-    if sum(_touches(said.fact, said.thing, other) for other in (*facts[0], *facts[1])) > 1:
+    if sum(touches(said.fact, said.thing, other) for other in (*facts[0], *facts[1])) > 1:
         return None
     return Example(passages, _asked(said.fact, said.thing, said.values, rng), [said.answer], True, "notes")
 
@@ -92,7 +92,7 @@ def _drawn(rng: random.Random) -> tuple[Fact, str]:
     return fact, rng.choice(fact.things)
 
 
-def _touches(fact: Fact, thing: str, said: Said) -> bool:
+def touches(fact: Fact, thing: str, said: Said) -> bool:
     """Whether something said could answer what is asked of the fact."""
     if thing and said.thing:
         return thing in said.thing or said.thing in thing
@@ -104,7 +104,7 @@ def _said(rng: random.Random) -> Iterator[Said]:
     held: list[Said] = []
     for _ in range(rng.randint(1, MOST_FACTS)):
         fact, thing = _drawn(rng)
-        if any(_touches(fact, thing, said) for said in held):
+        if any(touches(fact, thing, said) for said in held):
             continue
         values: dict[str, str] = {"thing": thing}
         marked = _filled(rng.choice(fact.say), values, rng)

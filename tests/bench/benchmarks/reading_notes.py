@@ -7,17 +7,27 @@ engine/reading).
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from engine.grounding import Answerer
 from engine.library import Library
 from engine.reading import Reader
-from engine.reading.measures import area_under_curve
+from engine.reading.measures import area_under_curve, holds
 from tests.bench.benchmarks.interval import wilson
-from tests.bench.benchmarks.reading_documents import holds
 
 NOTES = Path(__file__).with_name("notes.jsonl")
+
+
+def note_libraries(folder: Path) -> Iterator[tuple[dict[str, Any], Library]]:
+    """Each note, and a library of it alone."""
+    for number, line in enumerate(NOTES.read_text("utf-8").splitlines()):
+        note = json.loads(line)
+        library = Library.open(folder / str(number))
+        with library.writer() as writer:
+            writer.add_text(note["title"], "", "", note["text"], file="note.txt", kind="document")
+        yield note, library
 
 
 def measure_notes(reader: Reader, folder: Path, show: bool = False) -> list[dict[str, Any]]:
@@ -26,10 +36,7 @@ def measure_notes(reader: Reader, folder: Path, show: bool = False) -> list[dict
     counts: dict[str, dict[str, list[bool]]] = {}
     scores: list[float] = []
     answered: list[bool] = []
-    for number, note in enumerate(map(json.loads, NOTES.read_text("utf-8").splitlines())):
-        library = Library.open(folder / str(number))
-        with library.writer() as writer:
-            writer.add_text(note["title"], "", "", note["text"], file="note.txt", kind="document")
+    for note, library in note_libraries(folder):
         passage = {"title": note["title"], "text": note["text"]}
         for question, wanted in [*note["questions"], *((absent, None) for absent in note["absent"])]:
             scores.append(reader.read(question, [passage]).answerable)

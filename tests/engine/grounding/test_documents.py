@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.grounding import Answerer
-from engine.grounding.documents import LONGEST, around, sureness
+from engine.grounding.documents import LONGEST, PASSAGES, around, find, sureness
 from engine.grounding.shelf import Shelf
 from engine.library import Library, LibraryError
 from engine.reading import Reader
@@ -49,6 +50,27 @@ def test_an_answer_is_quoted_from_the_document(answerer: Answerer, held: Library
 @pytest.mark.parametrize("question", ["珠穆朗玛峰有多高", "桂枝汤由哪些药组成", "帮我写一封辞职信"])
 def test_what_the_document_does_not_say_is_not_found(answerer: Answerer, question: str) -> None:
     assert answerer.answer(question).abstained
+
+
+def test_few_documents_are_read_whole_and_many_are_searched(tmp_path: Path) -> None:
+    read: list[list[str]] = []
+
+    class Watching:
+        def read(self, question: str, passages: Sequence[Mapping[str, str]]) -> Any:
+            read.append([passage["title"] for passage in passages])
+            return Reader.load().read(question, passages)
+
+    library = Library.open(tmp_path)
+    with library.writer() as writer:
+        writer.add_text("门店须知", "", "", HOURS, file="门店须知.txt", kind="document")
+    find("完全无关的话", Shelf(library), Watching())  # shares no word with the note
+    assert read[0] == ["门店须知", "门店须知 停车"]
+    with library.writer() as writer:
+        writer.add_text("馆藏", "", "", "馆藏目录。\n\n" * 1000, file="馆藏.txt", kind="document")
+    read.clear()
+    find("停车要多少钱", Shelf(library), Watching())
+    assert read[0][0] == "门店须知 停车"
+    assert len(read[0]) <= PASSAGES
 
 
 class RemovingReader:
