@@ -54,7 +54,13 @@ class Answerer:
         self.shelf = Shelf(library)
 
     def answer(self, question: str, history: Sequence[Mapping[str, str]] = ()) -> Answer:
-        """The answer to a question; `history` holds `role` and `content` of the turns before."""
+        """The answer to a question; `history` holds `role` and `content` of the turns before.
+
+        It is of one state of the library. LibraryError if that changes too fast or cannot be read."""
+        return self.library.undisturbed(lambda: self._as_meant(question, history))
+
+    def _as_meant(self, question: str, history: Sequence[Mapping[str, str]]) -> Answer:
+        """The answer; where nothing is found, to the question with a name of the same sound that is known."""
         answer = self._answer(question, history)
         meant = corrected(tidy(question)) if answer.abstained and not history else None
         if meant is None:
@@ -65,6 +71,7 @@ class Answerer:
         return replace(again, text=f"按“{meant[0]}”查：\n{again.text}")
 
     def _answer(self, question: str, history: Sequence[Mapping[str, str]]) -> Answer:
+        self.shelf.refresh()
         if self.detector is not None:
             assessment = self.detector.assess(question)
             help_now = reply(assessment, question)

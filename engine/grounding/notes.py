@@ -17,11 +17,12 @@ from engine.library.cutting import tokens
 
 PASSAGES = 8
 SHORT = 60  # characters of a sentence; longer ones are no notes
+BRIEF = 12  # characters of a question as visitors ask it
 ENOUGH = 0.6  # of the question's words, from which on a sentence answers
 HEADED = 0.8  # weight of a word that stands in the heading alone
 _FILLER = re.compile(
     "第一次|东西|看病|看诊|你们|咱们|我们|这里|这儿|贵店|贵院|请问|想问|一下|需要|可以|能不能|可不可以|有没有|能|可|要|有|是|吗|呢|吧|啊|么|的|了|在|给|到|去|来|"
-    "我|你|您|想|做|办|怎么|怎样|如何|什么|哪|多少|几|一次|一个|一剂|每|一|个|次|点|会|都|还|也|和|就|那|帮|收|用"
+    "坐|走|看|打|我|你|您|想|做|办|怎么|怎样|如何|什么|哪|多少|几|一次|一个|一剂|每|一|个|次|点|会|都|还|也|和|就|那|帮|收|用"
 )
 
 
@@ -76,7 +77,7 @@ def best_line(text: str, shelf: Shelf, sources: list[int]) -> Line | None:
     for kind in kinds:
         own = kind.asked.sub(" ", own)
     own = _FILLER.sub(" ", words.MARKS.sub(" ", own))
-    wanted = {token: shelf.weight(token) for run in own.split() for token in _pieces(run, not kinds)}
+    wanted = {token: shelf.weight(token) for run in own.split() for token in _pieces(run)}
     if not wanted and not kinds:
         return None
     must = re.compile(f"{person[1]}[一-龥]{{0,3}}(?:{_TITLES})") if person else None
@@ -91,9 +92,16 @@ def best_line(text: str, shelf: Shelf, sources: list[int]) -> Line | None:
     return max(lines, key=lambda line: line.score, default=None)
 
 
-def _pieces(run: str, singles: bool) -> list[str]:
+def unlike(text: str, said: str) -> bool:
+    """Whether a short question asks for a kind of thing, such as a price, of which a sentence has none."""
+    text = words.tidy(text)
+    short = len(words.bare(text)) <= BRIEF and len(said) <= SHORT
+    return short and any(kind.asked.search(text) and not kind.looks.search(said) for kind in _kinds())
+
+
+def _pieces(run: str) -> list[str]:
     cut = tokens(run)
-    return [token for token in cut if len(token) > 1] or (cut if singles else [])
+    return [token for token in cut if len(token) > 1] or cut
 
 
 def _lines(entry: Entry, asked: Asked) -> list[Line]:

@@ -37,7 +37,7 @@ def _names() -> dict[tuple[str, ...], frozenset[str]]:
 
 
 def _one_thing(names: frozenset[str]) -> str:
-    """The name, or of several names of one herb the one by which it is best known; empty for several things."""
+    """The name, or of several names of one herb the best known one; empty for several things."""
     name = min(names, key=len, default="")
     known = set(words.herb_names(name)) | {name}
     best = next((other for other in words.herb_names(name) if other in names), name)
