@@ -29,6 +29,7 @@ TALKER = Conversation("wechat", USER)
 TURNS = TALKER.base + "turns"
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_nothing_is_lost_doubled_mixed_up_or_let_in(tmp_path: Path) -> None:
     options = argparse.Namespace(
@@ -43,6 +44,7 @@ def test_nothing_is_lost_doubled_mixed_up_or_let_in(tmp_path: Path) -> None:
     assert result["outcomes"]["answered"] > 90
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_cluster_loses_a_master_and_moves_slots_meanwhile(tmp_path: Path) -> None:
     options = argparse.Namespace(
@@ -58,6 +60,7 @@ def test_a_cluster_loses_a_master_and_moves_slots_meanwhile(tmp_path: Path) -> N
     assert result["cluster"]["longest outage s"] <= 2 * LONGEST_OUTAGE  # on a machine with other work
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_library_that_changes_meanwhile_is_quoted_rightly(tmp_path: Path) -> None:
     options = argparse.Namespace(

@@ -20,7 +20,7 @@ COMMON = ["-g", "-ffp-contract=off", "-fno-math-errno", "-fno-sanitize-recover=a
 MEMORY = ["-O1", *COMMON, "-fsanitize=address,undefined,float-divide-by-zero,float-cast-overflow"]
 THREADS = ["-O1", *COMMON, "-fsanitize=thread"]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # other tests may share the cores
 
 
 def build(folder: Path, flags: list[str]) -> Path:
