@@ -64,14 +64,19 @@ SLOW_MODULES = (
 )
 SLOW_FIXTURES = {"browser", "driver"}
 # Where several processes share the tests, each takes the next module of these, then of the others: first
-# those with tests that are to be alone, since what waits for them is short then; then the longest.
+# those with tests that are to be alone, next some of short tests (who is to be alone waits for the others' tests
+# to end), then the longest.
 FIRST_MODULES = (
     "tests/bot/test_soak.py",
     "tests/bot/test_faults.py",
+    "tests/bot/channels/wechat/test_messenger.py",
     "tests/bot/store/test_cluster.py",
     "tests/bot/store/test_conversations.py",
-    "tests/bot/channels/wechat/test_messenger.py",
     "tests/bot/test_app.py",
+    "tests/bot/channels/test_webhook.py",
+    "tests/bot/cli/test_plm.py",
+    "tests/bot/chat/test_erasure.py",
+    "tests/bot/admin/test_broadcasts.py",
     "tests/engine/test_native_sanitizers.py",
     "tests/cuda/test_sanitizers.py",
     "tests/cuda/test_nvcc.py",
@@ -81,8 +86,6 @@ FIRST_MODULES = (
     "tests/cuda/test_training.py",
     "tests/cuda/test_inference.py",
     "tests/engine/inference/test_step.py",
-    "tests/bot/cli/test_plm.py",
-    "tests/engine/inference/test_batcher.py",
     "tests/bot/test_latency.py",
 )
 
