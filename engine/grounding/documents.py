@@ -20,7 +20,7 @@ PASSAGES = 6  # of a search, that are read for a question
 WHOLE = 6000  # bytes: so much is read as a whole, for an everyday question and its note may share no word
 # How sure it is that the passage answers, by the reader's log odds on that passage alone and the weighted
 # share of the question's pairs of characters that it holds: fitted by `bench_reading --fit`.
-READER, COVERED, BIAS = 0.55, 6.62, -1.74
+READER, COVERED, BIAS = 0.42, 3.66, -0.79
 SURE = 0.5
 MOST_ODDS = 8.0  # the reader's odds are no surer than that
 LONGEST = 150  # characters of a quotation
