@@ -64,8 +64,8 @@ SLOW_MODULES = (
 )
 SLOW_FIXTURES = {"browser", "driver"}
 # Where several processes share the tests, each takes the next module of these, then of the others: first
-# those with tests that are to be alone, next some of short tests (who is to be alone waits for the others' tests
-# to end), then the longest.
+# those with tests that are to be alone, next some of short tests (who is to be alone waits for the others'
+# tests to end), then the longest.
 FIRST_MODULES = (
     "tests/bot/test_soak.py",
     "tests/bot/test_faults.py",
