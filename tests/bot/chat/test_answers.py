@@ -220,7 +220,7 @@ def test_stopping_finishes_the_answer_and_leaves_the_rest_to_others(start: Start
     assert (store.message(TALKER, "m1").status, store.message(TALKER, "m2").status) == ("done", "queued")
     began = time.monotonic()
     assert wait(start(ScriptedEngine(echo)), "m2", 5).text == "答二。"
-    assert time.monotonic() - began < 1  # the lease was given back
+    assert time.monotonic() - began < 2  # the lease was given back
 
 
 def test_an_answer_that_does_not_end_in_time_is_handed_over_at_once(start: Starter, store: Store) -> None:
@@ -232,7 +232,7 @@ def test_an_answer_that_does_not_end_in_time_is_handed_over_at_once(start: Start
     some.close(0.1)
     began = time.monotonic()
     assert wait(start(ScriptedEngine(echo)), "m1").text == "答一。"
-    assert time.monotonic() - began < 1  # and so here
+    assert time.monotonic() - began < 2  # and so here
 
 
 def test_a_store_that_dies_in_the_middle_of_an_answer(tmp_path: Path) -> None:

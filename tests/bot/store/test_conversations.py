@@ -393,6 +393,7 @@ def own_server(tmp_path: Path) -> Iterator[EmbeddedStore]:
     server.stop()
 
 
+@pytest.mark.alone
 def test_a_frozen_server_is_reported_within_a_second(own_server: EmbeddedStore) -> None:
     store, pid = Store(own_server.url), own_server.pid
     assert pid
@@ -447,7 +448,7 @@ def test_no_server_is_reported_at_once_and_nothing_is_needed_to_heal(tmp_path: P
     began = time.monotonic()
     with pytest.raises(StoreDownError):
         store.ping()
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 2
     server.start()
     store.ping()
     store.close()
