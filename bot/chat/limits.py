@@ -29,11 +29,13 @@ class Limits:
     """`rates` holds for everybody who has none of their own (PLM_RATE_LIMIT); empty: no limit. `rules` are
     what administrators have set."""
 
-    def __init__(self, store: Store, rates: Rates = (), rules: AccessRules | None = None) -> None:
+    def __init__(
+        self, store: Store, rates: Rates = (), rules: AccessRules | None = None, days: DayStore | None = None
+    ) -> None:
         self.store = store
         self.rules = rules or AccessRules()
         self.rates = rates
-        self.days = DayStore(store)
+        self.days = days or DayStore(store)
 
     def hit(self, who: str, rates: Rates) -> int:
         """Count one request; 0, or if it is one too many (it does not count then) the seconds to wait.
