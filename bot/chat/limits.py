@@ -9,11 +9,10 @@ from __future__ import annotations
 import threading
 import uuid
 
-import limits
-
 from bot.chat.policy import AccessRules
 from bot.store.conversations import Store
 from bot.store.days import DayStore
+from bot.store.rates import Rates
 from bot.telemetry import metrics
 from bot.text import dialogue
 from bot.text.records import Conversation
@@ -21,8 +20,6 @@ from bot.text.records import Conversation
 RUNNING = 8  # requests of /v1 that a process works on at a time; messages have their own (answers.py)
 WAITING = 8  # and so many more wait for a place,
 WAIT_TIMEOUT = 2.0  # so many seconds
-
-Rates = tuple[limits.RateLimitItem, ...]
 
 
 class Limits:
@@ -42,11 +39,11 @@ class Limits:
 
         Raises StoreDownError where there is something to count and Redis is away.
         """
-        return self.store.hit(who, rates) if rates else 0
+        return self.store.rates.hit(who, rates) if rates else 0
 
     def clear(self, conversation: Conversation) -> None:
         """Forget what was counted of its rates in force."""
-        self.store.clear_counts(conversation.id, self.rules.rates(conversation) or self.rates)
+        self.store.rates.clear(conversation.id, self.rules.rates(conversation) or self.rates)
 
     def blocked(self, conversation: Conversation, message_id: str) -> str | None:
         """What is said to somebody an administrator has blocked: a polite sentence to one message, however

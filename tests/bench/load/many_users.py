@@ -25,9 +25,10 @@ from typing import Any
 from bot.chat.erasure import Erasure
 from bot.chat.limits import Limits
 from bot.server.embedded_store import EmbeddedStore
-from bot.store.admin import AdminStore
 from bot.store.connection import connect
-from bot.store.conversations import CHANNELS, Store, index_of
+from bot.store.conversations import Store
+from bot.store.index import CHANNELS, index_of
+from bot.store.listing import ConversationList
 from bot.store.tasks import NOTED_SINCE
 from bot.tasks.queue import TaskQueue
 from bot.text.dialogue import question_bytes
@@ -96,7 +97,7 @@ def ms_of(call: Callable[[], object]) -> float:
 
 
 def measure(server: EmbeddedStore, store: Store, users: int, empty: int) -> dict[str, Any]:
-    admin = AdminStore(store)
+    people = ConversationList(store)
     erasure = Erasure(store, TaskQueue(store), Limits(store))
     info = store.client.info()
     found: dict[str, Any] = {
@@ -114,11 +115,11 @@ def measure(server: EmbeddedStore, store: Store, users: int, empty: int) -> dict
     found["忘记我, server's CPU ms"] = round(1000 * cpu / FORGOTTEN, 2)
     assert not any(store.exists(one) and store.turns(one) for one in forgotten)
     seek = [user(users // 3 + number).user for number in range(FORGOTTEN)]
-    times = [ms_of(lambda name=name: admin.of_user(name)) for name in seek]  # type: ignore[misc]
+    times = [ms_of(lambda name=name: people.of_user(name)) for name in seek]  # type: ignore[misc]
     found["a user's conversations ms"] = round(statistics.median(times), 2)
-    found["first page of the list ms"] = round(ms_of(lambda: admin.about(admin.page(50, None)[0])), 1)
+    found["first page of the list ms"] = round(ms_of(lambda: people.about(people.page(50, None)[0])), 1)
     found["forgotten by an administrator ms"] = round(ms_of(lambda: erasure.erase_user(seek[0])), 2)
-    found["repair of the list s"] = round(ms_of(admin.mend) / 1000, 2)
+    found["repair of the list s"] = round(ms_of(people.mend) / 1000, 2)
     return found
 
 
@@ -151,7 +152,7 @@ def main() -> None:
         store.client.set(NOTED_SINCE, 1)  # as after the first days
         empty = store.client.info("memory")["used_memory"]
         write_first(store, options.answers)
-        AdminStore(store).mend()
+        ConversationList(store).mend()
         assert store.client.exists(CHANNELS)
         there = 1
         for users in options.users:
