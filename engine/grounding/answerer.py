@@ -42,7 +42,13 @@ class Answerer:
         self.shelf = Shelf(library)
 
     def answer(self, question: str, history: Sequence[Mapping[str, str]] = ()) -> Answer:
-        """The answer to a question; `history` holds `role` and `content` of the turns before."""
+        """The answer to a question; `history` holds `role` and `content` of the turns before.
+
+        It is of one state of the library. LibraryError if that changes too fast or cannot be read."""
+        return self.library.undisturbed(lambda: self._answer(question, history))
+
+    def _answer(self, question: str, history: Sequence[Mapping[str, str]]) -> Answer:
+        self.shelf.refresh()
         if self.detector is not None:
             assessment = self.detector.assess(question)
             help_now = reply(assessment, question)

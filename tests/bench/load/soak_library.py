@@ -59,6 +59,7 @@ class LibraryChanges:
         after = [(), *(texts for _, _, texts in CHANGES)]
         self.states = [state(folder / str(number), texts) for number, texts in enumerate(after)]
         self.made: list[tuple[float, float]] = []  # seconds since 1970: asked for, and answered
+        self.wrong: list[str] = []  # an account of each answer that is
 
     def make(self) -> None:
         """The next one; hosts that are down are passed over."""
@@ -102,12 +103,17 @@ class LibraryChanges:
         self, model: Model, talker: Conversation, turns: list[dict[str, Any]], max_bytes: int
     ) -> Counter[str]:
         """Breaches among a user's answers: `mixed up` (never right), and `stale` (right for a state that was
-        over). `kinds` counts what the answers are."""
+        over). `kinds` counts what the answers are, `wrong` tells of those that are not right."""
         found: Counter[str] = Counter(dict.fromkeys(("mixed up", "stale"), 0))
         for place, turn in enumerate(turns):
             if turn["role"] == "assistant":
                 kind = self._kind(model, talker, turns[:place], turn, max_bytes)
-                (found if kind in found else self.kinds)[kind] += 1
+                if kind in found:
+                    found[kind] += 1
+                    self.wrong.append(f"{kind}, states {self.states_at(turn['time'])}: {turn}, after:")
+                    self.wrong += [f"  {row}" for row in turns[:place]]
+                else:
+                    self.kinds[kind] += 1
                 self.kinds["of changed texts"] += any(
                     f"——《{title}" in turn["content"] for title, _ in TEXTS.values()
                 )
