@@ -16,8 +16,9 @@ from bot.chat.answers import Answers
 from bot.inference.interface import EngineDownError
 from bot.server.embedded_store import EmbeddedStore
 from bot.store import conversations as store_module
-from bot.store.conversations import Store, index_of
+from bot.store.conversations import Store
 from bot.store.days import DayStore
+from bot.store.index import index_of
 from bot.text import dialogue
 from bot.text.records import Conversation, Message
 from tests.bot.scripted_engine import ScriptedEngine, question_of

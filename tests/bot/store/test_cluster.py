@@ -14,7 +14,8 @@ from redis.cluster import key_slot
 from bot.cli import doctor
 from bot.settings.config import ConfigError
 from bot.store.connection import StoreDownError
-from bot.store.conversations import INDEXES, Store, index_of
+from bot.store.conversations import Store
+from bot.store.index import INDEXES, index_of
 from bot.tasks.queue import TaskQueue
 from bot.text.records import Conversation, Lease
 from tests.redis_cluster import ClusterServer, ask

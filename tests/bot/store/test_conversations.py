@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from bot.server.embedded_store import EmbeddedStore
 from bot.store import conversations as store_module
 from bot.store.connection import StoreDownError
-from bot.store.conversations import CHANNELS, INDEXES, Store
+from bot.store.conversations import Store
+from bot.store.index import CHANNELS, INDEXES
 from bot.store.outbox import Outbox
 from bot.text.records import Conversation, Lease, Push, short_id
 from tests.service import wait_until
