@@ -6,6 +6,7 @@
 #include "ops.h"
 
 #define PLM_LANES 8
+#define PLM_VECTOR_BYTES 32
 #define PLM_TILE_ROWS 6
 
 namespace plm::train {
