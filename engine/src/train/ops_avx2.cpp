@@ -8,6 +8,7 @@
 #define PLM_LANES 8
 #define PLM_VECTOR_BYTES 32
 #define PLM_TILE_ROWS 6
+#define PLM_TILE_DEPTH 256
 
 namespace plm::train {
 namespace avx2 {
