@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import unicodedata
 from dataclasses import asdict
 from pathlib import Path
@@ -41,15 +42,15 @@ def library(context: click.Context, folder: Path | None) -> None:
 
 def build_with_progress(folder: Path, *, everything: bool = False) -> None:
     """Build the library and show how far it is, on stderr: a bar in a terminal, else a line now and then."""
-    stream = click.get_text_stream("stderr")
-    shown = {"length": STEPS, "file": stream, "item_show_func": lambda what: what}
-    with click.progressbar(label="library", **shown) as bar:  # type: ignore[call-overload]
-        last = -1
+    at, last = "", -1
+    shown = click.progressbar(range(STEPS), label="library", file=sys.stderr, item_show_func=lambda _: at)
+    with shown as bar:
 
         def tell(share: float, what: str) -> None:
-            nonlocal last
-            bar.update(max(0, int(share * STEPS) - bar.pos), what)
-            if not stream.isatty() and int(share * 10) > last:
+            nonlocal at, last
+            at = what
+            bar.update(max(0, int(share * STEPS) - bar.pos))
+            if not sys.stderr.isatty() and int(share * 10) > last:
                 last = int(share * 10)
                 click.echo(f"library: {last * 10} % read, now {what}", err=True)
 
