@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -36,6 +37,8 @@ ENGLISH = "\nNothing found: the books are in Chinese. Please ask in Chinese, for
 LATIN = 0.5  # share of Latin letters from which on a question is taken for English
 NEAREST = 3
 NAMED = ("formula", "herb", "author", "source", "point")  # the books come first, the owner's documents after
+
+_PRICE = re.compile(r"[\d一二两三四五六七八九十百千万]\s*(?:元|块)")  # 多少钱 asks for it, not for a dose
 
 Maker = Callable[[Question, Shelf], Draft | None]
 
@@ -167,7 +170,8 @@ class Answerer:
             frame = f"{lead}：" if lead else ""
             lines.append(f"{frame}「{citation.quote}」{place(citation)}")
         text = "\n".join(_merge(lines, draft.citations)) + (f"\n{draft.note}" if draft.note else "")
-        if asked.asks("dose") or (asked.kind == "symptom" and asked.asks("treat")):
+        priced = any(_PRICE.search(citation.quote) for citation in draft.citations)
+        if (asked.asks("dose") and not priced) or (asked.kind == "symptom" and asked.asks("treat")):
             text += NO_DOCTOR
         elif asked.asks("pregnancy") and asked.kind in ("formula", "herb") and "医师" not in text:
             text += UNBORN

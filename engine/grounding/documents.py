@@ -26,7 +26,8 @@ SURE = 0.5
 PLAIN = 0.85  # score of a note's line from which on it goes before another place that the reader points at
 MOST_ODDS = 8.0  # the reader's odds are no surer than that
 LONGEST = 150  # characters of a quotation
-SHORT = 0.6  # a span that is a smaller share of its sentence is said first
+SHORT = 0.6  # a span that is a smaller share of its sentence is said first,
+LEAD = 0.8  # if it is so likely: else it may be the wrong part of the right sentence
 _MARKS = re.compile(r"^\W+|\W+$")
 
 
@@ -39,6 +40,8 @@ class Span(Protocol):
     def start(self) -> int: ...
     @property
     def end(self) -> int: ...
+    @property
+    def probability(self) -> float: ...
 
 
 class Reading(Protocol):
@@ -99,8 +102,8 @@ def _read(question: Question, shelf: Shelf, reader: Reader) -> Draft | None:
     citation = entry.cite(first, last)
     if unlike(question.text, citation.quote):
         return None
-    lead = said if said and len(said) < SHORT * len(citation.quote) else ""
-    return Draft([citation], [lead], "", score, score > SURE)
+    first_said = said and span.probability > LEAD and len(said) < SHORT * len(citation.quote)
+    return Draft([citation], [said if first_said else ""], "", score, score > SURE)
 
 
 def find(text: str, shelf: Shelf, reader: Reader) -> tuple[Entry, Span, float, float] | None:
