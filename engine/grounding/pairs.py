@@ -19,6 +19,8 @@ _TELLS = re.compile(
     "[一二两三四五六七八九十半几多0-9]+[天周月年个次晚夜]+|[今昨前]天|这[两几]?[天周年]|晚上|早上|早晨|白天|夜里|经常|常常|老爱|又|就|还|"
     "好多|严重|厉害|难受|不舒服|吃点|喝点|治疗|缓解|改善|治好|能好|办法|偏方|中药|中医|调养|食疗|药|汤|方|治|法"
 )
+# Of whom it is a complaint: a pair that answers must be about them too.
+_STATES = frozenset(("小儿", "妊娠", "产后", "老人", "婴儿", "妇人"))
 _NOT_TREATED = ("dose", "caution", "pregnancy", "alias", "origin")
 
 
@@ -50,8 +52,10 @@ def same_complaint(asked: Question, hits: Sequence[PairHit]) -> PairHit | None:
     mine = _own(asked.text, asked.groups)
     if len(mine) > OWN:
         return None
+    states = [group for group in asked.groups if not _STATES.isdisjoint(group.alternatives)]
     for hit in hits:
-        if hit.score < LEAST_SHARED:
+        said = hit.pair.topic + hit.pair.answer
+        if hit.score < LEAST_SHARED or not all(any(a in said for a in s.alternatives) for s in states):
             continue
         for wording in hit.pair.questions:
             named = tuple(words.groups(wording))
