@@ -87,7 +87,7 @@ class Answerer:
         pair = self._pair(question, asked)
         if pair:
             return pair
-        written = documents(asked, self.shelf, self.reader) if self.reader is not None else None
+        written = documents(asked, self.shelf, self.reader)
         if written is not None and written.exact and asked.kind not in NAMED:
             return self._render(asked, written, written.match)
         draft = self._draft(asked)

@@ -74,11 +74,14 @@ def about(draft: Draft | None, topic: str) -> bool:
     return draft is None or any(topic in f"{c.heading}{c.quote}" for c in draft.citations)
 
 
-def documents(question: Question, shelf: Shelf, reader: Reader) -> Draft | None:
+def documents(question: Question, shelf: Shelf, reader: Reader | None) -> Draft | None:
     """What the owner's documents answer, with how sure that is as its match; None where there are no
     documents or they hold nothing alike. A short note's line may answer before the reader does."""
-    line = best_line(question.text, shelf, list(own_documents(shelf).values()))
-    read = _read(question, shelf, reader)
+    own = list(own_documents(shelf).values())
+    if not own:
+        return None
+    line = best_line(question.text, shelf, own)
+    read = _read(question, shelf, reader) if reader is not None else None
     if line is None or (read is not None and read.exact and (line.score < PLAIN or _within(read, line))):
         return read
     return Draft([line.entry.cite(line.first, line.last)], [""], "", min(1.0, line.score), True)
