@@ -12,7 +12,9 @@ from engine.library.words import simplify
 
 GAP = "____"
 AROUND = 12  # characters on each side that are looked for
-LEAST = 4  # of them that must stand there
+# Of them must stand there: of 500 blanks in tcm-books.valid 4 fill 135, 20 % of them rightly (as the model does
+# alone), 6 fill 59 (36 %), 8 fill 34 (50 %). Where too few do the model fills the gap.
+LEAST = 6
 LONGEST = 10  # characters of a filling
 PASSAGES = 30
 
