@@ -35,6 +35,10 @@ NO_DOCTOR = "（不能代替医师诊治。）"
 UNBORN = "（孕期用药请先问医师。）"
 ENGLISH = "\nNothing found: the books are in Chinese. Please ask in Chinese, for example 人参有什么功效."
 LATIN = 0.5  # share of Latin letters from which on a question is taken for English
+NO_PROMISE = "能不能治好、多久能好，书里不能断定，请问医师。书里的说法："
+_CURED = re.compile(
+    "治得?好吗|能治好|治愈|根治|断根|除根|能好吗|好得了|多久能好|几天能好|多长时间能好|能不能好|治不治得"
+)
 NEAREST = 3
 NAMED = ("formula", "herb", "author", "source", "point")  # the books come first, the owner's documents after
 
@@ -65,6 +69,8 @@ class Answerer:
     def _as_meant(self, question: str, history: Sequence[Mapping[str, str]]) -> Answer:
         """The answer; where nothing is found, to the question with a name of the same sound that is known."""
         answer = self._answer(question, history)
+        if answer.kind in ("pair", "symptom") and answer.citations and _CURED.search(tidy(question)):
+            answer = replace(answer, text=f"{NO_PROMISE}\n{answer.text}")
         meant = corrected(tidy(question)) if answer.abstained and not history else None
         if meant is None:
             return answer

@@ -70,7 +70,8 @@ def signals(question: Question, draft: Draft | None, shelf: Shelf) -> Signals:
         entity=float(entity),
         symptom=float(question.kind == "symptom"),
         theory=float(question.kind in ("theory", "quote")),
-        short=float(not entity and not in_field)
+        short=float(question.kind == "symptom" and len(words.bare(text)) < 2)  # 头: nothing is asked of it
+        + float(not entity and not in_field)
         * float(len(words.bare(question.bare)) < 2 or (len(set(words.bare(text))) < 3 and len(text) > 3)),
         loose=float(question.kind == "theory" and not in_field and not (draft and draft.defines)),
         nothing=float(draft is None or not draft.citations),

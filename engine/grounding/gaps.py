@@ -12,8 +12,8 @@ from engine.library.words import simplify
 
 GAP = "____"
 AROUND = 12  # characters on each side that are looked for
-# Of them must stand there: of 500 blanks in tcm-books.valid 4 fill 135, 20 % of them rightly (as the model does
-# alone), 6 fill 59 (36 %), 8 fill 34 (50 %). Where too few do the model fills the gap.
+# Of them must stand there: of 500 blanks in tcm-books.valid 4 fill 135, 20 % of them rightly (as the
+# model does alone), 6 fill 59 (36 %), 8 fill 34 (50 %). Where too few stand there the model fills the gap.
 LEAST = 6
 LONGEST = 10  # characters of a filling
 PASSAGES = 30

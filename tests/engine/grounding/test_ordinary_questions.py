@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.grounding import Answerer
-from engine.library import Library, Pair
+from engine.library import Library, Pair, Quote
 
 BOOKS = {
     ("太平惠民和剂局方", "太平惠民和剂局", "宋"): """《太平惠民和剂局方》 宋 太平惠民和剂局
@@ -60,7 +60,12 @@ BOOKS = {
 阴阳者，天地之道也，万物之纲纪，变化之父母。
 """,
 }
-SLEEP = Pair("sleep", ("失眠怎么调理", "晚上老睡不着怎么办"), "古称不寐，心血空虚用归脾汤。")
+SLEEP = Pair(
+    "sleep",
+    ("失眠怎么调理", "晚上老睡不着怎么办"),
+    "古称不寐，心血空虚用归脾汤。",
+    quotes=(Quote("医方集解", "治一切阳虚气弱。"),),
+)
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +131,17 @@ def test_what_no_book_tells_of_a_life_is_not_found(answerer: Answerer) -> None:
 @pytest.mark.parametrize("question", ["我最近老是失眠怎么办", "失眠應該吃什麼", "失眠三天了"])
 def test_a_plain_complaint_gets_its_plain_pair(answerer: Answerer, question: str) -> None:
     assert "归脾汤" in answerer.answer(question).text
+
+
+def test_no_cure_is_promised(answerer: Answerer) -> None:
+    answer = answerer.answer("失眠能治好吗")
+    assert answer.text.startswith("能不能治好、多久能好，书里不能断定")
+    assert "归脾汤" in answer.text
+
+
+@pytest.mark.parametrize("word", ["头", "血", "呵呵"])
+def test_a_bare_word_gets_no_quotation(answerer: Answerer, word: str) -> None:
+    assert not answerer.answer(word).citations
 
 
 def test_a_complaint_with_more_to_it_does_not(answerer: Answerer) -> None:
