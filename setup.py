@@ -124,7 +124,9 @@ def units(sources: Sequence[str]) -> list[list[str]]:
     """
     grouped = [[source for source in group if source in sources] for group in TOGETHER]
     alone = [[source] for source in sources if not any(source in group for group in TOGETHER)]
-    return sorted(filter(None, [*grouped, *alone]), key=lambda u: (isa_of(u[0]) in FLAGS_BY_SUFFIX, is_glue(u[0]), u))
+    return sorted(
+        filter(None, [*grouped, *alone]), key=lambda u: (isa_of(u[0]) in FLAGS_BY_SUFFIX, is_glue(u[0]), u)
+    )
 
 
 def is_glue(source: str) -> bool:
