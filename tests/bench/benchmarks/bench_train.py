@@ -160,7 +160,9 @@ def compiled(model: nn.Module) -> nn.Module:
     return torch.compile(model)
 
 
-def cases_of(plan: Plan, text: NDArray[np.uint8], threads: int, wanted: list[str] | None) -> list[Case]:
+def cases_of(
+    plan: Plan, text: NDArray[np.uint8], threads: int, wanted: list[str] | None, forms: list[str]
+) -> list[Case]:
     rows, size = ready_rows(plan, text), plan.model.parameters
     trainer = trainer_of(plan, text, threads)
     cases = [Case("ours", "ours", size, lambda: trainer.step(1e-4)[1], True)]
@@ -176,7 +178,7 @@ def cases_of(plan: Plan, text: NDArray[np.uint8], threads: int, wanted: list[str
     for name, make in {**synchronous, **whole}.items():
         if wanted and name not in wanted:
             continue
-        for form in ("eager", "compiled"):
+        for form in forms:
             if form == "compiled" and "GRU" in name:
                 continue  # the compiler leaves nn.GRU as it is
             model = make()
@@ -214,7 +216,7 @@ def measure(options: argparse.Namespace, cores: int) -> list[Result]:
     torch.set_num_threads(cores)
     plan, text = plan_of(options), np.asarray(load_text(options.data).bytes)
     floor = floor_of(plan, text, cores)
-    cases = cases_of(plan, text, cores, options.models)
+    cases = cases_of(plan, text, cores, options.models, options.forms)
     for case in cases:
         print(f"# {cores} core(s): starting {case.model}, {case.form}", file=sys.stderr)
         for _ in range(2):
@@ -300,6 +302,7 @@ def main() -> None:
     parser.add_argument("--shards", type=int, help="in which they are taken; default: the config's")
     parser.add_argument("--cores", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--models", nargs="+", help="names of the peers, as in the table; default: all")
+    parser.add_argument("--forms", nargs="+", choices=["eager", "compiled"], default=["eager", "compiled"])
     parser.add_argument(
         "--clock", choices=["wall", "cpu"], default="wall", help="cpu: for a busy machine and one core"
     )
