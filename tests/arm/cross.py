@@ -46,8 +46,11 @@ SOURCES = [
     *("engine/src/text/stop_strings.cpp", "engine/src/text/text.cpp", "engine/src/model/tensors.cpp"),
     "tests/arm/native_test.cpp",
 ]
-# Compiled as one: their headers are most of the work.
-TOGETHER = [f"engine/src/infer/{name}.cpp" for name in INFERENCE if not name.startswith("vector_ops")]
+# Compiled as one, as setup.py does: their headers are most of the work.
+TOGETHER = {
+    "generation": ["batcher", "generation", "network", "sampling", "session"],
+    "model": ["character_model", "trunk_state", "weights"],
+}
 
 
 def missing() -> str:
@@ -73,17 +76,21 @@ def compiled(source: Path, folder: Path, flags: Iterable[str]) -> Path:
 
 def build(folder: Path, optimize: str = "-O2") -> Path:
     """The program, linked statically. What is counted is compiled as setup.py does, the rest with less."""
-    whole = folder / "inference.cpp"
-    whole.write_text("".join(f'#include "{ROOT / source}"\n' for source in TOGETHER))
+    units, alone = [], set(SOURCES)
+    for unit, names in TOGETHER.items():
+        members = [f"engine/src/infer/{name}.cpp" for name in names]
+        units.append(folder / f"{unit}.cpp")
+        units[-1].write_text("".join(f'#include "{ROOT / member}"\n' for member in members))
+        alone -= set(members)
 
     def compile_one(source: Path) -> Path:
         isa = source.stem.rsplit("_", 1)[-1]
-        counted = isa in (*FLAGS, "portable") or source == whole
+        counted = isa in (*FLAGS, "portable") or source in units or source.stem == "step"
         flags = ["-O3" if counted else optimize, "-fno-math-errno", *FLAGS.get(isa, [])]
         training = source.parent.name == "train"
         return compiled(source, folder, [*flags, *(TRAINING if training else ["-ffp-contract=off"])])
 
-    sources = [whole, *(ROOT / source for source in SOURCES if source not in TOGETHER)]
+    sources = [*units, *(ROOT / source for source in sorted(alone))]
     with ThreadPoolExecutor(2) as pool:
         objects = list(pool.map(compile_one, sources))
     return link(folder / "native_test", objects)
