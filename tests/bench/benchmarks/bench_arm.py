@@ -47,7 +47,7 @@ def main() -> None:
         print(row("a byte of a prompt read", reads), flush=True)
         print(f"\n{head(TRAINING)}")
         counts = [cross.count(program, "train:96,480,160", isa) for isa in TRAINING]
-        print(row("forward, backward of 96 × 160 by 160 × 480", counts))
+        print(row("the three products of a layer", counts))
 
 
 if __name__ == "__main__":
