@@ -77,11 +77,13 @@ X86_FLAGS = {
     "avxvnni": ["-mavx2", "-mavxvnni"],
     "avx512vnni": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni"],
 }
+# GCC 12 would move the loads of a whole step to its start, and have no registers left for 24 sums.
+IN_ORDER = "-fno-schedule-insns"
 ARM_FLAGS = {
-    "neon": [],
-    "neonbf16": ["-march=armv8.2-a+bf16"],
-    "dotprod": ["-march=armv8.2-a+dotprod"],
-    "i8mm": ["-march=armv8.2-a+dotprod+i8mm"],
+    "neon": [IN_ORDER],
+    "neonbf16": [IN_ORDER, "-march=armv8.2-a+bf16"],
+    "dotprod": [IN_ORDER, "-march=armv8.2-a+dotprod"],
+    "i8mm": [IN_ORDER, "-march=armv8.2-a+dotprod+i8mm"],
 }
 FLAGS_BY_SUFFIX = {**X86_FLAGS, **ARM_FLAGS}
 OURS = {"x86_64": X86_FLAGS, "AMD64": X86_FLAGS, "aarch64": ARM_FLAGS, "arm64": ARM_FLAGS}.get(MACHINE, {})

@@ -3,8 +3,8 @@
  *
  * __builtin_cpu_supports reads CPUID and also XGETBV, so that a CPU whose operating system does not save the
  * wide registers counts as one without them. On Arm, where NEON is part of the base, Linux says what else
- * there is; under other systems that counts as missing. Each check names every flag that setup.py compiles the file
- * with, since the compiler may use any of them.
+ * there is; under other systems that counts as missing. Each check names every flag that setup.py compiles
+ * the file with, since the compiler may use any of them.
  */
 #include <stdio.h>
 #include <string.h>

@@ -77,7 +77,8 @@ static inline __attribute__((always_inline)) void pairs_tile(const int pairs, co
         int8x16_t a[TILE_ROWS / 2];
 #pragma GCC unroll 4
         for (int p = 0; p < pairs; p++) {
-            const int64_t* both = job->groups + ((size_t)p * job->group_stride + (size_t)step) * ROWS_TOGETHER;
+            const int64_t* both =
+                job->groups + ((size_t)p * job->group_stride + (size_t)step) * ROWS_TOGETHER;
             a[p] = vreinterpretq_s8_s64(vld1q_s64(both));
         }
 #pragma GCC unroll 3
@@ -111,17 +112,31 @@ static inline __attribute__((always_inline)) void pairs_tile(const int pairs, co
 static void run_tile(int rows, int blocks, const tile_job* job) {
     if (rows == 1) {
         switch (blocks) {
-            case 1: row_tile(1, job); break;
-            case 2: row_tile(2, job); break;
-            case 3: row_tile(3, job); break;
-            case 4: row_tile(4, job); break;
-            case 5: row_tile(5, job); break;
-            case 6: row_tile(6, job); break;
+            case 1:
+                row_tile(1, job);
+                break;
+            case 2:
+                row_tile(2, job);
+                break;
+            case 3:
+                row_tile(3, job);
+                break;
+            case 4:
+                row_tile(4, job);
+                break;
+            case 5:
+                row_tile(5, job);
+                break;
+            case 6:
+                row_tile(6, job);
+                break;
         }
         return;
     }
-#define TILE(p, b) \
-    case 10 * p + b: pairs_tile(p, b, job, rows); break
+#define TILE(p, b)                   \
+    case 10 * p + b:                 \
+        pairs_tile(p, b, job, rows); \
+        break
     switch (10 * ((rows + 1) / 2) + blocks) {
         TILE(1, 1);
         TILE(1, 2);

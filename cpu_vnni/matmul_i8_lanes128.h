@@ -6,11 +6,6 @@
 #include <stdint.h>
 #include <string.h>
 
-/* GCC 12 moves the loads of a whole step to its start, and has no registers left for 24 sums. */
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("no-schedule-insns")
-#endif
-
 /* Two neighbours are then one instruction (ldp). */
 #define LOADED_TOGETHER(a, b) __asm__("" : "+w"(a), "+w"(b))
 

@@ -19,6 +19,7 @@ settings.load_profile("unhurried")
 # What `make test-fast` leaves out, beside tests that are marked one by one: modules, folders, and tests that
 # need a browser.
 SLOW_MODULES = (
+    "tests/arm",
     "tests/bench/studies",
     "tests/bot/admin/test_broadcasts.py",
     "tests/bot/admin/test_library.py",

@@ -64,7 +64,7 @@ class Model:
 
     @property
     def isa(self) -> str:
-        """The instruction set in use: portable, avx2, avxvnni or avx512vnni; or cuda."""
+        """The instruction set in use: portable; avx2, avxvnni, avx512vnni; neon, dotprod, i8mm; or cuda."""
         return str(self.network.isa)
 
     def session(self, snapshot: bytes | None = None) -> Session:

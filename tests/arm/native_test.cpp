@@ -3,11 +3,13 @@
 //
 //   native_test levels                          the tables of inference and of training that run here
 //   native_test rows                            the float work of inference against portable, bit by bit
-//   native_test write MODEL ISA SEED BYTES      continues the model's prompt: text, cost and state, in hex
+//   native_test write MODEL ISA SEED BYTES      reads the model's prompt and writes on: bits of the
+//                                              prompt, text, state, in hex
 //   native_test train                           the operators of training against portable
 //   native_test work NAME ISA REPEATS [MODEL]   the work alone, for counting its instructions
 //
 // MODEL is what test_arm.py's dump writes. Exit status 1 at the first difference, 2 for wrong usage.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -76,13 +78,15 @@ struct Dump {
             } else if (word == "prompt") {
                 size_t count;
                 file >> count;
+                file.get();
                 read(file, prompt, count);
             } else if (word == "tensor") {
                 size_t values, floats;
                 file >> name >> values >> floats;
+                file.get();
                 auto& [quantized, numbers] = tensors[name];
-                read(file, quantized, values, false);
-                read(file, numbers, floats, !values);
+                read(file, quantized, values);
+                read(file, numbers, floats);
             }
         }
         check(!tensors.empty(), std::string("no model in ") + path);
@@ -98,10 +102,8 @@ struct Dump {
     }
 
   private:
-    // The numbers begin after one line feed, those of a tensor once.
     template <typename T>
-    static void read(std::ifstream& file, T& to, size_t count, bool begins = true) {
-        if (begins || sizeof(to[0]) == 1) file.get();
+    static void read(std::ifstream& file, T& to, size_t count) {
         to.resize(count);
         file.read(reinterpret_cast<char*>(to.data()), std::streamsize(count * sizeof(to[0])));
     }
@@ -112,14 +114,15 @@ void print_hex(const std::string& bytes) {
     std::printf("\n");
 }
 
-std::string write_on(Session& session, uint64_t seed, int max_bytes, double* cost) {
+std::string write_on(Session& session, uint64_t seed, int max_bytes) {
     const SamplerOptions options;  // top-e, as a session writes unless it is told otherwise
-    Generation generation({std::shared_ptr<Session>(), &session}, Sampler(options, seed), max_bytes, true, {});
+    Generation generation({std::shared_ptr<Session>(), &session}, Sampler(options, seed), max_bytes, true,
+                          {});
     BatchDecoder decoder;
     std::string text;
     while (generation.finish_reason() == FinishReason::kNone) decoder.run({&generation});
     Character character;
-    for (double bits; generation.take(&character, &bits); *cost += bits)
+    for (double bits; generation.take(&character, &bits);)
         text.append(reinterpret_cast<const char*>(character.bytes), character.size);
     generation.close();
     return text;
@@ -131,12 +134,9 @@ int write(const char* model, const char* isa, uint64_t seed, int max_bytes) {
     const auto* prompt = reinterpret_cast<const uint8_t*>(dump.prompt.data());
     std::vector<double> bits(dump.prompt.size());
     session.feed(prompt, bits.size(), bits.data());
-    double cost = 0;
-    print_hex(write_on(session, seed, max_bytes, &cost));
-    for (const double b : bits) cost += b;
-    std::string pending, of_cost(sizeof cost, 0);
-    std::memcpy(&of_cost[0], &cost, sizeof cost);
-    print_hex(of_cost);
+    print_hex({reinterpret_cast<const char*>(bits.data()), bits.size() * sizeof bits[0]});
+    print_hex(write_on(session, seed, max_bytes));
+    std::string pending;
     print_hex(session.save(&pending));
     return 0;
 }
@@ -194,8 +194,7 @@ std::string rows_of(const VectorOps& ops, int n, int kind) {
     const auto weights = floats(random, 8 * N, 0);
     const Sums in{sums.data(), weights.data(), kind == 4 ? 1.0f : 1e-3f};
     auto state = floats(random, N, 0);
-    written.add(
-        ops.recurrence_quantize(quantized.data(), scratch.data(), state.data(), &in, gain.data(), n));
+    written.add(ops.recurrence_quantize(quantized.data(), scratch.data(), state.data(), &in, gain.data(), n));
     written.add(quantized), written.add(state);
     written.add(ops.swiglu_quantize(quantized.data(), scratch.data(), &in, n)), written.add(quantized);
     ops.residual(out.data(), &in, n), written.add(out);
@@ -221,8 +220,8 @@ std::string attention_of(const VectorOps& ops, int heads, int width, int window,
     Ring ring{keys.data(), values.data(), key_scales.data(), value_scales.data(), window, 0};
     for (ring.position = 0; ring.position < window; ring.position += 7) {
         const Sums in{sums.data(), weights.data(), 1e-4f};
-        written.add(ops.attention_quantize(quantized.data(), scratch.data(), &ring, &in, bias.data(), heads,
-                                           width));
+        written.add(
+            ops.attention_quantize(quantized.data(), scratch.data(), &ring, &in, bias.data(), heads, width));
         written.add(quantized), written.add(keys), written.add(values);
         written.add(key_scales), written.add(value_scales);
     }
@@ -255,11 +254,11 @@ int rows() {
     for (const std::string& isa : kernels_here()) {
         const VectorOps &ops = *select_vector_ops(select_kernels(isa)), &plain = vector_ops_portable;
         for (int kind = 0; kind < 5; ++kind) {
-            for (int n = 16; n <= 336; n += 16)
+            for (const int n : {16, 32, 48, 96, 160, 176, 320})
                 check(rows_of(ops, n, kind) == rows_of(plain, n, kind), isa + ": a row differs");
-            for (const int heads : {1, 3, 4, 5, 8})
-                for (const int width : {16, 32, 48})
-                    for (const int window : {16, 64, 80})
+            for (const int heads : {1, 4, 5})
+                for (const int width : {16, 48})
+                    for (const int window : {16, 80})
                         check(attention_of(ops, heads, width, window, kind) ==
                                   attention_of(plain, heads, width, window, kind),
                               isa + ": attention differs");
@@ -280,8 +279,8 @@ using Floats = std::vector<float>;
 double distance(const Floats& a, const Floats& b) {
     double most = 0, largest = 1e-30;
     for (size_t i = 0; i < a.size(); ++i) {
-        most = std::fmax(most, std::fabs(double(a[i]) - double(b[i])));
-        largest = std::fmax(largest, std::fabs(double(b[i])));
+        most = std::max(most, std::fabs(double(a[i]) - double(b[i])));
+        largest = std::max(largest, std::fabs(double(b[i])));
     }
     return std::isfinite(most) ? most / largest : INFINITY;
 }
@@ -289,7 +288,8 @@ double distance(const Floats& a, const Floats& b) {
 // The matrix products of one shape, as outputs one after the other.
 Floats products_of(const Ops<float>& ops, int M, int N, int K) {
     SplitMix64 random{uint64_t(M * 10000 + N * 100 + K)};
-    const auto inp = floats(random, size_t(M) * size_t(K), 0), dout = floats(random, size_t(M) * size_t(N), 0);
+    const auto inp = floats(random, size_t(M) * size_t(K), 0),
+               dout = floats(random, size_t(M) * size_t(N), 0);
     const auto weight = floats(random, size_t(N) * size_t(K), 0);
     Floats all;
     const auto keep = [&](const Floats& some) { all.insert(all.end(), some.begin(), some.end()); };
@@ -312,10 +312,12 @@ Floats elementwise_of(const Ops<float>& ops, int B, int length, int D) {
     const int M = int(rows);
     Floats all;
     const auto keep = [&](const Floats& some) { all.insert(all.end(), some.begin(), some.end()); };
-    const auto inp = floats(random, size, 0), dout = floats(random, size, 0), weight = floats(random, size_t(D), 0);
+    const auto inp = floats(random, size, 0), dout = floats(random, size, 0),
+               weight = floats(random, size_t(D), 0);
     Floats out(size), rinv(rows), dinp(size), dweight(weight.size());
     ops.rmsnorm_forward(out.data(), rinv.data(), inp.data(), weight.data(), M, D), keep(out);
-    ops.rmsnorm_backward(dinp.data(), dweight.data(), dout.data(), inp.data(), rinv.data(), weight.data(), M, D);
+    ops.rmsnorm_backward(dinp.data(), dweight.data(), dout.data(), inp.data(), rinv.data(), weight.data(), M,
+                         D);
     keep(dinp), keep(dweight);
     const auto history = floats(random, size_t(2 * B * D), 0), taps = floats(random, size_t(3 * D), 0);
     Floats dtaps(taps.size()), dconv(size);
@@ -345,14 +347,18 @@ int compare_training() {
     for (const char* const* name = train::supported_ops(); *name != nullptr; ++name) {
         const Ops<float>&ops = train::select_ops(*name), &plain = train::ops_portable;
         const double allowed = std::strstr(*name, "bf16") ? 0.02 : 1e-4;
-        for (const int M : {1, 3, 4, 11, 12, 13, 25, 200})
-            for (const int N : {1, 7, 8, 9, 31, 64})
-                for (const int K : {1, 2, 3, 4, 5, 17, 33}) {
+        for (const int M : {1, 3, 4, 11, 12, 13, 25})
+            for (const int N : {1, 7, 8, 9, 31})
+                for (const int K : {1, 2, 3, 4, 17}) {
                     const double far = distance(products_of(ops, M, N, K), products_of(plain, M, N, K));
                     check(far < allowed, std::string(*name) + ": products differ by " + std::to_string(far));
                 }
-        check(distance(products_of(ops, 30, 20, 600), products_of(plain, 30, 20, 600)) < allowed,
-              std::string(*name) + ": deep products differ");
+        // Deeper and taller than what is packed together.
+        for (const int tall : {0, 1}) {
+            const int M = tall ? 300 : 12, N = tall ? 5 : 9, K = tall ? 6 : 530;
+            check(distance(products_of(ops, M, N, K), products_of(plain, M, N, K)) < allowed,
+                  std::string(*name) + ": large products differ");
+        }
         for (const int D : {1, 3, 16, 33, 64})
             check(distance(elementwise_of(ops, 2, 5, D), elementwise_of(plain, 2, 5, D)) < 1e-4,
                   std::string(*name) + ": an operator differs");
@@ -368,7 +374,8 @@ int work(const std::string& name, const std::string& isa, int repeats, const cha
     int M, N, K;
     if (std::sscanf(name.c_str(), "matmul_i8:%d,%d,%d", &M, &N, &K) == 3) {
         const cpu_vnni_kernels* kernels = select_kernels(isa);
-        const auto a = integers<int8_t>(random, size_t(M * K), 127), b = integers<int8_t>(random, size_t(N * K), 127);
+        const auto a = integers<int8_t>(random, size_t(M * K), 127),
+                   b = integers<int8_t>(random, size_t(N * K), 127);
         std::vector<int32_t> out(size_t(M) * size_t(N));
         void* packed = std::aligned_alloc(CPU_VNNI_ALIGNMENT, kernels->matmul_i8_packed_size(N, K));
         kernels->matmul_i8_pack(packed, b.data(), N, K);
@@ -392,10 +399,9 @@ int work(const std::string& name, const std::string& isa, int repeats, const cha
     const Dump dump(model);
     Session session(dump.network(isa));
     const auto* prompt = reinterpret_cast<const uint8_t*>(dump.prompt.data());
-    double cost = 0;
     if (name == "write") {  // characters of three bytes
         session.feed(prompt, dump.prompt.size(), nullptr);
-        write_on(session, 1, 3 * repeats, &cost);
+        write_on(session, 1, 3 * repeats);
     } else if (name == "read") {  // the prompt
         std::vector<double> bits(dump.prompt.size());
         for (int i = 0; i < repeats; ++i) session.feed(prompt, dump.prompt.size(), bits.data());

@@ -8,6 +8,7 @@
 
 #define PLM_LANES 4
 #define PLM_TILE_ROWS 12
+#define PLM_VECTOR_BYTES 32  // of attention: 32 registers of 16 bytes
 
 namespace plm::train {
 namespace neon {

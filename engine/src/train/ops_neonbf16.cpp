@@ -12,6 +12,7 @@
 #include "ops.h"
 
 #define PLM_TILE_ROWS 12
+#define PLM_VECTOR_BYTES 32  // of attention: 32 registers of 16 bytes
 
 namespace plm::train {
 namespace neonbf16 {

@@ -8,7 +8,7 @@ static inline float exp_of(float x) {
     x = x < -87.0f ? -87.0f : x;
     x = x > 88.0f ? 88.0f : x;
     float z = x * 1.44269504088896341f;
-#if defined(__SSE4_1__)  // one instruction; elsewhere it would be a call
+#if defined(__SSE4_1__) || defined(__aarch64__)  // one instruction; elsewhere it would be a call
     float n = __builtin_rintf(z);
     int i = static_cast<int>(n);
 #else
