@@ -86,6 +86,12 @@ def descendants(pid: int) -> list[int]:
     return found[1:]
 
 
+def proportional_mb(pid: int) -> float:
+    """Its memory in MB, pages that it shares with others divided among them."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
 def kill_all(pids: Sequence[int]) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):

@@ -61,50 +61,52 @@ def _warn_about_variables() -> None:
 def serve() -> None:
     """Run everything: the store unless PLM_REDIS_URL names one, the engine, the web server."""
     from bot.server.embedded_store import EmbeddedStore
-    from bot.server.supervisor import WebChild, check_port
+    from bot.server.supervisor import check_port
 
     with one_line_errors():
         settings = _prepare()
         _warn_about_variables()
         check_port(settings)
-        stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-        store = None
-        if not settings.redis_url:
-            store = EmbeddedStore(settings.data_dir)
-            store.start()
-        web = None
+        _sum_metrics(settings, "serve")
+        for number in (signal.SIGTERM, signal.SIGINT):  # until the web server handles them
+            signal.signal(number, lambda *_: sys.exit(0))
+        store, this = None, os.getpid()
         try:
-            web = WebChild(settings, store.url if store else settings.redis_url or "")
-            if not web.wait_until_up(stop):
-                if not stop.is_set() and web.running:
-                    raise click.ClickException(f"the web server does not answer at {web.url}/healthz")
-                sys.exit(0 if stop.is_set() else 1)
-            click.echo(f"打开 {web.url}/ （open this in a browser; Ctrl-C ends it）")
-            web.run(stop)
+            if not settings.redis_url:
+                store = EmbeddedStore(settings.data_dir)
+                store.start()
+                settings = settings.model_copy(update={"redis_url": store.url})
+            url = settings.own_url
+            _serve_pages(
+                settings, lambda: click.echo(f"打开 {url}/ （open this in a browser; Ctrl-C ends it）")
+            )
+        except SystemExit as end:
+            if os.getpid() == this and end.code:  # gunicorn's own, of a worker that does not start
+                sys.exit(1)
+            raise
         finally:
-            if web:
-                web.stop()
-            if store:
+            if store and os.getpid() == this:  # workers, forks of this process, come by here too
                 store.stop()
 
 
 @click.command()
 def web() -> None:
     """Run the web server alone; it needs PLM_REDIS_URL, and asks engine hosts at PLM_ENGINE_URL."""
-    from bot.app import create_app
-    from bot.server.processes import METRICS_DIR
-
     with one_line_errors():
         settings = _prepare()
         if not settings.redis_url:
             raise ConfigError("PLM_REDIS_URL: missing (plm serve brings a store along; plm web needs one)")
-        if settings.processes > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-            # Several processes sum their metrics there. The library reads it once, at import.
-            numbers = {"PROMETHEUS_MULTIPROC_DIR": tempfile.mkdtemp(prefix=METRICS_DIR)}
-            os.execve(sys.executable, [sys.executable, "-m", "bot.cli", "web"], {**os.environ, **numbers})  # noqa: S606
-        _serve(settings, lambda: create_app(settings))
+        _sum_metrics(settings, "web")
+        _serve_pages(settings)
+
+
+def _sum_metrics(settings: Settings, command: str) -> None:
+    """Let several processes sum their metrics in a folder. The library reads its name once, at import."""
+    if settings.processes > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        from bot.server.processes import METRICS_DIR
+
+        numbers = {"PROMETHEUS_MULTIPROC_DIR": tempfile.mkdtemp(prefix=METRICS_DIR)}
+        os.execve(sys.executable, [sys.executable, "-m", "bot.cli", command], {**os.environ, **numbers})  # noqa: S606
 
 
 @click.command()
@@ -136,20 +138,33 @@ def engine_command() -> None:
 
     with one_line_errors():
         settings = _prepare()
-        _serve(settings, lambda: create_engine_app(settings))
+        _check_before(settings)
+        _run_server(settings, lambda: create_engine_app(settings))
 
 
-def _serve(settings: Settings, make_app: Callable[[], Any]) -> None:
+def _serve_pages(settings: Settings, when_up: Callable[[], None] | None = None) -> None:
+    _check_before(settings)
+    from bot.app import create_app
+
+    _run_server(settings, lambda: create_app(settings), when_up)
+
+
+def _check_before(settings: Settings) -> None:
+    """What is wrong is one line here, not a worker that will not start. Raises ConfigError."""
     from bot.inference.local import LocalEngine
-    from bot.server.processes import Server
     from bot.server.supervisor import check_port
 
     check_port(settings)
     if not settings.engine_url:
-        LocalEngine.from_settings(
-            settings
-        )  # a bad model file is one line here, not a worker that will not start
-    Server(settings, make_app).run()
+        LocalEngine.from_settings(settings)
+
+
+def _run_server(
+    settings: Settings, make_app: Callable[[], Any], when_up: Callable[[], None] | None = None
+) -> None:
+    from bot.server.processes import Server
+
+    Server(settings, make_app, when_up, stop_on_hangup=when_up is not None).run()
 
 
 @click.command()

@@ -1,7 +1,12 @@
-"""The web server: gunicorn, whose workers answer in threads."""
+"""The web server: gunicorn, whose workers answer in threads.
+
+Its first process imports the program, forks the workers and starts them again when they die. They share what
+it has loaded; under `plm serve` it keeps the embedded store, too.
+"""
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -26,9 +31,19 @@ METRICS_DIR = "plm-metrics-"  # how the name of a temporary directory for metric
 class Server(BaseApplication):  # type: ignore[misc]
     """gunicorn around an application that each worker process makes for itself."""
 
-    def __init__(self, settings: Settings, make_app: Callable[[], Any]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        make_app: Callable[[], Any],
+        when_up: Callable[[], None] | None = None,
+        stop_on_hangup: bool = False,
+    ) -> None:
+        """`when_up` is called once, in the first worker that is ready to answer. With `stop_on_hangup` the
+        service ends with its terminal; gunicorn alone would start the workers anew."""
         self.settings = settings
         self.make_app = make_app
+        self.when_up = when_up
+        self.stop_on_hangup = stop_on_hangup
         super().__init__()
 
     def load_config(self) -> None:
@@ -43,8 +58,9 @@ class Server(BaseApplication):  # type: ignore[misc]
             "keepalive": 15,
             "loglevel": self.settings.log_level.lower(),
             "on_starting": _share_arenas,
-            "when_ready": _kill_when_stalled,
-            "post_worker_init": _stop_gracefully,
+            "when_ready": self._listens,
+            "pre_fork": _share_memory,
+            "post_worker_init": self._worker_is_up,
             "worker_exit": _finish_answers,
             "child_exit": _forget_metrics,
             "on_exit": _remove_metrics,
@@ -59,11 +75,27 @@ class Server(BaseApplication):  # type: ignore[misc]
     def load(self) -> Any:
         return self.make_app()
 
+    def _listens(self, server: Any) -> None:
+        _kill_when_stalled(server)
+        if self.stop_on_hangup and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # not under nohup
+            signal.signal(signal.SIGHUP, lambda *_: server.signal(signal.SIGTERM, None))
+
+    def _worker_is_up(self, worker: Any) -> None:
+        _stop_gracefully(worker)
+        if self.when_up and worker.age == 1:
+            self.when_up()
+
 
 def _share_arenas(server: Any) -> None:
     """Use few malloc arenas: glibc would give nearly every thread one, and each keeps its peak size."""
     if LIBC and hasattr(LIBC, "mallopt"):
         LIBC.mallopt(M_ARENA_MAX, 2)
+
+
+def _share_memory(server: Any, worker: Any) -> None:
+    """Keep the garbage collector off what was loaded before: to mark it would copy it in each worker."""
+    gc.collect()
+    gc.freeze()
 
 
 def _kill_when_stalled(server: Any) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import unicodedata
 from dataclasses import asdict
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from engine.cli.errors import one_line_errors
 from engine.library import building, exporting
@@ -21,6 +20,7 @@ from engine.library.pack import PACK, read_titles, write_pack
 from engine.library.records import LibraryError, Source
 
 DEFAULT_FOLDER = "library"  # within PLM_DATA_DIR
+STEPS = 1000  # of the progress bar
 
 
 def default_folder() -> Path:
@@ -42,21 +42,15 @@ def library(context: click.Context, folder: Path | None) -> None:
 
 def build_with_progress(folder: Path, *, everything: bool = False) -> None:
     """Build the library and show how far it is, on stderr: a bar in a terminal, else a line now and then."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("library"),
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f} %"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, TextColumn("{task.description}"), console=console) as bar:
-        task = bar.add_task("", total=1.0)
-        last = -1
+    at, last = "", -1
+    shown = click.progressbar(range(STEPS), label="library", file=sys.stderr, item_show_func=lambda _: at)
+    with shown as bar:
 
         def tell(share: float, what: str) -> None:
-            nonlocal last
-            bar.update(task, completed=share, description=what)
-            if not console.is_terminal and int(share * 10) > last:
+            nonlocal at, last
+            at = what
+            bar.update(max(0, int(share * STEPS) - bar.pos))
+            if not sys.stderr.isatty() and int(share * 10) > last:
                 last = int(share * 10)
                 click.echo(f"library: {last * 10} % read, now {what}", err=True)
 
@@ -71,6 +65,19 @@ def build(held: Library, everything: bool) -> None:
     """Make the library anew: the bundled books and questions, and your own texts. Under a minute."""
     build_with_progress(held.folder, everything=everything)
     click.echo(_summary(held))
+
+
+def _columns(rows: list[tuple[str, ...]]) -> list[str]:
+    """Lines with the fields below each other; a Chinese character takes two places."""
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f + " " * (w - _width(f)) for f, w in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _width(text: str) -> int:
+    return sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in text)
 
 
 def _summary(held: Library) -> str:
@@ -120,16 +127,16 @@ def list_command(held: Library, as_json: bool) -> None:
         for source in sources:
             click.echo(json.dumps(asdict(source), ensure_ascii=False))
         return
-    table = Table(
-        "", "title", "author", "dynasty", "kind", "passages", "kB", "", box=None, header_style="bold"
-    )
-    for source in sources:
-        state = "" if source.enabled else "disabled"
-        numbers = (f"{source.passages:,}", f"{source.bytes // 1000:,}")
-        table.add_row(
-            str(source.id), source.title, source.author, source.dynasty, source.kind, *numbers, state
+    head = ("", "title", "author", "dynasty", "kind", "passages", "kB", "")
+    rows = [
+        (
+            *(str(source.id), source.title, source.author, source.dynasty, source.kind),
+            *(f"{source.passages:,}", f"{source.bytes // 1000:,}", "" if source.enabled else "disabled"),
         )
-    Console(width=None if Console().is_terminal else 160).print(table)
+        for source in sources
+    ]
+    for line in _columns([head, *rows]):
+        click.echo(line)
     click.echo(_summary(held))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -24,6 +25,8 @@ NOT_FOUND = "书里没有找到"
 NO_DOCTOR = "（不能代替医师诊治。）"
 NEAREST = 3
 NAMED = ("formula", "herb", "author", "source")  # the books come first, the owner's documents after
+
+_PRICE = re.compile(r"[\d一二两三四五六七八九十百千万]\s*(?:元|块)")  # 多少钱 asks for it, not for a dose
 
 Maker = Callable[[Question, Shelf], Draft | None]
 
@@ -142,7 +145,8 @@ class Answerer:
             frame = f"{lead}：" if lead else ""
             lines.append(f"{frame}「{citation.quote}」{place(citation)}")
         text = "\n".join(_merge(lines, draft.citations)) + (f"\n{draft.note}" if draft.note else "")
-        if asked.asks("dose") or (asked.kind == "symptom" and asked.asks("treat")):
+        priced = any(_PRICE.search(citation.quote) for citation in draft.citations)
+        if (asked.asks("dose") and not priced) or (asked.kind == "symptom" and asked.asks("treat")):
             text += NO_DOCTOR
         return Answer(
             text, draft.citations, False, asked.kind, asked.topic, score, _headings(draft.citations)

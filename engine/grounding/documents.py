@@ -20,11 +20,12 @@ PASSAGES = 6  # of a search, that are read for a question
 WHOLE = 6000  # bytes: so much is read as a whole, for an everyday question and its note may share no word
 # How sure it is that the passage answers, by the reader's log odds on that passage alone and the weighted
 # share of the question's pairs of characters that it holds: fitted by `bench_reading --fit`.
-READER, COVERED, BIAS = 0.55, 6.62, -1.74
+READER, COVERED, BIAS = 0.42, 3.66, -0.79
 SURE = 0.5
 MOST_ODDS = 8.0  # the reader's odds are no surer than that
 LONGEST = 150  # characters of a quotation
-SHORT = 0.6  # a span that is a smaller share of its sentence is said first
+SHORT = 0.6  # a span that is a smaller share of its sentence is said first,
+LEAD = 0.8  # if it is so likely: else it may be the wrong part of the right sentence
 _MARKS = re.compile(r"^\W+|\W+$")
 
 
@@ -37,6 +38,8 @@ class Span(Protocol):
     def start(self) -> int: ...
     @property
     def end(self) -> int: ...
+    @property
+    def probability(self) -> float: ...
 
 
 class Reading(Protocol):
@@ -75,8 +78,8 @@ def documents(question: Question, shelf: Shelf, reader: Reader) -> Draft | None:
     score = sureness(alone, share)
     said = _MARKS.sub("", entry.text[span.start : span.end])
     citation = entry.cite(first, last)
-    lead = said if said and len(said) < SHORT * len(citation.quote) else ""
-    return Draft([citation], [lead], "", score, score > SURE)
+    first_said = said and span.probability > LEAD and len(said) < SHORT * len(citation.quote)
+    return Draft([citation], [said if first_said else ""], "", score, score > SURE)
 
 
 def find(text: str, shelf: Shelf, reader: Reader) -> tuple[Entry, Span, float, float] | None:

@@ -93,9 +93,10 @@ def _drawn(rng: random.Random) -> tuple[Fact, str]:
 
 
 def touches(fact: Fact, thing: str, said: Said) -> bool:
-    """Whether something said could answer what is asked of the fact."""
+    """Whether something said could answer what is asked of the fact. A thing is all its names, | between."""
     if thing and said.thing:
-        return thing in said.thing or said.thing in thing
+        mine, theirs = thing.split("|"), said.thing.split("|")
+        return any(one in other or other in one for one in mine for other in theirs)
     return fact is said.fact or (fact.hours and said.fact.hours)
 
 
@@ -106,7 +107,7 @@ def _said(rng: random.Random) -> Iterator[Said]:
         fact, thing = _drawn(rng)
         if any(touches(fact, thing, said) for said in held):
             continue
-        values: dict[str, str] = {"thing": thing}
+        values = {"thing": thing.split("|")[0]}
         marked = _filled(rng.choice(fact.say), values, rng)
         before, answer, after = re.split(r"[\[\]]", marked)
         held.append(Said(fact, thing, before + answer + after, answer, values))
@@ -127,7 +128,7 @@ def _value(name: str, values: dict[str, str], rng: random.Random) -> str:
 
 
 def _asked(fact: Fact, thing: str, values: Mapping[str, str], rng: random.Random) -> str:
-    known = {**values, "thing": thing}
+    known = {**values, "thing": rng.choice(thing.split("|"))}
     text = _filled(rng.choice(fact.ask), known, rng)
     before = rng.choice(BEFORE) if rng.random() < 0.2 else ""
     return before + text + (rng.choice(AFTER) if rng.random() < 0.5 else "")

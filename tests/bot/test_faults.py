@@ -165,6 +165,7 @@ def test_serve_starts_its_parts_again(settings: dict[str, object], tmp_path: Pat
         assert platform.deliver(platform.text("o-serve", FIRST), pause=0.2).reply
 
 
+@pytest.mark.alone
 def test_redis_down_is_said_at_once_and_heals(
     redis: EmbeddedStore, settings: dict[str, object], tmp_path: Path
 ) -> None:
@@ -218,6 +219,7 @@ def test_redis_in_trouble_costs_nothing_that_was_acknowledged(fault: str, tmp_pa
         assert result["seen"]["during"]["busy"] > 0
 
 
+@pytest.mark.alone
 def test_a_master_hands_on_what_it_says_is_done(tmp_path: Path) -> None:
     trio, talker = Failover(tmp_path), Conversation("wechat", "o-copied")
     assert trio.replica.process
@@ -266,6 +268,6 @@ def test_sigterm_to_serve_leaves_nothing_behind(settings: dict[str, object], tmp
     with Service(tmp_path, "serve", **settings) as serve:
         assert serve.plm
         started = descendants(serve.plm.process.pid)
-        assert len(started) >= 3  # the store, the web server, its worker
+        assert len(started) >= 2  # the store, a worker
         assert serve.stop() == 0
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started), 5, "all have ended")

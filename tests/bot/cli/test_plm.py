@@ -20,9 +20,10 @@ from standardwebhooks.webhooks import Webhook as Signer
 
 from bot.cli import main
 from bot.cli.commands import COMMANDS
+from bot.server.embedded_store import EmbeddedStore
 from engine.cli.lazy import LazyCommand
 from tests import small_library
-from tests.service import Plm, Service, free_port, wait_until
+from tests.service import Plm, Service, descendants, free_port, proportional_mb, wait_until
 from tests.tiny_model import write_tiny_model
 
 
@@ -161,16 +162,28 @@ def test_several_processes_answer_as_one_and_add_up_their_numbers(tmp_path: Path
         assert 'plm_retries_seen_total{channel="webhook-forms"} 15.0' in numbers
 
 
-def test_a_web_server_that_does_not_come_up_is_one_line(tmp_path: Path) -> None:
-    script = (
-        "from bot import cli\nfrom bot.server import supervisor\nsupervisor.STARTUP_TIMEOUT = 0.05\n"
-        "cli.main(['serve'])"
-    )
-    environment = {**os.environ, "PLM_PORT": str(free_port())}
-    command = [sys.executable, "-c", script]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=40)
-    assert run.returncode == 1
-    assert re.fullmatch(r"Error: the web server does not answer at http://127\.0\.0\.1:\d+.*\n", run.stderr)
+def test_a_worker_that_does_not_start_ends_it_and_its_store(tmp_path: Path) -> None:
+    settings = {"PLM_MODEL": os.environ["PLM_MODEL"], "PLM_PORT": free_port(), "PLM_DATA_DIR": tmp_path}
+    run = Plm(["serve"], tmp_path / "log", settings, patience=["bot.app.create_app=lambda _: 1 / 0"])
+    assert run.wait(40) == 1
+    assert "ZeroDivisionError" in run.output()
+    assert "打开" not in run.output()
+    again = EmbeddedStore(tmp_path)
+    again.start()
+    again.stop()
+
+
+def test_serve_is_one_process_beside_worker_and_store_and_ends_with_its_terminal(tmp_path: Path) -> None:
+    """Together they take less than 150 MB, the pages that they share counted once."""
+    with Service(tmp_path, PLM_MODEL=os.environ["PLM_MODEL"]) as service:
+        assert service.plm
+        pid = service.plm.process.pid
+        processes = [pid, *descendants(pid)]
+        assert len(processes) == 3
+        assert sum(proportional_mb(one) for one in processes) < 150
+        os.kill(pid, signal.SIGHUP)
+        assert service.plm.wait() == 0
+        wait_until(lambda: not any(Path(f"/proc/{one}").exists() for one in processes), 5, "all have ended")
 
 
 def test_ctrl_c_ends_it_quietly(tmp_path: Path) -> None:
@@ -215,12 +228,6 @@ def loaded(script: str) -> set[str]:
 
 def test_the_list_of_commands_loads_none_of_them() -> None:
     script = "import bot.cli\ntry: bot.cli.main(['--help'])\nexcept SystemExit: print()"
-    heavy = {"numpy", "pydantic", "rich", "flask", "redis", "requests", "gunicorn", "limits"}
+    heavy = {"numpy", "pydantic", "flask", "redis", "requests", "gunicorn", "limits"}
     assert "click" in (here := loaded(script))
     assert not heavy & here
-
-
-def test_the_supervisor_of_plm_serve_is_light() -> None:
-    """It holds what it loads as long as the service runs."""
-    script = "import bot.cli.plm, bot.server.embedded_store, bot.server.supervisor\nprint()"
-    assert not {"flask", "redis", "requests", "numpy", "gunicorn", "prometheus_client"} & loaded(script)

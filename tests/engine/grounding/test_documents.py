@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from engine.grounding import Answerer
+from engine.grounding.answerer import NO_DOCTOR
 from engine.grounding.documents import LONGEST, PASSAGES, around, find, sureness
 from engine.grounding.shelf import Shelf
 from engine.library import Library, LibraryError
@@ -45,6 +47,22 @@ def test_an_answer_is_quoted_from_the_document(answerer: Answerer, held: Library
     assert citation.book == "门店须知"
     source = held.source("门店须知")
     assert held.text(source.id, citation.start, citation.end) == citation.quote
+
+
+def test_a_price_is_no_dose(answerer: Answerer) -> None:
+    assert NO_DOCTOR not in answerer.answer("地下车库停车每小时多少钱？").text
+
+
+@pytest.mark.parametrize(("probability", "lead"), [(0.9, "五元："), (0.5, "")])
+def test_a_span_is_said_first_only_where_it_is_likely(held: Library, probability: float, lead: str) -> None:
+    class Sure:
+        def read(self, question: str, passages: Sequence[Mapping[str, str]]) -> Any:
+            at = [(n, p["text"].find("五元")) for n, p in enumerate(passages) if "五元" in p["text"]]
+            spans = [SimpleNamespace(passage=n, start=a, end=a + 2, probability=probability) for n, a in at]
+            return SimpleNamespace(spans=spans, answerable=0.99)
+
+    text = Answerer(held, reader=Sure()).answer("地下车库停车每小时多少钱？").text
+    assert text.startswith(lead + "「")
 
 
 @pytest.mark.parametrize("question", ["珠穆朗玛峰有多高", "桂枝汤由哪些药组成", "帮我写一封辞职信"])
@@ -126,7 +144,7 @@ def test_a_span_keeps_its_sentences_and_is_never_cut(held: Library) -> None:
 
 def test_being_sure_needs_both_the_reader_and_the_words() -> None:
     assert sureness(0.99, 0.8) > 0.9
-    assert sureness(0.9, 0.0) < 0.5 < sureness(0.9, 0.5)
+    assert sureness(0.8, 0.0) < 0.5 < sureness(0.8, 0.3)
     assert sureness(0.01, 0.2) < 0.1
 
 
