@@ -25,7 +25,7 @@ ARM_FLAGS = {
     "i8mm": ["-march=armv8.2-a+dotprod+i8mm"],
 }
 FLAGS = X86_FLAGS if X86 else ARM_FLAGS
-SANITIZE = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+SANITIZE = ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
 def run(*command: str | Path) -> str:
