@@ -3,6 +3,7 @@
 #   make test ARGS="-k wechat"       ARGS go to the command that runs
 
 PYTHON ?= python3
+PYTHONS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := .ci/constraints.txt
@@ -18,7 +19,7 @@ NATIVE := $(shell find engine/src/ cpu_vnni/ cuda/ -not -name "*.md" 2>/dev/null
 SETTINGS := pyproject.toml setup.py $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve chat test test-fast cuda lint bench soak bench-bot faults fuzz bench-train bench-peers bench-architectures bench-finetune bench-likelihood bench-grounded bench-reading bench-samplers samples tcm zh pubmed reader clean
+.PHONY: help build serve chat test test-fast cuda wheel lint bench soak bench-bot faults fuzz bench-train bench-peers bench-architectures bench-finetune bench-likelihood bench-grounded bench-reading bench-samplers samples tcm zh pubmed reader clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -40,6 +41,10 @@ test-fast: build $(VENV)/.test  ## the tests for daily work; the slow ones are l
 
 cuda: $(VENV)/.cuda  ## the CUDA back-end for sm_80, 86, 89 and 90; brings nvcc
 	PLM_CUDA=1 $(BIN)/python setup.py -q build_ext --inplace
+
+# Of this Python, or: make wheel PYTHONS="python3.12 python3.13". For Arm: PLM_TARGET=aarch64, with g++-aarch64-linux-gnu.
+wheel: build $(VENV)/.wheel  ## a manylinux wheel in dist/, for machines without a compiler (PYTHONS, PLM_TARGET)
+	@$(BIN)/python deploy/build_wheel $(PYTHONS)
 
 # ruff's rules S are bandit's. Bandit itself found nothing more here: only what carries its reason beside a noqa, and ""
 # taken for a password.
@@ -224,6 +229,10 @@ $(VENV)/.bench: $(VENV)/.installed
 
 $(VENV)/.cuda: $(VENV)/.installed
 	$(PIP) --no-build-isolation -e ".[cuda]"
+	@touch $@
+
+$(VENV)/.wheel: $(VENV)/.installed
+	$(PIP) --no-build-isolation -e ".[wheel]"
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.installed
