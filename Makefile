@@ -173,7 +173,7 @@ pubmed: build $(VENV)/.test  ## train the bundled pubmed again (CORPORA=folder, 
 	$(finish)
 
 # The reader of passages, on one core.
-READER_MINUTES ?= 82
+READER_MINUTES ?= 107
 READING = --data $(CORPORA)/zh-reading.train.jsonl.xz --data $(CORPORA)/tcm-reading.train.jsonl.xz \
 	--valid $(CORPORA)/zh-reading.valid.jsonl.xz --valid $(CORPORA)/tcm-reading.valid.jsonl.xz
 reader: build $(VENV)/.test  ## train the reader of passages again (CORPORA=folder, READER_MINUTES)

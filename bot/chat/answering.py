@@ -91,9 +91,9 @@ class Answering:
         """EngineDownError when it cannot be answered for now; StoreDownError."""
         if dialogue.command(question.text) == "more":
             return self._write_on(question)
-        begin = dialogue.free_writing(question.text)
-        if begin is not None:
-            return self._write_freely(question, begin)
+        asked = dialogue.free_writing(question.text)
+        if asked is not None:
+            return self._write_freely(question, asked)
         if self.library is None:
             weighed = self._weigh(question.text)
             return self._show(weighed) if weighed else self._write(question)
@@ -207,11 +207,10 @@ class Answering:
         if pair is None:  # taken back meanwhile
             return Reply(dialogue.NOTHING_MORE, "end")
         asked, answer = pair
-        begin = dialogue.free_writing(asked)
-        if begin is not None:
-            return self._write_freely(
-                question, begin + answer["content"].replace(dialogue.OWN_WORDS, "").encode()
-            )
+        free = dialogue.free_writing(asked)
+        if free is not None:
+            written = answer["content"].replace(dialogue.OWN_WORDS, "")
+            return self._write_freely(question, dialogue.FreeWriting(free.read + written))
         earlier = [turn for turn in turns if turn["message_id"] != question.id]
         read = dialogue.history(earlier, question.id, self.context_bytes).removesuffix(END_MARK)
         prompt = Prompt(
@@ -222,15 +221,15 @@ class Answering:
         )
         return self._written(*self._stream(prompt, question, ""))
 
-    def _write_freely(self, question: Question, begin: bytes) -> Reply:
+    def _write_freely(self, question: Question, asked: dialogue.FreeWriting) -> Reply:
         """What the model makes of a beginning, in the manner of what it has read. It reads no talk."""
         prompt = Prompt(
             state=None,
-            tail=begin,
+            tail=asked.begin,
             history=bytes,
             seed=dialogue.seed(question.conversation, question.id),
         )
-        raw, text, last = self._stream(prompt, question, dialogue.OWN_WORDS)
+        raw, text, last = self._stream(prompt, question, dialogue.OWN_WORDS + asked.shown)
         said = text if raw.strip() else dialogue.EMPTY_ANSWER
         reply = Reply(said, last.finish_reason, censored=self._is_censored(raw))
         return reply.cut_short() if raw.strip() and last.finish_reason == "length" else reply

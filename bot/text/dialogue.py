@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine import ASSISTANT_MARK, END_MARK, USER_MARK
 
@@ -75,6 +75,12 @@ _COMMANDS = {
 }  # fmt: skip
 _SEARCH = re.compile(r"\s*(?:(?:查书?|查書)\s*[:：]|/search\s)\s*(\S.*)", re.IGNORECASE | re.DOTALL)
 _FREE = re.compile(r"\s*(续写|續寫|写|寫)\s*[:：]\s*(\S.*)", re.DOTALL)
+_SUBJECT = re.compile(
+    r"^(?:一?篇)?(?:关于|關於|有关|论(?![语文])|論(?![語文])|谈|談|说(?![文明])|說(?![文明])|辨)?"
+    r"|的?(?:文章|论文|論文|短文|介绍|介紹)?\W*$"
+)
+_VERSE = re.compile(r"[诗詩词詞赋賦歌吟曲联聯]$")
+LONGEST_SUBJECT = 10  # characters of a title that can be the first word
 # Controls (Cc) but for line end and tab, lone surrogates (Cs), and two that are no characters.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _SLASH = re.compile(r"(/[a-z]+)\s+(.*)", re.DOTALL)
@@ -114,14 +120,32 @@ def search_words(text: str) -> str:
     return match[1].strip() if match else ""
 
 
-def free_writing(text: str) -> bytes | None:
-    """What the model is to go on from where it is asked to write: the text of `续写：…`, the title of
-    `写：…`."""
+class FreeWriting(NamedTuple):
+    """What the model is to go on from: the user sees `shown` before what it writes, not `read`."""
+
+    read: str
+    shown: str = ""
+
+    @property
+    def begin(self) -> bytes:
+        return (self.read + self.shown).encode()
+
+
+def free_writing(text: str) -> FreeWriting | None:
+    """What the user asks the model to write: to go on with the text of `续写：…`, or on the title of `写：…`.
+
+    After a bare title every second text was a list of an exam's options; with its subject as the first word
+    one in a hundred (tests/bench/benchmarks/bench_writing.py).
+    """
     match = _FREE.fullmatch(text)
     if match is None:
         return None
     begin = match[2].strip()
-    return (begin if match[1] in ("续写", "續寫") else begin + "\n").encode()
+    if match[1] in ("续写", "續寫"):
+        return FreeWriting(begin)
+    subject = _SUBJECT.sub("", begin)
+    named = 0 < len(subject) <= LONGEST_SUBJECT and not _VERSE.search(begin)
+    return FreeWriting(begin + "\n", f"{subject}者，" if named else "")
 
 
 def slash_command(text: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -25,6 +26,8 @@ NO_DOCTOR = "（不能代替医师诊治。）"
 NEAREST = 3
 NAMED = ("formula", "herb", "author", "source")  # the books come first, the owner's documents after
 
+_PRICE = re.compile(r"[\d一二两三四五六七八九十百千万]\s*(?:元|块)")  # 多少钱 asks for it, not for a dose
+
 Maker = Callable[[Question, Shelf], Draft | None]
 
 
@@ -42,7 +45,13 @@ class Answerer:
         self.shelf = Shelf(library)
 
     def answer(self, question: str, history: Sequence[Mapping[str, str]] = ()) -> Answer:
-        """The answer to a question; `history` holds `role` and `content` of the turns before."""
+        """The answer to a question; `history` holds `role` and `content` of the turns before.
+
+        It is of one state of the library. LibraryError if that changes too fast or cannot be read."""
+        return self.library.undisturbed(lambda: self._answer(question, history))
+
+    def _answer(self, question: str, history: Sequence[Mapping[str, str]]) -> Answer:
+        self.shelf.refresh()
         if self.detector is not None:
             assessment = self.detector.assess(question)
             help_now = reply(assessment, question)
@@ -136,7 +145,8 @@ class Answerer:
             frame = f"{lead}：" if lead else ""
             lines.append(f"{frame}「{citation.quote}」{place(citation)}")
         text = "\n".join(_merge(lines, draft.citations)) + (f"\n{draft.note}" if draft.note else "")
-        if asked.asks("dose") or (asked.kind == "symptom" and asked.asks("treat")):
+        priced = any(_PRICE.search(citation.quote) for citation in draft.citations)
+        if (asked.asks("dose") and not priced) or (asked.kind == "symptom" and asked.asks("treat")):
             text += NO_DOCTOR
         return Answer(
             text, draft.citations, False, asked.kind, asked.topic, score, _headings(draft.citations)

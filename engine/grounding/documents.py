@@ -13,16 +13,19 @@ from typing import Protocol
 from engine.grounding.question import Question
 from engine.grounding.records import Draft
 from engine.grounding.shelf import Entry, Shelf, plain, sentences
+from engine.library import Passage
 from engine.library.cutting import tokens
 
-PASSAGES = 6  # that are read for a question
+PASSAGES = 6  # of a search, that are read for a question
+WHOLE = 6000  # bytes: so much is read as a whole, for an everyday question and its note may share no word
 # How sure it is that the passage answers, by the reader's log odds on that passage alone and the weighted
 # share of the question's pairs of characters that it holds: fitted by `bench_reading --fit`.
-READER, COVERED, BIAS = 0.55, 6.62, -1.74
+READER, COVERED, BIAS = 0.42, 3.66, -0.79
 SURE = 0.5
 MOST_ODDS = 8.0  # the reader's odds are no surer than that
 LONGEST = 150  # characters of a quotation
-SHORT = 0.6  # a span that is a smaller share of its sentence is said first
+SHORT = 0.6  # a span that is a smaller share of its sentence is said first,
+LEAD = 0.8  # if it is so likely: else it may be the wrong part of the right sentence
 _MARKS = re.compile(r"^\W+|\W+$")
 
 
@@ -35,6 +38,8 @@ class Span(Protocol):
     def start(self) -> int: ...
     @property
     def end(self) -> int: ...
+    @property
+    def probability(self) -> float: ...
 
 
 class Reading(Protocol):
@@ -73,18 +78,16 @@ def documents(question: Question, shelf: Shelf, reader: Reader) -> Draft | None:
     score = sureness(alone, share)
     said = _MARKS.sub("", entry.text[span.start : span.end])
     citation = entry.cite(first, last)
-    lead = said if said and len(said) < SHORT * len(citation.quote) else ""
-    return Draft([citation], [lead], "", score, score > SURE)
+    first_said = said and span.probability > LEAD and len(said) < SHORT * len(citation.quote)
+    return Draft([citation], [said if first_said else ""], "", score, score > SURE)
 
 
 def find(text: str, shelf: Shelf, reader: Reader) -> tuple[Entry, Span, float, float] | None:
     """The passage that answers best and its span; how sure the reader is of that passage alone, from 0 to 1,
     and the share of the question that it holds."""
-    own = list(own_documents(shelf).values())
-    hits = shelf.library.search(text, PASSAGES, own, explain=False) if own else []
-    if not hits:
+    entries = [shelf.alone(passage) for passage in _candidates(text, shelf)]
+    if not entries:
         return None
-    entries = [shelf.alone(hit) for hit in hits]
     passages = [{"title": f"{e.book} {e.heading}".strip(), "text": e.text} for e in entries]
     reading = reader.read(text, passages)
     if not reading.spans:
@@ -93,6 +96,14 @@ def find(text: str, shelf: Shelf, reader: Reader) -> tuple[Entry, Span, float, f
     entry = entries[span.passage]
     alone = reader.read(text, [passages[span.passage]]).answerable
     return entry, span, alone, covered(text, entry, shelf)
+
+
+def _candidates(text: str, shelf: Shelf) -> Sequence[Passage]:
+    """The passages of the owner's documents that may answer: all if they are few, else those of a search."""
+    library, own = shelf.library, list(own_documents(shelf).values())
+    if own and sum(library.source(number).bytes for number in own) <= WHOLE:
+        return [passage for number in own for passage in library.passages(number)]
+    return library.search(text, PASSAGES, own, explain=False) if own else []
 
 
 def log_odds(answerable: float) -> float:

@@ -101,6 +101,14 @@ class Shelf:
     def __init__(self, library: Library) -> None:
         self.library = library
         self._weights: dict[str, float] = {}
+        self._state: object = None  # of the library, when the weights were taken
+
+    def refresh(self) -> None:
+        """Weigh words anew if the library has changed."""
+        state = self.library.state
+        if state != self._state:
+            self._weights.clear()
+            self._state = state
 
     def _frequency(self, token: str) -> int:
         return int(self.library.frequency(token))

@@ -63,9 +63,13 @@ def weigh_question(
     shelf: Shelf, kind: str, fields: Mapping[str, Any], answer: Mapping[str, Any] | None
 ) -> Weighed | None:
     """For a question of the kind choose, judge or fill, with the model's answer if there is one."""
-    if kind == "choose":
-        bits = answer["scores"] if answer else None
-        return weigh_choices(shelf, fields["question"], fields["choices"], bits)
-    if kind == "judge":
-        return weigh_statement(shelf, fields["statement"])
-    return weigh_gap(shelf, fields["text"])
+
+    def weigh() -> Weighed | None:
+        if kind == "choose":
+            bits = answer["scores"] if answer else None
+            return weigh_choices(shelf, fields["question"], fields["choices"], bits)
+        if kind == "judge":
+            return weigh_statement(shelf, fields["statement"])
+        return weigh_gap(shelf, fields["text"])
+
+    return shelf.library.undisturbed(weigh)

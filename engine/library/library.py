@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from engine.library import generation, query, store
 from engine.library.closeness import Closeness
@@ -21,6 +22,9 @@ from engine.library.writer import Writer
 
 _CACHED_BLOCKS = 1024  # of 16 KiB: 16 MiB a process
 _PAIR_CANDIDATES = 30
+_TRIES = 5  # of work that a change keeps interrupting
+
+T = TypeVar("T")
 
 
 class _View:
@@ -126,6 +130,26 @@ class Library:
         self._held = view
         view.refresh()
         return view
+
+    @property
+    def state(self) -> tuple[object, int]:
+        """Another one after every change."""
+        with self._lock:
+            view = self._view()
+            return view.stamp, -1 if view.empty else view.version
+
+    def undisturbed(self, work: Callable[[], T]) -> T:
+        """What `work` returns when the library does not change meanwhile: it is called again if it does.
+
+        Work that reads more than once could mix two states otherwise. LibraryError if it changes each time.
+        """
+        before = self.state
+        for _ in range(_TRIES):
+            result, began = work(), before
+            before = self.state
+            if before == began:
+                return result
+        raise LibraryError(f"{self.folder}: the library changes too fast to be read")
 
     @property
     def documents(self) -> int:

@@ -16,6 +16,11 @@ def pairs_of(text: str) -> set[str]:
     return {text[i : i + 2] for i in range(len(text) - 1)}
 
 
+def holds(text: str, wanted: str) -> bool:
+    """Whether a text says something, letter for letter."""
+    return "".join(letters(wanted)) in "".join(letters(text))
+
+
 def f1(found: str, wanted: str) -> float:
     """The harmonic mean of precision and recall over characters, as SQuAD has it over words."""
     a, b = letters(found), letters(wanted)

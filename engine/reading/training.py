@@ -28,11 +28,13 @@ from engine.model.isa import training_isa
 from engine.model.reader import ReaderConfig
 from engine.reading.examples import Example, read_examples
 from engine.reading.measures import area_under_curve, exact, f1
+from engine.reading.notes import notes
 from engine.reading.strangers import strangers
 from engine.training.recipe import TrainingError
 from engine.training.stored import stored_arrays
 
 REPORT_SECONDS = 15.0
+NOTES = 24_000  # questions on everyday notes that are made, where the recipe asks for some
 LOOK = 300  # examples of each valid file that are looked at on the way
 
 
@@ -44,6 +46,7 @@ class ReaderRecipe:
     shards: int = 2
     passages: int = 2  # of an example that a step reads
     strangers: float = 0.13  # share of examples whose passages are another question's
+    notes: float = 0.0  # share of examples on everyday notes, made by rule
     dropout: float = 0.15
     rate: float = 3e-3
     warmup: int = 100
@@ -131,9 +134,11 @@ class ReaderRun:
         for path, examples, weight in zip(self.data, sources, self.weights, strict=True):
             self._add(path.name, examples, weight)
             self.progress.texts.append(hashlib.sha256(path.read_bytes()).hexdigest())
+        whole = sum(self.weights) / (1 - recipe.strangers - recipe.notes)
         if recipe.strangers:
-            made = strangers(sources, recipe.seed)
-            self._add("strangers", made, sum(self.weights) * recipe.strangers / (1 - recipe.strangers))
+            self._add("strangers", strangers(sources, recipe.seed), whole * recipe.strangers)
+        if recipe.notes:
+            self._add("notes", notes(NOTES, recipe.seed), whole * recipe.notes)
         self.held_out = {path.name: read_examples(path) for path in self.valid}
         if self.initial is not None:
             if self.initial.config != self.plan.config:

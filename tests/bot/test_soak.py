@@ -29,6 +29,11 @@ TALKER = Conversation("wechat", USER)
 TURNS = TALKER.base + "turns"
 
 
+def told(result: dict[str, Any]) -> str:
+    """All of what went wrong, which pytest would cut."""
+    return "\n".join([str(result["breaches"]), *result["faults"], *result["accounts"]])
+
+
 @pytest.mark.slow
 def test_nothing_is_lost_doubled_mixed_up_or_let_in(tmp_path: Path) -> None:
     options = argparse.Namespace(
@@ -36,7 +41,7 @@ def test_nothing_is_lost_doubled_mixed_up_or_let_in(tmp_path: Path) -> None:
         library=False, cluster=False,
     )  # fmt: skip
     result = soak(tmp_path, options)
-    assert not any(result["breaches"].values()), result
+    assert not any(result["breaches"].values()), told(result)
     assert not result["faults"]
     assert result["messages"] == 128
     assert result["kills"] == {"web": 2, "engine": 2, "redis": 1}
@@ -50,7 +55,7 @@ def test_a_cluster_loses_a_master_and_moves_slots_meanwhile(tmp_path: Path) -> N
         library=False, cluster=True,
     )  # fmt: skip
     result = soak(tmp_path, options)
-    assert not any(result["breaches"].values()), result
+    assert not any(result["breaches"].values()), told(result)
     assert not result["faults"]
     assert result["cluster"]["elsewhere"] == 0, result
     assert result["cluster"]["masters killed"] == 1
@@ -65,7 +70,7 @@ def test_a_library_that_changes_meanwhile_is_quoted_rightly(tmp_path: Path) -> N
         cluster=False,
     )  # fmt: skip
     result = soak(tmp_path, options)
-    assert not any(result["breaches"].values()), result
+    assert not any(result["breaches"].values()), told(result)
     assert not result["faults"]
     assert result["library"]["changes"] == len(CHANGES)
     assert all(result["library"][kind] > 5 for kind in ("quoted", "of changed texts", "not found", "written"))

@@ -4,7 +4,8 @@ Spans: exact match and F1 over characters of the answerable questions, with the 
 all passages, and the area under the curve of refusals, on zh-reading.valid and tcm-reading.valid. Beside it:
 the whole passage, the sentence that shares most pairs of characters with the question, and an untrained
 reader. Documents: the articles of zh-reading.valid as an owner's documents, answered with the reader and
-without; questions on other things (classics-qa.dev, bundled pairs) should get no answer from them.
+without; questions on other things (classics-qa.dev, bundled pairs) should get no answer from them. Notes:
+everyday ones of a clinic, a shop, … with short questions, and such as they do not answer.
 
     python -m tests.bench.benchmarks.bench_reading --corpora FOLDER [--reader FILE] [--csv FILE]
 """
@@ -29,6 +30,7 @@ from engine.reading import Reader
 from engine.reading.examples import Example, read_examples
 from engine.reading.measures import area_under_curve, exact, f1, pairs_of
 from tests.bench.benchmarks.reading_documents import fit, measure_documents
+from tests.bench.benchmarks.reading_notes import measure_notes
 
 Found = tuple[str, float]  # the text found, how sure that it answers
 FIELDS = ("text", "who", "passages", "measure", "value", "low", "high", "n")
@@ -41,6 +43,7 @@ def main() -> None:
     parser.add_argument("--corpora", type=Path, required=True, help="the folder that holds zh-reading")
     parser.add_argument("--reader", help="a reader's file [the bundled one]")
     parser.add_argument("--csv", type=Path, help="write the figures here")
+    parser.add_argument("--show", action="store_true", help="print each answer on the notes")
     parser.add_argument("--fit", action="store_true", help="fit how sure answers from documents are instead")
     arguments = parser.parse_args()
     reader = Reader.load(arguments.reader)
@@ -60,7 +63,8 @@ def main() -> None:
             rows += spans(name, who, find, examples)
     speed(reader, read_examples(arguments.corpora / "tcm-reading.valid.jsonl.xz"))
     with tempfile.TemporaryDirectory() as folder:
-        rows += measure_documents(arguments.corpora, reader, Path(folder))
+        rows += measure_documents(arguments.corpora, reader, Path(folder) / "articles")
+        rows += measure_notes(reader, Path(folder) / "notes", arguments.show)
     if arguments.csv:
         with arguments.csv.open("w", newline="") as file:
             writer = csv.DictWriter(file, FIELDS, lineterminator="\n", restval="")

@@ -17,8 +17,9 @@ from engine.grounding.shelf import Shelf
 from engine.library import Library
 from engine.reading import Reader
 from engine.reading.examples import Example, read_examples
-from engine.reading.measures import letters
+from engine.reading.measures import holds
 from tests.bench.benchmarks.interval import wilson
+from tests.bench.benchmarks.reading_notes import note_libraries
 
 QUESTIONS = 250
 PAIRS = 100
@@ -52,13 +53,17 @@ def measure_documents(corpora: Path, reader: Reader, folder: Path) -> list[dict[
 
 def fit(corpora: Path, reader: Reader, folder: Path) -> None:
     """Print READER, COVERED and BIAS of engine/grounding/documents.py: a logistic regression on questions
-    that the documents answer and questions on other things."""
+    that the documents and notes answer, and questions on other things."""
     examples = read_examples(corpora / "zh-reading.valid.jsonl.xz")
-    shelf = Shelf(documents(examples, folder))
     asked = [example.question for example in examples if example.answerable]
     random.Random(1).shuffle(asked)
+    shelf = Shelf(documents(examples, folder / "articles"))
+    asking = [(shelf, asked[:QUESTIONS], 1.0), (shelf, other_questions(corpora), 0.0)]
+    for note, library in note_libraries(folder / "notes"):
+        asking.append((Shelf(library), [question for question, _ in note["questions"]], 1.0))
+        asking.append((Shelf(library), note["absent"], 0.0))
     rows, wanted = [], []
-    for questions, label in ((asked[:QUESTIONS], 1.0), (other_questions(corpora), 0.0)):
+    for shelf, questions, label in asking:
         for question in questions:
             if (found := find(question, shelf, reader)) is not None:
                 rows.append((log_odds(found[2]), found[3], 1.0))
@@ -94,7 +99,3 @@ def other_questions(corpora: Path) -> list[str]:
     ]
     random.Random(5).shuffle(pairs)
     return [json.loads(line)["question"] for line in lines] + pairs[:PAIRS]
-
-
-def holds(text: str, wanted: str) -> bool:
-    return "".join(letters(wanted)) in "".join(letters(text))

@@ -200,7 +200,8 @@ def soak(directory: Path, options: argparse.Namespace) -> dict[str, Any]:
         "messages": sum(map(len, users.sent.values())), "users": options.users, "webs": options.webs,
         "engines": options.engines, "seconds": round(seconds), "kills": cast.kills, "pauses": cast.pauses,
         "outcomes": outcomes(users), "requests": dict(sorted(users.counts.items())), "breaches": breaches,
-        "growth": cast.growth(), "faults": users.faults[:20], "accounts": users.mixed_up[:20],
+        "growth": cast.growth(), "faults": users.faults[:20],
+        "accounts": [*users.mixed_up[:20], *(changes.wrong[:200] if changes else ())],
         "cluster": cast.troubles.judge(users) if cast.troubles else None,
         "library": {"changes": len(changes.made), **changes.kinds} if changes else None,
     }  # fmt: skip

@@ -59,6 +59,7 @@ class LibraryChanges:
         after = [(), *(texts for _, _, texts in CHANGES)]
         self.states = [state(folder / str(number), texts) for number, texts in enumerate(after)]
         self.made: list[tuple[float, float]] = []  # seconds since 1970: asked for, and answered
+        self.wrong: list[str] = []  # an account of each answer that is
 
     def make(self) -> None:
         """The next one; hosts that are down are passed over."""
@@ -102,12 +103,17 @@ class LibraryChanges:
         self, model: Model, talker: Conversation, turns: list[dict[str, Any]], max_bytes: int
     ) -> Counter[str]:
         """Breaches among a user's answers: `mixed up` (never right), and `stale` (right for a state that was
-        over). `kinds` counts what the answers are."""
+        over). `kinds` counts what the answers are, `wrong` tells of those that are not right."""
         found: Counter[str] = Counter(dict.fromkeys(("mixed up", "stale"), 0))
         for place, turn in enumerate(turns):
             if turn["role"] == "assistant":
                 kind = self._kind(model, talker, turns[:place], turn, max_bytes)
-                (found if kind in found else self.kinds)[kind] += 1
+                if kind in found:
+                    found[kind] += 1
+                    self.wrong.append(f"{kind}, states {self.states_at(turn['time'])}: {turn}, after:")
+                    self.wrong += [f"  {row}" for row in turns[:place]]
+                else:
+                    self.kinds[kind] += 1
                 self.kinds["of changed texts"] += any(
                     f"——《{title}" in turn["content"] for title, _ in TEXTS.values()
                 )
@@ -123,10 +129,11 @@ class LibraryChanges:
         if dialogue.command(question) == "more":  # only the model's own texts end at the limit
             goes_on = dialogue.going_on(before, message_id)
             question, written = (goes_on[0], goes_on[1]["content"]) if goes_on else ("", "")
-        begin = dialogue.free_writing(question)
-        if begin is not None:
-            begin += written.replace(dialogue.OWN_WORDS, "").encode()
-            return "written" if said == freely(model, talker, message_id, begin, max_bytes) else "mixed up"
+        asked = dialogue.free_writing(question)
+        if asked is not None:
+            if written:
+                asked = dialogue.FreeWriting(asked.read + written.replace(dialogue.OWN_WORDS, ""))
+            return "written" if said == freely(model, talker, message_id, asked, max_bytes) else "mixed up"
         history = [
             {"role": role, "content": content}
             for asked, answer in dialogue.answered(before, message_id)[-REMEMBERED:]
@@ -138,15 +145,17 @@ class LibraryChanges:
         return "quoted" if turn.get("citations") else "not found" if said.startswith(NOT_FOUND) else "said"
 
 
-def freely(model: Model, talker: Conversation, message_id: str, begin: bytes, max_bytes: int) -> str:
+def freely(
+    model: Model, talker: Conversation, message_id: str, asked: dialogue.FreeWriting, max_bytes: int
+) -> str:
     """What the model makes of a beginning, as it will stand in the transcript."""
     session = model.session()
-    session.feed(begin)
+    session.feed(asked.begin)
     dice = dialogue.seed(talker.id, message_id)
     raw = "".join(session.generate(max_bytes=max_bytes, sampler=SAMPLER, seed=dice, stop_at_end=True))
     if not raw.strip():
         return dialogue.EMPTY_ANSWER
-    text = dialogue.OWN_WORDS + dialogue.printable(raw).lstrip()
+    text = dialogue.OWN_WORDS + asked.shown + dialogue.printable(raw).lstrip()
     return dialogue.cut_short(text) if session.stop_reason == "length" else text
 
 

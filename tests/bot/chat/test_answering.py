@@ -134,22 +134,26 @@ def test_greetings_and_the_owners_own_answers_need_no_model(bot: Bot) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "read"),
+    ("text", "read", "shown"),
     [
-        ("续写：夫百病之生也", "夫百病之生也"),
-        ("續寫: 夫百病之生也", "夫百病之生也"),
-        ("写：论桂枝", "论桂枝\n"),
-        ("寫：論桂枝", "論桂枝\n"),
+        ("续写：夫百病之生也", "夫百病之生也", ""),
+        ("續寫: 夫百病之生也", "夫百病之生也", ""),
+        ("写：论桂枝", "论桂枝\n", "桂枝者，"),
+        ("写：論桂枝", "論桂枝\n", "桂枝者，"),
+        ("写：一篇关于失眠的文章。", "一篇关于失眠的文章。\n", "失眠者，"),
+        ("写：论语", "论语\n", "论语者，"),
+        ("写：春夜的诗", "春夜的诗\n", ""),
+        ("写：春天到了燕子从南方飞回来了", "春天到了燕子从南方飞回来了\n", ""),
     ],
 )
 def test_who_asks_for_writing_gets_the_models_own_words_marked_so(
-    bot: Bot, store: Store, text: str, read: str
+    bot: Bot, store: Store, text: str, read: str, shown: str
 ) -> None:
     bot.ask("m0", FORMULA)
     message = bot.ask("m1", text)
-    assert message.text == dialogue.OWN_WORDS + "模型写的。"
+    assert message.text == dialogue.OWN_WORDS + shown + "模型写的。"
     (prompt,) = bot.engine.prompts
-    assert (prompt.tail, prompt.state, bot.engine.before[0]) == (read.encode(), None, b"")
+    assert (prompt.tail, prompt.state, bot.engine.before[0]) == ((read + shown).encode(), None, b"")
     assert store.client.exists(TALKER.base + "state") == 0
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from engine.grounding import Answerer
-from engine.grounding.documents import LONGEST, around, sureness
+from engine.grounding.answerer import NO_DOCTOR
+from engine.grounding.documents import LONGEST, PASSAGES, around, find, sureness
 from engine.grounding.shelf import Shelf
-from engine.library import Library
+from engine.library import Library, LibraryError
 from engine.reading import Reader
 
 HOURS = """营业时间
@@ -45,9 +49,87 @@ def test_an_answer_is_quoted_from_the_document(answerer: Answerer, held: Library
     assert held.text(source.id, citation.start, citation.end) == citation.quote
 
 
+def test_a_price_is_no_dose(answerer: Answerer) -> None:
+    assert NO_DOCTOR not in answerer.answer("地下车库停车每小时多少钱？").text
+
+
+@pytest.mark.parametrize(("probability", "lead"), [(0.9, "五元："), (0.5, "")])
+def test_a_span_is_said_first_only_where_it_is_likely(held: Library, probability: float, lead: str) -> None:
+    class Sure:
+        def read(self, question: str, passages: Sequence[Mapping[str, str]]) -> Any:
+            at = [(n, p["text"].find("五元")) for n, p in enumerate(passages) if "五元" in p["text"]]
+            spans = [SimpleNamespace(passage=n, start=a, end=a + 2, probability=probability) for n, a in at]
+            return SimpleNamespace(spans=spans, answerable=0.99)
+
+    text = Answerer(held, reader=Sure()).answer("地下车库停车每小时多少钱？").text
+    assert text.startswith(lead + "「")
+
+
 @pytest.mark.parametrize("question", ["珠穆朗玛峰有多高", "桂枝汤由哪些药组成", "帮我写一封辞职信"])
 def test_what_the_document_does_not_say_is_not_found(answerer: Answerer, question: str) -> None:
     assert answerer.answer(question).abstained
+
+
+def test_few_documents_are_read_whole_and_many_are_searched(tmp_path: Path) -> None:
+    read: list[list[str]] = []
+
+    class Watching:
+        def read(self, question: str, passages: Sequence[Mapping[str, str]]) -> Any:
+            read.append([passage["title"] for passage in passages])
+            return Reader.load().read(question, passages)
+
+    library = Library.open(tmp_path)
+    with library.writer() as writer:
+        writer.add_text("门店须知", "", "", HOURS, file="门店须知.txt", kind="document")
+    find("完全无关的话", Shelf(library), Watching())  # shares no word with the note
+    assert read[0] == ["门店须知", "门店须知 停车"]
+    with library.writer() as writer:
+        writer.add_text("馆藏", "", "", "馆藏目录。\n\n" * 1000, file="馆藏.txt", kind="document")
+    read.clear()
+    find("停车要多少钱", Shelf(library), Watching())
+    assert read[0][0] == "门店须知 停车"
+    assert len(read[0]) <= PASSAGES
+
+
+class RemovingReader:
+    """Reads as the bundled one, and removes the document right after its first reading."""
+
+    def __init__(self, library: Library) -> None:
+        self.reader, self.library, self.times = Reader.load(), library, 0
+
+    def read(self, *args: Any, **options: Any) -> Any:
+        found = self.reader.read(*args, **options)
+        self.times += 1
+        if self.times == 1:
+            with self.library.writer() as writer:
+                writer.remove(self.library.source("门店须知").id)
+        return found
+
+
+def test_a_change_in_the_middle_of_an_answer_begins_it_again(tmp_path: Path) -> None:
+    library = Library.open(tmp_path)
+    with library.writer() as writer:
+        writer.add_text("门店须知", "", "", HOURS, file="门店须知.txt", kind="document")
+        writer.add_text("会员须知", "", "", "会员卡一年二百元。", file="会员须知.txt", kind="document")
+    reader = RemovingReader(library)
+    answer = Answerer(library, reader=reader).answer("地下车库停车每小时多少钱？")
+    assert reader.times >= 1
+    assert answer.abstained
+    assert "五元" not in answer.text
+
+
+def test_a_library_that_changes_all_the_time_is_said_to(tmp_path: Path) -> None:
+    library, times = Library.open(tmp_path), 0
+
+    def change() -> None:
+        nonlocal times
+        times += 1
+        with library.writer() as writer:
+            writer.add_text(f"须知{times}", "", "", HOURS, file=f"{times}.txt", kind="document")
+
+    with pytest.raises(LibraryError, match="changes too fast"):
+        library.undisturbed(change)
+    assert times == 5
 
 
 def test_a_span_keeps_its_sentences_and_is_never_cut(held: Library) -> None:
@@ -62,7 +144,7 @@ def test_a_span_keeps_its_sentences_and_is_never_cut(held: Library) -> None:
 
 def test_being_sure_needs_both_the_reader_and_the_words() -> None:
     assert sureness(0.99, 0.8) > 0.9
-    assert sureness(0.9, 0.0) < 0.5 < sureness(0.9, 0.5)
+    assert sureness(0.8, 0.0) < 0.5 < sureness(0.8, 0.3)
     assert sureness(0.01, 0.2) < 0.1
 
 
