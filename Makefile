@@ -7,7 +7,8 @@ PYTHONS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := .ci/constraints.txt
-# Not compiled ahead: most of the bytecode would never be used, and it is a quarter of the installation.
+# Not compiled ahead: most of the bytecode would never be used, and it is a quarter of the installation. What a service
+# imports leaves its own at the end: one that may not write here would compile it at each start, 4 s of a slow core.
 PIP = $(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c $(LOCK)
 ARGS ?=
 MODEL ?= tcm
@@ -210,6 +211,7 @@ $(VENV)/.installed: $(MADE) $(SETTINGS)
 	@$(PIP) "setuptools>=77" "pybind11>=3"
 	@$(COMPILE)
 	@$(PIP) --no-build-isolation -e .
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c "import bot.app, bot.cli.plm, bot.server.processes, engine.cli.library"
 	@touch $@ $(VENV)/.native
 
 $(VENV)/.native: $(VENV)/.installed $(NATIVE) $(if $(wildcard engine/_core.*),,always)
