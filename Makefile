@@ -34,11 +34,16 @@ serve: build  ## the whole service on http://127.0.0.1:8000
 chat: build  ## talk in the terminal (MODEL=tcm)
 	@exec $(BIN)/plm chat $(MODEL) $(ARGS)
 
+# A process for each core, each with one thread for numpy; ARGS="-n 0 ..." is one process, for --pdb and -s. Bytecode is kept
+# even where the environment forbids it: the tests start hundreds of Pythons, and to compile takes longer than to run.
+KEPT := env -u PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX=$(CURDIR)/build/bytecode OPENBLAS_NUM_THREADS=1
+PYTEST := $(KEPT) $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: build $(VENV)/.test  ## all tests that need no special hardware
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-fast: build $(VENV)/.test  ## the tests for daily work; the slow ones are listed in tests/conftest.py
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
 cuda: $(VENV)/.cuda  ## the CUDA back-end for sm_80, 86, 89 and 90; brings nvcc
 	PLM_CUDA=1 $(BIN)/python setup.py -q build_ext --inplace

@@ -41,6 +41,7 @@ from bot.settings.config import ConfigError, Settings, load_settings
 from bot.store import readiness
 from bot.store.connection import StoreDownError
 from bot.store.conversations import Store
+from bot.store.days import DayStore
 from bot.store.library import LibraryStore
 from bot.store.outbox import Outbox
 from bot.tasks.queue import TaskQueue
@@ -74,12 +75,13 @@ def create_bot(
     library = ServedLibrary.from_settings(settings)
     admin = AdminSync(store, engine, settings.model) if settings.admin_key else None
     tasks = TaskQueue(store, settings.retry_seconds)
-    limits = Limits(store, settings.rate_limit, admin.rules if admin else None)
+    days = DayStore(store)
+    limits = Limits(store, settings.rate_limit, admin.rules if admin else None, days)
     erasure = Erasure(store, tasks, limits)
     bot = Bot(
         settings,
         store,
-        Answers(store, engine, settings.context_bytes, settings.forbidden, settings.unsure, library),
+        Answers(store, engine, settings.context_bytes, settings.forbidden, settings.unsure, library, days),
         limits,
         ConcurrencyLimiter(),
         Outbox(store),

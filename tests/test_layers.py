@@ -185,7 +185,7 @@ def test_one_module_knows_each_outside_library(library: str) -> None:
 def test_lua_stands_in_files_of_its_own_and_one_module_loads_it() -> None:
     assert [name(p) for p in python_files("bot") if "redis.call(" in p.read_text()] == []
     senders = {name(p) for p in python_files("bot") if "bot.store.scripts" in imports_of(p)}
-    assert senders == {"bot/store/conversations.py", "bot/store/tasks.py"}
+    assert senders == {"bot/store/conversations.py", "bot/store/index.py", "bot/store/tasks.py"}
 
 
 def modules() -> dict[str, Path]:

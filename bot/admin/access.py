@@ -27,7 +27,7 @@ def require_admin() -> None:
         return
     guesser = f"admin-key:{request.remote_addr}"
     # Asked first: whoever has used up the guesses does not learn whether this one was right.
-    if wait := bot.store.time_until_allowed(guesser, GUESSES):
+    if wait := bot.store.rates.time_until_allowed(guesser, GUESSES):
         metrics.LIMITED.inc()
         message = f"too many wrong keys from this address: try again in {wait} s"
         raise ApiError(429, message, code="rate_limit_exceeded", headers={"Retry-After": str(wait)})
@@ -46,7 +46,7 @@ def require_admin() -> None:
             code="invalid_api_key",
             headers=headers,
         )
-    bot.store.hit(guesser, GUESSES)
+    bot.store.rates.hit(guesser, GUESSES)
     raise ApiError(401, "that is not the administrator's key", code="invalid_api_key", headers=headers)
 
 

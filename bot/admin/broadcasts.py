@@ -14,8 +14,8 @@ import time
 from typing import Any
 
 from bot.context import Bot
-from bot.store.admin import LOOKED_AT, AdminStore, conversation_of
 from bot.store.broadcasts import BroadcastStore
+from bot.store.listing import LOOKED_AT, ConversationList, conversation_of
 from bot.tasks.queue import PermanentError
 from bot.telemetry import metrics
 from bot.text.censor import Censor
@@ -37,7 +37,7 @@ class Broadcasts:
     def __init__(self, bot: Bot) -> None:
         self.bot = bot
         self.store = BroadcastStore(bot.store)
-        self.people = AdminStore(bot.store)
+        self.people = ConversationList(bot.store)
 
     def plan(self, text: str, rate: float, channels: list[str]) -> dict[str, Any]:
         """Who would get it, counted by channel; BroadcastError if it cannot be sent to anybody like this."""

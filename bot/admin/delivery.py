@@ -21,7 +21,7 @@ from bot.api.endpoint import read_body
 from bot.api.errors import ApiError, respond
 from bot.chat.policy import pseudonym
 from bot.context import current_bot
-from bot.store.admin import conversation_of
+from bot.store.listing import conversation_of
 from bot.tasks.queue import DeadLetter
 
 blueprint = Blueprint("admin_delivery", __name__)

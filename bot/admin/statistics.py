@@ -31,7 +31,7 @@ def stats() -> Response:
     return respond(
         {
             "model": bot.model_name,
-            "conversations": admin.store.count(),
+            "conversations": admin.store.conversations.count(),
             "totals": _without_buckets(totals),
             "latency": {str(share): _quantile(totals, share) for share in (0.5, 0.95, 0.99)},
             "minutes": [_without_buckets(row) | {"p95": _quantile(row, 0.95)} for row in minutes],

@@ -6,8 +6,8 @@ import time
 import unicodedata
 from typing import Any
 
-from bot.store.admin import AdminStore
 from bot.store.feedback import FeedbackStore
+from bot.store.listing import ConversationList
 from bot.text.names import visitor_name
 from bot.text.records import Conversation
 
@@ -33,7 +33,9 @@ def with_feedback(whole: dict[str, Any], feedback: FeedbackStore) -> dict[str, A
     return whole
 
 
-def search(store: AdminStore, text: str, limit: int, cursor: Cursor) -> tuple[list[dict[str, Any]], Cursor]:
+def search(
+    people: ConversationList, text: str, limit: int, cursor: Cursor
+) -> tuple[list[dict[str, Any]], Cursor]:
     """Conversations in which somebody said `text`, the newest first, with where; and how to go on.
 
     Transcripts are read one after the other, through the list of conversations: there is no index of what
@@ -42,13 +44,13 @@ def search(store: AdminStore, text: str, limit: int, cursor: Cursor) -> tuple[li
     wanted, end = fold(text), time.monotonic() + PATIENCE
     found: list[dict[str, Any]] = []
     while True:
-        batch, cursor = store.page(LOOKED_AT, cursor)
+        batch, cursor = people.page(LOOKED_AT, cursor)
         for place, conversation in enumerate(batch):
-            said = _said(store, conversation, wanted)
+            said = _said(people, conversation, wanted)
             if said:
-                found += [row | {"found": said} for row in store.about([conversation])]
+                found += [row | {"found": said} for row in people.about([conversation])]
             if len(found) == limit and place + 1 < len(batch):
-                return found, (_updated(store, conversation), conversation.id)
+                return found, (_updated(people, conversation), conversation.id)
         if cursor is None or len(found) >= limit or time.monotonic() > end:
             return found, cursor
 
@@ -58,8 +60,8 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
 
-def _said(store: AdminStore, conversation: Conversation, wanted: str) -> list[dict[str, Any]]:
-    turns = store.store.turns(conversation, last=0)
+def _said(people: ConversationList, conversation: Conversation, wanted: str) -> list[dict[str, Any]]:
+    turns = people.store.turns(conversation, last=0)
     places = [(turn, fold(turn["content"]).find(wanted)) for turn in turns]
     return [
         {"role": turn["role"], "time": turn["time"], "text": _excerpt(turn["content"], place, len(wanted))}
@@ -73,6 +75,6 @@ def _excerpt(text: str, place: int, length: int) -> str:
     return "…" * (start > 0) + " ".join(text[start:end].split()) + "…" * (end < len(text))
 
 
-def _updated(store: AdminStore, conversation: Conversation) -> float:
+def _updated(people: ConversationList, conversation: Conversation) -> float:
     """Where it stands in the list."""
-    return store.listed(conversation)
+    return people.listed(conversation)

@@ -37,7 +37,7 @@ from bot.context import current_bot
 from bot.inference.interface import EngineDownError
 from bot.settings.config import ConfigError
 from bot.settings.values import read_rates
-from bot.store.admin import conversation_of, every
+from bot.store.listing import conversation_of, every
 from bot.text.records import Conversation
 from bot.web import site
 
@@ -55,24 +55,30 @@ blueprint.register_error_handler(ApiError, language.refuse)
 
 @blueprint.get("/admin/api/conversations")
 def list_conversations() -> Response:
-    store, user, text = current_admin().store, request.args.get("user"), request.args.get("text", "").strip()
+    people, user, text = (
+        current_admin().store.conversations,
+        request.args.get("user"),
+        request.args.get("text", "").strip(),
+    )
     limit, cursor = number_argument("limit", 50, 1, MOST), _read_cursor(request.args.get("cursor", ""))
     if text:
         if len(text) > MAX_SEARCH:
             raise ApiError(400, f"text may have {MAX_SEARCH} characters", param="text")
         audit("search")
-        return _respond_rows(*transcripts.search(store, text, limit, cursor))
+        return _respond_rows(*transcripts.search(people, text, limit, cursor))
     audit("list", pseudonym(user) if user else "all")
     if user:  # one in each channel at most: there is nothing to page through
-        found = store.about(store.of_user(user))
+        found = people.about(people.of_user(user))
         return _respond_rows(sorted(found, key=lambda row: row["updated"], reverse=True), None)
-    urgent = store.emergencies(limit)  # they stand at the head of the first page, and not in their own places
-    rows = [] if cursor else store.about(urgent)
+    urgent = people.emergencies(
+        limit
+    )  # they stand at the head of the first page, and not in their own places
+    rows = [] if cursor else people.about(urgent)
     if len(rows) == limit:
         return _respond_rows(rows, (math.inf, ""))
     while True:
-        batch, cursor = store.page(limit - len(rows), cursor)
-        rows += store.about([conversation for conversation in batch if conversation not in urgent])
+        batch, cursor = people.page(limit - len(rows), cursor)
+        rows += people.about([conversation for conversation in batch if conversation not in urgent])
         if cursor is None or len(rows) == limit:
             return _respond_rows(rows, cursor)
 
@@ -109,7 +115,7 @@ def _conversation(conversation_id: str) -> Conversation:
 def show(conversation_id: str) -> Response:
     conversation = _conversation(conversation_id)
     audit("show", pseudonym(conversation.user))
-    whole = current_admin().store.show(conversation)
+    whole = current_admin().store.conversations.show(conversation)
     if whole is None:
         raise ApiError(404, "there is no such conversation")
     return respond(transcripts.with_name(transcripts.with_feedback(whole, current_bot().erasure.feedback)))
@@ -137,10 +143,10 @@ def forget_user() -> Response:
 def export() -> Response:
     user = request.args.get("user") or None
     audit("export", pseudonym(user) if user else "all")
-    store, feedback = current_admin().store, current_bot().erasure.feedback
+    people, feedback = current_admin().store.conversations, current_bot().erasure.feedback
 
     def lines() -> Iterator[str]:
-        for whole in every(store, user):
+        for whole in every(people, user):
             transcripts.with_feedback(whole, feedback)
             yield json.dumps(whole, ensure_ascii=False, separators=(",", ":")) + "\n"
 

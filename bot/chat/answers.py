@@ -63,6 +63,7 @@ class Answers:
         forbidden: Iterable[str] = (),
         unsure: float = 0.0,
         library: ServedLibrary | None = None,
+        days: DayStore | None = None,
     ) -> None:
         """Words that are `forbidden` are never shown. An answer of more bits a byte than `unsure` says so.
         Without a `library` the model answers everything."""
@@ -70,7 +71,7 @@ class Answers:
         self.engine = engine
         self.answering = Answering(engine, library, context_bytes, forbidden, unsure)
         self.unanswered = UnansweredStore(store)
-        self.days = DayStore(store)
+        self.days = days or DayStore(store)
         self.stopping = False
         self._workers: dict[str, ConversationWorker] = {}
         self._lock = threading.Lock()
@@ -164,6 +165,7 @@ class Answers:
         for worker in list(self._workers.values()):
             worker.abandoned = True
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self.days.close()
         self._closed.set()
 
     def _ensure_worker(self, conversation: Conversation) -> None:
@@ -263,7 +265,7 @@ class ConversationWorker:
             finally:
                 self.token = ""
                 self.mark_answered(lease.id)
-            self.answers.days.count(self.conversation, *self._outcome)  # nobody waits for that
+            self.answers.days.count(self.conversation, *self._outcome)
 
     def _answer(self, lease: Lease) -> bool:
         """False if nothing more waits to be answered; the lease is given back then."""

@@ -7,6 +7,7 @@ from bot.store.admin import AdminStore
 from bot.store.broadcasts import BroadcastStore
 from bot.store.conversations import Store
 from bot.store.feedback import FeedbackStore
+from bot.store.listing import ConversationList
 from bot.store.talks import TalkStore
 from bot.store.unanswered import UnansweredStore
 from bot.tasks.queue import TaskQueue
@@ -25,6 +26,7 @@ class Erasure:
         self.tasks = tasks
         self.limits = limits
         self.admin = AdminStore(store)
+        self.conversations = ConversationList(store)
         self.broadcasts = BroadcastStore(store)
         self.unanswered = UnansweredStore(store)
         self.feedback = FeedbackStore(store)
@@ -45,10 +47,10 @@ class Erasure:
 
     def erase_user(self, user: str) -> list[Conversation]:
         """In every channel, also what is left elsewhere when this was cut off; the conversations found."""
-        found = self.admin.of_user(user)
+        found = self.conversations.of_user(user)
         for conversation in found:
             self._conversation(conversation)
-        self._elsewhere(self.admin.in_all_channels(user))
+        self._elsewhere(self.conversations.in_all_channels(user))
         self.admin.erase_everywhere(user)
         return found
 

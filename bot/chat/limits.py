@@ -9,11 +9,10 @@ from __future__ import annotations
 import threading
 import uuid
 
-import limits
-
 from bot.chat.policy import AccessRules
 from bot.store.conversations import Store
 from bot.store.days import DayStore
+from bot.store.rates import Rates
 from bot.telemetry import metrics
 from bot.text import dialogue
 from bot.text.records import Conversation
@@ -22,29 +21,29 @@ RUNNING = 8  # requests of /v1 that a process works on at a time; messages have 
 WAITING = 8  # and so many more wait for a place,
 WAIT_TIMEOUT = 2.0  # so many seconds
 
-Rates = tuple[limits.RateLimitItem, ...]
-
 
 class Limits:
     """`rates` holds for everybody who has none of their own (PLM_RATE_LIMIT); empty: no limit. `rules` are
     what administrators have set."""
 
-    def __init__(self, store: Store, rates: Rates = (), rules: AccessRules | None = None) -> None:
+    def __init__(
+        self, store: Store, rates: Rates = (), rules: AccessRules | None = None, days: DayStore | None = None
+    ) -> None:
         self.store = store
         self.rules = rules or AccessRules()
         self.rates = rates
-        self.days = DayStore(store)
+        self.days = days or DayStore(store)
 
     def hit(self, who: str, rates: Rates) -> int:
         """Count one request; 0, or if it is one too many (it does not count then) the seconds to wait.
 
         Raises StoreDownError where there is something to count and Redis is away.
         """
-        return self.store.hit(who, rates) if rates else 0
+        return self.store.rates.hit(who, rates) if rates else 0
 
     def clear(self, conversation: Conversation) -> None:
         """Forget what was counted of its rates in force."""
-        self.store.clear_counts(conversation.id, self.rules.rates(conversation) or self.rates)
+        self.store.rates.clear(conversation.id, self.rules.rates(conversation) or self.rates)
 
     def blocked(self, conversation: Conversation, message_id: str) -> str | None:
         """What is said to somebody an administrator has blocked: a polite sentence to one message, however

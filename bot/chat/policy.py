@@ -109,7 +109,7 @@ class AdminSync:
             self.rules.people = self.store.rules()
             self.store.renew()
             self._version, self._read = version, time.monotonic()
-        self.store.mend_if_due()
+        self.store.conversations.mend_if_due()
         wanted = self.store.wanted_model(self.configured)
         if wanted:
             try:

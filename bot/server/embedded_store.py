@@ -32,7 +32,7 @@ from bot.server.supervisor import die_with_parent
 
 log = logging.getLogger(__name__)
 SOCKET_PATH_LIMIT = 107  # bytes, of sockaddr_un
-START_TIMEOUT = 20.0  # seconds; a long append-only file takes a while to read
+START_TIMEOUT = 20.0  # seconds without an answer, or without "I am still reading my data"
 FLUSH_EVERY = 1.0  # seconds
 
 
@@ -161,8 +161,13 @@ class EmbeddedStore:
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True, preexec_fn=die_with_parent,
         )  # fmt: skip
-        end = time.monotonic() + START_TIMEOUT
-        while not _answers(self.socket):
+        end, loading = time.monotonic() + START_TIMEOUT, False
+        while not (said := _ask(self.socket, b"PING")).startswith(b"+PONG"):
+            if said.startswith(b"-LOADING"):  # a minute or more for gigabytes: not a fault
+                end = time.monotonic() + START_TIMEOUT
+                if not loading:
+                    log.info("the store reads its data")
+                loading = True
             if self._process.poll() is not None or time.monotonic() > end:
                 before = self._written_by
                 why = (

@@ -15,9 +15,8 @@ One conversation lives under one hash tag, so that it is one slot of a cluster:
     plm:{channel:user}:pusher  text  the holder of the lease for pushing
     plm:{channel:user}:feedback hash what the user thinks of an answer, by message id: up or down
     plm:{channel:user}:tasks   zset  tasks about the conversation: see tasks.py
-    plm:index:N                zset  conversations by their last question, in 16 parts; admin.py mends them
-    plm:channels               set   where somebody may have a conversation, and * when it is complete
-    plm:emergencies            zset  conversations with an emergency by the time of the newest: at most 1,000
+    plm:index:N                zset  conversations by their last question, in 16 parts: see index.py
+    plm:channels, plm:emergencies    see index.py
     plm:marked-down            zset  answers that their readers marked down, by when: see feedback.py
     plm:{days}:…               what happened each day in each channel: see days.py
     plm:{admin}:…              what administrators have set: see admin.py
@@ -26,5 +25,5 @@ One conversation lives under one hash tag, so that it is one slot of a cluster:
     plm:token:…, plm:lock:…    text  a token that all processes share, and who is fetching it
     plm:done:…                 text  a task that must not run twice has run
     {plm:work:QUEUE}:…         the task queues: see tasks.py
-    plm:limit:…                text  what a user (a hash) has used of a rate; written by the library `limits`
+    plm:limit:…                what a user (a hash) has used of a rate: see rates.py
 """

@@ -8,19 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 import time
 import uuid
 import zlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import limits
-from limits.storage import RedisStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
-
 from bot.store.cluster import SCHEMES as CLUSTER
-from bot.store.connection import SENTINEL, StoreDownError, attempt, connect
+from bot.store.connection import SENTINEL, attempt, connect
+from bot.store.index import Index
+from bot.store.rates import RateCounts
 from bot.store.scripts import Call, run
 from bot.text.dialogue import TAKEN_BACK
 from bot.text.records import Citation, Conversation, Lease, LeaseState, Message, NoLease, write_citations
@@ -35,12 +32,6 @@ STATE_MS = 6 * 3600 * 1000  # how long the model's state is kept; later it is re
 MAX_STATE = 48_000  # bytes; a larger state is rebuilt from the transcript instead of kept
 FORGOTTEN_MS = 60_000  # how long the reply to an erasure is kept, for retries of its request
 CONFIRM_WITHIN = 600  # seconds
-INDEX = "plm:index"  # of older versions; admin.py moves what is in it
-INDEXES = tuple(f"plm:index:{number}" for number in range(16))  # in as many slots of a cluster
-CHANNELS = "plm:channels"
-ALL_CHANNELS = "*"  # a member of it that says: no channel is missing
-EMERGENCIES = "plm:emergencies"
-MAX_EMERGENCIES = 1000  # conversations in their list; the newest stay
 MAX_STARTS = 3  # a message whose answer was interrupted this often fails
 
 T = TypeVar("T")
@@ -50,12 +41,6 @@ COPY_MS = 100  # how long a write waits for a replica
 LISTED = ("enqueue", "add_answered")  # the newest turn of a conversation: it goes first in the list
 PARTS = ("meta", "turns", "queue", "lease", "state", "open", "jobs", "sends", "pushes", "pusher", "tasks")
 NOT_COPIED = ("heartbeat", "request_stop", "release")  # lost in a failover without harm
-UNLISTED_SECONDS = 1.0  # for which a list is not written to after a failure: a dead host costs time each time
-
-
-def index_of(conversation: Conversation) -> str:
-    """The list that the conversation is in."""
-    return INDEXES[zlib.crc32(conversation.id.encode()) % len(INDEXES)]
 
 
 class Store:
@@ -72,11 +57,10 @@ class Store:
         self.keep_ms = int(keep_days * 24 * 3600 * 1000)
         self.message_ms = min(MESSAGE_MS, self.keep_ms)  # it holds the question and the answer too
         self.owed_ms = min(OWED_MS, self.keep_ms)
-        self._limiter = SlidingWindowCounterRateLimiter(_Counters(self.client))
+        self.rates = RateCounts(self.client)
         self._is_cluster = url.startswith(CLUSTER)
         self._replicated = self._is_cluster or url.startswith(SENTINEL)
-        self._channels: dict[str, float] = {}  # noted, and until when, monotonic
-        self._list_again = 0.0  # monotonic; when the list is written to again after a failure
+        self.index = Index(self.client, self.keep_ms)
 
     def close(self) -> None:
         self.client.close()
@@ -143,8 +127,7 @@ class Store:
         )  # fmt: skip
         message = self._message(message_id, self._run("add_answered", conversation, *args))
         if emergency and message.attempts == 1:
-            entry = (conversation.id, self.keep_ms, MAX_EMERGENCIES)
-            self._list(Call("index_conversation", EMERGENCIES, entry))
+            self.index.add_emergency(conversation)
         return message
 
     def undo(
@@ -284,13 +267,12 @@ class Store:
         window of the rate.
         """
         fields = self._run("erase", conversation, message_id, nonce, reply, FORGOTTEN_MS)
-        for key in (index_of(conversation), INDEX, EMERGENCIES):
-            self._try(lambda key=key: self.client.zrem(key, conversation.id))  # type: ignore[misc]
+        self.index.remove(conversation)
         return self._message(message_id, fields)
 
     def unlist_emergency(self, conversation: Conversation) -> None:
         """Nothing is left of it in the conversation."""
-        self._try(lambda: self.client.zrem(EMERGENCIES, conversation.id))
+        self.index.remove_emergency(conversation)
 
     def turns(
         self, conversation: Conversation, last: int = 200, talk: int | None = None
@@ -316,31 +298,6 @@ class Store:
         rows: list[Any] = self._try(lambda: self.client.lrange(conversation.base + "queue", 0, -1))
         return [row.decode() for row in rows]
 
-    def hit(self, who: str, rates: tuple[limits.RateLimitItem, ...]) -> int:
-        """Count one request of `who` against each rate; 0, or the seconds until the first exceeded rate
-        allows another. Names are kept as hashes, for the window of the rate."""
-        name = hashlib.sha256(who.encode()).hexdigest()[:32]
-        for rate in rates:
-            if not self._try(lambda rate=rate: self._limiter.hit(rate, name)):  # type: ignore[misc]
-                stats = self._try(lambda rate=rate: self._limiter.get_window_stats(rate, name))  # type: ignore[misc]
-                return max(1, math.ceil(stats.reset_time - time.time()))
-        return 0
-
-    def time_until_allowed(self, who: str, rates: tuple[limits.RateLimitItem, ...]) -> int:
-        """What `hit` would return, without counting."""
-        name = hashlib.sha256(who.encode()).hexdigest()[:32]
-        for rate in rates:
-            if not self._try(lambda rate=rate: self._limiter.test(rate, name)):  # type: ignore[misc]
-                stats = self._try(lambda rate=rate: self._limiter.get_window_stats(rate, name))  # type: ignore[misc]
-                return max(1, math.ceil(stats.reset_time - time.time()))
-        return 0
-
-    def clear_counts(self, who: str, rates: tuple[limits.RateLimitItem, ...]) -> None:
-        """What `hit` has counted."""
-        name = hashlib.sha256(who.encode()).hexdigest()[:32]
-        for rate in rates:
-            self._try(lambda rate=rate: self._limiter.clear(rate, name))  # type: ignore[misc]
-
     def attempt(self, call: Callable[[], T]) -> T:
         """The result of `call`, with the errors of Redis as this class raises them."""
         return self._try(call)
@@ -360,43 +317,15 @@ class Store:
     def _run(self, name: str, conversation: Conversation, *args: str | bytes | int) -> Any:
         calls = [Call(name, conversation.base, args)]
         copy_ms = COPY_MS if self._replicated and name not in NOT_COPIED else 0
-        entry = Call("index_conversation", index_of(conversation), (conversation.id, self.keep_ms, 0))
-        if name in LISTED and not self._is_cluster:
-            calls.append(entry)
+        # On one server the list is written to in the same round trip; in a cluster it lies elsewhere.
+        together = name in LISTED and not self._is_cluster
+        if together:
+            calls.append(self.index.entry(conversation))
         result = self._try(lambda: run(self.client, calls, copy_ms))
-        listing = name in LISTED and self._is_cluster and time.monotonic() > self._list_again
-        if listing and not self._list(entry):
-            self._list_again = time.monotonic() + UNLISTED_SECONDS
-        self._note_channel(conversation.channel)
+        if name in LISTED and not together:
+            self.index.add(conversation)
+        self.index.note_channel(conversation.channel)
         return result
-
-    def _list(self, entry: Call) -> bool:
-        """Write to a list of conversations. It may lie on a node that is down, which must not fail a message:
-        False then. admin.py finds who is missing in INDEXES."""
-        try:
-            self._try(lambda: run(self.client, [entry]))
-        except StoreDownError as error:
-            log.error("%s lacks an entry: %s", entry.key, error)
-            return False
-        return True
-
-    def _note_channel(self, channel: str) -> None:
-        """That somebody has a conversation in it: with that, a user's are found without a search."""
-        if time.monotonic() < self._channels.get(channel, 0.0):
-            return
-
-        def add() -> None:
-            pipe = self.client.pipeline()
-            pipe.sadd(CHANNELS, channel)
-            pipe.pexpire(CHANNELS, self.keep_ms)
-            pipe.execute()
-
-        wait = self.keep_ms / 4000
-        try:
-            self._try(add)
-        except StoreDownError:  # of another node, perhaps; the next message tries again
-            wait = UNLISTED_SECONDS
-        self._channels[channel] = time.monotonic() + wait
 
     def scan(self, pattern: str) -> set[str]:
         """The keys that match, of all that there are: for repairs, never for what a user asks."""
@@ -405,14 +334,3 @@ class Store:
 
     def _try(self, call: Callable[[], T]) -> T:
         return attempt(call)
-
-
-class _Counters(RedisStorage):
-    """Counts of rates by a client of any kind."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        super().__init__("redis://", key_prefix="plm:limit")  # makes a client, which is not used
-
-    def get_connection(self, readonly: bool = False) -> Any:
-        return self._client

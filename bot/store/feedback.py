@@ -13,8 +13,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bot.store.admin import conversation_of
 from bot.store.conversations import Store
+from bot.store.listing import conversation_of
 from bot.text.records import Conversation
 
 KEY = "plm:marked-down"

@@ -133,6 +133,8 @@ class TaskQueue:
         for worker in self._workers:
             worker.stop(timeout=int(timeout * 1000))
         self._workers.clear()
+        for broker in self._brokers.values():
+            broker.client.close()
 
     def counts(self) -> dict[str, dict[str, int]]:
         """For each queue how many tasks are waiting or running, delayed, and dead."""

@@ -31,7 +31,7 @@ def show() -> Response:
     bot, says = current_bot(), page_strings()[1]
     if bot.library is None or bot.library.answerer is None:
         return refuse(404, says["gone"])
-    if wait := bot.store.hit(f"passages:{request.remote_addr}", RATES):
+    if wait := bot.store.rates.hit(f"passages:{request.remote_addr}", RATES):
         metrics.LIMITED.inc()
         response = refuse(429, says["slow"])
         response.headers["Retry-After"] = str(wait)

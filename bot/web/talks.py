@@ -40,7 +40,7 @@ VERDICTS: dict[object, Verdict] = {"up": "up", "down": "down", "": ""}
 
 @blueprint.before_request
 def slow_down() -> Response | None:
-    if not (wait := current_bot().store.hit(f"talks:{request.remote_addr}", RATES)):
+    if not (wait := current_bot().store.rates.hit(f"talks:{request.remote_addr}", RATES)):
         return None
     metrics.LIMITED.inc()
     response = refuse(429, page_strings()[1]["slow"])

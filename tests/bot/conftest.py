@@ -49,22 +49,30 @@ ON_CLUSTER = (
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     module = metafunc.definition.nodeid.split("::")[0]
     if {"server", "store"} <= set(metafunc.fixturenames) and module.startswith(ON_CLUSTER):
-        metafunc.parametrize("server", ("single", "cluster"), indirect=True, scope="session")
+        metafunc.parametrize("server", ("single", "cluster"), indirect=True)
 
 
 @pytest.fixture(scope="session")
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[EmbeddedStore | ClusterServer]:
-    if getattr(request, "param", "single") == "cluster":
-        cluster = ClusterServer()
-        yield cluster
-        cluster.stop()
-        return
+def single_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStore]:
     server = EmbeddedStore(tmp_path_factory.mktemp("store"))
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster_server() -> Iterator[ClusterServer]:
+    cluster = ClusterServer()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> EmbeddedStore | ClusterServer:
+    """Of one kind or the other, each started once: a parameter of the session would end one for the other."""
+    kind = getattr(request, "param", "single")
+    found: EmbeddedStore | ClusterServer = request.getfixturevalue(f"{kind}_server")
+    return found
 
 
 @pytest.fixture

@@ -260,6 +260,7 @@ def test_an_answer_that_failed_is_not_sent_on_but_found_again(
 # The store is away
 
 
+@pytest.mark.alone
 def test_without_the_store_everyone_is_told_within_a_second_and_it_heals(
     tmp_path: Path, engine: ScriptedEngine
 ) -> None:

@@ -165,6 +165,7 @@ def test_serve_starts_its_parts_again(settings: dict[str, object], tmp_path: Pat
         assert platform.deliver(platform.text("o-serve", FIRST), pause=0.2).reply
 
 
+@pytest.mark.alone
 def test_redis_down_is_said_at_once_and_heals(
     redis: EmbeddedStore, settings: dict[str, object], tmp_path: Path
 ) -> None:
@@ -218,6 +219,7 @@ def test_redis_in_trouble_costs_nothing_that_was_acknowledged(fault: str, tmp_pa
         assert result["seen"]["during"]["busy"] > 0
 
 
+@pytest.mark.alone
 def test_a_master_hands_on_what_it_says_is_done(tmp_path: Path) -> None:
     trio, talker = Failover(tmp_path), Conversation("wechat", "o-copied")
     assert trio.replica.process

@@ -34,6 +34,7 @@ def told(result: dict[str, Any]) -> str:
     return "\n".join([str(result["breaches"]), *result["faults"], *result["accounts"]])
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_nothing_is_lost_doubled_mixed_up_or_let_in(tmp_path: Path) -> None:
     options = argparse.Namespace(
@@ -48,6 +49,7 @@ def test_nothing_is_lost_doubled_mixed_up_or_let_in(tmp_path: Path) -> None:
     assert result["outcomes"]["answered"] > 90
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_cluster_loses_a_master_and_moves_slots_meanwhile(tmp_path: Path) -> None:
     options = argparse.Namespace(
@@ -63,6 +65,7 @@ def test_a_cluster_loses_a_master_and_moves_slots_meanwhile(tmp_path: Path) -> N
     assert result["cluster"]["longest outage s"] <= 2 * LONGEST_OUTAGE  # on a machine with other work
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_library_that_changes_meanwhile_is_quoted_rightly(tmp_path: Path) -> None:
     options = argparse.Namespace(

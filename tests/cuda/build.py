@@ -3,6 +3,7 @@ undefined-behaviour sanitizers). Objects are kept by content in build/cuda: a se
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import platform
@@ -61,10 +62,12 @@ def compiled(source: Path, flags: list[str], headers: bytes = b"") -> Path:
     words = [*COMMON, *flags]
     recipe = headers_digest() + headers + source.read_bytes() + "\0".join(words).encode()
     obj = KEPT / f"{source.stem}.{hashlib.sha256(recipe).hexdigest()[:16]}.o"
-    if not obj.exists():
-        scratch = obj.with_suffix(f".{os.getpid()}")
-        run("g++", *words, "-x", "c++", "-c", source, "-o", scratch)
-        scratch.replace(obj)
+    with obj.with_suffix(".lock").open("w") as lock:  # another process of tests may be making it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not obj.exists():
+            scratch = obj.with_suffix(f".{os.getpid()}")
+            run("g++", *words, "-x", "c++", "-c", source, "-o", scratch)
+            scratch.replace(obj)
     return obj
 
 

@@ -57,8 +57,8 @@ def equal(back_end: BackEnd, config: ModelConfig, steps: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("config", [PLAIN, FULL], ids=["plain", "full"])
-def test_twenty_steps(forward_back_end: BackEnd, config: ModelConfig) -> None:
-    equal(forward_back_end, config, 20)
+def test_ten_steps(forward_back_end: BackEnd, config: ModelConfig) -> None:
+    equal(forward_back_end, config, 10)
 
 
 def test_every_schedule(back_end: BackEnd) -> None:
@@ -66,9 +66,9 @@ def test_every_schedule(back_end: BackEnd) -> None:
 
 
 @pytest.mark.slow
-def test_twenty_steps_in_bf16(forward_back_end: BackEnd) -> None:
+def test_ten_steps_in_bf16(forward_back_end: BackEnd) -> None:
     cpu, device = trainer(FULL), trainer(FULL, forward_back_end.module.training_ops())
-    np.testing.assert_allclose(losses(device, 20)[:, 0], losses(cpu, 20)[:, 0], rtol=0.03)
+    np.testing.assert_allclose(losses(device, 10)[:, 0], losses(cpu, 10)[:, 0], rtol=0.03)
 
 
 def test_a_run_moves_between_the_two(forward_back_end: BackEnd) -> None:

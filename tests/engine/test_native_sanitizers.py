@@ -16,11 +16,11 @@ ISA_FLAGS = {
     **FLAGS,
     "avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx2", "-mfma"],
 }
-COMMON = ["-g", "-ffp-contract=off", "-fno-math-errno", "-fno-sanitize-recover=all"]
+COMMON = ["-g1", "-ffp-contract=off", "-fno-math-errno", "-fno-sanitize-recover=all"]
 MEMORY = ["-O1", *COMMON, "-fsanitize=address,undefined,float-divide-by-zero,float-cast-overflow"]
 THREADS = ["-O1", *COMMON, "-fsanitize=thread"]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # other tests may share the cores
 
 
 def build(folder: Path, flags: list[str]) -> Path:

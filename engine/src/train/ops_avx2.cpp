@@ -6,13 +6,17 @@
 #include "ops.h"
 
 #define PLM_LANES 8
+#define PLM_VECTOR_BYTES 32
 #define PLM_TILE_ROWS 6
+#define PLM_TILE_DEPTH 256
+#define PLM_MUON(T) muon_update_gram
 
 namespace plm::train {
 namespace avx2 {
 #include "ops/ops.inl"
 //
 #include "ops/matmul_f32.inl"
+#include "ops/muon_gram.inl"
 
 extern const Ops<float> table = {"avx2",
                                  &host_memory,

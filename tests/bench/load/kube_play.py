@@ -23,6 +23,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -350,6 +351,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--rate", type=float, default=8, help="messages a second, all users together")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("kube_play: ended"))  # the pods go, too
     with tempfile.TemporaryDirectory(prefix="plm-kube-") as folder:
         result = kube_play(Path(folder), options)
     record("kube play", result)

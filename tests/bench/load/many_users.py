@@ -4,8 +4,8 @@ One user asks and is answered by the store's own scripts: as many questions as a
 with a citation, and a state of the model `tcm`. The others are copies of their keys. One in ten was there
 within the last hours and has a state and records of messages; of the others these have expired. Then, for
 each number of users: memory for each, and the time of 忘记我, of what administrators look for, of the repair
-of the list, and of a restart after kill -9. Results go to many_users.csv. It takes 50 kB of memory and as
-much of disk for each user.
+of the list, and of a restart after kill -9; and the server's CPU for what lies in one slot. Results go to
+many_users.csv. It takes 50 kB of memory and as much of disk for each user.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import os
 import signal
 import statistics
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -25,9 +26,11 @@ from typing import Any
 from bot.chat.erasure import Erasure
 from bot.chat.limits import Limits
 from bot.server.embedded_store import EmbeddedStore
-from bot.store.admin import AdminStore
 from bot.store.connection import connect
-from bot.store.conversations import CHANNELS, Store, index_of
+from bot.store.conversations import Store
+from bot.store.days import DayStore
+from bot.store.index import CHANNELS, index_of
+from bot.store.listing import ConversationList
 from bot.store.tasks import NOTED_SINCE
 from bot.tasks.queue import TaskQueue
 from bot.text.dialogue import question_bytes
@@ -44,6 +47,7 @@ CITATION = Citation("伤寒论", "辨太阳病脉证并治上", SENTENCE, 1000, 
 ACTIVE = 10  # one user of so many was there within the last hours
 FORGOTTEN = 20  # users, for the median
 BATCH = 100
+FLUSHES, PEOPLE, TASKS = 20, 100, 1000  # of what lies in one slot
 
 
 def user(number: int) -> Conversation:
@@ -96,7 +100,7 @@ def ms_of(call: Callable[[], object]) -> float:
 
 
 def measure(server: EmbeddedStore, store: Store, users: int, empty: int) -> dict[str, Any]:
-    admin = AdminStore(store)
+    people = ConversationList(store)
     erasure = Erasure(store, TaskQueue(store), Limits(store))
     info = store.client.info()
     found: dict[str, Any] = {
@@ -106,20 +110,47 @@ def measure(server: EmbeddedStore, store: Store, users: int, empty: int) -> dict
         "resident MB": info["used_memory_rss"] >> 20,
         "append-only file MB": sum(file.stat().st_size for file in server.directory.rglob("*.aof")) >> 20,
     }
-    before = store.client.info("cpu")["used_cpu_user"]
+    before = cpu_ms(store)
     forgotten = [user(users // 2 + ACTIVE * number) for number in range(FORGOTTEN)]
     times = [ms_of(lambda one=one: erasure.erase_on_request(one, "f", "n", "好")) for one in forgotten]  # type: ignore[misc]
     found["忘记我 ms"] = round(statistics.median(times), 2)
-    cpu = store.client.info("cpu")["used_cpu_user"] - before
-    found["忘记我, server's CPU ms"] = round(1000 * cpu / FORGOTTEN, 2)
+    found["忘记我, server's CPU ms"] = round((cpu_ms(store) - before) / FORGOTTEN, 2)
     assert not any(store.exists(one) and store.turns(one) for one in forgotten)
     seek = [user(users // 3 + number).user for number in range(FORGOTTEN)]
-    times = [ms_of(lambda name=name: admin.of_user(name)) for name in seek]  # type: ignore[misc]
+    times = [ms_of(lambda name=name: people.of_user(name)) for name in seek]  # type: ignore[misc]
     found["a user's conversations ms"] = round(statistics.median(times), 2)
-    found["first page of the list ms"] = round(ms_of(lambda: admin.about(admin.page(50, None)[0])), 1)
+    found["first page of the list ms"] = round(ms_of(lambda: people.about(people.page(50, None)[0])), 1)
     found["forgotten by an administrator ms"] = round(ms_of(lambda: erasure.erase_user(seek[0])), 2)
-    found["repair of the list s"] = round(ms_of(admin.mend) / 1000, 2)
-    return found
+    found["repair of the list s"] = round(ms_of(people.mend) / 1000, 2)
+    return found | in_one_slot(store)
+
+
+def in_one_slot(store: Store) -> dict[str, Any]:
+    """The server's CPU for what no cluster spreads: figures by day of many people, a task of a queue."""
+    days, done = DayStore(store), threading.Semaphore(0)
+    tasks = TaskQueue(store)
+    tasks.register("many", "one", lambda _: done.release())
+    before = cpu_ms(store)
+    for flush in range(FLUSHES):
+        for number in range(PEOPLE):
+            days.count(user(flush * PEOPLE + number), "questions", "quoted")
+        days.flush()
+    between = cpu_ms(store)
+    for number in range(TASKS):
+        tasks.send("many", "one", user(number), number)
+    tasks.start()
+    for _ in range(TASKS):
+        assert done.acquire(timeout=60)
+    tasks.close(10)
+    return {
+        f"figures by day of {PEOPLE} questions, server's CPU ms": round((between - before) / FLUSHES, 2),
+        "a task, server's CPU ms": round((cpu_ms(store) - between) / TASKS, 2),
+    }
+
+
+def cpu_ms(store: Store) -> float:
+    used = store.client.info("cpu")
+    return 1000 * float(used["used_cpu_user"] + used["used_cpu_sys"])
 
 
 def restart(server: EmbeddedStore, store: Store, users: int) -> float:
@@ -151,7 +182,7 @@ def main() -> None:
         store.client.set(NOTED_SINCE, 1)  # as after the first days
         empty = store.client.info("memory")["used_memory"]
         write_first(store, options.answers)
-        AdminStore(store).mend()
+        ConversationList(store).mend()
         assert store.client.exists(CHANNELS)
         there = 1
         for users in options.users:
@@ -167,8 +198,14 @@ def main() -> None:
 
 
 def write(rows: list[dict[str, Any]]) -> None:
+    """Instead of what was measured earlier for as many users."""
+    measured = {str(row["users"]) for row in rows}
+    if RESULTS.exists():
+        with RESULTS.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["users"] not in measured] + rows
+    rows.sort(key=lambda row: int(row["users"]))
     with RESULTS.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
+        writer = csv.DictWriter(file, {name: None for row in rows for name in row})
         writer.writeheader()
         writer.writerows(rows)
 

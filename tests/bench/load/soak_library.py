@@ -110,7 +110,7 @@ class LibraryChanges:
                 kind = self._kind(model, talker, turns[:place], turn, max_bytes)
                 if kind in found:
                     found[kind] += 1
-                    self.wrong.append(f"{kind}, states {self.states_at(turn['time'])}: {turn}, after:")
+                    self.wrong.append(f"{kind}: {turn}, after:")
                     self.wrong += [f"  {row}" for row in turns[:place]]
                 else:
                     self.kinds[kind] += 1

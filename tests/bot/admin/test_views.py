@@ -17,8 +17,9 @@ from standardwebhooks.webhooks import Webhook as Signer
 from bot.app import create_app
 from bot.chat.policy import pseudonym
 from bot.settings.config import load_settings
-from bot.store.admin import AdminStore
-from bot.store.conversations import INDEX, INDEXES, Store, index_of
+from bot.store.conversations import Store
+from bot.store.index import INDEX, INDEXES, index_of
+from bot.store.listing import ConversationList
 from bot.text import dialogue
 from bot.text.records import Conversation
 from tests.bot.scripted_engine import ScriptedEngine
@@ -195,7 +196,7 @@ def test_the_list_is_mended(client: FlaskClient, store: Store) -> None:
         store.client.delete(key)
     store.client.delete(*store.client.scan_iter("plm:{webhook-shop:u1}:*"))
     assert listed(client) == []
-    AdminStore(store).mend()
+    ConversationList(store).mend()
     assert listed(client) == ["webhook-shop:u2", "webhook-shop:u0"]
     store.client.delete(*store.client.scan_iter("plm:{webhook-shop:u2}:*"))  # it expires
     assert listed(client) == ["webhook-shop:u0"]

@@ -64,7 +64,7 @@ def test_every_path_does_as_the_document_says(
         with requests.Session() as session:
 
             @settings(
-                max_examples=30, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+                max_examples=15, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
             )
             @given(case=operation.as_strategy(generation_mode=mode))
             def check(case: schemathesis.Case) -> None:

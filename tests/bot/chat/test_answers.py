@@ -16,8 +16,9 @@ from bot.chat.answers import Answers
 from bot.inference.interface import EngineDownError
 from bot.server.embedded_store import EmbeddedStore
 from bot.store import conversations as store_module
-from bot.store.conversations import Store, index_of
+from bot.store.conversations import Store
 from bot.store.days import DayStore
+from bot.store.index import index_of
 from bot.text import dialogue
 from bot.text.records import Conversation, Message
 from tests.bot.scripted_engine import ScriptedEngine, question_of
@@ -220,7 +221,7 @@ def test_stopping_finishes_the_answer_and_leaves_the_rest_to_others(start: Start
     assert (store.message(TALKER, "m1").status, store.message(TALKER, "m2").status) == ("done", "queued")
     began = time.monotonic()
     assert wait(start(ScriptedEngine(echo)), "m2", 5).text == "答二。"
-    assert time.monotonic() - began < 1  # the lease was given back
+    assert time.monotonic() - began < 2  # the lease was given back
 
 
 def test_an_answer_that_does_not_end_in_time_is_handed_over_at_once(start: Starter, store: Store) -> None:
@@ -232,7 +233,7 @@ def test_an_answer_that_does_not_end_in_time_is_handed_over_at_once(start: Start
     some.close(0.1)
     began = time.monotonic()
     assert wait(start(ScriptedEngine(echo)), "m1").text == "答一。"
-    assert time.monotonic() - began < 1  # and so here
+    assert time.monotonic() - began < 2  # and so here
 
 
 def test_a_store_that_dies_in_the_middle_of_an_answer(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from bot.chat.limits import Limits
 from bot.server.embedded_store import EmbeddedStore
 from bot.settings.config import Settings
 from bot.store import conversations as store_module
-from bot.store.conversations import Store, index_of
+from bot.store.conversations import Store
+from bot.store.index import index_of
 from bot.tasks.queue import TaskQueue
 from bot.text import dialogue
 from bot.text.records import Conversation

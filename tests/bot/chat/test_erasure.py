@@ -9,8 +9,9 @@ import pytest
 
 from bot.admin.broadcasts import QUEUE as BROADCAST
 from bot.store.connection import StoreDownError
-from bot.store.conversations import EMERGENCIES, Store
+from bot.store.conversations import Store
 from bot.store.feedback import KEY
+from bot.store.index import EMERGENCIES
 from bot.store.tasks import NOTED_SINCE
 from bot.tasks.queue import PermanentError, RetryLaterError
 from bot.text.records import Conversation

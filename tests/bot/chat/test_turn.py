@@ -18,7 +18,8 @@ from bot.context import Bot
 from bot.inference.messages import Prompt
 from bot.settings.config import load_settings
 from bot.store.connection import StoreDownError
-from bot.store.conversations import EMERGENCIES, Store
+from bot.store.conversations import Store
+from bot.store.index import EMERGENCIES
 from bot.text import dialogue
 from bot.text.records import Conversation
 from engine.emergency import Level
@@ -278,23 +279,23 @@ def test_the_store_lists_emergencies_and_forgets_them(bot: Bot) -> None:
     Turn(bot, USER, "m1").decide(URGENT)
     other = Conversation("page", "0" * 32)
     Turn(bot, other, "m1").decide(QUESTION)
-    rows = {row["id"]: row["emergency"] for row in bot.admin.store.about([USER, other])}
+    rows = {row["id"]: row["emergency"] for row in bot.admin.store.conversations.about([USER, other])}
     assert rows[other.id] is None
     assert time.time() - rows[USER.id] < 60
-    assert bot.admin.store.emergencies(10) == [USER]
-    assert bot.admin.store.emergencies(10) == [USER]
+    assert bot.admin.store.conversations.emergencies(10) == [USER]
+    assert bot.admin.store.conversations.emergencies(10) == [USER]
     Turn(bot, USER, "m2").decide("忘记我")
     assert Turn(bot, USER, "m3").decide("确认忘记").reply == dialogue.FORGOTTEN
     assert bot.store.client.zcard(EMERGENCIES) == 0
 
 
 def test_the_list_of_emergencies_is_bounded(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.store.conversations.MAX_EMERGENCIES", 3)
+    monkeypatch.setattr("bot.store.index.MAX_EMERGENCIES", 3)
     users = [Conversation("page", f"{number:032x}") for number in range(5)]
     for user in users:
         Turn(bot, user, "m1").decide(URGENT)
     assert bot.admin
-    assert bot.admin.store.emergencies(10) == users[:1:-1]
+    assert bot.admin.store.conversations.emergencies(10) == users[:1:-1]
 
 
 def test_a_long_text_is_read_to_its_end() -> None:

@@ -42,6 +42,23 @@ def test_what_was_written_survives_kill_9_and_the_server_comes_back(tmp_path: Pa
     again.stop()
 
 
+def test_a_store_that_still_reads_its_data_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, began = embedded_store._ask, time.monotonic()
+
+    def loading(path: Path, command: bytes) -> bytes:
+        said = ask(path, command)
+        return b"-LOADING" if said and time.monotonic() < began + 1.2 else said
+
+    monkeypatch.setattr(embedded_store, "_ask", loading)
+    monkeypatch.setattr(embedded_store, "START_TIMEOUT", 0.6)
+    store = EmbeddedStore(tmp_path)
+    store.start()
+    assert time.monotonic() > began + 1.2
+    store.stop()
+
+
 SLOW_FLUSH = """
 #include <unistd.h>
 int fdatasync(int fd) { (void)fd; usleep(1500000); return 0; }

@@ -14,7 +14,8 @@ from redis.cluster import key_slot
 from bot.cli import doctor
 from bot.settings.config import ConfigError
 from bot.store.connection import StoreDownError
-from bot.store.conversations import INDEXES, Store, index_of
+from bot.store.conversations import Store
+from bot.store.index import INDEXES, index_of
 from bot.tasks.queue import TaskQueue
 from bot.text.records import Conversation, Lease
 from tests.redis_cluster import ClusterServer, ask
@@ -161,6 +162,7 @@ def test_the_doctor_looks_at_every_master(cluster: ClusterServer, store: Store) 
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_master_dies_and_only_its_users_wait_for_a_moment(cluster: ClusterServer, store: Store) -> None:
     """What was acknowledged before is there after, and the others' messages never fail: not even those whose
     entry in the list would lie on the dead one."""
@@ -206,7 +208,7 @@ def test_what_is_not_there_is_reported_at_once() -> None:
     began = time.monotonic()
     with pytest.raises(StoreDownError, match="Redis does not answer"):
         nowhere.ping()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 3
     nowhere.close()
 
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from bot.server.embedded_store import EmbeddedStore
 from bot.store import conversations as store_module
 from bot.store.connection import StoreDownError
-from bot.store.conversations import CHANNELS, INDEXES, Store
+from bot.store.conversations import Store
+from bot.store.index import CHANNELS, INDEXES
 from bot.store.outbox import Outbox
 from bot.text.records import Conversation, Lease, Push, short_id
 from tests.service import wait_until
@@ -393,6 +394,7 @@ def own_server(tmp_path: Path) -> Iterator[EmbeddedStore]:
     server.stop()
 
 
+@pytest.mark.alone
 def test_a_frozen_server_is_reported_within_a_second(own_server: EmbeddedStore) -> None:
     store, pid = Store(own_server.url), own_server.pid
     assert pid
@@ -447,7 +449,7 @@ def test_no_server_is_reported_at_once_and_nothing_is_needed_to_heal(tmp_path: P
     began = time.monotonic()
     with pytest.raises(StoreDownError):
         store.ping()
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 2
     server.start()
     store.ping()
     store.close()

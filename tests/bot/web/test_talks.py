@@ -11,7 +11,6 @@ import pytest
 from flask.testing import FlaskClient
 
 from bot.store.conversations import Store
-from bot.store.days import DayStore
 from bot.store.feedback import FeedbackStore
 from bot.text import dialogue
 from bot.text.records import Conversation
@@ -101,6 +100,12 @@ def test_a_talk_is_erased(visitor: Visitor, store: Store) -> None:
         assert visitor.post("/page/erase", talk=wrong).status_code == 400
 
 
+def counted(host: AdminClient) -> dict[str, int]:
+    """What the page's people did today."""
+    days = host.bot.answers.days.read(1)
+    return dict(days[0]["channels"]["page"]) if days else {}
+
+
 def test_answers_are_rated(visitor: Visitor, host: AdminClient, store: Store) -> None:
     message_id = secrets.token_hex(16)
     visitor.ask("问题", message_id)
@@ -110,7 +115,7 @@ def test_answers_are_rated(visitor: Visitor, host: AdminClient, store: Store) ->
     assert FeedbackStore(store).of(visitor.conversation) == {message_id: "up"}
     assert 'data-verdict="up"' in visitor.shown()
     counts = {"down": 0, "people": 1, "questions": 1, "up": 1}
-    wait_until(lambda: DayStore(store).read(1)[0]["channels"]["page"] == counts, 5, "it is counted")
+    wait_until(lambda: counted(host) == counts, 5, "it is counted")
     assert visitor.post("/page/feedback", verdict="up").json == {"error": SAYS["no_answer"]}
     assert Visitor(host).post("/page/feedback", message_id, verdict="down").status_code == 404
     for wrong in (None, "bad", 1, ["up"]):
@@ -138,7 +143,7 @@ def test_a_refused_question_takes_nothing_back(store: Store) -> None:
     assert refusal["command"]
     assert len(store.turns(visitor.conversation)) == 2
     counts = {"limited": 1, "people": 1, "questions": 1}
-    wait_until(lambda: DayStore(store).read(1)[0]["channels"]["page"] == counts, 5, "both are counted")
+    wait_until(lambda: counted(host) == counts, 5, "both are counted")
     host.close()
 
 

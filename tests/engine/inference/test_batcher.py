@@ -358,8 +358,10 @@ def test_pieces_that_come_fast_are_joined(model: Model) -> None:
 @pytest.fixture(autouse=True)
 def _no_leftovers() -> Iterator[None]:
     before = native_threads()
+    gc.freeze()  # what other tests and their libraries hold: to look through it takes up to a second
     yield
     gc.collect()
+    gc.unfreeze()
     end = time.monotonic() + 5
     while native_threads() > before and time.monotonic() < end:
         time.sleep(0.01)

@@ -89,7 +89,7 @@ def test_bits_are_those_of_the_softmax(path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_bytes_do_not_drift(tmp_path: Path) -> None:
+def test_thirty_thousand_bytes_do_not_drift(tmp_path: Path) -> None:
     """Against float64 from the first byte on: what float32 rounds otherwise does not add up."""
     config = CONFIGS["attention"]
     write_model(tmp_path / "model", random_tensors(config, 3), config, {}, "drift", "int8")
@@ -97,7 +97,7 @@ def test_a_hundred_thousand_bytes_do_not_drift(tmp_path: Path) -> None:
     equations = reference.Reference(file.float_tensors(), config, round_activations=True)
     session = load(tmp_path / "model").session()
     random = np.random.default_rng(0)
-    text = "".join(chr(code) for code in random.integers(0x4E00, 0x9FA5, 33_334)).encode()
+    text = "".join(chr(code) for code in random.integers(0x4E00, 0x9FA5, 10_000)).encode()
     expected, found = np.empty(len(text)), session.bits(text)
     for start in range(0, len(text), 3000):  # the reference keeps all its logits
         piece = text[start : start + 3000]

@@ -283,11 +283,16 @@ def test_muon(isa: str, shape: tuple[int, int], rng: np.random.Generator) -> Non
     assert error < (0.05 if isa == "avx512bf16" else 1e-3)
 
 
-def test_muon_learns_rare_directions_as_fast_as_common_ones(rng: np.random.Generator) -> None:
-    u, _, vt = np.linalg.svd(normal(rng, 16, 32), full_matrices=False)
-    grad, zero = (u * np.logspace(0, -1.5, 16)) @ vt, np.zeros((16, 32))
-    step, _ = ops.muon_update("float64", zero, zero, grad, 1.0, 0.95, 0.0, 1.0)
-    sizes = np.linalg.svd(step, compute_uv=False) / (0.2 * np.sqrt(32))
+@pytest.mark.parametrize("isa", ["float64", *(isa for isa in ISAS if isa != "avx512bf16")])
+@pytest.mark.parametrize("shape", [(16, 32), (40, 24), (24, 24)])
+def test_muon_learns_rare_directions_as_fast_as_common_ones(
+    isa: str, shape: tuple[int, int], rng: np.random.Generator
+) -> None:
+    u, _, vt = np.linalg.svd(normal(rng, *shape), full_matrices=False)
+    grad, zero = (u * np.logspace(0, -1.5, min(shape))) @ vt, np.zeros(shape)
+    number = np.float64 if isa == "float64" else np.float32
+    step, _ = ops.muon_update(isa, *(a.astype(number) for a in (zero, zero, grad)), 1.0, 0.95, 0.0, 1.0)
+    sizes = np.linalg.svd(step, compute_uv=False) / (0.2 * np.sqrt(max(shape)))
     assert 0.6 < sizes.min() < sizes.max() < 1.25
 
 

@@ -7,9 +7,13 @@
 
 constexpr int kAttentionHeads = 4;
 
+// A vector as wide as the registers: of wider ones the sums of four heads would not fit into 16 of them.
+#ifndef PLM_VECTOR_BYTES
+#define PLM_VECTOR_BYTES 64
+#endif
 template <class T>
 struct AttentionVector {
-    typedef T type __attribute__((vector_size(64), aligned(alignof(T)), may_alias));
+    typedef T type __attribute__((vector_size(PLM_VECTOR_BYTES), aligned(alignof(T)), may_alias));
 };
 
 // k and v of past and present as rows, and as columns: four arrays of (W - 1 + length) * d in `space`.
@@ -32,7 +36,7 @@ static void attention_gather(T* space, const T* qkv, const T* past, int length, 
 template <int G, class T>
 static inline void attention_products(T* out, const T* x, const T* columns, T scale, int d, int n, int W) {
     typedef typename AttentionVector<T>::type Vector;
-    constexpr int kLanes = 64 / sizeof(T);
+    constexpr int kLanes = PLM_VECTOR_BYTES / sizeof(T);
     int j = 0;
     for (; j + 2 * kLanes <= W; j += 2 * kLanes) {
         Vector sum[G][2] = {};
@@ -65,7 +69,7 @@ static inline void attention_products(T* out, const T* x, const T* columns, T sc
 template <int G, class T>
 static inline void attention_mix(T* out, const T* weights, const T* rows, int d, int W) {
     typedef typename AttentionVector<T>::type Vector;
-    constexpr int kLanes = 64 / sizeof(T);
+    constexpr int kLanes = PLM_VECTOR_BYTES / sizeof(T);
     int i = 0;
     for (; i + 2 * kLanes <= d; i += 2 * kLanes) {
         Vector sum[G][2] = {};
@@ -98,7 +102,7 @@ static inline void attention_mix(T* out, const T* weights, const T* rows, int d,
 template <int G, class T>
 static inline void attention_add(T* rows, const T* weights, const T* x, int d, int W, int first) {
     typedef typename AttentionVector<T>::type Vector;
-    constexpr int kLanes = 64 / sizeof(T);
+    constexpr int kLanes = PLM_VECTOR_BYTES / sizeof(T);
     int i = 0;
     for (; i + 2 * kLanes <= d; i += 2 * kLanes) {
         Vector from[G][2];

@@ -61,16 +61,26 @@ static void tile_edge(int rows, int cols, float* out, int ldc, const Element* a,
     }
 }
 
-// Steps and rows of one round: its part of a panel lies in the first cache beside a tile's rows, and its rows
-// of A and C in the second.
-constexpr int kDepth = 128, kHeight = PLM_TILE_ROWS * 16;
+// Most steps and rows of one round: its part of a panel lies in the first cache beside a tile's rows, and its
+// rows of A and C in the second.
+#ifndef PLM_TILE_DEPTH
+#define PLM_TILE_DEPTH 128
+#endif
+constexpr int kDepth = PLM_TILE_DEPTH, kHeight = PLM_TILE_ROWS * 16;
+
+// Steps of a round, such that no short one is left over: each round reads and writes C.
+static int round_depth(int steps) {
+    int rounds = (steps + kDepth - 1) / kDepth, each = rounds ? (steps + rounds - 1) / rounds : kDepth;
+    return (each + 63) / 64 * 64;
+}
 
 // `upper` leaves out the tiles that lie wholly below the diagonal.
 static void product(float* out, const Element* a, bool a_tiled, const Element* panels, int M, int N,
                     int steps, bool accumulate, bool upper = false) {
     size_t a_row = a_tiled ? 1 : steps, a_step = a_tiled ? PLM_TILE_ROWS : 1;
-    for (int k = 0; k < steps; k += kDepth) {
-        int depth = steps - k < kDepth ? steps - k : kDepth;
+    int round = round_depth(steps);
+    for (int k = 0; k < steps; k += round) {
+        int depth = steps - k < round ? steps - k : round;
         bool add = accumulate || k > 0;
         for (int top = 0; top < M; top += kHeight) {
             int bottom = M - top < kHeight ? M : top + kHeight;

@@ -33,10 +33,11 @@ static void orthogonalize(const Ops<T>& ops, T* x, T* space, int rows, int colum
     for (size_t i = 0; i < n; ++i) x[i] = from[i];
 }
 
-// Nesterov's momentum m of each matrix, and AdamW's weight decay and clipping.
-template <class T>
-static void muon_update(const Ops<T>& ops, const MuonMatrix<T>* matrices, int count, T* space, T rate,
-                        T momentum, T clip) {
+// Nesterov's momentum m of each matrix, and AdamW's weight decay and clipping. orthogonal(x, space, rows,
+// columns) makes x so, in place.
+template <class T, class F>
+static inline void muon_update_by(F&& orthogonal, const MuonMatrix<T>* matrices, int count, T* space, T rate,
+                                  T momentum, T clip) {
     for (const MuonMatrix<T>* x = matrices; x < matrices + count; space += x++->space()) {
         size_t n = static_cast<size_t>(x->rows) * x->columns;
         for (size_t i = 0; i < n; ++i) {
@@ -44,8 +45,17 @@ static void muon_update(const Ops<T>& ops, const MuonMatrix<T>* matrices, int co
             x->m[i] = momentum * x->m[i] + g;
             space[i] = momentum * x->m[i] + g;
         }
-        orthogonalize(ops, space, space + n, x->rows, x->columns);
+        orthogonal(space, space + n, x->rows, x->columns);
         T scale = T(0.2) * sqrt_of(static_cast<T>(x->rows > x->columns ? x->rows : x->columns));
         for (size_t i = 0; i < n; ++i) x->weight[i] -= rate * (scale * space[i] + x->decay * x->weight[i]);
     }
+}
+
+template <class T>
+static void muon_update(const Ops<T>& ops, const MuonMatrix<T>* matrices, int count, T* space, T rate,
+                        T momentum, T clip) {
+    auto orthogonal = [&](T* x, T* free, int rows, int columns) {
+        orthogonalize(ops, x, free, rows, columns);
+    };
+    muon_update_by(orthogonal, matrices, count, space, rate, momentum, clip);
 }

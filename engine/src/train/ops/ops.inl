@@ -16,9 +16,13 @@
 #include "scan.h"
 #include "swiglu.h"
 
+// Muon's update, where the including file has none of its own
+#ifndef PLM_MUON
+#define PLM_MUON(T) muon_update<T>
+#endif
 #define PLM_ELEMENTWISE_OPS(T)                                                                     \
     add<T>, sum_of_squares<T>, embedding_forward<T>, embedding_backward<T>, rmsnorm_forward<T>,    \
         rmsnorm_backward<T>, conv_forward<T>, conv_backward<T>, scan_forward<T>, scan_backward<T>, \
         attention_forward<T>, attention_backward<T>, swiglu_forward<T>, swiglu_backward<T>,        \
         bilinear_forward<T>, bilinear_backward<T>, groupnorm_forward<T>, groupnorm_backward<T>,    \
-        cross_entropy_forward<T>, cross_entropy_backward<T>, adamw_update<T>, muon_update<T>
+        cross_entropy_forward<T>, cross_entropy_backward<T>, adamw_update<T>, PLM_MUON(T)

@@ -316,6 +316,7 @@ def test_a_long_answer_is_five_messages_and_continue(
     assert len(api.texts(user)) == 5
 
 
+@pytest.mark.alone
 def test_the_typing_sign_is_shown_while_an_answer_is_written(
     api: WechatApiServer, own_redis: str, tmp_path: Path
 ) -> None:
