@@ -48,8 +48,8 @@ test-fast: build $(VENV)/.test  ## the tests for daily work; the slow ones are l
 cuda: $(VENV)/.cuda  ## the CUDA back-end for sm_80, 86, 89 and 90; brings nvcc
 	PLM_CUDA=1 $(BIN)/python setup.py -q build_ext --inplace
 
-# Of this Python, or: make wheel PYTHONS="python3.12 python3.13". For Arm: PLM_TARGET=aarch64, with g++-aarch64-linux-gnu.
-wheel: build $(VENV)/.wheel  ## a manylinux wheel in dist/, for machines without a compiler (PYTHONS, PLM_TARGET)
+# Of this Python, or: make wheel PYTHONS="python3.12 python3.13".
+wheel: build $(VENV)/.wheel  ## a manylinux wheel in dist/, for machines without a compiler (PYTHONS)
 	@$(BIN)/python deploy/build_wheel $(PYTHONS)
 
 # ruff's rules S are bandit's. Bandit itself found nothing more here: only what carries its reason beside a noqa, and ""
