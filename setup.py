@@ -31,6 +31,7 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 HEADER_ROOTS = ("engine/src", "cpu_vnni")
+MACHINE = os.environ.get("PLM_TARGET") or platform.machine()  # for which CC and CXX compile
 CUDA = "engine._cuda"
 
 BASELINE = [
@@ -71,26 +72,40 @@ TOGETHER = [
         "read/reader read/text read/trainer",
     )
 ]
-FLAGS_BY_SUFFIX = {
+X86_FLAGS = {
     "avx2": AVX2,
     "avx512": AVX512,
     "avx512bf16": [*AVX512, "-mavx512bf16"],
     "avxvnni": ["-mavx2", "-mavxvnni"],
     "avx512vnni": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni"],
 }
+ARM_FLAGS = {
+    "neon": [],
+    "neonbf16": ["-march=armv8.2-a+bf16"],
+    "dotprod": ["-march=armv8.2-a+dotprod"],
+    "i8mm": ["-march=armv8.2-a+dotprod+i8mm"],
+}
+FLAGS_BY_SUFFIX = {**X86_FLAGS, **ARM_FLAGS}
+OURS = {"x86_64": X86_FLAGS, "AMD64": X86_FLAGS, "aarch64": ARM_FLAGS, "arm64": ARM_FLAGS}.get(MACHINE, {})
+
+
+def isa_of(source: str) -> str:
+    """The file name's last word: `avxvnni` of `matmul_i8_avxvnni.c`."""
+    word = re.search(r"_([a-z0-9]+)\.(?:c|cpp)$", source)
+    return word[1] if word else ""
 
 
 def isa_flags(source: str) -> list[str]:
-    """Flags by the file name's last word: `matmul_i8_avxvnni.c` gets those of `avxvnni`.
+    isa = isa_of(source)
+    if isa.startswith(("avx", "sse", "neon")) and isa not in FLAGS_BY_SUFFIX:
+        raise SystemExit(f"setup.py: {source}: no flags are known for the instruction set {isa}")
+    return OURS.get(isa, [])
 
-    Elsewhere than on x86-64 such a file is compiled to nothing by its own `#if`, so it gets none.
-    """
-    word = re.search(r"_([a-z0-9]+)\.(?:c|cpp)$", source)
-    if word is None or platform.machine() not in ("x86_64", "AMD64"):
-        return []
-    if word[1].startswith(("avx", "sse")) and word[1] not in FLAGS_BY_SUFFIX:
-        raise SystemExit(f"setup.py: {source}: no flags are known for the instruction set {word[1]}")
-    return FLAGS_BY_SUFFIX.get(word[1], [])
+
+def is_foreign(source: str) -> bool:
+    """Whether another kind of processor has its instruction set."""
+    isa = isa_of(source)
+    return isa in FLAGS_BY_SUFFIX and isa not in OURS
 
 
 def found(*patterns: str) -> list[str]:
@@ -111,7 +126,9 @@ def units(sources: Sequence[str]) -> list[list[str]]:
     """
     grouped = [[source for source in group if source in sources] for group in TOGETHER]
     alone = [[source] for source in sources if not any(source in group for group in TOGETHER)]
-    return sorted(filter(None, [*grouped, *alone]), key=lambda u: (bool(isa_flags(u[0])), is_glue(u[0]), u))
+    return sorted(
+        filter(None, [*grouped, *alone]), key=lambda u: (isa_of(u[0]) in FLAGS_BY_SUFFIX, is_glue(u[0]), u)
+    )
 
 
 def is_glue(source: str) -> bool:
@@ -345,10 +362,10 @@ def modules() -> list[Extension]:
     return [
         Extension(
             name,
-            files,
+            [file for file in files if not is_foreign(file)],
             language="c++",
             extra_link_args=["-pthread"],
-            depends=[*headers(), *found("cuda/*.h", "cuda/*.py")],
+            depends=[*headers(), *filter(is_foreign, files), *found("cuda/*.h", "cuda/*.py")],
         )
         for name, files in sources.items()
         if any(file.endswith(".cpp") for file in files)

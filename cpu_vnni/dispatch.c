@@ -2,7 +2,8 @@
  * start and keep it.
  *
  * __builtin_cpu_supports reads CPUID and also XGETBV, so that a CPU whose operating system does not save the
- * wide registers counts as one without them. Each check names every flag that setup.py compiles the file
+ * wide registers counts as one without them. On Arm, where NEON is part of the base, Linux says what else
+ * there is; under other systems that counts as missing. Each check names every flag that setup.py compiles the file
  * with, since the compiler may use any of them.
  */
 #include <stdio.h>
@@ -10,12 +11,27 @@
 
 #include "matmul_i8.h"
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+
+/* As <asm/hwcap.h> has them, where it is new enough. */
+#define HAS_ATOMICS (1UL << 8)
+#define HAS_CRC32 (1UL << 7)
+#define HAS_ASIMDRDM (1UL << 12)
+#define HAS_ASIMDDP (1UL << 20)
+#define HAS2_I8MM (1UL << 13)
+#endif
+
 const cpu_vnni_kernels* const cpu_vnni_compiled[] = {
     &cpu_vnni_portable,
 #if defined(__x86_64__)
     &cpu_vnni_avx2,
     &cpu_vnni_avxvnni,
     &cpu_vnni_avx512vnni,
+#elif defined(__aarch64__)
+    &cpu_vnni_neon,
+    &cpu_vnni_dotprod,
+    &cpu_vnni_i8mm,
 #endif
     NULL,
 };
@@ -31,6 +47,15 @@ static int runs_here(const cpu_vnni_kernels* kernels) {
     if (kernels == &cpu_vnni_avx2) return avx2;
     if (kernels == &cpu_vnni_avxvnni) return avx2 && __builtin_cpu_supports("avxvnni") != 0;
     if (kernels == &cpu_vnni_avx512vnni) return avx512 && __builtin_cpu_supports("avx512vnni") != 0;
+#elif defined(__aarch64__)
+    if (kernels == &cpu_vnni_neon) return 1;
+#if defined(__linux__)
+    /* -march=armv8.2-a+dotprod: what is new in 8.1 and 8.2 for the compiler to use */
+    const unsigned long needed = HAS_ATOMICS | HAS_CRC32 | HAS_ASIMDRDM | HAS_ASIMDDP;
+    int dotprod = (getauxval(AT_HWCAP) & needed) == needed;
+    if (kernels == &cpu_vnni_dotprod) return dotprod;
+    if (kernels == &cpu_vnni_i8mm) return dotprod && (getauxval(AT_HWCAP2) & HAS2_I8MM) != 0;
+#endif
 #endif
     return 0;
 }

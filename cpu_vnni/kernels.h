@@ -29,7 +29,7 @@ extern "C" {
 #define CPU_VNNI_MAX_MN (1 << 30)
 
 typedef struct {
-    const char* name; /* portable, avx2, avxvnni, avx512vnni */
+    const char* name; /* portable; avx2, avxvnni, avx512vnni; neon, dotprod, i8mm */
 
     /* Bytes that matmul_i8_pack writes for weights [N,K]; at least CPU_VNNI_ALIGNMENT. */
     size_t (*matmul_i8_packed_size)(int N, int K);

@@ -11,6 +11,10 @@ extern const cpu_vnni_kernels cpu_vnni_portable;
 extern const cpu_vnni_kernels cpu_vnni_avx2;
 extern const cpu_vnni_kernels cpu_vnni_avxvnni;
 extern const cpu_vnni_kernels cpu_vnni_avx512vnni;
+#elif defined(__aarch64__)
+extern const cpu_vnni_kernels cpu_vnni_neon;
+extern const cpu_vnni_kernels cpu_vnni_dotprod;
+extern const cpu_vnni_kernels cpu_vnni_i8mm;
 #endif
 
 /* `size` rounded up to a multiple of `step`, at least one step: aligned_alloc(64, 0) may give NULL. */

@@ -3,7 +3,7 @@
  * what differs:
  *
  *     vector         a register of LANES sums of 32 bits
- *     GROUP          activations in one 32-bit group: what one lane of one multiplication consumes
+ *     GROUP          activations in one group: what one lane of one multiplication consumes
  *     OFFSET         added to every activation by widen_row to make it fit the instruction
  *     TILE_ROWS      most activation rows in one tile
  *     PANEL_BLOCKS   most blocks of LANES columns in one panel
@@ -13,6 +13,14 @@
  *     load_weight    GROUP weights of each of LANES columns
  *     multiply_add   sum + a * w, over the group
  *     load_sums      the first `cols` of LANES results, and store_sums; neither touches another
+ *
+ * and where they are not what follows:
+ *
+ *     GROUP_TYPE     what holds a group: int32_t
+ *     WEIGHT_TYPE    what load_weight and broadcast give: vector
+ *     ROWS_TOGETHER  rows whose groups lie side by side, since one multiplication takes them all: 1
+ *                    With more the file defines run_tile itself, after this one
+ *     OWN_STEPS      the file defines multiply_steps itself, after this one
  *
  * Packed weights, with LANES columns to a block and up to PANEL_BLOCKS blocks to a panel, both tails padded
  * by zeros:
@@ -31,15 +39,30 @@
 
 #include "matmul_i8.h"
 
+#ifndef ROWS_TOGETHER
+#define ROWS_TOGETHER 1
+#endif
+#ifndef GROUP_TYPE
+#define GROUP_TYPE int32_t
+#endif
+#ifndef WEIGHT_TYPE
+#define WEIGHT_TYPE vector
+#endif
+#if defined(__aarch64__)
+#define VECTOR_REGISTER "+w"
+#else
+#define VECTOR_REGISTER "+v"
+#endif
+
 /* Activations are widened once for this many rows and groups, on the stack: 32 KiB at most, usually a few. */
 #define CHUNK_ROWS 32
-#define CHUNK_STEPS 256
+#define CHUNK_STEPS (1024 / (int)sizeof(GROUP_TYPE))
 
 /* One tile: out[rows, cols] = or += groups[rows, steps] @ weight[cols, steps]^T. */
 typedef struct {
     int32_t* out;
     size_t out_stride; /* N */
-    const int32_t* groups;
+    const GROUP_TYPE* groups;
     size_t group_stride;
     const int8_t* weight;
     size_t step_stride; /* bytes from one step of the panel to the next */
@@ -48,10 +71,40 @@ typedef struct {
     int cols;                  /* columns to write: the last block may have fewer than LANES */
 } tile_job;
 
+#if ROWS_TOGETHER > 1
+static void run_tile(int rows, int blocks, const tile_job* job);
+#else
+typedef vector tile_sums[TILE_ROWS][PANEL_BLOCKS];
+
+#ifdef OWN_STEPS
+static inline __attribute__((always_inline)) void multiply_steps(tile_sums sum, int rows, int blocks,
+                                                                 const tile_job* job);
+#else
+static inline __attribute__((always_inline)) void multiply_steps(tile_sums sum, const int rows,
+                                                                 const int blocks, const tile_job* job) {
+    const int8_t* weight = job->weight;
+    for (int step = 0; step < job->steps; step++, weight += job->step_stride) {
+        WEIGHT_TYPE a[TILE_ROWS];
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++)
+            a[r] = broadcast(job->groups[(size_t)r * job->group_stride + (size_t)step]);
+#pragma GCC unroll 6
+        for (int b = 0; b < blocks; b++) {
+            WEIGHT_TYPE w = load_weight(weight + b * LANES * GROUP);
+            /* One load for all rows: left alone, GCC may repeat it in every multiplication, and loads become
+             * the limit. */
+            if (rows > 1) __asm__("" : VECTOR_REGISTER(w));
+#pragma GCC unroll 4
+            for (int r = 0; r < rows; r++) sum[r][b] = multiply_add(sum[r][b], a[r], w);
+        }
+    }
+}
+#endif
+
 /* Inlined with constant rows and blocks, so that `sum` becomes registers. */
 static inline __attribute__((always_inline)) void tile(const int rows, const int blocks,
                                                        const tile_job* job) {
-    vector sum[TILE_ROWS][PANEL_BLOCKS];
+    tile_sums sum;
     const int last = blocks - 1, last_cols = job->cols - last * LANES;
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++) {
@@ -62,22 +115,7 @@ static inline __attribute__((always_inline)) void tile(const int rows, const int
                                                 : load_sums(out + b * LANES, b < last ? LANES : last_cols);
         }
     }
-    const int8_t* weight = job->weight;
-    for (int step = 0; step < job->steps; step++, weight += job->step_stride) {
-        vector a[TILE_ROWS];
-#pragma GCC unroll 4
-        for (int r = 0; r < rows; r++)
-            a[r] = broadcast(job->groups[(size_t)r * job->group_stride + (size_t)step]);
-#pragma GCC unroll 6
-        for (int b = 0; b < blocks; b++) {
-            vector w = load_weight(weight + b * LANES * GROUP);
-            /* One load for all rows: left alone, GCC may repeat it in every multiplication, and loads become
-             * the limit. */
-            if (rows > 1) __asm__("" : "+v"(w));
-#pragma GCC unroll 4
-            for (int r = 0; r < rows; r++) sum[r][b] = multiply_add(sum[r][b], a[r], w);
-        }
-    }
+    multiply_steps(sum, rows, blocks, job);
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++) {
         int32_t* out = job->out + (size_t)r * job->out_stride;
@@ -122,6 +160,7 @@ static void run_tile(int rows, int blocks, const tile_job* job) {
     }
 #undef TILE
 }
+#endif
 
 static inline int divide_up(int a, int b) {
     return a / b + (a % b != 0);
@@ -132,9 +171,9 @@ static inline int smaller(int a, int b) {
 
 static size_t packed_size(int N, int K) {
     size_t columns = (size_t)divide_up(N, LANES) * LANES;
-    size_t weights = columns * (size_t)divide_up(K, GROUP) * GROUP;
+    size_t bytes = columns * (size_t)divide_up(K, GROUP) * GROUP;
     return matmul_i8_round_up(columns * sizeof(int32_t), CPU_VNNI_ALIGNMENT) +
-           matmul_i8_round_up(weights, CPU_VNNI_ALIGNMENT);
+           matmul_i8_round_up(bytes, CPU_VNNI_ALIGNMENT);
 }
 
 static size_t weight_start(int N) {
@@ -177,7 +216,8 @@ static void multiply_panel(tile_job job, int rows, int blocks, int cols) {
     const int8_t* weight = job.weight;
     const int32_t* correction = job.correction;
     for (int row = 0; row < rows;) {
-        int tile_rows = next_share(rows - row, TILE_ROWS);
+        int together = next_share(divide_up(rows - row, ROWS_TOGETHER), TILE_ROWS / ROWS_TOGETHER);
+        int tile_rows = smaller(together * ROWS_TOGETHER, rows - row);
         for (int block = 0; block < blocks;) {
             int tile = next_share(blocks - block, tile_blocks[tile_rows - 1]);
             job.out = out + (size_t)row * job.out_stride + block * LANES;
@@ -209,7 +249,7 @@ static void multiply_rows(tile_job job, const int8_t* weight, int step, int step
 
 /* C = A @ B^T */
 static void matmul(int32_t* out, const int8_t* inp, const void* packed, int M, int N, int K) {
-    _Alignas(CPU_VNNI_ALIGNMENT) int32_t groups[CHUNK_ROWS * CHUNK_STEPS];
+    _Alignas(CPU_VNNI_ALIGNMENT) GROUP_TYPE groups[CHUNK_ROWS * CHUNK_STEPS];
     const int8_t* weight = (const int8_t*)packed + weight_start(N);
     int steps_all = divide_up(K, GROUP);
     for (int row = 0; row < M; row += CHUNK_ROWS) {
@@ -221,13 +261,13 @@ static void matmul(int32_t* out, const int8_t* inp, const void* packed, int M, i
                 .out = out + (size_t)row * N,
                 .out_stride = (size_t)N,
                 .groups = groups,
-                .group_stride = matmul_i8_round_up((size_t)steps, CPU_VNNI_ALIGNMENT / sizeof(int32_t)),
+                .group_stride = matmul_i8_round_up((size_t)steps, CPU_VNNI_ALIGNMENT / sizeof(GROUP_TYPE)),
                 .steps = steps,
                 .correction = step == 0 ? packed : NULL};
             for (int r = 0; r < rows; r++) {
                 const int8_t* source = inp + (size_t)(row + r) * K + (size_t)step * GROUP;
-                widen_row(groups + (size_t)r * job.group_stride, source,
-                          smaller(K - step * GROUP, steps * GROUP));
+                GROUP_TYPE* first = groups + (size_t)(r - r % ROWS_TOGETHER) * job.group_stride;
+                widen_row(first + r % ROWS_TOGETHER, source, smaller(K - step * GROUP, steps * GROUP));
             }
             multiply_rows(job, weight, step, steps_all, rows, N);
             step += steps;

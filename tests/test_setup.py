@@ -107,11 +107,18 @@ def test_other_flags_get_objects_of_their_own(tree: Path) -> None:
 
 
 def test_an_unknown_instruction_set_stops_the_build(tree: Path) -> None:
-    if platform.machine() != "x86_64":
-        pytest.skip("instruction-set files are empty here")
     (tree / "cpu_vnni/kernel_avx9000.c").write_text("")
     with pytest.raises(AssertionError, match="no flags are known for the instruction set avx9000"):
         build(tree)
+
+
+def test_the_machine_chooses_the_sources(tree: Path) -> None:
+    (tree / "cpu_vnni/other_dotprod.c").write_text("#error compiled for the wrong machine")
+    assert "cpu_vnni/other_dotprod.c" not in build(tree, PLM_TARGET="x86_64")
+    (tree / "cpu_vnni/kernel_avx2.c").write_text("#error compiled for the wrong machine")
+    (tree / "cpu_vnni/other_dotprod.c").unlink()
+    (tree / "cpu_vnni/kernel_neon.c").write_text(KERNEL)
+    assert "cpu_vnni/kernel_neon.c" in build(tree, PLM_TARGET="aarch64")
 
 
 def test_a_tree_without_training_sources_builds_what_is_there(tree: Path) -> None:

@@ -7,7 +7,8 @@ answer = reply(assessment, text) or caution(assessment, text) + ...
 
 from engine.emergency.assessment import Assessment, Level
 from engine.emergency.detector import Detector
+from engine.emergency.normalize import syllables
 from engine.emergency.replies import caution, reply
 from engine.emergency.weights import WeightsError
 
-__all__ = ["Assessment", "Detector", "Level", "WeightsError", "caution", "reply"]
+__all__ = ["Assessment", "Detector", "Level", "WeightsError", "caution", "reply", "syllables"]

@@ -17,6 +17,7 @@ from engine.emergency.weights import Weights, probability, read_weights
 WEIGHTS = "weights.safetensors"
 WINDOW = 60  # characters; a cry for help in a long text is found in the window that holds it
 STEP = 30
+CRIES = "救"  # single characters that are cries for help
 LONG = 120  # from here on windows are read beside the whole
 
 
@@ -43,6 +44,8 @@ class Detector:
         score, toxic, place = self._scores(plain, numbers)
         if self._owner_words and self._owner_words.search(plain):
             return Assessment(Level.EMERGENCY, "owner", 1.0)
+        if len(plain) == 1 and not plain.isascii() and plain not in CRIES:
+            return Assessment(Level.NONE, "", score)  # one character tells nothing: 血, 车
         settings = self._weights.settings
         if score >= settings["emergency"]:
             kind, too = self._kind(place)

@@ -7,24 +7,36 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from engine.emergency import Detector, reply
-from engine.grounding import authors, comparisons, formulas, herbs, quotes, symptoms, theory
-from engine.grounding.aspects import aspects_of
+from engine.grounding import (
+    authors,
+    comparisons,
+    formulas,
+    herbs,
+    origins,
+    points,
+    quotes,
+    symptoms,
+    theory,
+)
 from engine.grounding.confidence import Signals, confidence, signals
-from engine.grounding.documents import Reader, documents, only_documents
+from engine.grounding.documents import Reader, about, documents, only_documents
+from engine.grounding.pairs import CANDIDATES, close_enough, same_complaint
 from engine.grounding.question import Question, understand
 from engine.grounding.records import Answer, Citation, Draft
 from engine.grounding.shelf import Shelf, own_heading
 from engine.grounding.smalltalk import smalltalk
-from engine.library import Library, words
+from engine.grounding.spelling import corrected
+from engine.library import Library
 from engine.library.words import tidy
 
 MINIMUM = 0.35  # of `Answer.score`; PLM_LIBRARY_MINIMUM. Chosen on the questions of fit_confidence
-PAIR_CLOSE = 0.72  # a pair's wording this close to the question answers it
-PAIR_ALIKE = 0.5  # and from here on where both name the same complaints or ideas
 NOT_FOUND = "书里没有找到"
 NO_DOCTOR = "（不能代替医师诊治。）"
+UNBORN = "（孕期用药请先问医师。）"
+ENGLISH = "\nNothing found: the books are in Chinese. Please ask in Chinese, for example 人参有什么功效."
+LATIN = 0.5  # share of Latin letters from which on a question is taken for English
 NEAREST = 3
-NAMED = ("formula", "herb", "author", "source")  # the books come first, the owner's documents after
+NAMED = ("formula", "herb", "author", "source", "point")  # the books come first, the owner's documents after
 
 _PRICE = re.compile(r"[\d一二两三四五六七八九十百千万]\s*(?:元|块)")  # 多少钱 asks for it, not for a dose
 
@@ -48,7 +60,18 @@ class Answerer:
         """The answer to a question; `history` holds `role` and `content` of the turns before.
 
         It is of one state of the library. LibraryError if that changes too fast or cannot be read."""
-        return self.library.undisturbed(lambda: self._answer(question, history))
+        return self.library.undisturbed(lambda: self._as_meant(question, history))
+
+    def _as_meant(self, question: str, history: Sequence[Mapping[str, str]]) -> Answer:
+        """The answer; where nothing is found, to the question with a name of the same sound that is known."""
+        answer = self._answer(question, history)
+        meant = corrected(tidy(question)) if answer.abstained and not history else None
+        if meant is None:
+            return answer
+        again = self._answer(meant[0], history)
+        if again.abstained or not again.citations:
+            return answer
+        return replace(again, text=f"按“{meant[0]}”查：\n{again.text}")
 
     def _answer(self, question: str, history: Sequence[Mapping[str, str]]) -> Answer:
         self.shelf.refresh()
@@ -64,11 +87,12 @@ class Answerer:
         pair = self._pair(question, asked)
         if pair:
             return pair
-        written = documents(asked, self.shelf, self.reader) if self.reader is not None else None
+        written = documents(asked, self.shelf, self.reader)
         if written is not None and written.exact and asked.kind not in NAMED:
             return self._render(asked, written, written.match)
         draft = self._draft(asked)
-        if written is not None and asked.kind not in NAMED and only_documents(draft, self.shelf):
+        beside = written is not None and asked.kind not in NAMED
+        if (beside or not about(draft, asked.topic)) and only_documents(draft, self.shelf):
             draft = None  # the rules were made for the books; the reader has seen the documents
         seen = signals(asked, draft, self.shelf)
         score = confidence(seen)
@@ -87,13 +111,14 @@ class Answerer:
         """The answer of a question-answer pair that is close enough."""
         if asked.before is not None:
             return None
-        for hit in self.library.pairs(tidy(question), 3):
-            if not close_enough(asked, hit.matched_question, hit.score):
-                continue
-            citations = [c for q in hit.pair.quotes if (c := self._find(q.book, q.quote))]
-            text = hit.pair.answer + "".join(f"\n「{c.quote}」{place(c)}" for c in citations)
-            return Answer(text, citations, False, "pair", hit.pair.topic, float(hit.score))
-        return None
+        hits = self.library.pairs(tidy(question), CANDIDATES)
+        near = next((h for h in hits[:3] if close_enough(asked, h.matched_question, h.score)), None)
+        hit = near or same_complaint(asked, hits)
+        if hit is None:
+            return None
+        citations = [c for q in hit.pair.quotes if (c := self._find(q.book, q.quote))]
+        text = hit.pair.answer + "".join(f"\n「{c.quote}」{place(c)}" for c in citations)
+        return Answer(text, citations, False, "pair", hit.pair.topic, float(hit.score))
 
     def _find(self, book: str, quote: str) -> Citation | None:
         """A quotation's place in its book."""
@@ -148,6 +173,8 @@ class Answerer:
         priced = any(_PRICE.search(citation.quote) for citation in draft.citations)
         if (asked.asks("dose") and not priced) or (asked.kind == "symptom" and asked.asks("treat")):
             text += NO_DOCTOR
+        elif asked.asks("pregnancy") and asked.kind in ("formula", "herb") and "医师" not in text:
+            text += UNBORN
         return Answer(
             text, draft.citations, False, asked.kind, asked.topic, score, _headings(draft.citations)
         )
@@ -161,37 +188,24 @@ class Answerer:
                     nearest.append(name)
         nearest = nearest[:NEAREST]
         text = f"{NOT_FOUND}这个问题的答案。" + (f"最近的篇目：{'、'.join(nearest)}。" if nearest else "")
+        if seen.latin > LATIN:
+            text += ENGLISH
         return Answer(text, [], True, asked.kind, asked.topic, score, nearest)
-
-
-def close_enough(asked: Question, wording: str, score: float) -> bool:
-    """Whether a pair's wording asks the same: alike in words, and about the same things."""
-    if score < PAIR_ALIKE:
-        return False
-    if asked.kind in ("formula", "herb", "author"):
-        same = bool(set(asked.aspects) & set(aspects_of(wording))) or not asked.aspects
-        return score >= PAIR_CLOSE and same and (not asked.topic or asked.topic in wording)
-    if score >= PAIR_CLOSE + 0.13:
-        return True
-    mine = [*asked.groups, *words.groups(asked.text, "concepts.tsv")]
-    theirs = [*words.groups(wording), *words.groups(wording, "concepts.tsv")]
-    if not mine or not theirs:
-        return score >= PAIR_CLOSE
-    shared = sum(any(not set(m.alternatives).isdisjoint(t.alternatives) for t in theirs) for m in mine)
-    strange = sum(all(set(m.alternatives).isdisjoint(t.alternatives) for m in mine) for t in theirs)
-    return strange == 0 and shared >= 0.6 * len(mine)
 
 
 def _makers(asked: Question) -> list[Maker]:
     if asked.kind == "formula":
+        if asked.asks("origin"):
+            return [origins.origin, formulas.indications]
         if asked.asks("preparation") and not asked.asks("composition"):
             return [formulas.preparation, formulas.composition, formulas.indications]
-        if asked.asks("composition", "dose"):
+        if asked.asks("composition", "dose") or formulas.asked_herb(asked):
             return [formulas.composition, formulas.indications]
         if asked.asks("caution", "cause") or (asked.groups and not asked.asks("indication")):
             return [formulas.mention, formulas.indications, formulas.composition]
         return [formulas.indications, formulas.composition]
     makers: dict[str, list[Maker]] = {
+        "point": [points.point, theory.theory],
         "herb": [herbs.herb, theory.theory],
         "symptom": [symptoms.symptom],
         "quote": [quotes.quote],

@@ -41,6 +41,7 @@ class Signals:
     symptom: float  # kind of question: complaint
     theory: float  # theory, quotation without a name
     short: float  # hardly anything is asked
+    loose: float  # theory without a word of the books' field, and no sentence says what the thing is
     nothing: float  # no quotation was found
 
 
@@ -52,7 +53,7 @@ def signals(question: Question, draft: Draft | None, shelf: Shelf) -> Signals:
     quoted = plain(" ".join(c.quote for c in draft.citations)) if draft else ""
     heads = plain(" ".join(c.heading + c.book for c in draft.citations)) if draft else ""
     ideas = words.groups(text, "concepts.tsv")
-    entity = question.kind in ("formula", "herb", "author", "comparison") and bool(question.topic)
+    entity = question.kind in ("formula", "herb", "author", "comparison", "point") and bool(question.topic)
     in_field = entity or bool(question.groups) or bool(ideas) or bool(question.books)
     letters = sum(c.isascii() and c.isalnum() for c in text)
     return Signals(
@@ -71,6 +72,7 @@ def signals(question: Question, draft: Draft | None, shelf: Shelf) -> Signals:
         theory=float(question.kind in ("theory", "quote")),
         short=float(not entity and not in_field)
         * float(len(words.bare(question.bare)) < 2 or (len(set(words.bare(text))) < 3 and len(text) > 3)),
+        loose=float(question.kind == "theory" and not in_field and not (draft and draft.defines)),
         nothing=float(draft is None or not draft.citations),
     )
 

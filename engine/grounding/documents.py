@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from math import exp, log
 from typing import Protocol
 
+from engine.grounding.notes import Line, best_line, unlike
 from engine.grounding.question import Question
 from engine.grounding.records import Draft
 from engine.grounding.shelf import Entry, Shelf, plain, sentences
@@ -22,6 +23,7 @@ WHOLE = 6000  # bytes: so much is read as a whole, for an everyday question and 
 # share of the question's pairs of characters that it holds: fitted by `bench_reading --fit`.
 READER, COVERED, BIAS = 0.42, 3.66, -0.79
 SURE = 0.5
+PLAIN = 0.85  # score of a note's line from which on it goes before another place that the reader points at
 MOST_ODDS = 8.0  # the reader's odds are no surer than that
 LONGEST = 150  # characters of a quotation
 SHORT = 0.6  # a span that is a smaller share of its sentence is said first,
@@ -67,9 +69,32 @@ def only_documents(draft: Draft | None, shelf: Shelf) -> bool:
     return draft is not None and all(citation.book in own for citation in draft.citations)
 
 
-def documents(question: Question, shelf: Shelf, reader: Reader) -> Draft | None:
+def about(draft: Draft | None, topic: str) -> bool:
+    """Whether what a draft quotes, or a heading over it, names the thing asked for."""
+    return draft is None or any(topic in f"{c.heading}{c.quote}" for c in draft.citations)
+
+
+def documents(question: Question, shelf: Shelf, reader: Reader | None) -> Draft | None:
     """What the owner's documents answer, with how sure that is as its match; None where there are no
-    documents or they hold nothing alike."""
+    documents or they hold nothing alike. A short note's line may answer before the reader does."""
+    own = list(own_documents(shelf).values())
+    if not own:
+        return None
+    line = best_line(question.text, shelf, own)
+    read = _read(question, shelf, reader) if reader is not None else None
+    if line is None or (read is not None and read.exact and (line.score < PLAIN or _within(read, line))):
+        return read
+    return Draft([line.entry.cite(line.first, line.last)], [""], "", min(1.0, line.score), True)
+
+
+def _within(read: Draft, line: Line) -> bool:
+    """Whether the reader points at that line too."""
+    cited = line.entry.cite(line.first, line.last)
+    one = read.citations[0]
+    return one.book == cited.book and one.start < cited.end and cited.start < one.end
+
+
+def _read(question: Question, shelf: Shelf, reader: Reader) -> Draft | None:
     found = find(question.text, shelf, reader)
     if found is None:
         return None
@@ -78,6 +103,8 @@ def documents(question: Question, shelf: Shelf, reader: Reader) -> Draft | None:
     score = sureness(alone, share)
     said = _MARKS.sub("", entry.text[span.start : span.end])
     citation = entry.cite(first, last)
+    if unlike(question.text, citation.quote):
+        return None
     first_said = said and span.probability > LEAD and len(said) < SHORT * len(citation.quote)
     return Draft([citation], [said if first_said else ""], "", score, score > SURE)
 

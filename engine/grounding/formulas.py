@@ -11,6 +11,7 @@ from engine.grounding.herb_lists import herb_lists
 from engine.grounding.question import Question
 from engine.grounding.records import Citation, Draft
 from engine.grounding.shelf import Entry, Shelf, plain, sentences, standing
+from engine.library import words
 
 T = TypeVar("T")
 _PREPARE = re.compile(
@@ -42,8 +43,28 @@ def composition(question: Question, shelf: Shelf) -> Draft | None:
             citations.append(more)
             leads.append("服法")
     others = len({x.entry.book for x in differ})
+    leads[0] = _contains(question, best) or leads[0]
     note = f"另有{_number(others)}书方不同。" if others else ""
     return Draft(citations, leads, note, 1.0, True)
+
+
+_WHETHER = re.compile("有没有|含不含|[有含放加用][^，。]{1,8}[吗么嘛没]|是否")
+
+
+def asked_herb(question: Question) -> str:
+    """The herb of which is asked whether the formula holds it; empty where that is not asked."""
+    herb = next((h for h in question.others if h in question.text), "")
+    return herb if _WHETHER.search(question.text) else ""
+
+
+def _contains(question: Question, best: HerbList) -> str:
+    """Whether the list holds the herb that is asked for, said before it; empty where none is."""
+    herb = asked_herb(question)
+    if not herb:
+        return ""
+    text = best.entry.text[best.first : best.last]
+    there = herb in text or any(name in best.herbs or name in text for name in words.herb_names(herb))
+    return f"{question.topic}的这张方里{'有' if there else '没有'}{herb}"
 
 
 def _number(count: int) -> str:

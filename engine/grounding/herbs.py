@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from engine.grounding.question import Question
 from engine.grounding.records import Citation, Draft
@@ -23,6 +24,8 @@ SAYS = {
         "补|泻|散|治|主|益|清|止|消|利|通|润|安|养|除|解|破|和|温|燥|升|降|滋|壮|活|调|敛|发|化|开|明|健|生|固|凉"
     ),
     "dose": re.compile("[两钱斤分]"),
+    "toxic": re.compile("毒(?![气热药火疮肿])"),
+    "pregnancy": re.compile("[妊孕娠]|[堕伤动落坏]胎|胎[前动]"),
 }
 _CAUTION = re.compile("忌|恐|妨|滑|勿|不宜|不可|禁|慎用|少用|不可多|久服")
 
@@ -79,9 +82,28 @@ def sentence_value(sentence: str, wanted: dict[str, float], shelf: Shelf) -> flo
     return value
 
 
-def _pieces(entry: Entry) -> list[tuple[int, int]]:
+_SECTION = re.compile("【([^】]{1,6})】")
+_NO_USE = ("释名", "集解", "修治", "正误", "校正")  # sections on names, growth and making
+
+
+def _useful(entry: Entry) -> list[tuple[int, int]]:
+    """The sentences outside of the sections on names, growth and making."""
+    marks = [(m.start(), m[1] in _NO_USE) for m in _SECTION.finditer(entry.text)]
+    if not any(no_use for _, no_use in marks):
+        return sentences(entry.text, 60)
+    ends = [place for place, _ in marks[1:]] + [len(entry.text)]
+    skipped = [(place, end) for (place, no_use), end in zip(marks, ends, strict=True) if no_use]
+    return [
+        (first, last)
+        for first, last in sentences(entry.text, 60)
+        if not any(begin <= first < end for begin, end in skipped)
+    ]
+
+
+def _pieces(entry: Entry, names: bool = False) -> list[tuple[int, int]]:
+    """Runs of up to 90 characters; `names`: those on its names and growth too."""
     out = []
-    for first, last in sentences(entry.text, 60):
+    for first, last in sentences(entry.text, 60) if names else _useful(entry):
         while last - first > 90:
             cut = first + _cut(entry.text[first:last], 80)
             out.append((first, cut))
@@ -103,6 +125,9 @@ def herb(question: Question, shelf: Shelf) -> Draft | None:
         return None
     wanted = asked_words(question, shelf, names)
     aspect = next((a for a in ("alias", "channel", "caution", "nature") if a in question.aspects), "effect")
+    special = next((a for a in ("pregnancy", "toxic") if a in question.aspects), "")
+    if special:
+        return _said_of(special, question, entries, shelf)
     ranked: list[tuple[float, int, list[Citation]]] = []
     for order, (value, entry) in enumerate(entries[:8]):
         length = LENGTH if order == 0 else LENGTH // 2
@@ -120,6 +145,46 @@ def herb(question: Question, shelf: Shelf) -> Draft | None:
             citations += more
             break
     return Draft(citations, [""] * len(citations), "", 1.0, True)
+
+
+NOTHING_SAID = {
+    "pregnancy": "所查条目没有说到孕产宜忌，以上只是药性；孕期用药、进补请先问医师。",
+    "toxic": "所查条目没有说到它有毒无毒。",
+}
+WARNED = {"pregnancy": "孕期用药、进补请先问医师。", "toxic": "有毒之品须由医师开方，不可自用。"}
+
+
+def _said_of(
+    aspect: str, question: Question, entries: list[tuple[float, Entry]], shelf: Shelf
+) -> Draft | None:
+    """What the entries say of being poisonous or of pregnancy; where none does, so much, and the nature."""
+    found: list[tuple[float, int, Citation]] = []
+    for value, entry in entries[:40]:
+        for number, (first, last) in enumerate(_pieces(entry)):
+            text = entry.text[first:last]
+            if not SAYS[aspect].search(text) or _UNLIKE.search(text):
+                continue
+            plainly = bool(_PLAINLY.search(text)) if aspect == "toxic" else 0.0
+            found.append((value + 0.6 * plainly - 0.01 * number, -len(found), entry.cite(first, last)))
+    found.sort(reverse=True)
+    citations: list[Citation] = []
+    for _, _, citation in found:
+        if all(citation.book != c.book and plain(citation.quote) not in plain(c.quote) for c in citations):
+            citations.append(citation)
+        if len(citations) == 2:
+            break
+    if citations:
+        harmless = aspect == "toxic" and "无毒" in citations[0].quote
+        return Draft(citations, ["", ""], "" if harmless else WARNED[aspect], 1.0, True)
+    rest = tuple(a for a in question.aspects if a not in ("pregnancy", "toxic", "caution"))
+    other = herb(replace(question, aspects=(*rest, "nature")), shelf)
+    return replace(other, note=NOTHING_SAID[aspect]) if other else None
+
+
+_PLAINLY = re.compile("[有大小无微]毒|热毒")
+_UNLIKE = re.compile(
+    "[解消散去杀攻][^，。]{0,4}毒|毒[蛇虫]|中[^，。]{0,4}毒"
+)  # poisons that it is good against
 
 
 def _says_same(quote: str, citations: list[Citation]) -> bool:
@@ -143,7 +208,7 @@ def _beginning(entry: Entry, pieces: list[tuple[int, int]], length: int) -> list
 
 
 _NAMES = re.compile(
-    "【释名】|【集解】|【正误】|【修治】|^\\s*（?[一又]名|出.{0,6}(州|山)|生.{0,4}(川谷|平泽)|^\\s*[（(]|音"
+    "【释名】|【集解】|【正误】|【修治】|《(?:吴普|名医|广雅|尔雅|说文)》|案：|^\\s*（?[一又]名|出.{0,6}(州|山)|生.{0,4}(川谷|平泽)|^\\s*[（(]|音"
 )
 
 
@@ -151,7 +216,7 @@ def _best(
     entry: Entry, aspect: str, wanted: dict[str, float], shelf: Shelf, length: int
 ) -> tuple[list[Citation], float]:
     """the best run of pieces by aspect, words asked for and place, as quotations; and how well it fits"""
-    pieces = _pieces(entry)
+    pieces = _pieces(entry, aspect == "alias")
     if aspect not in ("alias",):
         pieces = [(a, b) for a, b in pieces if not _NAMES.search(entry.text[a:b])] or pieces
     values = []

@@ -126,6 +126,15 @@ def books_of(text: str, shelf: Shelf) -> tuple[tuple[str, ...], str]:
     return tuple(title for title in meant if title in titles), word
 
 
+def find_person(text: str, shelf: Shelf) -> str:
+    """The author of a book of the library whom a text names, or a name by which people call one."""
+    titles = {source.title for source in shelf.library.sources()}
+    called = [word for word, _ in words.books(text) if len(word) > 1 and word not in titles]
+    authors = {source.author for source in shelf.library.sources() if source.enabled}
+    found = [name for name in authors if len(name) > 1 and name in text] + called
+    return max(found, key=len, default="")
+
+
 def is_book(title: str, titles: tuple[str, ...]) -> bool:
     """whether a title in its marks is a book's, its nickname or a part of its name"""
     return (

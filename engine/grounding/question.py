@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from engine.grounding.aspects import aspects_of
 from engine.grounding.follow_ups import carries_on
-from engine.grounding.names import books_of, edge, find_formulas, find_herbs, grows, is_book
+from engine.grounding.names import books_of, edge, find_formulas, find_herbs, find_person, grows, is_book
+from engine.grounding.point_names import find_point
 from engine.grounding.shelf import Shelf
 from engine.library import words
 
@@ -24,6 +25,12 @@ _NEXT = re.compile(
 )
 _COMPARE = re.compile(
     "区别|不同|不一样|差别|差哪|区分|比较|异同|对比|分别是|怎么分|有何异|差在|相比|辨别|鉴别|怎么辨|有啥两样|哪个更|有什么关系"
+)
+_PERSON = re.compile(
+    "是谁|是什么人|是哪[里的]?人|哪里人|哪个朝代|哪朝|什么朝代|什么时候的?人|写[过了]|著作|代表作|有[哪什][些么]书|生平|贡献|简介|多少岁|几岁|活了|出生|去世|哪年[生死]|怎么死|字什么|号什么|介绍"
+)
+_WHO_IS = re.compile(
+    "(?:请问|你知道)?([一-龥]{2,5}?)(?:是谁|是?哪里人|是什么人|是哪个朝代的?人|活了多少岁)[啊呀呢？?]*$"
 )
 _QUOTED = re.compile('[“「『"‘]([^”」』"’]{2,40})[”」』"’]')
 _FOLLOW = re.compile("^(那|它|这个|这方|此方|该方|其|他|还|再|那么|这药|这种|这味|上面|前面|刚才)|呢[？?]?$")
@@ -94,6 +101,9 @@ def _read(text: str, shelf: Shelf) -> Question:
     title = next((t for t in re.findall("《([^》]{2,20})》", text) if not is_book(t, books)), "")
     if title:
         return Question(text, "author", title, (), aspects, unknown=title)
+    named = find_point(text)
+    if named and not quoted:
+        return Question(text, "point", named, (named,), aspects, books, book_word)
     formulas, unknown = find_formulas(text, shelf)
     patent = _PATENT.search(text)
     if patent and not formulas:
@@ -105,6 +115,12 @@ def _read(text: str, shelf: Shelf) -> Question:
     base = Question(text, "theory", "", (), aspects, books, book_word, groups=groups, unknown=unknown)
     if _SONG.search(text):
         return replace(base, kind="theory")
+    person = find_person(text, shelf)
+    if person and _PERSON.search(text) and not formulas and not quoted:
+        return replace(base, kind="author", topic=person)
+    stranger = _WHO_IS.match(text)
+    if stranger and not person and not formulas and not groups and not words.groups(text, "concepts.tsv"):
+        return replace(base, unknown=stranger[1])
     if books and _BOOK.search(text) and len(words.bare(left)) <= 8 and not formulas:
         return replace(base, kind="author", topic=book_word)
     if _AUTHOR.search(text) and (books or "《" in text or "书" in text) and not quoted:

@@ -11,6 +11,7 @@ from engine.library import Hit, words
 from engine.library.cutting import tokens
 
 BOOKS = 10
+OFTEN = 60  # candidates that are compared with each other
 Wanted = tuple[tuple[str, ...], float]  # alternatives, weight
 Found = tuple[float, float, Entry, int, int]  # value, coverage, entry, first and last character
 _ASKING = re.compile(
@@ -71,6 +72,7 @@ def theory(question: Question, shelf: Shelf) -> Draft | None:
     if not ranked:
         return None
     ranked.sort(key=lambda x: -x[0])
+    ranked = _often(ranked)
     best = ranked[0]
     citations = [best[2].cite(best[3], _answered(best[2].text, best[3], best[4]))]
     for value, _, entry, first, last in ranked[1:30]:
@@ -80,7 +82,16 @@ def theory(question: Question, shelf: Shelf) -> Draft | None:
             citations.append(entry.cite(first, last))
             if len(citations) == 2:
                 break
-    return Draft(citations, [""] * len(citations), "", min(1.0, best[1]), best[1] > 0.9)
+    defines = _says_what(best[2], best[3], best[4], question)
+    return Draft(citations, [""] * len(citations), "", min(1.0, best[1]), best[1] > 0.9, defines)
+
+
+def _says_what(entry: Entry, first: int, last: int, question: Question) -> bool:
+    """Whether a sentence begins with the thing asked for, or stands under a heading that is its name."""
+    meaning = _meaning(question)
+    if meaning and meaning.match(plain(entry.text[first:last])):
+        return True
+    return len(entry.key) > 1 and entry.key in plain(question.text)
 
 
 def _answered(text: str, first: int, last: int) -> int:
@@ -126,6 +137,33 @@ def _defines(text: str, asked: list[Wanted]) -> bool:
     return False
 
 
+_ASKS_WHAT = re.compile(
+    "(?:什么是|何谓|什么叫|啥是|啥叫|所谓的?|何为)(.{1,6}?)[？?。]?$|"
+    "^(.{1,6}?)(?:是什么意思|是什么东西|是什么|是啥|指的?是?什么|的含义|的定义|的概念|的意思|什么意思)"
+)
+_POLITE = re.compile("^(?:请问|请教|老师|医生|你知道|我想知道|想问问?|中医里?的?)+")
+_OPENS = "(?:夫|盖|故|所谓|岐伯曰|黄帝曰|帝曰|经曰|经云|曰|云)*"
+
+
+def _meaning(question: Question) -> re.Pattern[str] | None:
+    """How a sentence begins that says what the thing asked for is; None where that is not asked."""
+    found = _ASKS_WHAT.search(_POLITE.sub("", question.text))
+    name = plain((found[1] or found[2]).strip("的“”「」")) if found else ""
+    return re.compile(f"{_OPENS}(?:{re.escape(name)})(者|为|乃|即|谓|之为)") if name else None
+
+
+def _often(ranked: list[Found]) -> list[Found]:
+    """The best ones with a little more for those whose words other books have too: the well-known sayings."""
+    kept = ranked[:OFTEN]
+    texts = [(entry.book, plain(entry.text)) for _, _, entry, _, _ in kept]
+    out = []
+    for value, coverage, entry, first, last in kept:
+        beginning = plain(entry.text[first:last])[:12]
+        books = {book for book, text in texts if beginning in text} if len(beginning) == 12 else {entry.book}
+        out.append((value + 0.05 * min(3, len(books) - 1), coverage, entry, first, last))
+    return sorted(out, key=lambda x: -x[0]) + ranked[OFTEN:]
+
+
 def _windows(entry: Entry, asked: list[Wanted], total: float, question: Question) -> list[Found]:
     heading = plain(entry.heading)
     asked_text = plain(question.text)
@@ -143,6 +181,7 @@ def _windows(entry: Entry, asked: list[Wanted], total: float, question: Question
     ]
     out = []
     rank = standing("theory", entry.book)
+    meaning = _meaning(question)
     for number in range(len(parts)):
         for span in (1, 2, 3):
             if number + span > len(parts):
@@ -169,6 +208,8 @@ def _windows(entry: Entry, asked: list[Wanted], total: float, question: Question
             value += 0.06 * bool(re.search("(者|为|曰|谓|名|是)", text[:14]))
             value += 0.12 * (len(entry.key) > 2 and entry.key in asked_text)
             value += 0.12 * _defines(text, asked)
+            if meaning and (said := meaning.match(text)) and len(text) >= said.end() + 4:
+                value += 0.4 if said[1] == "者" else 0.2
             if last - first > 160:
                 last = first + 160
             out.append((value, coverage, entry, first, last))

@@ -34,10 +34,14 @@ def _words(cell: str) -> list[str]:
     return [word for word in re.split("[、,]", cell.strip()) if word]
 
 
+def rows(file: str) -> list[list[str]]:
+    """The lines of a table of `terms/`, cut at the tabs."""
+    return [line.split("\t") for line in _lines(file)]
+
+
 def table(file: str) -> dict[str, tuple[str, ...]]:
     """A table of `terms/` whose lines are a name, a tab, and words parted by 、"""
-    rows = (line.split("\t") for line in _lines(file))
-    return {name: tuple(_words(cell)) for name, cell in rows}
+    return {name: tuple(_words(cell)) for name, cell in rows(file)}
 
 
 @cache
@@ -160,6 +164,11 @@ def _books() -> tuple[re.Pattern[str], dict[str, tuple[str, ...]]]:
         for word in _words(people):
             table[word] = tuple(_words(titles))
     return re.compile("|".join(sorted(map(re.escape, table), key=len, reverse=True))), table
+
+
+def book_names() -> frozenset[str]:
+    """What people call books and authors."""
+    return frozenset(_books()[1])
 
 
 def books(question: str) -> list[tuple[str, tuple[str, ...]]]:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import os
 
-ISA_FOR_TRAINING = {"": "", "portable": "portable", "avx2": "avx2", "avxvnni": "avx2", "avx512vnni": ""}
+ISA_FOR_TRAINING = {
+    "": "",
+    "portable": "portable",
+    "avx2": "avx2",
+    "avxvnni": "avx2",
+    "avx512vnni": "",
+    "neon": "neon",
+    "dotprod": "neon",
+    "i8mm": "",
+}
 
 
 def training_isa() -> str:

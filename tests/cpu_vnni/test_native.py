@@ -14,11 +14,17 @@ from engine import _core
 ROOT = Path(__file__).resolve().parents[2]
 KERNELS = ROOT / "cpu_vnni"
 X86 = platform.machine() in ("x86_64", "AMD64")
-FLAGS = {
+X86_FLAGS = {
     "avx2": ["-mavx2", "-mfma", "-mf16c"],
     "avxvnni": ["-mavx2", "-mavxvnni"],
     "avx512vnni": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni"],
 }
+ARM_FLAGS = {
+    "neon": [],
+    "dotprod": ["-march=armv8.2-a+dotprod"],
+    "i8mm": ["-march=armv8.2-a+dotprod+i8mm"],
+}
+FLAGS = X86_FLAGS if X86 else ARM_FLAGS
 SANITIZE = ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
@@ -32,7 +38,7 @@ def compile_kernels(folder: Path, flags: list[str], isa_flags: dict[str, list[st
     objects = []
     for source in sorted(KERNELS.glob("*.c")):
         isa = source.stem.rsplit("_", 1)[-1]
-        own = isa_flags.get(isa, []) if X86 else []
+        own = isa_flags.get(isa, [])
         objects.append(folder / f"{source.stem}.o")
         run("gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", *flags, *own, "-c", source, "-o", objects[-1])
     return objects
@@ -69,26 +75,26 @@ def test_avxvnni_in_the_encoding_of_avx512(tmp_path: Path) -> None:
     assert run(program, "avxvnni").split() == ["avxvnni"]
 
 
-@pytest.mark.skipif(not X86, reason="only x86 has instruction sets to tell apart")
 def test_objects_share_nothing_but_their_table(tmp_path: Path) -> None:
     """A function with an outside name could be merged with that of an object for a lesser CPU."""
     for obj in compile_kernels(tmp_path, ["-O3"], FLAGS):
-        if obj.stem == "dispatch":
-            continue
         isa = obj.stem.rsplit("_", 1)[-1]
+        if isa not in _core.kernels_compiled():
+            continue
         symbols = [
             line.split()[-1] for line in run("nm", "--extern-only", "--defined-only", obj).splitlines()
         ]
         assert symbols == [f"cpu_vnni_{isa}"]
 
 
-@pytest.mark.parametrize("isa", sorted(FLAGS))
-def test_elsewhere_than_on_x86_a_kernel_file_is_empty(isa: str) -> None:
-    assert not run("gcc", "-E", "-P", "-U__x86_64__", KERNELS / f"matmul_i8_{isa}.c").strip()
+@pytest.mark.parametrize("isa", sorted({**X86_FLAGS, **ARM_FLAGS}))
+def test_elsewhere_than_on_its_processors_a_kernel_file_is_empty(isa: str) -> None:
+    elsewhere = ["-U__x86_64__", "-U__aarch64__"]
+    assert not run("gcc", "-E", "-P", *elsewhere, KERNELS / f"matmul_i8_{isa}.c").strip()
 
 
 def test_only_dispatch_asks_for_the_cpu() -> None:
-    asks = re.compile(r"__builtin_cpu|cpuid|xgetbv", re.IGNORECASE)
+    asks = re.compile(r"__builtin_cpu|cpuid|xgetbv|getauxval", re.IGNORECASE)
     assert [f.name for f in KERNELS.iterdir() if f.suffix in (".c", ".h") and asks.search(f.read_text())] == [
         "dispatch.c"
     ]

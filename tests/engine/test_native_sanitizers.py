@@ -12,10 +12,8 @@ from engine import _core
 from tests.cpu_vnni.test_native import FLAGS, ROOT, X86, compile_kernels, run
 
 ROOMS = [ROOT / "engine/src" / room for room in ("infer", "text", "model")]
-ISA_FLAGS = {
-    **FLAGS,
-    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx2", "-mfma"],
-}
+AVX512 = {"avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx2", "-mfma"]}
+ISA_FLAGS = {**FLAGS, **(AVX512 if X86 else {})}
 COMMON = ["-g1", "-ffp-contract=off", "-fno-math-errno", "-fno-sanitize-recover=all"]
 MEMORY = ["-O1", *COMMON, "-fsanitize=address,undefined,float-divide-by-zero,float-cast-overflow"]
 THREADS = ["-O1", *COMMON, "-fsanitize=thread"]
@@ -25,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # other tests may sha
 
 def build(folder: Path, flags: list[str]) -> Path:
     def compile_one(source: Path) -> Path:
-        own = ISA_FLAGS.get(source.stem.rsplit("_", 1)[-1], []) if X86 else []
+        own = ISA_FLAGS.get(source.stem.rsplit("_", 1)[-1], [])
         obj = folder / f"{source.stem}.o"
         warnings = ["-Wall", "-Wextra", "-Werror", "-D_GLIBCXX_ASSERTIONS"]
         run(

@@ -158,6 +158,8 @@ const VectorOps& vector_ops_named(const std::string& isa) {
 #if defined(__x86_64__)
     for (const VectorOps* table : {&vector_ops_avx2, &vector_ops_avx512})
         if (isa == table->name && cpu_vnni_supported(isa == "avx2" ? "avx2" : "avx512vnni")) return *table;
+#elif defined(__aarch64__)
+    if (isa == vector_ops_neon.name) return vector_ops_neon;
 #endif
     if (isa != vector_ops_portable.name) throw std::invalid_argument("no such instruction set here");
     return vector_ops_portable;

@@ -20,6 +20,10 @@ const Peak& peak_named(const std::string& isa) {
              &peak_avx2,
              &peak_avxvnni,
              &peak_avx512vnni,
+#elif defined(__aarch64__)
+             &peak_neon,
+             &peak_dotprod,
+             &peak_i8mm,
 #endif
          })
         if (isa == peak->isa && cpu_vnni_supported(peak->isa)) return *peak;

@@ -18,6 +18,8 @@ struct Peak {
 extern const Peak peak_portable;
 #if defined(__x86_64__)
 extern const Peak peak_avx2, peak_avxvnni, peak_avx512vnni;
+#elif defined(__aarch64__)
+extern const Peak peak_neon, peak_dotprod, peak_i8mm;
 #endif
 
 struct PeakRates {

@@ -42,9 +42,9 @@ struct Pass {
         return {scratch.sums.data() + m * matrix.N, matrix.scale.data(), scratch.scale[size_t(m)]};
     }
 
-    void residual(const Matrix& matrix) const {
-        matmul(matrix);
-        for (int m = 0; m < M; ++m) {
+    void residual(const Matrix& matrix, int first = 0) const {
+        matmul(matrix, first);
+        for (int m = first; m < M; ++m) {
             const Sums s = sums(matrix, m);
             ops.residual(x(m, matrix.N), &s, matrix.N);
         }
@@ -56,15 +56,15 @@ struct Pass {
                 ops.norm_quantize(quantized(m, width), scratch.row.data(), x(m, width), gain.data(), width);
     }
 
-    void swiglu(const SwiGlu& layer, int width, int hidden) const {
-        normalise(layer.norm, width);
-        matmul(layer.up);
-        for (int m = 0; m < M; ++m) {
+    void swiglu(const SwiGlu& layer, int width, int hidden, int first = 0) const {
+        normalise(layer.norm, width, first);
+        matmul(layer.up, first);
+        for (int m = first; m < M; ++m) {
             const Sums s = sums(layer.up, m);
             scratch.scale[size_t(m)] =
                 ops.swiglu_quantize(quantized(m, hidden), scratch.row.data(), &s, hidden);
         }
-        residual(layer.down);
+        residual(layer.down, first);
     }
 
     // norm -> convolution -> in, the same for both mixers
@@ -80,7 +80,9 @@ struct Pass {
         matmul(mixer.in);
     }
 
-    void recurrence(const Recurrence& layer, int index, int slot, TrunkState* const states[]) const {
+    // All rows move their states on; what comes out of the layer is computed from row `first` on.
+    void recurrence(const Recurrence& layer, int index, int slot, TrunkState* const states[],
+                    int first) const {
         const int state = weights.config.state;
         read_mixer(layer, index, states);
         for (int m = 0; m < M; ++m) {
@@ -90,12 +92,12 @@ struct Pass {
                 ops.recurrence_quantize(quantized(m, state), scratch.row.data(), states[m]->recurrent(slot),
                                         &s, layer.bias.data(), state);
         }
-        residual(layer.out);
+        residual(layer.out, first);
     }
 
     // Rows of one text follow each other in time; rings move on together, after the last layer, so a row's
     // place is that of its state plus the rows of the same state before it.
-    void attention(const Attention& layer, int index, int slot, TrunkState* const states[]) const {
+    void attention(const Attention& layer, int index, int slot, TrunkState* const states[], int first) const {
         const Config& c = weights.config;
         read_mixer(layer, index, states);
         for (int m = 0; m < M; ++m) {
@@ -107,7 +109,7 @@ struct Pass {
                 ops.attention_quantize(quantized(m, c.heads * c.head_size), scratch.row.data(), &ring, &s,
                                        layer.bias.data(), c.heads, c.head_size);
         }
-        residual(layer.out);
+        residual(layer.out, first);
     }
 
     // The sum of the patch's rows in all tables, into scratch.embedded.
@@ -198,12 +200,14 @@ void step(const Weights& weights, Scratch& scratch, TrunkState* const states[], 
     }
     for (int i = 0; i < c.layers; ++i) {
         const Layer& layer = weights.layers[size_t(i)];
+        // Of the last layer, rows without a base need the state alone.
+        const int from = i + 1 == c.layers ? first : 0;
         if (layer.attention) {
-            pass.attention(*layer.attention, i, layer.slot, states);
+            pass.attention(*layer.attention, i, layer.slot, states, from);
         } else {
-            pass.recurrence(*layer.recurrence, i, layer.slot, states);
+            pass.recurrence(*layer.recurrence, i, layer.slot, states, from);
         }
-        pass.swiglu(layer.swiglu, c.width, c.hidden);
+        pass.swiglu(layer.swiglu, c.width, c.hidden, from);
     }
     for (int m = 0; m < M; ++m) states[m]->advance();
     pass.bases(states, first);

@@ -86,6 +86,8 @@ struct VectorOps {
 extern const VectorOps vector_ops_portable;
 #if defined(__x86_64__)
 extern const VectorOps vector_ops_avx2, vector_ops_avx512;
+#elif defined(__aarch64__)
+extern const VectorOps vector_ops_neon;
 #endif
 
 }  // namespace plm::infer

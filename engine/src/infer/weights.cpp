@@ -106,6 +106,8 @@ const VectorOps* select_vector_ops(const cpu_vnni_kernels* kernels) {
     const std::string name = kernels->name;
     if (name == "avx512vnni" && cpu_vnni_supported("avx2")) return &vector_ops_avx512;
     if (name != "portable" && cpu_vnni_supported("avx2")) return &vector_ops_avx2;
+#elif defined(__aarch64__)
+    if (kernels->name != std::string("portable")) return &vector_ops_neon;
 #else
     (void)kernels;
 #endif

@@ -36,6 +36,8 @@ struct WygptOps {
 extern const WygptOps wygpt_ops_portable;
 #if defined(__x86_64__)
 extern const WygptOps wygpt_ops_avx2, wygpt_ops_avx512;
+#elif defined(__aarch64__)
+extern const WygptOps wygpt_ops_neon;
 #endif
 
 }  // namespace plm::infer

@@ -11,6 +11,8 @@ const WygptOps* select_ops(const VectorOps* vector_ops) {
 #if defined(__x86_64__)
     if (vector_ops == &vector_ops_avx512) return &wygpt_ops_avx512;
     if (vector_ops == &vector_ops_avx2) return &wygpt_ops_avx2;
+#elif defined(__aarch64__)
+    if (vector_ops == &vector_ops_neon) return &wygpt_ops_neon;
 #else
     (void)vector_ops;
 #endif

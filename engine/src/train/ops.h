@@ -75,9 +75,12 @@ extern const Ops<double> ops_float64;  // the reference for tests
 extern const Ops<float> ops_avx2;
 extern const Ops<float> ops_avx512;
 extern const Ops<float> ops_avx512bf16;  // matrix products in bf16 with float32 sums, the rest as ops_avx512
+#elif defined(__aarch64__)
+extern const Ops<float> ops_neon;
+extern const Ops<float> ops_neonbf16;  // matrix products in bf16 with float32 sums, the rest as ops_neon
 #endif
 
-// The best table for this processor, or the one named (portable, avx2, avx512, avx512bf16).
+// The best table for this processor, or the one named (portable; avx2, avx512, avx512bf16; neon, neonbf16).
 // Throws std::invalid_argument for a name that is unknown or that the processor lacks.
 const Ops<float>& select_ops(const char* name);
 // Peak FLOP/s of the table's matmul_burst on so many threads at once within `seconds`: other programs on the

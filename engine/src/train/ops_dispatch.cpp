@@ -6,6 +6,10 @@
 
 #include "ops.h"
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 namespace plm::train {
 namespace {
 
@@ -24,6 +28,17 @@ bool has_avx512() {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && has_avx2();
 }
+#elif defined(__aarch64__)
+// NEON is part of the base; of the rest Linux says what is there.
+bool has_bf16() {
+#if defined(__linux__)
+    // -march=armv8.2-a+bf16: atomics, CRC and rounding products came with 8.1
+    constexpr unsigned long kBase = 1UL << 8 | 1UL << 7 | 1UL << 12, kBf16 = 1UL << 14;
+    return (getauxval(AT_HWCAP) & kBase) == kBase && (getauxval(AT_HWCAP2) & kBf16) != 0;
+#else
+    return false;
+#endif
+}
 #endif
 
 // Best first.
@@ -33,6 +48,9 @@ const Candidate* candidates(int* count) {
         {&ops_avx512bf16, has_avx512() && __builtin_cpu_supports("avx512bf16")},
         {&ops_avx512, has_avx512()},
         {&ops_avx2, has_avx2()},
+#elif defined(__aarch64__)
+        {&ops_neonbf16, has_bf16()},
+        {&ops_neon, true},
 #endif
         {&ops_portable, true}};
     *count = sizeof all / sizeof all[0];
@@ -52,7 +70,7 @@ const Ops<float>& select_ops(const char* name) {
         }
     }
     throw std::invalid_argument("unknown instruction set " + std::string(name) +
-                                ": use portable, avx2, avx512 or avx512bf16");
+                                ": use portable, avx2, avx512, avx512bf16, neon or neonbf16");
 }
 
 const char* const* supported_ops() {

@@ -2,8 +2,9 @@
 
 On one core, then on two, in turns of a few seconds so that a noisy machine is noisy for all: our trainer with
 a bundled config, the same model written plainly in PyTorch (torch_twin.py), and models of equal size that one
-would write there instead (torch_peers.py), each eager and compiled, all in bf16. The peers get their batches
-ready made, and compiling is not counted. Prints a Markdown table, writes one CSV line a model, and another
+would write there instead (torch_peers.py), each eager and compiled, all in bf16 where our trainer uses bf16
+on this CPU, else in float32. The peers get their batches ready made, and compiling is not counted. Prints a
+Markdown table, writes one CSV line a model, and another
 CSV with the losses of trainer and twin, step by step. With --control-minutes it also trains a plain byte
 transformer and our model for that time on one core, and says the bits per byte of both (torch_control.py).
 """
@@ -52,7 +53,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Result:
-    """One line of the CSV; rates in bytes/s over the rounds, `busy` the share of the cores that was ours."""
+    """One line of the CSV; rates in bytes/s over the rounds, `busy` the share of the cores that was ours.
+
+    With `clock` "cpu" they are bytes per second of CPU time, as on a machine that does nothing else.
+    """
 
     time: str
     device: str
@@ -70,6 +74,8 @@ class Result:
     ours_over_it: float
     floor_share: float | None
     character_synchronous: bool
+    isa: str
+    clock: str
 
 
 def plan_of(options: argparse.Namespace) -> Plan:
@@ -95,6 +101,11 @@ def ready_rows(plan: Plan, text: NDArray[np.uint8]) -> list[torch_twin.Rows]:
     return rows
 
 
+def uses_bf16() -> bool:
+    """Whether our trainer's products are in bf16 here; the peers' are then too."""
+    return _train.supported()[0].endswith("bf16")
+
+
 def synchronous_step(plan: Plan, model: nn.Module, rows: list[torch_twin.Rows]) -> Step:
     optimiser = torch_twin.Optimiser(model, plan.recipe)
     carried: torch_twin.Carried = []
@@ -104,7 +115,7 @@ def synchronous_step(plan: Plan, model: nn.Module, rows: list[torch_twin.Rows]) 
         nonlocal carried, done
         batch = rows[done % len(rows)]
         done += 1
-        with torch_twin.bf16():
+        with torch_twin.bf16(uses_bf16()):
             loss, carried = model(batch, carried)
         loss.backward()
         optimiser.step(1e-4)
@@ -121,7 +132,7 @@ def byte_step(plan: Plan, model: nn.Module, windows: list[torch.Tensor]) -> Step
         nonlocal done
         window = windows[done % len(windows)]
         done += 1
-        with torch_twin.bf16():
+        with torch_twin.bf16(uses_bf16()):
             logits = model(window[:, :-1])
         nn.functional.cross_entropy(logits.flatten(0, 1), window[:, 1:].flatten()).backward()
         optimiser.step(1e-4)
@@ -149,7 +160,9 @@ def compiled(model: nn.Module) -> nn.Module:
     return torch.compile(model)
 
 
-def cases_of(plan: Plan, text: NDArray[np.uint8], threads: int) -> list[Case]:
+def cases_of(
+    plan: Plan, text: NDArray[np.uint8], threads: int, wanted: list[str] | None, forms: list[str]
+) -> list[Case]:
     rows, size = ready_rows(plan, text), plan.model.parameters
     trainer = trainer_of(plan, text, threads)
     cases = [Case("ours", "ours", size, lambda: trainer.step(1e-4)[1], True)]
@@ -163,7 +176,9 @@ def cases_of(plan: Plan, text: NDArray[np.uint8], threads: int) -> list[Case]:
         "byte transformer": lambda: torch_peers.byte_transformer(size, WINDOWS["byte transformer"][1]),
     }
     for name, make in {**synchronous, **whole}.items():
-        for form in ("eager", "compiled"):
+        if wanted and name not in wanted:
+            continue
+        for form in forms:
             if form == "compiled" and "GRU" in name:
                 continue  # the compiler leaves nn.GRU as it is
             model = make()
@@ -186,12 +201,13 @@ def floor_of(plan: Plan, text: NDArray[np.uint8], cores: int) -> float:
     return float(_train.peak_flops(trainer.isa, cores)) / flops
 
 
-def timed(step: Step, seconds: float) -> tuple[float, float]:
+def timed(step: Step, seconds: float, cpu_clock: bool, cores: int) -> tuple[float, float]:
     """(bytes/s, cores in use) over at least `seconds`."""
     began, used, total = time.perf_counter(), time.process_time(), 0
     while (spent := time.perf_counter() - began) < seconds:
         total += step()
-    return total / spent, (time.process_time() - used) / spent
+    cpu = time.process_time() - used
+    return total / (cpu / cores if cpu_clock else spent), cpu / spent
 
 
 def measure(options: argparse.Namespace, cores: int) -> list[Result]:
@@ -200,12 +216,15 @@ def measure(options: argparse.Namespace, cores: int) -> list[Result]:
     torch.set_num_threads(cores)
     plan, text = plan_of(options), np.asarray(load_text(options.data).bytes)
     floor = floor_of(plan, text, cores)
-    cases = cases_of(plan, text, cores)
+    cases = cases_of(plan, text, cores, options.models, options.forms)
     for case in cases:
         print(f"# {cores} core(s): starting {case.model}, {case.form}", file=sys.stderr)
         for _ in range(2):
             case.step()
-    rounds = [[timed(case.step, options.seconds) for case in cases] for _ in range(options.rounds)]
+    cpu_clock = options.clock == "cpu"
+    rounds = [
+        [timed(case.step, options.seconds, cpu_clock, cores) for case in cases] for _ in range(options.rounds)
+    ]
     rates = [[each[i][0] for each in rounds] for i in range(len(cases))]
     ours = statistics.median(rates[0])
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -220,6 +239,8 @@ def measure(options: argparse.Namespace, cores: int) -> list[Result]:
                 round(ours / median, 2),
                 round(median / floor, 3) if i == 0 else None,
                 case.character_synchronous,
+                _train.supported()[0],
+                options.clock,
             )
         )
     return results
@@ -280,6 +301,11 @@ def main() -> None:
     )
     parser.add_argument("--shards", type=int, help="in which they are taken; default: the config's")
     parser.add_argument("--cores", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--models", nargs="+", help="names of the peers, as in the table; default: all")
+    parser.add_argument("--forms", nargs="+", choices=["eager", "compiled"], default=["eager", "compiled"])
+    parser.add_argument(
+        "--clock", choices=["wall", "cpu"], default="wall", help="cpu: for a busy machine and one core"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each model in each round")
     parser.add_argument("--steps", type=int, default=50, help="whose losses are compared")
@@ -298,7 +324,8 @@ def main() -> None:
     write_csv(options.out, [field.name for field in fields(Result)], [astuple(r) for r in results])
     print(table(results), flush=True)
     losses_path = options.out.with_name(f"{options.out.stem}_losses.csv")
-    print("\n" + compare_losses(options, losses_path), flush=True)
+    if options.steps:
+        print("\n" + compare_losses(options, losses_path), flush=True)
     if options.control_minutes:
         from tests.bench.benchmarks.torch_control import compare
 

@@ -29,12 +29,12 @@ HELD_OUT = 4  # every fourth question
 PRIOR = {
     "bias": -1.5, "in_field": 1.0, "exact": 3.0, "match": 2.0, "heading": 1.0, "text": 2.0, "unknown": -8.0,
     "modern": -6.0, "foreign": -6.0, "command": -8.0, "latin": -6.0, "entity": 1.0, "symptom": 0.5,
-    "theory": 0.0, "short": -6.0, "nothing": -10.0,
+    "theory": 0.0, "short": -6.0, "loose": -5.0, "nothing": -10.0,
 }  # fmt: skip
 # What a signal may say: more of it never makes an answer likelier, or never less likely.
 SIGNS = {
     "in_field": 1, "exact": 1, "match": 1, "heading": 1, "text": 1, "entity": 1, "unknown": -1, "modern": -1,
-    "foreign": -1, "command": -1, "latin": -1, "short": -1, "nothing": -1,
+    "foreign": -1, "command": -1, "latin": -1, "short": -1, "loose": -1, "nothing": -1,
 }  # fmt: skip
 
 

@@ -104,6 +104,15 @@ def test_the_owners_words_are_emergencies() -> None:
     assert Detector.load().assess("decode reddit").level is Level.NONE
 
 
+@pytest.mark.parametrize("text", ["血", "头", "血压", "血糖", "活血", "帮我把把脉", "我爸有糖尿病"])
+def test_a_bare_word_or_an_old_illness_is_no_emergency(detector: Detector, text: str) -> None:
+    assert detector.assess(text).level is Level.NONE
+
+
+def test_a_cry_of_one_character_is_heard(detector: Detector) -> None:
+    assert detector.assess("救").level is Level.EMERGENCY
+
+
 def test_nothing_said_is_nothing(detector: Detector) -> None:
     for text in ("", "   ", "😊", "。。。", "\x00"):
         assert detector.assess(text) == Assessment(Level.NONE, "", 0.0)

@@ -148,8 +148,9 @@ def test_every_instruction_set_gives_the_same_bits(path: Path, isa: str) -> None
 
 def test_the_float_code_follows_the_instruction_set(path: Path) -> None:
     assert load(path, "portable").network.vector_ops == "portable"
-    if "avx2" in _core.kernels_supported():
-        assert load(path, "avx2").network.vector_ops == "avx2"
+    for isa in ("avx2", "neon"):
+        if isa in _core.kernels_supported():
+            assert load(path, isa).network.vector_ops == isa
 
 
 def test_a_batch_refuses_sessions_that_do_not_belong_together(path: Path, model: Model) -> None:
@@ -161,7 +162,7 @@ def test_a_batch_refuses_sessions_that_do_not_belong_together(path: Path, model:
     first.feed(b"still usable")
 
 
-@pytest.mark.parametrize("isa", ["portable", "avx2", "avx512"])
+@pytest.mark.parametrize("isa", ["portable", "avx2", "avx512", "neon"])
 def test_the_exponential_is_as_good_as_stated(isa: str) -> None:
     x = np.concatenate([np.linspace(-40, 40, 200_003), [0.0, -0.0, 1e-30]]).astype(np.float32)
     try:

@@ -24,6 +24,7 @@ LEAST = {
     "clauses": 200,
     "general": 80,
     "comparisons": 90,
+    "ordinary": 25,
 }
 PREFIX = {
     "formulas": "formula",
