@@ -15,7 +15,6 @@ import logging
 import os
 import platform
 import re
-import shlex
 import subprocess
 import sys
 import sysconfig
@@ -41,7 +40,7 @@ BASELINE = [
         "-fno-math-errno",
         "-fvisibility=hidden",
     ),  # no FMA contraction: same bits anywhere
-    *("-fPIC", "-pthread", "-g0", "-fwrapv", "-DNDEBUG", "-Wall", "-Wextra"),
+    *("-fPIC", "-pthread", "-g0", "-Wall", "-Wextra"),
 ]
 LANGUAGE = {".c": ["-std=c11"], ".cpp": ["-std=c++17", "-fvisibility-inlines-hidden"]}
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
@@ -52,10 +51,9 @@ AVX512 = [
 # The trainer needs no equal bits across processors, but sums and fused products as vector code.
 TRAINING = ["-ffp-contract=fast", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math"]
 # What hands arguments from Python to the code that works: templates that take long to compile and no time to
-# run. Of inference it is called for each character; of training and reading once for a great deal of work.
-# GCC collects garbage earlier than by itself, so that it stays under 500 MB.
-GLUE, SELDOM_CALLED = ["-O1"], ["-O0"]
-SPARING = ["--param=ggc-min-expand=30", "--param=ggc-min-heapsize=131072"]
+# run. GCC collects garbage earlier, so that it stays under 500 MB.
+GLUE = ["-O1"]
+SPARING = ["--param=ggc-min-expand=30", "--param=ggc-min-heapsize=32768"]
 MEMORY_EACH = 500 << 20  # what one compiler may take
 # Compiled as one: the headers are most of the work, pybind11's alone 6 s and 330 MB.
 TOGETHER = [
@@ -281,46 +279,49 @@ class BuildNative(build_ext):
         self.announce(f"compile {' '.join(unit)}", level=logging.INFO)
         obj = self.object_path(unit)
         # Compiled beside its place and moved there: an interrupted build leaves no half-written object.
-        scratch = obj.with_suffix(f".{os.getpid()}")
+        scratch = obj.parent / f"{obj.stem}.{os.getpid()}"
         source = unit[0]
         if len(unit) > 1:
             source = str(obj.with_suffix(".cpp").relative_to(ROOT))
             (ROOT / source).write_text("".join(f'#include "{each}"\n' for each in unit))
-        try:
-            subprocess.run([*self.command(unit), "-c", source, "-o", str(scratch)], check=True)
-            os.replace(scratch, obj)
-        except subprocess.CalledProcessError:
-            raise SystemExit(f"setup.py: {' '.join(unit)} does not compile") from None
-        finally:
-            scratch.unlink(missing_ok=True)
+        made = self.compiler.compile(
+            [source],
+            output_dir=str(scratch),
+            include_dirs=[pybind11.get_include(), "engine/src", "."],
+            extra_postargs=self.flags(unit),
+        )
+        os.replace(made[0], obj)
+        self.remove_empty(Path(made[0]).parent, obj.parent)
 
-    def command(self, unit: list[str]) -> list[str]:
-        """The compiler with all flags. None of Python's own, of which every Python has others: only the glue
-        depends on which it is."""
+    def flags(self, unit: list[str]) -> list[str]:
         source = unit[0]
-        name = "CXX" if source.endswith(".cpp") else "CC"
-        usual = shlex.split(sysconfig.get_config_var(name) or name.lower())[:1]
-        compiler = shlex.split(os.environ.get(name, "")) or usual
         flags = [*BASELINE, *LANGUAGE[Path(source).suffix], *isa_flags(source)]
         if source.startswith(("engine/src/train/", "engine/src/read/")):
             flags += TRAINING
         if is_glue(source):
-            seldom = not source.startswith("engine/src/infer/")
-            flags += [*(SELDOM_CALLED if seldom else GLUE), *(SPARING if is_gcc(compiler[0]) else [])]
-            flags += [f"-I{place}" for place in (pybind11.get_include(), sysconfig.get_path("include"))]
-        own = ("CFLAGS", "CXXFLAGS", "CPPFLAGS") if name == "CXX" else ("CFLAGS", "CPPFLAGS")
-        flags += [word for given in own for word in shlex.split(os.environ.get(given, ""))]
-        return [*compiler, *flags, "-Iengine/src", "-I."]
+            flags += [*GLUE, *(SPARING if is_gcc(self.compiler.compiler_so[0]) else [])]
+        return flags
 
     def object_path(self, unit: list[str]) -> Path:
-        """Every set of flags, compiler and, of the glue, Python has its own objects."""
-        recipe = [*unit, *self.command(unit)]
-        if is_glue(unit[0]):
-            recipe += [sysconfig.get_config_var("SOABI") or sys.version, pybind11.__version__]
-        tag = hashlib.sha256("\0".join(recipe).encode()).hexdigest()[:12]
+        """Every set of flags, compiler and Python has its own objects: none is mistaken for another's."""
+        environment = [os.environ.get(name, "") for name in ("CC", "CXX", "CFLAGS", "CXXFLAGS", "CPPFLAGS")]
+        recipe = [
+            *unit,
+            *self.flags(unit),
+            *self.compiler.compiler_so,
+            *environment,
+            sysconfig.get_config_var("SOABI") or sys.version,
+        ]
+        tag = hashlib.sha256("\0".join([*recipe, pybind11.__version__]).encode()).hexdigest()[:12]
         place = ROOT / "build" / "objects" / Path(unit[0]).parent
         place.mkdir(parents=True, exist_ok=True)
         return place / f"{Path(unit[0]).name}.{tag}.o"
+
+    @staticmethod
+    def remove_empty(folder: Path, stop: Path) -> None:
+        while folder != stop:
+            folder.rmdir()
+            folder = folder.parent
 
 
 @cache
