@@ -3,10 +3,12 @@
 #   make test ARGS="-k wechat"       ARGS go to the command that runs
 
 PYTHON ?= python3
+PYTHONS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := .ci/constraints.txt
-# Not compiled ahead: most of the bytecode would never be used, and it is a quarter of the installation.
+# Not compiled ahead: most of the bytecode would never be used, and it is a quarter of the installation. What a service
+# imports leaves its own at the end: one that may not write here would compile it at each start, 4 s of a slow core.
 PIP = $(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c $(LOCK)
 ARGS ?=
 MODEL ?= tcm
@@ -18,7 +20,7 @@ NATIVE := $(shell find engine/src/ cpu_vnni/ cuda/ -not -name "*.md" 2>/dev/null
 SETTINGS := pyproject.toml setup.py $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve chat test test-fast cuda lint bench soak bench-bot faults fuzz bench-train bench-peers bench-architectures bench-finetune bench-likelihood bench-grounded bench-reading bench-samplers samples tcm zh pubmed reader clean
+.PHONY: help build serve chat test test-fast cuda wheel lint bench soak bench-bot faults fuzz bench-train bench-peers bench-architectures bench-finetune bench-likelihood bench-grounded bench-reading bench-samplers samples tcm zh pubmed reader clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -45,6 +47,10 @@ test-fast: build $(VENV)/.test  ## the tests for daily work; the slow ones are l
 
 cuda: $(VENV)/.cuda  ## the CUDA back-end for sm_80, 86, 89 and 90; brings nvcc
 	PLM_CUDA=1 $(BIN)/python setup.py -q build_ext --inplace
+
+# Of this Python, or: make wheel PYTHONS="python3.12 python3.13".
+wheel: build $(VENV)/.wheel  ## a manylinux wheel in dist/, for machines without a compiler (PYTHONS)
+	@$(BIN)/python deploy/build_wheel $(PYTHONS)
 
 # ruff's rules S are bandit's. Bandit itself found nothing more here: only what carries its reason beside a noqa, and ""
 # taken for a password.
@@ -210,6 +216,7 @@ $(VENV)/.installed: $(MADE) $(SETTINGS)
 	@$(PIP) "setuptools>=77" "pybind11>=3"
 	@$(COMPILE)
 	@$(PIP) --no-build-isolation -e .
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c "import bot.app, bot.cli.plm, bot.server.processes, engine.cli.library"
 	@touch $@ $(VENV)/.native
 
 $(VENV)/.native: $(VENV)/.installed $(NATIVE) $(if $(wildcard engine/_core.*),,always)
@@ -229,6 +236,10 @@ $(VENV)/.bench: $(VENV)/.installed
 
 $(VENV)/.cuda: $(VENV)/.installed
 	$(PIP) --no-build-isolation -e ".[cuda]"
+	@touch $@
+
+$(VENV)/.wheel: $(VENV)/.installed
+	$(PIP) --no-build-isolation -e ".[wheel]"
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.installed
