@@ -30,8 +30,8 @@ SOON_MISSED = (
 )
 
 
-# Below those that the kernel gives to connections, in another order in each process, and none twice: it is some
-# time from the choice of a port to its use.
+# Below those that the kernel gives to connections, in another order in each process, and none twice: it is
+# some time from the choice of a port to its use.
 _ports = itertools.cycle(random.sample(range(20_000, 32_000), 12_000))
 
 
