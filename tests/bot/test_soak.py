@@ -189,9 +189,9 @@ def test_what_goes_on_with_the_models_own_text_is_judged(
 ) -> None:
     monkeypatch.setattr(soak_library, "state", lambda *_: None)  # no library is asked
     changes = LibraryChanges([], tmp_path)
-    first = freely(model, TALKER, "1", "气虚之人".encode(), LONGEST)
+    first = freely(model, TALKER, "1", dialogue.FreeWriting("气虚之人"), LONGEST)
     begin = "气虚之人" + first.removeprefix(dialogue.OWN_WORDS)
-    second = freely(model, TALKER, "2", begin.encode(), LONGEST)
+    second = freely(model, TALKER, "2", dialogue.FreeWriting(begin), LONGEST)
     talk = [("续写：气虚之人", "1"), (first, "1"), ("继续", "2"), (second, "2")]
     turns: list[dict[str, Any]] = [
         {"role": role, "content": content, "message_id": message_id}
