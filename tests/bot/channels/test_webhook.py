@@ -95,7 +95,8 @@ def test_a_signed_question_is_answered_and_kept(service: Service, store: Store) 
     assert set(answer) == {"reply", "conversation"}
     turns = store.turns(Conversation("webhook-shop", "客户1"))
     assert [turn["role"] for turn in turns] == ["user", "assistant"]
-    assert answer["reply"] == f"{DISCLAIMER}\n\n{turns[1]['content']}"
+    said = answer["reply"].removesuffix(dialogue.MORE_HINT).rstrip()  # some reach the limit of bytes
+    assert said == f"{DISCLAIMER}\n\n{turns[1]['content']}"
     again = post(service, {"user": "客户1", "text": "怎样调养？"}, secret=OLD)  # while it is being changed
     assert again.json()["conversation"] == answer["conversation"]
     assert len(store.turns(Conversation("webhook-shop", "客户1"))) == 4
