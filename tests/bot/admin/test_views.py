@@ -414,9 +414,10 @@ def test_stats_count_the_last_hour(client: FlaskClient, engine: ScriptedEngine) 
     engine.faults = [RuntimeError("broken")]
     say(client, "u9", "问", "m1")
     wait_until(lambda: get(client, "stats").json["errors"], 5, "the error is handed on")
-    wait_until(lambda: get(client, "stats").json["totals"].get("messages") == 5, 5)
+    counted = {"messages": 5, "answers": 4, "failed": 1}
+    wait_until(lambda: counted.items() <= get(client, "stats").json["totals"].items(), 5, "all is counted")
     said = get(client, "stats").json
-    assert (said["totals"]["answers"], said["totals"]["failed"], said["conversations"]) == (4, 1, 5)
+    assert said["conversations"] == 5
     assert 0 < said["latency"]["0.5"] < 5
     assert len(said["minutes"]) == 60
     assert "failed" in said["errors"][0]["message"]
