@@ -121,8 +121,8 @@ def find(text: str, shelf: Shelf, reader: Reader) -> tuple[Entry, Span, float, f
         return None
     span = reading.spans[0]
     entry = entries[span.passage]
-    alone = reader.read(text, [passages[span.passage]]).answerable
-    return entry, span, alone, covered(text, entry, shelf)
+    alone = reading if len(passages) == 1 else reader.read(text, [passages[span.passage]])
+    return entry, span, alone.answerable, covered(text, entry, shelf)
 
 
 def _candidates(text: str, shelf: Shelf) -> Sequence[Passage]:

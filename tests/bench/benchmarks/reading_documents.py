@@ -18,8 +18,7 @@ from engine.library import Library
 from engine.reading import Reader
 from engine.reading.examples import Example, read_examples
 from engine.reading.measures import holds
-from tests.bench.benchmarks.interval import wilson
-from tests.bench.benchmarks.reading_notes import note_libraries
+from tests.bench.benchmarks.reading_notes import note_libraries, shares
 
 QUESTIONS = 250
 PAIRS = 100
@@ -32,7 +31,7 @@ def measure_documents(corpora: Path, reader: Reader, folder: Path) -> list[dict[
     asked = [example for example in examples if example.answerable]
     random.Random(1).shuffle(asked)
     others = other_questions(corpora)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for who, answerer in {"rules": Answerer(library), "reader": Answerer(library, reader=reader)}.items():
         answers = [answerer.answer(example.question) for example in asked[:QUESTIONS]]
         right = [
@@ -41,13 +40,7 @@ def measure_documents(corpora: Path, reader: Reader, folder: Path) -> list[dict[
         ]
         false = [not (a := answerer.answer(question)).abstained and bool(a.citations) for question in others]
         abstained = [answer.abstained for answer in answers]
-        for measure, values in (("right", right), ("abstained", abstained), ("false", false)):
-            low, high = wilson(sum(values), len(values))
-            rows.append(
-                {"text": "documents", "who": who, "measure": measure, "n": len(values),
-                 "value": round(sum(values) / len(values), 3), "low": round(low, 3), "high": round(high, 3)}
-            )  # fmt: skip
-        print(f"documents    {who:18} " + "  ".join(f"{r['measure']} {r['value']:.3f}" for r in rows[-3:]))
+        rows += shares("documents", who, {"right": right, "abstained": abstained, "false": false})
     return rows
 
 

@@ -7,7 +7,7 @@ engine/reading).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,19 @@ def note_libraries(folder: Path) -> Iterator[tuple[dict[str, Any], Library]]:
         with library.writer() as writer:
             writer.add_text(note["title"], "", "", note["text"], file="note.txt", kind="document")
         yield note, library
+
+
+def shares(text: str, who: str, counts: Mapping[str, Sequence[bool]]) -> list[dict[str, Any]]:
+    """A row for each measure, with its 95 % interval; they are printed too."""
+    rows = []
+    for measure, values in counts.items():
+        low, high = wilson(sum(values), len(values))
+        rows.append(
+            {"text": text, "who": who, "measure": measure, "n": len(values),
+             "value": round(sum(values) / len(values), 3), "low": round(low, 3), "high": round(high, 3)}
+        )  # fmt: skip
+    print(f"{text:12} {who:18} " + "  ".join(f"{row['measure']} {row['value']:.3f}" for row in rows))
+    return rows
 
 
 def measure_notes(reader: Reader, folder: Path, show: bool = False) -> list[dict[str, Any]]:
@@ -57,15 +70,7 @@ def measure_notes(reader: Reader, folder: Path, show: bool = False) -> list[dict
                 count["false"].append(not answer.abstained and bool(answer.citations))
                 if show and who == "reader":
                     print("absent", not count["false"][-1], question, "→", answer.text.replace("\n", " "))
-    rows = []
-    for who, count in counts.items():
-        for measure, values in count.items():
-            low, high = wilson(sum(values), len(values))
-            rows.append(
-                {"text": "notes", "who": who, "measure": measure, "n": len(values),
-                 "value": round(sum(values) / len(values), 3), "low": round(low, 3), "high": round(high, 3)}
-            )  # fmt: skip
-        print(f"notes        {who:18} " + "  ".join(f"{r['measure']} {r['value']:.3f}" for r in rows[-3:]))
+    rows = [row for who, count in counts.items() for row in shares("notes", who, count)]
     area = area_under_curve(scores, answered)
     print(f"notes        reader             refusal {area:.3f}")
     rows.append(
