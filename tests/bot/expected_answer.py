@@ -28,12 +28,7 @@ def expected_answer(
     max_bytes: int = MAX_BYTES,
 ) -> str:
     """The answer to a message as it will stand in the transcript, or its first `longest` characters."""
-    session = model.session()
-    session.feed(history + dialogue.question_bytes(question))
-    dice = dialogue.seed(conversation.id, message_id)
-    characters = session.generate(max_bytes=max_bytes, sampler=SAMPLER, seed=dice, stop_at_end=True)
-    written = "".join(itertools.islice(characters, longest))
-    return dialogue.printable(written).strip() or dialogue.EMPTY_ANSWER
+    return _answer_and_end(model, conversation, message_id, question, history, longest, max_bytes)[0]
 
 
 def message_answered_in(
@@ -45,13 +40,33 @@ def message_answered_in(
     history: bytes = b"",
     max_bytes: int = MAX_BYTES,
 ) -> tuple[Message, str]:
-    """A message of `user` after `history` whose answer has so many characters, and that answer."""
+    """A message of `user` after `history` whose answer has so many characters and ends by itself, before
+    `max_bytes`, so that 继续 has nothing to write on; and that answer."""
+    longest = 2 * characters.stop + 50  # more than the answer may have: what is trimmed must not deceive
+    talker = Conversation("wechat", user)
     for _ in range(500):
         message = platform.text(user, question)
         message_id = str(message.fields["MsgId"])
-        longest = 2 * characters.stop + 50  # more than the answer may have: what is trimmed must not deceive
-        talker = Conversation("wechat", user)
-        answer = expected_answer(model, talker, message_id, question, history, longest, max_bytes)
-        if len(answer) in characters:
+        answer, end = _answer_and_end(model, talker, message_id, question, history, longest, max_bytes)
+        if len(answer) in characters and end != "length":
             return message, answer
     raise AssertionError(f"no answer of {characters} characters in 500 tries: {question}")
+
+
+def _answer_and_end(
+    model: Model,
+    conversation: Conversation,
+    message_id: str,
+    question: str,
+    history: bytes,
+    longest: int,
+    max_bytes: int,
+) -> tuple[str, str | None]:
+    session = model.session()
+    session.feed(history + dialogue.question_bytes(question))
+    dice = dialogue.seed(conversation.id, message_id)
+    characters = session.generate(max_bytes=max_bytes, sampler=SAMPLER, seed=dice, stop_at_end=True)
+    written = "".join(itertools.islice(characters, longest))
+    characters.close()
+    answer = dialogue.printable(written).strip() or dialogue.EMPTY_ANSWER
+    return dialogue.cut_short(answer) if session.stop_reason == "length" else answer, session.stop_reason
