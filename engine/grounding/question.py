@@ -104,6 +104,11 @@ def _read(text: str, shelf: Shelf) -> Question:
     named = find_point(text)
     if named and not quoted:
         return Question(text, "point", named, (named,), aspects, books, book_word)
+    pulses = list(dict.fromkeys(_PULSE.findall(text)))
+    if pulses and not quoted and _is_of_pulses(text):
+        return Question(
+            text, "pulse", pulses[0], tuple(pulses), aspects, books, book_word, others=tuple(pulses[1:])
+        )
     formulas, unknown = find_formulas(text, shelf)
     patent = _PATENT.search(text)
     if patent and not formulas:
@@ -132,7 +137,7 @@ def _read(text: str, shelf: Shelf) -> Question:
     herbs = [] if formulas else find_herbs(_without(text, book_word), shelf)
     if _COMPARE.search(text):
         rest = text
-        for name in formulas:
+        for name in filter(None, (*formulas, unknown)):
             rest = rest.replace(name, "，")
         things = [*formulas, *(h for h in find_herbs(rest, shelf) if len(h) > 1)]
         things.sort(key=text.find)
@@ -150,6 +155,7 @@ def _read(text: str, shelf: Shelf) -> Question:
             base,
             kind="formula",
             topic=formulas[0],
+            aspects=aspects_of(text.replace(formulas[0], "，")),  # 六味 of a name asks for nothing
             names=words.formula_names(formulas[0]),
             others=tuple(herb),
         )
@@ -174,6 +180,18 @@ def _read(text: str, shelf: Shelf) -> Question:
 
 
 _PATENT = re.compile("[一-龥]{3,8}(?:颗粒|口服液|冲剂|注射液|喷雾剂|胶囊|滴丸|片(?![段刻剂黄]))")
+_PULSE = re.compile("[浮沉迟数滑涩虚实长短洪微紧缓芤弦革牢濡弱散细伏动促结代]脉")
+_OF_PULSES = re.compile(
+    "脉象?|[和与跟、]|是|什么|怎么样?|怎样|如何|感觉|样子|特点|特征|主|病|症|代表|说明|意味|着|摸|诊|把|区别|区分|不同|分|就|怀孕|孕|"
+    "吗|呢|啊|有|的|意思|表示|提示|一定|请问|哪些|了|算|叫|为|会|人|正常|反映|情况|问题"
+)
+
+
+def _is_of_pulses(text: str) -> bool:
+    """Whether nothing is asked but pulses: in 浮脉用什么方 more is."""
+    return not words.bare(_OF_PULSES.sub("", _PULSE.sub("", text)))
+
+
 _SONG = re.compile("十八反|十九畏")
 _REASON = re.compile("为什么要|为何要|什么道理|为什么说|为何说|为什么叫")
 _THEORY = re.compile(
