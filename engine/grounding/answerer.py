@@ -124,9 +124,9 @@ class Answerer:
 
     def _pair(self, question: str, asked: Question) -> Answer | None:
         """The answer of a question-answer pair that is close enough."""
-        if asked.before is not None:
+        if asked.before is not None and not asked.whole:
             return None
-        hits = self.library.pairs(tidy(question), CANDIDATES)
+        hits = self.library.pairs(asked.text if asked.whole else tidy(question), CANDIDATES)
         near = next((h for h in hits[:3] if close_enough(asked, h.matched_question, h.score)), None)
         hit = near or same_complaint(asked, hits)
         if hit is None:
@@ -167,7 +167,8 @@ class Answerer:
         line = authors.author_line(draft.citations[0].book, self.shelf)
         if line is None:
             return None
-        return replace(line, citations=[*line.citations, draft.citations[0]], leads=["", ""])
+        quoted = [*line.citations, *(c for c in draft.citations[:1] if c.start >= line.citations[0].end)]
+        return replace(line, citations=quoted, leads=[""] * len(quoted))
 
     def _said(self, asked: Question) -> Draft | None:
         """The place of what the answer before said, if it stands in a book."""
@@ -218,7 +219,9 @@ def _makers(asked: Question) -> list[Maker]:
             return [formulas.preparation, formulas.composition, formulas.indications]
         if asked.asks("composition", "dose") or formulas.asked_herb(asked):
             return [formulas.composition, formulas.indications]
-        if asked.asks("caution") and not asked.groups and not asked.asks("composition"):
+        if (asked.asks("pregnancy") or (asked.asks("caution") and not asked.groups)) and not asked.asks(
+            "composition"
+        ):
             return [formulas.caution, formulas.composition]
         if asked.asks("caution", "cause") or (asked.groups and not asked.asks("indication")):
             return [formulas.mention, formulas.indications, formulas.composition]

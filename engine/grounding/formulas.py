@@ -188,13 +188,15 @@ _FORBIDDEN = re.compile(
 
 def caution(question: Question, shelf: Shelf) -> Draft | None:
     """Who is not to take a formula, and when; where nothing is said of that, so much, and what it is for."""
+    unborn = question.asks("pregnancy")
+    wanted, ask = (_UNBORN, ASK_UNBORN) if unborn else (_FORBIDDEN, ASK)
     ranked: list[tuple[float, int, Citation]] = []
     for entry, place in entries_of(question.names, question, shelf):
-        headed = place == 0 and entry.key in question.names
+        headed = place == 0 and entry.key in question.names and not unborn
         for first, last in sentences(entry.text):
             sentence = entry.text[first:last]
             name = next((n for n in question.names if n in sentence), "")
-            if not _FORBIDDEN.search(sentence) or last - first > LONGEST or not (headed or name):
+            if not wanted.search(sentence) or last - first > LONGEST or not (headed or name):
                 continue
             if name and _is_anothers(sentence, sentence.find(name), name, shelf):
                 continue
@@ -203,18 +205,19 @@ def caution(question: Question, shelf: Shelf) -> Draft | None:
             ranked.append((value, -len(ranked), entry.cite(first, last)))
     other = indications(question, shelf)
     if not ranked:
-        note = f"所查的书没有说到它的禁忌，以上只是主治；{ASK}"
+        note = f"所查的书没有说到它的{'孕产宜忌' if unborn else '禁忌'}，以上只是主治；{ask}"
         return replace(other, note=note) if other else None
     said = [max(ranked)[2]]
-    leads = [f"{question.topic}的禁忌"]
+    leads = [f"{question.topic}与孕产" if unborn else f"{question.topic}的禁忌"]
     if other and len(said[0].quote) <= SHORT:
         said.append(other.citations[0])
         leads.append("主治")
-    return Draft(said, leads, ASK, 1.0, True)
+    return Draft(said, leads, ask, 1.0, True)
 
 
 _NOT_IT = re.compile("不可(?:与|服|用)△|△.{0,12}(?:忌|禁|勿|不可|不宜)|(?:忌|禁|慎|勿|戒).{0,3}△")
-ASK = "能不能用，请问医师。"
+_UNBORN = re.compile("[妊孕娠]|[堕伤动落坏安]胎|胎[前动]")
+ASK, ASK_UNBORN = "能不能用，请问医师。", "孕期用药请先问医师。"
 LONGEST, SHORT = (
     130,
     60,
