@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 PYTHONS ?=
+MACHINE ?=
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := .ci/constraints.txt
@@ -48,9 +49,9 @@ test-fast: build $(VENV)/.test  ## the tests for daily work; the slow ones are l
 cuda: $(VENV)/.cuda  ## the CUDA back-end for sm_80, 86, 89 and 90; brings nvcc
 	PLM_CUDA=1 $(BIN)/python setup.py -q build_ext --inplace
 
-# Of this Python, or: make wheel PYTHONS="python3.12 python3.13".
-wheel: build $(VENV)/.wheel  ## a manylinux wheel in dist/, for machines without a compiler (PYTHONS)
-	@$(BIN)/python deploy/build_wheel $(PYTHONS)
+# Of this Python, or: make wheel PYTHONS="python3.12 python3.13". For Arm: make wheel MACHINE=aarch64.
+wheel: build $(VENV)/.wheel  ## a manylinux wheel in dist/, for machines without a compiler (PYTHONS, MACHINE)
+	@$(if $(MACHINE),PLM_TARGET=$(MACHINE)) $(BIN)/python deploy/build_wheel $(PYTHONS)
 
 # ruff's rules S are bandit's. Bandit itself found nothing more here: only what carries its reason beside a noqa, and ""
 # taken for a password.

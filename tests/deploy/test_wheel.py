@@ -14,15 +14,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
-def check_wheel(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    loader = SourceFileLoader("check_wheel", str(ROOT / "deploy/check_wheel"))
-    spec = importlib.util.spec_from_loader("check_wheel", loader)
+    loader = SourceFileLoader(name, str(ROOT / "deploy" / name))
+    spec = importlib.util.spec_from_loader(name, loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def check_wheel(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    return script("check_wheel", monkeypatch)
 
 
 def test_a_wheel_is_tried_with_the_python_of_its_tag(check_wheel: ModuleType) -> None:
@@ -32,6 +36,24 @@ def test_a_wheel_is_tried_with_the_python_of_its_tag(check_wheel: ModuleType) ->
     assert check_wheel.interpreter(Path(name.format(here, machine))) == sys.executable
     assert check_wheel.interpreter(Path(name.format("cp399", machine))) is None
     assert check_wheel.interpreter(Path(name.format(here, "riscv64"))) is None, "another machine's"
+
+
+def test_a_wheel_for_another_machine_is_compiled_and_named_for_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    build_wheel = script("build_wheel", monkeypatch)
+    monkeypatch.setattr(build_wheel, "ROOT", tmp_path)
+    (tmp_path / "aarch64-linux-gnu-g++").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    set_up = build_wheel.across("aarch64", sys.executable, tmp_path)
+    tag = f"cpython-{sys.version_info[0]}{sys.version_info[1]}"
+    expected = {
+        "CXX": "aarch64-linux-gnu-g++", "PLM_TARGET": "aarch64", "_PYTHON_HOST_PLATFORM": "linux-aarch64",
+        "SETUPTOOLS_EXT_SUFFIX": f".{tag}-aarch64-linux-gnu.so",
+    }  # fmt: skip
+    assert expected.items() <= set_up.items()
+    with pytest.raises(SystemExit, match=r"no riscv64-linux-gnu-g\+\+"):
+        build_wheel.across("riscv64", sys.executable, tmp_path)
 
 
 def test_what_an_installation_takes_is_counted_by_package_without_pip(
