@@ -20,6 +20,7 @@ import numpy as np
 from engine import Model
 from engine.grounding import evidence
 from engine.grounding.shelf import Shelf
+from engine.grounding.wording import asks_for_exception
 from engine.library import Library
 from engine.library.building import build
 from tests.bench.benchmarks.interval import wilson
@@ -37,15 +38,16 @@ def choices(shelf: Shelf, asked: list[Question], model: Model | None) -> None:
     seconds = []
     for one in asked:
         bits = model.choose(one.question, one.choices).scores if model else None
+        began = time.process_time()
+        weighed = evidence.weigh(shelf, one.question, one.choices, bits)
+        seconds.append(time.process_time() - began)
+        scores = [each.score for each in weighed]
         if bits:
             hits["the model alone"].append(bits.index(max(bits)) == one.answer)
-        for name, known in (("the library alone", None), ("the library and the model", bits)):
-            if name != "the library alone" and bits is None:
-                continue
-            began = time.process_time()
-            scores = [each.score for each in evidence.weigh(shelf, one.question, one.choices, known)]
-            seconds.append(time.process_time() - began)
-            hits[name].append(scores.index(max(scores)) == one.answer)
+            hits["the library and the model"].append(scores.index(max(scores)) == one.answer)
+            without = [each.features | {"bits": 0.0} for each in weighed]
+            scores = evidence.scores_of(without, asks_for_exception(one.question))
+        hits["the library alone"].append(scores.index(max(scores)) == one.answer)
     print(f"{'choices, by chance':36}{statistics.mean(1 / len(one.choices) for one in asked):.3f}")
     for name, found in hits.items():
         if found:
