@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from engine.grounding.compositions import HerbList, entries_of, likeness, lists_of, medoid
+from engine.grounding.dynasties import LAST, year
 from engine.grounding.herb_lists import herb_lists
 from engine.grounding.question import Question
 from engine.grounding.records import Citation, Draft
@@ -18,6 +19,7 @@ T = TypeVar("T")
 _PREPARE = re.compile(
     "上[一二三四五六七八九十两]+味|右[一二三四五六七八九十两]+味|[上右]件?[药为锉㕮]|为末|水[一二三四五六七八九十两半]+[升杯碗盏钟茶]|煮取|水煎|煎服|煎[一二三四五六七八九十]|每服|顿服|温服|作[一二三]服|调下|为丸|分[温]?[二三]服|共[为研]|蜜丸|和丸"
 )
+_ELSEWHERE = re.compile(f"^(?:{_PREPARE.pattern})|方见")
 _INDICATED = re.compile("治|主之|主治|疗|宜|之剂|者.{0,4}(?:用|服)|此方|专")
 
 
@@ -103,9 +105,18 @@ def preparation(question: Question, shelf: Shelf) -> Draft | None:
 def indications(question: Question, shelf: Shelf) -> Draft | None:
     names = question.names
     found: list[tuple[float, int, Citation]] = []
-    for entry, place in entries_of(names, question, shelf):
-        headed = place == 0 and entry.key in {plain(n) for n in names} | set(names)
-        found += _indications_in(entry, names, headed, len(found), shelf)
+    keys = {plain(n) for n in names} | set(names)
+    entries = [
+        (entry, place == 0 and entry.key in keys) for entry, place in entries_of(names, question, shelf)
+    ]
+    written = {source.title: year(source.dynasty) for source in shelf.library.sources()}
+    oldest = min((written.get(entry.book, LAST) for entry, headed in entries if headed), default=LAST)
+    for entry, headed in entries:
+        later = not headed and written.get(entry.book, LAST) > oldest  # it only uses what is an older book's
+        found += [
+            (value - 0.4 * later, number, citation)
+            for value, number, citation in _indications_in(entry, names, headed, len(found), shelf)
+        ]
     found = _named(found, question, lambda x: x[2].book)
     if not found:
         return None
@@ -131,7 +142,7 @@ def _indications_in(
         if headed:
             if number > 5:
                 break
-            if herb_lists(sentence) or _PREPARE.match(sentence) or not _INDICATED.search(sentence):
+            if herb_lists(sentence) or _ELSEWHERE.search(sentence) or not _INDICATED.search(sentence):
                 continue
             opens = bool(re.match("[【〔]?.{0,6}(治|主|疗|专|功)", sentence.strip()))
             value = 0.5 * opens + 0.3 * (number == 0) + ("主之" in sentence) * 0.2
