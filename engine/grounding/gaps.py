@@ -73,18 +73,20 @@ def candidates(shelf: Shelf, text: str) -> list[Found]:
     return sorted(best.values(), key=lambda one: -one.votes)
 
 
-def best_filling(found: Sequence[Found], bits: Mapping[str, float] | None) -> Found | None:
-    """The filling that costs the model least and has most votes; None if no book has that one.
+def ranked(found: Sequence[Found], bits: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Fillings with what the model charges for them less what their votes are worth, best first.
 
-    `bits` is what the model charges for fillings, its own and those found; without it a filling must have
-    enough of the words around it.
+    `bits` is what the model charges, for fillings of its own and for those found.
     """
-    places = {one.text: one for one in found}
-    if bits:
-        best = min(bits, key=lambda one: bits[one] - (places[one].bits if one in places else 0.0))
-        return places.get(best)
-    sure = max(found, key=lambda one: (one.around, one.votes), default=None)
-    return sure if sure and sure.around >= SURE else None
+    worth = {one.text: one.bits for one in found}
+    weighed = [(text, charged - worth.get(text, 0.0)) for text, charged in bits.items()]
+    return sorted(weighed, key=lambda one: one[1])
+
+
+def surest(found: Sequence[Found]) -> Found | None:
+    """Where there is no model: the filling with most of the words around it, if they are enough."""
+    best = max(found, key=lambda one: (one.around, one.votes), default=None)
+    return best if best and best.around >= SURE else None
 
 
 def cite(shelf: Shelf, found: Found) -> Citation:

@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.grounding.answerer import place
 from engine.grounding.evidence import judge, weigh
-from engine.grounding.gaps import GAP, MOST, best_filling, candidates, cite
+from engine.grounding.gaps import GAP, MOST, candidates, cite, ranked, surest
 from engine.grounding.records import Citation
 from engine.grounding.shelf import Shelf
 from engine.grounding.wording import asks_for_exception
@@ -56,17 +56,25 @@ def weigh_statement(shelf: Shelf, statement: str) -> Weighed | None:
 
 
 def weigh_gap(shelf: Shelf, text: str, ask: Ask | None = None) -> Weighed | None:
-    """The text with its gap filled as books have it and the model finds likely; None where no book does."""
+    """The text with its gap filled as books have it and the model finds likely; None where no book does.
+
+    The bits of a filling are the model's less what the books' votes are worth.
+    """
     found = candidates(shelf, text)[:MOST]
     if not found:
         return None
     fields = {"text": text, "count": OWN, "among": [one.text for one in found]}
     answer = ask("fill", fields) if ask else None
-    best = best_filling(found, {one["text"]: one["bits"] for one in answer["gaps"][0]} if answer else None)
+    if answer:
+        order = ranked(found, {one["text"]: one["bits"] for one in answer["gaps"][0]})
+        best = next((one for one in found if one.text == order[0][0]), None)
+        gap = [{"text": filling, "bits": bits} for filling, bits in order]
+    else:
+        best = surest(found)
+        gap = [{"text": best.text}] if best else []
     if best is None:
         return None
-    filled = {"text": text.replace(GAP, best.text), "gaps": [[{"text": best.text}]]}
-    return Weighed(filled, cite(shelf, best))
+    return Weighed({"text": text.replace(GAP, best.text), "gaps": [gap]}, cite(shelf, best))
 
 
 def weigh_question(

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import lzma
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -201,6 +202,15 @@ def fit_statements(pairs: list[Any], found: list[Any]) -> dict[str, float]:
     return fit("judge", data, groups([pairs[i][0].text for i in plain]))
 
 
+def pack(train: Sequence[Question]) -> bytes:
+    """engine/grounding/data/exam.txt.xz: the questions with their answers, as precedents.py reads them."""
+    lines = [
+        "\t".join([str(one.answer), *(" ".join(text.split()) for text in (one.question, *one.choices))])
+        for one in train
+    ]
+    return lzma.compress(("\n".join(lines) + "\n").encode(), preset=9 | lzma.PRESET_EXTREME)
+
+
 def update(rows: list[dict[str, float]], others: list[dict[str, float]]) -> None:
     for row, other in zip(rows, others, strict=True):
         row.update(other)
@@ -216,10 +226,15 @@ def main() -> None:
     parser.add_argument("--statements", type=int, default=600, help="so many pairs of statements")
     parser.add_argument("--model", default="tcm", help="whose bits are a feature")
     parser.add_argument("--keep", type=Path, help="keep the features in FILE.choose, FILE.judge")
+    parser.add_argument("--pack", action="store_true", help="write the known questions, and no more")
     parser.add_argument("--write", action="store_true", help="write evidence.json")
     arguments = parser.parse_args()
-    shelf, model = Shelf(Library.open(arguments.library)), Model.load(arguments.model)
+    data = Path(grounding.__file__).parent
     train = questions(arguments.corpora / "tcm-exam.train.jsonl")
+    if arguments.pack:
+        (data / "data" / "exam.txt.xz").write_bytes(pack(train))
+        return
+    shelf, model = Shelf(Library.open(arguments.library)), Model.load(arguments.model)
     asked, pairs = train[: arguments.questions], statements(train, seed=2)[: arguments.statements]
 
     def weighed(number: int) -> list[dict[str, float]]:
@@ -243,8 +258,7 @@ def main() -> None:
     out = fit_choices(asked, choices) | {"judge": fit_statements(pairs, said)}
     print(json.dumps(out, indent=1))
     if arguments.write:
-        path = Path(grounding.__file__).with_name("evidence.json")
-        path.write_text(json.dumps(out, indent=1) + "\n", "utf-8")
+        (data / "evidence.json").write_text(json.dumps(out, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
