@@ -92,7 +92,8 @@ def choose(model: str, file: BinaryIO, folder: str | None, as_json: bool) -> Non
         if as_json:
             click.echo(json.dumps({"answer": best, "scores": scores}))
             continue
-        shown = {"answer": best, "choice": choices[best], "scores": [round(score, 1) for score in scores]}
+        scores = [round(score, 2 if weighed else 1) for score in scores]
+        shown = {"answer": best, "choice": choices[best], "scores": scores}
         if weighed:
             shown["quotation"] = weighed.quotation
         click.echo(json.dumps(shown, ensure_ascii=False))
