@@ -43,6 +43,7 @@ _WHO_IS = re.compile(
 )
 _QUOTED = re.compile('[“「『"‘]([^”」』"’]{2,40})[”」』"’]')
 _WITH = re.compile("^(?:那|它)?[和跟与同比]")
+_SIDE_BY_SIDE = re.compile(f"{_COMPARE.pattern}|比[呢吗]?$")
 _THINGS = ("formula", "herb", "pulse")
 _FOLLOW = re.compile("^(那|它|这个|这方|此方|该方|其|他|还|再|那么|这药|这种|这味|上面|前面|刚才)|呢[？?]?$")
 
@@ -220,7 +221,7 @@ def _herb_asked(text: str, herb: str, aspects: tuple[str, ...], symptoms: list[w
 def _carry(read: Question, before: Question, said: tuple[str, ...], shelf: Shelf) -> Question:
     text = read.text
     other = (*find_formulas(text, shelf)[0], *find_herbs(text, shelf))[:1]
-    if other and before.kind in ("formula", "herb") and _WITH.search(text) and _COMPARE.search(text):
+    if other and before.kind in ("formula", "herb") and _WITH.search(text) and _SIDE_BY_SIDE.search(text):
         again = _read(f"{before.topic}和{other[0]}有什么区别", shelf)
         return replace(again, whole=True, before=before, history=said)
     if read.kind in ("formula", "herb", "point", "pulse") and read.topic and not _FOLLOW.search(text):
