@@ -66,7 +66,9 @@ class Entry:
 
 
 def own_heading(passage: Passage) -> str:
-    return passage.heading.rpartition("/")[2].strip()
+    """The heading without those above, and with the character that the source has lost."""
+    heading = passage.heading.rpartition("/")[2].strip()
+    return words.lost_headings().get((passage.book, heading), heading)
 
 
 def sentences(text: str, longest: int = LONGEST) -> list[tuple[int, int]]:
@@ -101,14 +103,26 @@ class Shelf:
     def __init__(self, library: Library) -> None:
         self.library = library
         self._weights: dict[str, float] = {}
-        self._state: object = None  # of the library, when the weights were taken
+        self._pairs: frozenset[int] = frozenset()
+        self._documents: dict[str, int] = {}
+        self._state: object = None  # of the library, when the weights and lists were taken
 
     def refresh(self) -> None:
-        """Weigh words anew if the library has changed."""
+        """Weigh words anew and list the sources anew if the library has changed."""
         state = self.library.state
         if state != self._state:
+            sources = self.library.sources()
             self._weights.clear()
+            self._pairs = frozenset(source.id for source in sources if source.kind == "pairs")
+            self._documents = {
+                s.title: s.id for s in sources if s.enabled and not s.bundled and s.kind == "document"
+            }
             self._state = state
+
+    def documents(self) -> dict[str, int]:
+        """The owner's documents: number by title."""
+        self.refresh()
+        return self._documents
 
     def frequency(self, token: str) -> int:
         """How many passages hold a token (cutting.tokens)."""
@@ -127,7 +141,8 @@ class Shelf:
 
     def books_only(self, passages: list[P]) -> list[P]:
         """Those that are no question-answer pair: a pair answers as a whole or not at all."""
-        pairs = {source.id for source in self.library.sources() if source.kind == "pairs"}
+        self.refresh()
+        pairs = self._pairs
         return [passage for passage in passages if passage.source_id not in pairs] if pairs else passages
 
     def entry(self, passage: Passage, before: int = 3, after: int = 4) -> Entry:
@@ -157,7 +172,7 @@ class Shelf:
         runs: list[list[Passage]] = []
         seen: set[int] = set()
         for name in names:
-            for passage in self.books_only(self.library.headed(name)):
+            for passage in self._headed(name):
                 if passage.id in seen:
                     continue
                 seen.add(passage.id)
@@ -166,6 +181,14 @@ class Shelf:
                 else:
                     runs.append([passage])
         return [self._join(run[:12]) for run in runs]
+
+    def _headed(self, name: str) -> list[Passage]:
+        """The passages under a heading, those of which the source has lost a character too."""
+        found = list(self.library.headed(name))
+        lost = words.lost_headings()
+        for head in {head for (_, head), meant in lost.items() if meant == name}:
+            found += [p for p in self.library.headed(head) if lost.get((p.book, head)) == name]
+        return self.books_only(found)
 
     def is_heading(self, name: str) -> bool:
         return bool(self.books_only(self.library.headed(name)))
