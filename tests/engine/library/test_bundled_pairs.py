@@ -25,6 +25,10 @@ LEAST = {
     "general": 80,
     "comparisons": 90,
     "ordinary": 25,
+    "names": 55,
+    "people": 45,
+    "theory3": 60,
+    "complaints2": 100,
 }
 PREFIX = {
     "formulas": "formula",
