@@ -81,6 +81,8 @@ static inline __attribute__((always_inline)) void multiply_steps(tile_sums sum, 
                 _mm256_hadd_epi32(_mm256_srai_epi32(low[r][b], 8), _mm256_srai_epi32(high[r][b], 8)));
 }
 
-const cpu_vnni_kernels cpu_vnni_avx2 = {"avx2", packed_size, pack, matmul};
+#include "matmul_i8_winograd.h"
+
+const cpu_vnni_kernels cpu_vnni_avx2 = {"avx2", packed_size_pairs, pack_pairs, matmul_pairs};
 
 #endif
