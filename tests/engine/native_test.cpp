@@ -200,7 +200,7 @@ std::shared_ptr<Session> borrowed(Session& session) {
 }
 
 Generation begin(Session& session, uint64_t seed, int max_bytes) {
-    return Generation(borrowed(session), hot_sampler(seed), max_bytes, true, kStops);
+    return Generation(borrowed(session), hot_sampler(seed), max_bytes, true, kStops, true);
 }
 
 void take(Generation& generation, Bytes& to) {
