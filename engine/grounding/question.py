@@ -7,9 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from engine.grounding.aspects import aspects_of
-from engine.grounding.follow_ups import carries_on
+from engine.grounding.follow_ups import (
+    asks_more,
+    asks_within,
+    carries_on,
+    may_add,
+    means_formula,
+    subject_of,
+    swap,
+    tells_more,
+)
 from engine.grounding.names import books_of, edge, find_formulas, find_herbs, find_person, grows, is_book
-from engine.grounding.point_names import find_point
+from engine.grounding.point_names import find_point, name_of_point
 from engine.grounding.shelf import Shelf
 from engine.library import words
 
@@ -33,25 +42,9 @@ _WHO_IS = re.compile(
     "(?:请问|你知道)?([一-龥]{2,5}?)(?:是谁|是?哪里人|是什么人|是哪个朝代的?人|活了多少岁)[啊呀呢？?]*$"
 )
 _QUOTED = re.compile('[“「『"‘]([^”」』"’]{2,40})[”」』"’]')
+_WITH = re.compile("^(?:那|它)?[和跟与同比]")
+_THINGS = ("formula", "herb", "pulse")
 _FOLLOW = re.compile("^(那|它|这个|这方|此方|该方|其|他|还|再|那么|这药|这种|这味|上面|前面|刚才)|呢[？?]?$")
-
-# words of one class: a follow-up that holds one takes the place of the other in the question before
-CLASSES = (
-    ("春天", "夏天", "秋天", "冬天"),
-    ("春", "夏", "秋", "冬"),
-    ("心", "肝", "脾", "肺", "肾", "胆", "胃", "大肠", "小肠", "膀胱", "三焦", "膻中"),
-    ("白", "黄", "赤", "青", "黑", "红", "紫"),
-    ("太阳", "阳明", "少阳", "太阴", "少阴", "厥阴"),
-    ("酸", "苦", "甘", "辛", "咸"),
-    ("怒", "喜", "思", "悲", "恐", "忧", "惊"),
-    ("风", "寒", "暑", "湿", "燥", "火", "热"),
-    ("浮", "沉", "迟", "数", "滑", "涩", "弦", "紧"),
-    ("提前", "推后", "量多", "量少"),
-    ("望", "闻", "问", "切"),
-    ("木", "火", "土", "金", "水"),
-    ("男", "女"), ("上", "中", "下"), ("气", "血"), ("虚", "实"), ("阴", "阳"),
-)  # fmt: skip
-_COLLOQUIAL = {"红": "赤", "白天": "昼"}
 
 
 @dataclass(frozen=True)
@@ -67,6 +60,7 @@ class Question:
     others: tuple[str, ...] = ()  # second thing of a comparison, herb whose dose is asked
     unknown: str = ""  # a name that the library does not hold
     groups: tuple[words.Group, ...] = ()
+    whole: bool = False  # put together from several turns, the text is a question that stands for itself
     before: Question | None = None
     history: tuple[str, ...] = field(default=())
 
@@ -83,11 +77,20 @@ def understand(question: str, history: Sequence[Mapping[str, str]], shelf: Shelf
     asked = [words.tidy(turn["content"]) for turn in history if turn.get("role") == "user"]
     text = words.tidy(question)
     read = _read(text, shelf)
-    if not asked or not carries_on(text, bool(read.groups or read.names or read.books)):
+    if not asked:
+        return read
+    plainly = carries_on(text, bool(read.groups or read.names or read.books))
+    if not plainly and not may_add(text, read.kind, read.aspects):
         return read
     before = understand(asked[-1], history[: _last_user(history)], shelf)
     said = tuple(words.tidy(t["content"]) for t in history if t.get("role") == "assistant")
-    return _carry(read, before, said, shelf)
+    if read.kind == "herb" and before.kind == "formula" and (asks_within(text) or read.asks("dose")):
+        others, aspects = (read.topic, *read.others), read.aspects or ("dose",)
+        return replace(before, text=text, aspects=aspects, others=others, before=before, history=said)
+    if before.kind == "symptom" and not read.aspects and tells_more(text):
+        more = replace(_read(f"{before.text}，{text}", shelf), kind="symptom", topic=before.topic)
+        return replace(more, whole=True, before=before, history=said)
+    return _carry(read, before, said, shelf) if plainly else read
 
 
 def _last_user(history: Sequence[Mapping[str, str]]) -> int:
@@ -104,6 +107,11 @@ def _read(text: str, shelf: Shelf) -> Question:
     named = find_point(text)
     if named and not quoted:
         return Question(text, "point", named, (named,), aspects, books, book_word)
+    pulses = list(dict.fromkeys(_PULSE.findall(text)))
+    if pulses and not quoted and _is_of_pulses(text):
+        return Question(
+            text, "pulse", pulses[0], tuple(pulses), aspects, books, book_word, others=tuple(pulses[1:])
+        )
     formulas, unknown = find_formulas(text, shelf)
     patent = _PATENT.search(text)
     if patent and not formulas:
@@ -132,7 +140,7 @@ def _read(text: str, shelf: Shelf) -> Question:
     herbs = [] if formulas else find_herbs(_without(text, book_word), shelf)
     if _COMPARE.search(text):
         rest = text
-        for name in formulas:
+        for name in filter(None, (*formulas, unknown)):
             rest = rest.replace(name, "，")
         things = [*formulas, *(h for h in find_herbs(rest, shelf) if len(h) > 1)]
         things.sort(key=text.find)
@@ -150,6 +158,7 @@ def _read(text: str, shelf: Shelf) -> Question:
             base,
             kind="formula",
             topic=formulas[0],
+            aspects=aspects_of(text.replace(formulas[0], "，")),  # 六味 of a name asks for nothing
             names=words.formula_names(formulas[0]),
             others=tuple(herb),
         )
@@ -174,6 +183,18 @@ def _read(text: str, shelf: Shelf) -> Question:
 
 
 _PATENT = re.compile("[一-龥]{3,8}(?:颗粒|口服液|冲剂|注射液|喷雾剂|胶囊|滴丸|片(?![段刻剂黄]))")
+_PULSE = re.compile("[浮沉迟数滑涩虚实长短洪微紧缓芤弦革牢濡弱散细伏动促结代]脉")
+_OF_PULSES = re.compile(
+    "脉象?|[和与跟、]|是|什么|怎么样?|怎样|如何|感觉|样子|特点|特征|主|病|症|代表|说明|意味|着|摸|诊|把|区别|区分|不同|分|就|怀孕|孕|"
+    "吗|呢|啊|有|的|意思|表示|提示|一定|请问|哪些|了|算|叫|为|会|人|正常|反映|情况|问题"
+)
+
+
+def _is_of_pulses(text: str) -> bool:
+    """Whether nothing is asked but pulses: in 浮脉用什么方 more is."""
+    return not words.bare(_OF_PULSES.sub("", _PULSE.sub("", text)))
+
+
 _SONG = re.compile("十八反|十九畏")
 _REASON = re.compile("为什么要|为何要|什么道理|为什么说|为何说|为什么叫")
 _THEORY = re.compile(
@@ -196,33 +217,27 @@ def _herb_asked(text: str, herb: str, aspects: tuple[str, ...], symptoms: list[w
     )
 
 
-def _swap(now: str, then: str) -> str:
-    """The question before with the word of one class that the new one names instead."""
-    short = re.sub("^(那么?|那|换成|如果是|要是)|(呢|的呢|的|又|是|怎么样|怎样|会怎样)+[？?]?$", "", now)
-    short = words.bare(re.sub("(的呢|呢|的)[？?]?$", "", short))
-    for members in CLASSES:
-        mine = next((m for m in members if m == short or (len(short) <= 4 and short.startswith(m))), "")
-        theirs = next((m for m in members if m in then and m != mine), "") if mine else ""
-        if mine and not theirs and mine[:-1] in ("春", "夏", "秋", "冬") and mine.endswith("天"):
-            theirs = next((m for m in ("春", "夏", "秋", "冬") if m in then), "")
-            mine = mine[0]
-        if mine and theirs:
-            return then.replace(theirs, _COLLOQUIAL.get(mine, mine) if "带" not in then else mine)
-    return ""
-
-
 def _carry(read: Question, before: Question, said: tuple[str, ...], shelf: Shelf) -> Question:
     text = read.text
-    if read.kind in ("formula", "herb") and read.topic and not _FOLLOW.search(text):
+    other = (*find_formulas(text, shelf)[0], *find_herbs(text, shelf))[:1]
+    if other and before.kind in ("formula", "herb") and _WITH.search(text) and _COMPARE.search(text):
+        again = _read(f"{before.topic}和{other[0]}有什么区别", shelf)
+        return replace(again, whole=True, before=before, history=said)
+    if read.kind in ("formula", "herb", "point", "pulse") and read.topic and not _FOLLOW.search(text):
         return replace(read, before=before, history=said)
-    swapped = _swap(text, before.text) if len(words.bare(text)) <= 8 else ""
+    thing = name_of_point(text) if before.kind == "point" else read.topic if read.kind in _THINGS else ""
+    if thing and not read.aspects and before.topic in before.text and read.kind in (before.kind, "theory"):
+        again = _read(before.text.replace(before.topic, thing), shelf)  # 那麻黄汤呢, 合谷呢
+        if again.kind == before.kind and again.topic == thing:
+            return replace(again, aspects=before.aspects, before=before, history=said)
+    swapped = swap(text, before.text) if len(words.bare(text)) <= 8 else ""
     if swapped:
         return replace(_read(swapped, shelf), before=before, history=said)
     if _AUTHOR.search(text) or _ORIGIN.search(text):
         if not read.quoted and not read.books:
             return replace(before, kind="source", before=before, history=said)
         return replace(read, before=before, history=said)
-    own = read.kind in ("formula", "comparison", "author") and read.topic
+    own = read.kind in ("formula", "comparison", "author", "point", "pulse") and read.topic
     if own:
         return replace(read, before=before, history=said)
     if before.kind in ("formula", "herb") and (read.kind != "herb" or before.kind == "formula"):
@@ -233,11 +248,26 @@ def _carry(read: Question, before: Question, said: tuple[str, ...], shelf: Shelf
         return replace(
             before, text=text, aspects=aspects, groups=read.groups, others=others, before=before, history=said
         )
-    if len(words.bare(read.bare)) <= 12:
-        merged = f"{before.text}，{text}"
-        again = _read(merged, shelf)
-        kind = "symptom" if read.asks("treat", "cause") and before.groups else again.kind
-        if kind == "theory" and before.kind in ("symptom", "quote"):
-            kind = before.kind if before.kind == "symptom" else "theory"
-        return replace(again, kind=kind, aspects=read.aspects or again.aspects, before=before, history=said)
-    return replace(read, before=before, history=said)
+    quoted = find_formulas(said[-1], shelf)[0][:1] if said and means_formula(text, read.aspects) else []
+    if quoted and not read.topic:  # 这个方由哪些药组成
+        formula = replace(_read(quoted[0], shelf), text=text, aspects=read.aspects)
+        return replace(formula, before=before, history=said)
+    return _merged(read, before, said, shelf)
+
+
+def _merged(read: Question, before: Question, said: tuple[str, ...], shelf: Shelf) -> Question:
+    """What is asked of the subject of the question before."""
+    text = read.text
+    subject = subject_of(before.text)
+    if subject and asks_more(text) and before.kind in ("theory", "symptom"):  # 有什么症状
+        return replace(_read(f"{subject}{text}", shelf), whole=True, before=before, history=said)
+    if len(words.bare(read.bare)) > 12:
+        return replace(read, before=before, history=said)
+    again = _read(f"{before.text}，{text}", shelf)
+    kind = "symptom" if read.asks("treat", "cause") and before.groups else again.kind
+    if kind == "theory" and before.kind in ("symptom", "quote"):
+        kind = before.kind if before.kind == "symptom" else "theory"
+    whole = kind == before.kind == "symptom" and read.asks("treat") and not read.groups
+    return replace(
+        again, kind=kind, aspects=read.aspects or again.aspects, whole=whole, before=before, history=said
+    )
