@@ -142,7 +142,12 @@ def _indications_in(
         if headed:
             if number > 5:
                 break
-            if herb_lists(sentence) or _ELSEWHERE.search(sentence) or not _INDICATED.search(sentence):
+            if (
+                herb_lists(sentence)
+                or _of_another(sentence, names)
+                or _ELSEWHERE.search(sentence)
+                or not _INDICATED.search(sentence)
+            ):
                 continue
             opens = bool(re.match("[【〔]?.{0,6}(治|主|疗|专|功)", sentence.strip()))
             value = 0.5 * opens + 0.3 * (number == 0) + ("主之" in sentence) * 0.2
@@ -185,6 +190,15 @@ def _is_anothers(sentence: str, place: int, name: str, shelf: Shelf) -> bool:
         or shelf.is_heading(end + name)
         for end in ends
     )  # fmt: skip
+
+
+def _of_another(sentence: str, names: tuple[str, ...]) -> bool:
+    """Whether a sentence under the formula's heading says only what another formula is for."""
+    said = _MAIN.findall(sentence)
+    return bool(said) and not any(name in one for one in said for name in names)
+
+
+_MAIN = re.compile("([一-龥]{2,9}[汤散丸饮])(?:亦|并|悉)?主之")
 
 
 def _cut(sentence: str, limit: int) -> int:
@@ -237,13 +251,14 @@ LONGEST, SHORT = (
 
 def mention(question: Question, shelf: Shelf) -> Draft | None:
     """A sentence that names the formula and the other words of the question."""
-    rest = [g for g in question.groups if g.word not in question.topic]
+    rest = [g.alternatives for g in question.groups if g.word not in question.topic]
+    rest += [words.herb_names(herb) for herb in question.others]
     ranked: list[tuple[float, int, Citation]] = []
     for entry, _ in entries_of(question.names, question, shelf)[:60]:
         for first, last in sentences(entry.text):
             sentence = entry.text[first:last]
-            hit = sum(any(a in sentence for a in g.alternatives) for g in rest)
+            hit = sum(any(a in sentence for a in alternatives) for alternatives in rest)
             named = any(n in sentence for n in question.names) or entry.key in question.names
-            if hit and named and last - first < 200:
+            if hit and named and last - first < 200 and not herb_lists(sentence):
                 ranked.append((hit + standing("formula", entry.book), -len(ranked), entry.cite(first, last)))
     return Draft([max(ranked)[2]], [""], "", 0.8, True) if ranked else None
