@@ -88,7 +88,7 @@ def read(text: str, shelf: Shelf) -> Question:
     if patent and not formulas:
         return Question(text, "formula", patent.group(), (patent.group(),), aspects, unknown=patent.group())
     left = _without(text, book_word)
-    for name in formulas:
+    for name in (*formulas, *words.modern_words(text)):  # 尿 of 玻尿酸 is no complaint
         left = left.replace(name, "，")
     groups = _complaints(left)
     thing = words.of_no_person(text)
