@@ -19,7 +19,7 @@ ORIGIN = re.compile(
     "出自|出处|哪里写|哪里说|哪本书|哪部书|什么书|原文|谁说的|谁的观点|谁的话|谁提出|哪里来|哪篇|语出|哪一篇|谁讲的|原话"
 )
 _NEXT = re.compile(
-    "下一句|下句|后一句|后面|接什么|下半句|后半句|接下来|接下句|怎么接|上一句|前一句|上句|前半句|怎么背|全文|完整"
+    "下一句|下面是|下面接|下面那句|下句|后一句|后面|接什么|下半句|后半句|接下来|接下句|怎么接|上一句|前一句|上句|前半句|怎么背|全文|完整"
 )
 COMPARE = re.compile(
     "区别|不同|不一样|差别|差哪|区分|比较|异同|对比|分别是|怎么分|有何异|差在|相比|辨别|鉴别|怎么辨|有啥两样|哪个更|有什么关系"
@@ -28,7 +28,16 @@ _PERSON = re.compile(
     "是谁|是什么人|是哪[里的]?人|哪里人|哪个朝代|哪朝|什么朝代|什么时候的?人|写[过了]|著作|代表作|有[哪什][些么]书|生平|贡献|简介|多少岁|几岁|活了|出生|去世|哪年[生死]|怎么死|字什么|号什么|介绍"
 )
 _WHO_IS = re.compile(
-    "(?:请问|你知道)?([一-龥]{2,5}?)(?:是谁|是?哪里人|是什么人|是哪个朝代的?人|活了多少岁)[啊呀呢？?]*$"
+    "(?:请问|你知道)?([一-龥]{2,5}?)(?:是谁|是?哪里人|是什么人|是哪个?朝代?的?(?:人|名医|医家|医生|大夫)|是(?:个|不是)?名医吗?|"
+    "活了多少岁)[啊呀呢？?]*$"
+)
+# 脉浮是什么意思 asks for 浮脉, as the books call it.
+_TURNED = re.compile(
+    "脉([浮沉迟数滑涩弦紧洪细微弱虚实缓濡芤革牢伏动促结代])(?=是什么|是啥|什么意思|啥意思|主什么|说明什么|代表什么)"
+)
+_AILS = re.compile("(?:老是?|一直|最近|总是?|又|都)*(?:不吃|不动|不喝|生病|病了|死|掉毛|乱叫|拉|吐|烂|枯|蔫)")
+_TITLED = re.compile(
+    "(?![老中西好名女男])[一-龥]{1,3}(?:医生|大夫|医师|主任)(?=在|今天|明天|哪天|几点|什么时候|周|的?电话|的?号)"
 )
 _QUOTED = re.compile('[“「『"‘]([^”」』"’]{2,40})[”」』"’]')
 
@@ -60,6 +69,7 @@ class Question:
 
 def read(text: str, shelf: Shelf) -> Question:
     """What a question asks that stands for itself; `text` is tidied."""
+    text = _TURNED.sub(r"\1脉", text)
     books, book_word = books_of(text, shelf)
     aspects = aspects_of(text)
     quoted = _QUOTED.search(text)
@@ -80,7 +90,12 @@ def read(text: str, shelf: Shelf) -> Question:
     left = _without(text, book_word)
     for name in formulas:
         left = left.replace(name, "，")
-    base = replace(base, groups=tuple(words.groups(left)), unknown=unknown)
+    groups = _complaints(left)
+    thing = words.of_no_person(text)
+    known = formulas or [name for name in find_herbs(text, shelf) if len(name) > 1]
+    if thing and not known and (groups or _AILS.match(text[len(thing) :])):
+        return Question(text, "theory", "", (), aspects, unknown=thing)
+    base = replace(base, groups=groups, unknown=unknown)
     if _SONG.search(text):
         return base
     return _of_books(base, left, formulas, quoted, shelf) or _of_things(base, formulas, shelf)
@@ -95,9 +110,12 @@ def _of_books(
     if person and _PERSON.search(text) and not formulas and not quoted:
         return replace(base, kind="author", topic=person)
     stranger = _WHO_IS.match(text)
-    known = person or formulas or base.groups or words.groups(text, "concepts.tsv")
-    if stranger and not known:
+    known = person or formulas or base.groups
+    if stranger and not known and not words.groups(stranger[1], "concepts.tsv"):
         return replace(base, unknown=stranger[1])
+    called = _TITLED.match(text)
+    if called and not person and not formulas:
+        return replace(base, unknown=called.group())
     if base.books and _BOOK.search(text) and len(words.bare(left)) <= 8 and not formulas:
         return replace(base, kind="author", topic=base.book_word)
     if AUTHOR.search(text) and (base.books or "《" in text or "书" in text) and not quoted:
@@ -180,6 +198,17 @@ _REASON = re.compile("为什么要|为何要|什么道理|为什么说|为何说
 _THEORY = re.compile(
     "是什么|什么是|什么官|提纲|何谓|何为|属什么|主什么|开窍|为什么|定义|怎么讲|什么叫|哪七|哪六|哪五|几种|哪几|养生|之府|什么关系|原则|道理|概念|理论|比方|指什么|什么意思"
 )
+
+
+# Of whom a complaint is: alone it is none.
+_WHO_ALONE = frozenset(("小儿", "老人"))
+
+
+def _complaints(text: str) -> tuple[words.Group, ...]:
+    """The complaints that a text names; none where it only says of whom: 孩子不爱学习."""
+    groups = tuple(words.groups(text))
+    alone = all(not _WHO_ALONE.isdisjoint(group.alternatives) for group in groups)
+    return () if alone else groups
 
 
 def _without(text: str, word: str) -> str:
