@@ -106,7 +106,7 @@ class Answerer:
         if talk:
             return Answer(talk[1], kind="smalltalk", topic=talk[0], score=1.0)
         asked = understand(question, history, self.shelf)
-        pair = None if asked.unknown else self._pair(question, asked)
+        pair = self._pair(question, asked)
         if pair:
             return pair
         written = documents(asked, self.shelf, self.reader)
@@ -137,7 +137,7 @@ class Answerer:
         hits = self.library.pairs(asked.text if asked.whole else tidy(question), CANDIDATES)
         near = next((h for h in hits[:3] if close_enough(asked, h.matched_question, h.score)), None)
         hit = near or same_complaint(asked, hits)
-        if hit is None or _strange(question, hit.pair):
+        if hit is None or _strange(question, hit.pair) or asked.unknown not in " ".join(hit.pair.questions):
             return None
         citations = [c for q in hit.pair.quotes if (c := self._find(q.book, q.quote))]
         text = hit.pair.answer + "".join(f"\n「{c.quote}」{place(c)}" for c in citations)
