@@ -14,7 +14,9 @@ from engine.grounding.records import Citation
 from engine.grounding.shelf import Shelf
 from engine.grounding.wording import asks_for_exception
 
-OWN = 5  # fillings of the model's that are weighed against the books'
+# Fillings of the model's that are weighed against the books', and their characters: of longer ones it hits
+# none, and looking for them takes as long again.
+OWN, LONGEST_OWN = 5, 4
 Ask = Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]
 
 
@@ -63,7 +65,8 @@ def weigh_gap(shelf: Shelf, text: str, ask: Ask | None = None) -> Weighed | None
     found = candidates(shelf, text)[:MOST]
     if not found:
         return None
-    fields = {"text": text, "count": OWN, "among": [one.text for one in found]}
+    among = [one.text for one in found]
+    fields = {"text": text, "count": OWN, "max_characters": LONGEST_OWN, "among": among}
     answer = ask("fill", fields) if ask else None
     if answer:
         order = ranked(found, {one["text"]: one["bits"] for one in answer["gaps"][0]})

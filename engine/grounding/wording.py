@@ -25,7 +25,8 @@ _NOT_WORD = re.compile(r"[\W_]+")
 
 def asks_for_exception(question: str) -> bool:
     """Whether the choice is asked for that does not hold: 下列不属于…的是."""
-    return bool(_EXCEPTION.search(_NOT_WORD.sub("", question) if len(question) < 60 else question[-60:]))
+    spelled = normalise(question)
+    return bool(_EXCEPTION.search(_NOT_WORD.sub("", spelled) if len(spelled) < 60 else spelled[-60:]))
 
 
 def pairs(text: str) -> list[str]:

@@ -88,19 +88,20 @@ def filled(shelf: Shelf, model: Model, cut: list[Blank]) -> None:
     seconds = []
     for one in cut:
         text = one.before + GAP + one.after
-        answers = []
+        alone = model.fill(text).to_dict()
+        said = [alone]
 
-        def ask(kind: str, fields: Mapping[str, Any], answers: list[Any] = answers) -> dict[str, Any]:
-            answers.append(model.fill(**fields).to_dict())
-            return answers[0]
+        def ask(kind: str, fields: Mapping[str, Any], said: list[Any] = said) -> dict[str, Any]:
+            said.append(model.fill(**fields).to_dict())
+            return said[-1]
 
         began = time.process_time()
         weighed = weigh_gap(shelf, text, ask)
         seconds.append(time.process_time() - began)
-        alone = (answers or [model.fill(text).to_dict()])[0]["text"]
+        both = weighed.answer if weighed else said[-1]
         right = one.before + one.word + one.after
-        hits["the model alone"].append(alone == right)
-        hits["the library and the model"].append((weighed.answer["text"] if weighed else alone) == right)
+        hits["the model alone"].append(alone["text"] == right)
+        hits["the library and the model"].append(both["text"] == right)
     for name, found in hits.items():
         for size in (0, 1, 2, 3, 4):
             those = [hit for hit, length in zip(found, sizes, strict=True) if size in (0, length)]

@@ -22,6 +22,7 @@ from engine.library import Library
         "下列各项，不属青皮主治病证的是（ ）",
         "以下哪项不是医师的义务",
         "妊娠8周，除大黄外，均可服用的是",
+        "麻黃湯的組成不屬於上述者，錯誤的是",
     ],
 )
 def test_questions_for_the_exception(question: str) -> None:
