@@ -14,6 +14,7 @@ from engine.grounding import (
     herbs,
     origins,
     points,
+    pulses,
     quotes,
     symptoms,
     theory,
@@ -32,6 +33,7 @@ from engine.library.words import modern_words, tidy
 MINIMUM = 0.35  # of `Answer.score`; PLM_LIBRARY_MINIMUM. Chosen on the questions of fit_confidence
 NOT_FOUND = "书里没有找到"
 NO_DOCTOR = "（不能代替医师诊治。）"
+NO_DOSE = "（用量因人因病而异，须由医师定，这里不给。）"
 UNBORN = "（孕期用药请先问医师。）"
 ENGLISH = "\nNothing found: the books are in Chinese. Please ask in Chinese, for example 人参有什么功效."
 LATIN = 0.5  # share of Latin letters from which on a question is taken for English
@@ -41,7 +43,14 @@ _CURED = re.compile(
     "治得?好吗|能治好|治愈|根治|断根|除根|能好吗|好得了|多久能好|几天能好|多长时间能好|能不能好|治不治得|能活|活多久|会不会死|会死吗"
 )
 NEAREST = 3
-NAMED = ("formula", "herb", "author", "source", "point")  # the books come first, the owner's documents after
+NAMED = (
+    "formula",
+    "herb",
+    "author",
+    "source",
+    "point",
+    "pulse",
+)  # the books come first, the owner's documents after
 
 _PRICE = re.compile(r"[\d一二两三四五六七八九十百千万]\s*(?:元|块)")  # 多少钱 asks for it, not for a dose
 
@@ -97,7 +106,7 @@ class Answerer:
         if talk:
             return Answer(talk[1], kind="smalltalk", topic=talk[0], score=1.0)
         asked = understand(question, history, self.shelf)
-        pair = None if asked.unknown else self._pair(question, asked)
+        pair = self._pair(question, asked)
         if pair:
             return pair
         written = documents(asked, self.shelf, self.reader)
@@ -123,12 +132,12 @@ class Answerer:
 
     def _pair(self, question: str, asked: Question) -> Answer | None:
         """The answer of a question-answer pair that is close enough."""
-        if asked.before is not None:
+        if asked.before is not None and not asked.whole:
             return None
-        hits = self.library.pairs(tidy(question), CANDIDATES)
+        hits = self.library.pairs(asked.text if asked.whole else tidy(question), CANDIDATES)
         near = next((h for h in hits[:3] if close_enough(asked, h.matched_question, h.score)), None)
         hit = near or same_complaint(asked, hits)
-        if hit is None or _strange(question, hit.pair):
+        if hit is None or _strange(question, hit.pair) or asked.unknown not in " ".join(hit.pair.questions):
             return None
         citations = [c for q in hit.pair.quotes if (c := self._find(q.book, q.quote))]
         text = hit.pair.answer + "".join(f"\n「{c.quote}」{place(c)}" for c in citations)
@@ -166,7 +175,8 @@ class Answerer:
         line = authors.author_line(draft.citations[0].book, self.shelf)
         if line is None:
             return None
-        return replace(line, citations=[*line.citations, draft.citations[0]], leads=["", ""])
+        quoted = [*line.citations, *(c for c in draft.citations[:1] if c.start >= line.citations[0].end)]
+        return replace(line, citations=quoted, leads=[""] * len(quoted))
 
     def _said(self, asked: Question) -> Draft | None:
         """The place of what the answer before said, if it stands in a book."""
@@ -185,7 +195,9 @@ class Answerer:
             lines.append(f"{frame}「{citation.quote}」{place(citation)}")
         text = "\n".join(_merge(lines, draft.citations)) + (f"\n{draft.note}" if draft.note else "")
         priced = any(_PRICE.search(citation.quote) for citation in draft.citations)
-        if (asked.asks("dose") and not priced) or (asked.kind == "symptom" and asked.asks("treat")):
+        if asked.asks("dose") and asked.kind == "herb" and not priced:
+            text += NO_DOSE
+        elif (asked.asks("dose") and not priced) or (asked.kind == "symptom" and asked.asks("treat")):
             text += NO_DOCTOR
         elif asked.asks("pregnancy") and asked.kind in ("formula", "herb") and "医师" not in text:
             text += UNBORN
@@ -215,11 +227,16 @@ def _makers(asked: Question) -> list[Maker]:
             return [formulas.preparation, formulas.composition, formulas.indications]
         if asked.asks("composition", "dose") or formulas.asked_herb(asked):
             return [formulas.composition, formulas.indications]
+        if (asked.asks("pregnancy") or (asked.asks("caution") and not asked.groups)) and not asked.asks(
+            "composition"
+        ):
+            return [formulas.caution, formulas.composition]
         if asked.asks("caution", "cause") or (asked.groups and not asked.asks("indication")):
             return [formulas.mention, formulas.indications, formulas.composition]
         return [formulas.indications, formulas.composition]
     makers: dict[str, list[Maker]] = {
         "point": [points.point, theory.theory],
+        "pulse": [pulses.pulse, theory.theory],
         "herb": [herbs.herb, theory.theory],
         "symptom": [symptoms.symptom],
         "quote": [quotes.quote],

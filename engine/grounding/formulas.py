@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from engine.grounding.compositions import HerbList, entries_of, likeness, lists_of, medoid
+from engine.grounding.dynasties import LAST, year
 from engine.grounding.herb_lists import herb_lists
 from engine.grounding.question import Question
 from engine.grounding.records import Citation, Draft
@@ -17,6 +19,7 @@ T = TypeVar("T")
 _PREPARE = re.compile(
     "上[一二三四五六七八九十两]+味|右[一二三四五六七八九十两]+味|[上右]件?[药为锉㕮]|为末|水[一二三四五六七八九十两半]+[升杯碗盏钟茶]|煮取|水煎|煎服|煎[一二三四五六七八九十]|每服|顿服|温服|作[一二三]服|调下|为丸|分[温]?[二三]服|共[为研]|蜜丸|和丸"
 )
+_ELSEWHERE = re.compile(f"^(?:{_PREPARE.pattern})|方见")
 _INDICATED = re.compile("治|主之|主治|疗|宜|之剂|者.{0,4}(?:用|服)|此方|专")
 
 
@@ -102,9 +105,18 @@ def preparation(question: Question, shelf: Shelf) -> Draft | None:
 def indications(question: Question, shelf: Shelf) -> Draft | None:
     names = question.names
     found: list[tuple[float, int, Citation]] = []
-    for entry, place in entries_of(names, question, shelf):
-        headed = place == 0 and entry.key in {plain(n) for n in names} | set(names)
-        found += _indications_in(entry, names, headed, len(found))
+    keys = {plain(n) for n in names} | set(names)
+    entries = [
+        (entry, place == 0 and entry.key in keys) for entry, place in entries_of(names, question, shelf)
+    ]
+    written = {source.title: year(source.dynasty) for source in shelf.library.sources()}
+    oldest = min((written.get(entry.book, LAST) for entry, headed in entries if headed), default=LAST)
+    for entry, headed in entries:
+        later = not headed and written.get(entry.book, LAST) > oldest  # it only uses what is an older book's
+        found += [
+            (value - 0.4 * later, number, citation)
+            for value, number, citation in _indications_in(entry, names, headed, len(found), shelf)
+        ]
     found = _named(found, question, lambda x: x[2].book)
     if not found:
         return None
@@ -121,7 +133,7 @@ def indications(question: Question, shelf: Shelf) -> Draft | None:
 
 
 def _indications_in(
-    entry: Entry, names: tuple[str, ...], headed: bool, base: int
+    entry: Entry, names: tuple[str, ...], headed: bool, base: int, shelf: Shelf
 ) -> list[tuple[float, int, Citation]]:
     out: list[tuple[float, int, Citation]] = []
     rank = standing("formula", entry.book)
@@ -130,7 +142,12 @@ def _indications_in(
         if headed:
             if number > 5:
                 break
-            if herb_lists(sentence) or _PREPARE.match(sentence) or not _INDICATED.search(sentence):
+            if (
+                herb_lists(sentence)
+                or _of_another(sentence, names)
+                or _ELSEWHERE.search(sentence)
+                or not _INDICATED.search(sentence)
+            ):
                 continue
             opens = bool(re.match("[【〔]?.{0,6}(治|主|疗|专|功)", sentence.strip()))
             value = 0.5 * opens + 0.3 * (number == 0) + ("主之" in sentence) * 0.2
@@ -139,6 +156,9 @@ def _indications_in(
             if not name:
                 continue
             place = sentence.find(name)
+            before = sentence[:place]
+            if before.count("（") > before.count("）") or _is_anothers(sentence, place, name, shelf):
+                continue
             if "主之" in sentence[place : place + len(name) + 3]:
                 value = 0.9
             elif re.search("(宜|可与|与|用)$", sentence[:place]):
@@ -156,20 +176,89 @@ def _indications_in(
     return out
 
 
+_VARIED = re.compile("(?:[加新]减|加味|增[损减]|[大小新复变]|[二三四五六七八九十]味|\\w*加)$")
+
+
+def _is_anothers(sentence: str, place: int, name: str, shelf: Shelf) -> bool:
+    """Whether the name is the end of another formula's: 茵陈五苓散, 枳实薤白桂枝汤, 加减补中益气汤."""
+    before = words.MARKS.split(sentence[max(0, place - 8) : place])[-1]
+    if _VARIED.search(before):
+        return True
+    ends = [before[-size:] for size in range(1, min(len(before), 5) + 1)]
+    return any(
+        (len(end) > 1 and end in words.known_herbs()) or end + name in words.known_formulas()
+        or shelf.is_heading(end + name)
+        for end in ends
+    )  # fmt: skip
+
+
+def _of_another(sentence: str, names: tuple[str, ...]) -> bool:
+    """Whether a sentence under the formula's heading says only what another formula is for."""
+    said = _MAIN.findall(sentence)
+    return bool(said) and not any(name in one for one in said for name in names)
+
+
+_MAIN = re.compile("([一-龥]{2,9}[汤散丸饮])(?:亦|并|悉)?主之")
+
+
 def _cut(sentence: str, limit: int) -> int:
     place = max(sentence.rfind(mark, 0, limit) for mark in "，。；、：）")
     return place + 1 if place > 30 else limit
 
 
+_FORBIDDEN = re.compile(
+    "忌|禁[用忌服]|[勿莫慎][用服之]|不可[用服与轻多妄过]|不宜[用服与多]|不得[用服]|戒之|切戒"
+)
+
+
+def caution(question: Question, shelf: Shelf) -> Draft | None:
+    """Who is not to take a formula, and when; where nothing is said of that, so much, and what it is for."""
+    unborn = question.asks("pregnancy")
+    wanted, ask = (_UNBORN, ASK_UNBORN) if unborn else (_FORBIDDEN, ASK)
+    ranked: list[tuple[float, int, Citation]] = []
+    for entry, place in entries_of(question.names, question, shelf):
+        headed = place == 0 and entry.key in question.names and not unborn
+        for first, last in sentences(entry.text):
+            sentence = entry.text[first:last]
+            name = next((n for n in question.names if n in sentence), "")
+            if not wanted.search(sentence) or last - first > LONGEST or not (headed or name):
+                continue
+            if name and _is_anothers(sentence, sentence.find(name), name, shelf):
+                continue
+            value = standing("formula", entry.book) + 0.6 * bool(name) + 0.3 * headed
+            value += 0.4 * bool(name and _NOT_IT.search(sentence.replace(name, "△")))
+            ranked.append((value, -len(ranked), entry.cite(first, last)))
+    other = indications(question, shelf)
+    if not ranked:
+        note = f"所查的书没有说到它的{'孕产宜忌' if unborn else '禁忌'}，以上只是主治；{ask}"
+        return replace(other, note=note) if other else None
+    said = [max(ranked)[2]]
+    leads = [f"{question.topic}与孕产" if unborn else f"{question.topic}的禁忌"]
+    if other and len(said[0].quote) <= SHORT:
+        said.append(other.citations[0])
+        leads.append("主治")
+    return Draft(said, leads, ask, 1.0, True)
+
+
+_NOT_IT = re.compile("不可(?:与|服|用)△|△.{0,12}(?:忌|禁|勿|不可|不宜)|(?:忌|禁|慎|勿|戒).{0,3}△")
+_UNBORN = re.compile("[妊孕娠]|[堕伤动落坏安]胎|胎[前动]")
+ASK, ASK_UNBORN = "能不能用，请问医师。", "孕期用药请先问医师。"
+LONGEST, SHORT = (
+    130,
+    60,
+)  # characters of a sentence on who is not to take it; of one that leaves room for more
+
+
 def mention(question: Question, shelf: Shelf) -> Draft | None:
     """A sentence that names the formula and the other words of the question."""
-    rest = [g for g in question.groups if g.word not in question.topic]
+    rest = [g.alternatives for g in question.groups if g.word not in question.topic]
+    rest += [words.herb_names(herb) for herb in question.others]
     ranked: list[tuple[float, int, Citation]] = []
     for entry, _ in entries_of(question.names, question, shelf)[:60]:
         for first, last in sentences(entry.text):
             sentence = entry.text[first:last]
-            hit = sum(any(a in sentence for a in g.alternatives) for g in rest)
+            hit = sum(any(a in sentence for a in alternatives) for alternatives in rest)
             named = any(n in sentence for n in question.names) or entry.key in question.names
-            if hit and named and last - first < 200:
+            if hit and named and last - first < 200 and not herb_lists(sentence):
                 ranked.append((hit + standing("formula", entry.book), -len(ranked), entry.cite(first, last)))
     return Draft([max(ranked)[2]], [""], "", 0.8, True) if ranked else None

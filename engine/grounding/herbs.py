@@ -24,6 +24,7 @@ SAYS = {
         "补|泻|散|治|主|益|清|止|消|利|通|润|安|养|除|解|破|和|温|燥|升|降|滋|壮|活|调|敛|发|化|开|明|健|生|固|凉"
     ),
     "dose": re.compile("[两钱斤分]"),
+    "against": re.compile("反(?![胃覆复张酸])|畏|恶(?![心寒风露疮血核])|相[使须]|为.{0,2}使"),
     "toxic": re.compile("毒(?![气热药火疮肿])"),
     "pregnancy": re.compile("[妊孕娠]|[堕伤动落坏]胎|胎[前动]"),
 }
@@ -124,7 +125,9 @@ def herb(question: Question, shelf: Shelf) -> Draft | None:
     if not entries:
         return None
     wanted = asked_words(question, shelf, names)
-    aspect = next((a for a in ("alias", "channel", "caution", "nature") if a in question.aspects), "effect")
+    aspect = next(
+        (a for a in ("against", "alias", "channel", "caution", "nature") if a in question.aspects), "effect"
+    )
     special = next((a for a in ("pregnancy", "toxic") if a in question.aspects), "")
     if special:
         return _said_of(special, question, entries, shelf)
@@ -151,6 +154,7 @@ NOTHING_SAID = {
     "pregnancy": "所查条目没有说到孕产宜忌，以上只是药性；孕期用药、进补请先问医师。",
     "toxic": "所查条目没有说到它有毒无毒。",
 }
+POISONED = "若已中毒，立刻拨打 120 或去急诊，不要自己解。"
 WARNED = {"pregnancy": "孕期用药、进补请先问医师。", "toxic": "有毒之品须由医师开方，不可自用。"}
 
 
@@ -174,8 +178,9 @@ def _said_of(
         if len(citations) == 2:
             break
     if citations:
+        warned = WARNED[aspect] + (POISONED if aspect == "toxic" and "解" in question.text else "")
         harmless = aspect == "toxic" and "无毒" in citations[0].quote
-        return Draft(citations, ["", ""], "" if harmless else WARNED[aspect], 1.0, True)
+        return Draft(citations, ["", ""], "" if harmless else warned, 1.0, True)
     rest = tuple(a for a in question.aspects if a not in ("pregnancy", "toxic", "caution"))
     other = herb(replace(question, aspects=(*rest, "nature")), shelf)
     return replace(other, note=NOTHING_SAID[aspect]) if other else None
@@ -225,7 +230,7 @@ def _best(
         value = sentence_value(text, wanted, shelf)
         if aspect == "caution":
             value += 0.8 * bool(_CAUTION.search(text)) + 0.1 * bool(SAYS[aspect].search(text))
-        elif aspect == "alias":
+        elif aspect in ("alias", "against"):
             value += 0.9 * bool(SAYS[aspect].search(text))
         else:
             value += 0.35 * bool(SAYS[aspect].search(text)) + 0.45 / (1 + number)

@@ -9,6 +9,9 @@ from engine.grounding.shelf import Shelf
 from engine.library import words
 
 FORMULA = "汤散丸丹饮煎膏酒露锭圆"
+ADDED = set(
+    "杞菊知柏桂附麦味归芍参苓香砂柴芩桑翘丹栀连梅"
+)  # herbs as names of formulas shorten them: 杞菊地黄丸
 _FORMULA_END = re.compile(rf"饮子|[{FORMULA}]")
 
 
@@ -49,7 +52,7 @@ def find_formulas(text: str, shelf: Shelf) -> tuple[list[str], str]:
                 and len(name) <= 4
                 and not words.groups(glued)
                 and not words.books(glued)
-                and name not in known
+                and (name not in known or set(glued) <= ADDED)
             ):
                 unknown = unknown or glued + name
             else:

@@ -29,7 +29,7 @@ def close_enough(asked: Question, wording: str, score: float) -> bool:
     """Whether a pair's wording asks the same: alike in words, and about the same things."""
     if score < ALIKE:
         return False
-    if asked.kind in ("formula", "herb", "author", "point"):
+    if asked.kind in ("formula", "herb", "author", "point", "pulse"):
         same = bool(set(asked.aspects) & set(aspects_of(wording))) or not asked.aspects
         return score >= CLOSE and same and (not asked.topic or asked.topic in wording)
     if score >= CLOSE + 0.13:

@@ -39,3 +39,8 @@ def find_point(text: str) -> str:
         if called or (plain and alone and _ASKED.search(text)):
             best = name
     return best
+
+
+def name_of_point(text: str) -> str:
+    """The longest name of a point that stands in a text, whatever else is there; empty for none."""
+    return max((name for name in known_points() if name in text), key=len, default="")

@@ -1,261 +1,80 @@
-"""What a question asks: its kind, what it is about, the books it names, what it carries on from before."""
+"""What a question asks, with what it leaves out taken from the turns before."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from engine.grounding.aspects import aspects_of
-from engine.grounding.follow_ups import carries_on
-from engine.grounding.names import books_of, edge, find_formulas, find_herbs, find_person, grows, is_book
-from engine.grounding.point_names import find_point
+from engine.grounding.follow_ups import (
+    asks_more,
+    asks_within,
+    carries_on,
+    may_add,
+    means_formula,
+    subject_of,
+    swap,
+    tells_more,
+)
+from engine.grounding.kinds import AUTHOR, COMPARE, ORIGIN, Question
+from engine.grounding.kinds import read as read_alone
+from engine.grounding.names import find_formulas, find_herbs
+from engine.grounding.point_names import name_of_point
 from engine.grounding.shelf import Shelf
 from engine.library import words
 
-_AUTHOR = re.compile(
-    "谁写|谁编|谁著|谁撰|作者|哪朝|什么朝代|哪个朝代|何朝|何人|谁的书|谁的著作|成书|写于|年代|谁作|是谁写|谁所"
-)
-_BOOK = re.compile("讲什么|是什么书|是本什么书|多少卷|几卷|写的什么|主要内容|什么时候的|哪个时代|哪年")
-_ORIGIN = re.compile(
-    "出自|出处|哪里写|哪里说|哪本书|哪部书|什么书|原文|谁说的|谁的观点|谁的话|谁提出|哪里来|哪篇|语出|哪一篇|谁讲的|原话"
-)
-_NEXT = re.compile(
-    "下一句|下面是|下面接|下面那句|下句|后一句|后面|接什么|下半句|后半句|接下来|接下句|怎么接|上一句|前一句|上句|前半句|怎么背|全文|完整"
-)
-_COMPARE = re.compile(
-    "区别|不同|不一样|差别|差哪|区分|比较|异同|对比|分别是|怎么分|有何异|差在|相比|辨别|鉴别|怎么辨|有啥两样|哪个更|有什么关系"
-)
-_PERSON = re.compile(
-    "是谁|是什么人|是哪[里的]?人|哪里人|哪个朝代|哪朝|什么朝代|什么时候的?人|写[过了]|著作|代表作|有[哪什][些么]书|生平|贡献|简介|多少岁|几岁|活了|出生|去世|哪年[生死]|怎么死|字什么|号什么|介绍"
-)
-_WHO_IS = re.compile(
-    "(?:请问|你知道)?([一-龥]{2,5}?)(?:是谁|是?哪里人|是什么人|是哪个?朝代?的?(?:人|名医|医家|医生|大夫)|是(?:个|不是)?名医吗?|"
-    "活了多少岁)[啊呀呢？?]*$"
-)
-# 脉浮是什么意思 asks for 浮脉, as the books call it.
-_PULSE = re.compile(
-    "脉([浮沉迟数滑涩弦紧洪细微弱虚实缓濡芤革牢伏动促结代])(?=是什么|是啥|什么意思|啥意思|主什么|说明什么|代表什么)"
-)
-_AILS = re.compile("(?:老是?|一直|最近|总是?|又|都)*(?:不吃|不动|不喝|生病|病了|死|掉毛|乱叫|拉|吐|烂|枯|蔫)")
-_TITLED = re.compile(
-    "(?![老中西好名女男])[一-龥]{1,3}(?:医生|大夫|医师|主任)(?=在|今天|明天|哪天|几点|什么时候|周|的?电话|的?号)"
-)
-_QUOTED = re.compile('[“「『"‘]([^”」』"’]{2,40})[”」』"’]')
 _FOLLOW = re.compile("^(那|它|这个|这方|此方|该方|其|他|还|再|那么|这药|这种|这味|上面|前面|刚才)|呢[？?]?$")
-
-# words of one class: a follow-up that holds one takes the place of the other in the question before
-CLASSES = (
-    ("春天", "夏天", "秋天", "冬天"),
-    ("春", "夏", "秋", "冬"),
-    ("心", "肝", "脾", "肺", "肾", "胆", "胃", "大肠", "小肠", "膀胱", "三焦", "膻中"),
-    ("白", "黄", "赤", "青", "黑", "红", "紫"),
-    ("太阳", "阳明", "少阳", "太阴", "少阴", "厥阴"),
-    ("酸", "苦", "甘", "辛", "咸"),
-    ("怒", "喜", "思", "悲", "恐", "忧", "惊"),
-    ("风", "寒", "暑", "湿", "燥", "火", "热"),
-    ("浮", "沉", "迟", "数", "滑", "涩", "弦", "紧"),
-    ("提前", "推后", "量多", "量少"),
-    ("望", "闻", "问", "切"),
-    ("木", "火", "土", "金", "水"),
-    ("男", "女"), ("上", "中", "下"), ("气", "血"), ("虚", "实"), ("阴", "阳"),
-)  # fmt: skip
-_COLLOQUIAL = {"红": "赤", "白天": "昼"}
-
-
-@dataclass(frozen=True)
-class Question:
-    text: str  # simplified, one line
-    kind: str
-    topic: str = ""
-    names: tuple[str, ...] = ()  # the topic's names in the books
-    aspects: tuple[str, ...] = ()
-    books: tuple[str, ...] = ()  # titles that the asker named, best first
-    book_word: str = ""
-    quoted: str = ""
-    others: tuple[str, ...] = ()  # second thing of a comparison, herb whose dose is asked
-    unknown: str = ""  # a name that the library does not hold
-    groups: tuple[words.Group, ...] = ()
-    before: Question | None = None
-    history: tuple[str, ...] = field(default=())
-
-    @property
-    def bare(self) -> str:
-        return words.strip(self.text)
-
-    def asks(self, *aspects: str) -> bool:
-        return any(aspect in self.aspects for aspect in aspects)
+_WITH = re.compile("^(?:那|它)?[和跟与同比]")
+_SIDE_BY_SIDE = re.compile(f"{COMPARE.pattern}|比[呢吗]?$")
+_THINGS = ("formula", "herb", "pulse")
 
 
 def understand(question: str, history: Sequence[Mapping[str, str]], shelf: Shelf) -> Question:
     """Read a question, with what it leaves out taken from the turns before."""
     asked = [words.tidy(turn["content"]) for turn in history if turn.get("role") == "user"]
-    text = _PULSE.sub(r"\1脉", words.tidy(question))
-    read = _read(text, shelf)
-    if not asked or not carries_on(text, bool(read.groups or read.names or read.books)):
+    text = words.tidy(question)
+    read = read_alone(text, shelf)
+    if not asked:
+        return read
+    plainly = carries_on(text, bool(read.groups or read.names or read.books))
+    if not plainly and not may_add(text, read.kind, read.aspects):
         return read
     before = understand(asked[-1], history[: _last_user(history)], shelf)
     said = tuple(words.tidy(t["content"]) for t in history if t.get("role") == "assistant")
-    return _carry(read, before, said, shelf)
+    if read.kind == "herb" and before.kind == "formula" and (asks_within(text) or read.asks("dose")):
+        others, aspects = (read.topic, *read.others), read.aspects or ("dose",)
+        return replace(before, text=text, aspects=aspects, others=others, before=before, history=said)
+    if before.kind == "symptom" and not read.aspects and tells_more(text):
+        more = replace(read_alone(f"{before.text}，{text}", shelf), kind="symptom", topic=before.topic)
+        return replace(more, whole=True, before=before, history=said)
+    return _carry(read, before, said, shelf) if plainly else read
 
 
 def _last_user(history: Sequence[Mapping[str, str]]) -> int:
     return max(i for i, turn in enumerate(history) if turn.get("role") == "user")
 
 
-def _read(text: str, shelf: Shelf) -> Question:
-    books, book_word = books_of(text, shelf)
-    aspects = aspects_of(text)
-    quoted = _QUOTED.search(text)
-    title = next((t for t in re.findall("《([^》]{2,20})》", text) if not is_book(t, books)), "")
-    if title:
-        return Question(text, "author", title, (), aspects, unknown=title)
-    named = find_point(text)
-    if named and not quoted:
-        return Question(text, "point", named, (named,), aspects, books, book_word)
-    formulas, unknown = find_formulas(text, shelf)
-    patent = _PATENT.search(text)
-    if patent and not formulas:
-        return Question(text, "formula", patent.group(), (patent.group(),), aspects, unknown=patent.group())
-    left = _without(text, book_word)
-    for name in formulas:
-        left = left.replace(name, "，")
-    groups = _complaints(left)
-    thing = words.of_no_person(text)
-    known = formulas or [name for name in find_herbs(text, shelf) if len(name) > 1]
-    if thing and not known and (groups or _AILS.match(text[len(thing) :])):
-        return Question(text, "theory", "", (), aspects, unknown=thing)
-    base = Question(text, "theory", "", (), aspects, books, book_word, groups=groups, unknown=unknown)
-    if _SONG.search(text):
-        return replace(base, kind="theory")
-    person = find_person(text, shelf)
-    if person and _PERSON.search(text) and not formulas and not quoted:
-        return replace(base, kind="author", topic=person)
-    stranger = _WHO_IS.match(text)
-    if (
-        stranger
-        and not person
-        and not formulas
-        and not groups
-        and not words.groups(stranger[1], "concepts.tsv")
-    ):
-        return replace(base, unknown=stranger[1])
-    called = _TITLED.match(text)
-    if called and not person and not formulas:
-        return replace(base, unknown=called.group())
-    if books and _BOOK.search(text) and len(words.bare(left)) <= 8 and not formulas:
-        return replace(base, kind="author", topic=book_word)
-    if _AUTHOR.search(text) and (books or "《" in text or "书" in text) and not quoted:
-        return replace(base, kind="author", topic=book_word)
-    if quoted or _NEXT.search(text) or _ORIGIN.search(text):
-        words_quoted = quoted.group(1) if quoted else ""
-        if quoted or not formulas:
-            return replace(base, kind="quote", quoted=words_quoted, topic=words_quoted)
-    herbs = [] if formulas else find_herbs(_without(text, book_word), shelf)
-    if _COMPARE.search(text):
-        rest = text
-        for name in formulas:
-            rest = rest.replace(name, "，")
-        things = [*formulas, *(h for h in find_herbs(rest, shelf) if len(h) > 1)]
-        things.sort(key=text.find)
-        if len(things) > 1:
-            return replace(base, kind="comparison", topic=things[0], others=tuple(things[1:]))
-        single = things or [
-            name for name in words.known_herbs() if len(name) == 1 and text.startswith(name) and not groups
-        ]
-        if single and single[0] not in formulas:
-            return replace(base, kind="herb", topic=single[0], names=words.herb_names(single[0]))
-        return replace(base, kind="comparison", topic="", others=())
-    if formulas:
-        herb = [h for h in find_herbs(text.replace(formulas[0], ""), shelf) if len(h) > 1]
-        return replace(
-            base,
-            kind="formula",
-            topic=formulas[0],
-            names=words.formula_names(formulas[0]),
-            others=tuple(herb),
-        )
-    if unknown:
-        return replace(base, kind="formula", topic=unknown, names=(unknown,))
-    if _REASON.search(text) and not herbs:
-        return base
-    if herbs and herbs[0] not in words.known_herbs() and (glued := edge(text[: text.find(herbs[0])])):
-        name = words.MARKS.split(glued)[-1] + herbs[0]
-        return replace(base, kind="herb", topic=name, names=(name,), unknown=name)
-    if herbs and grows(text, herbs[0]):
-        name = herbs[0] + text[text.find(herbs[0]) + len(herbs[0])]
-        return replace(base, kind="herb", topic=name, names=(name,), unknown=name)
-    symptoms = [g for g in groups if g.word not in herbs]
-    if herbs and _herb_asked(text, herbs[0], aspects, symptoms):
-        return replace(
-            base, kind="herb", topic=herbs[0], names=words.herb_names(herbs[0]), others=tuple(herbs[1:])
-        )
-    if symptoms and ("treat" in aspects or "cause" in aspects or not _THEORY.search(text)):
-        return replace(base, kind="symptom", topic=symptoms[0].word)
-    return base
-
-
-_PATENT = re.compile("[一-龥]{3,8}(?:颗粒|口服液|冲剂|注射液|喷雾剂|胶囊|滴丸|片(?![段刻剂黄]))")
-_SONG = re.compile("十八反|十九畏")
-_REASON = re.compile("为什么要|为何要|什么道理|为什么说|为何说|为什么叫")
-_THEORY = re.compile(
-    "是什么|什么是|什么官|提纲|何谓|何为|属什么|主什么|开窍|为什么|定义|怎么讲|什么叫|哪七|哪六|哪五|几种|哪几|养生|之府|什么关系|原则|道理|概念|理论|比方|指什么|什么意思"
-)
-
-
-# Of whom a complaint is: alone it is none.
-_WHO_ALONE = frozenset(("小儿", "老人"))
-
-
-def _complaints(text: str) -> tuple[words.Group, ...]:
-    """The complaints that a text names; none where it only says of whom: 孩子不爱学习."""
-    groups = tuple(words.groups(text))
-    alone = all(not _WHO_ALONE.isdisjoint(group.alternatives) for group in groups)
-    return () if alone else groups
-
-
-def _without(text: str, word: str) -> str:
-    return text.replace(word, "，") if word else text
-
-
-def _herb_asked(text: str, herb: str, aspects: tuple[str, ...], symptoms: list[words.Group]) -> bool:
-    place = text.find(herb)
-    if "treat" in aspects and symptoms and place > 4:
-        return False
-    return (
-        place <= 6
-        or any(a in aspects for a in ("effect", "nature", "channel", "alias", "caution", "dose"))
-        or not symptoms
-    )
-
-
-def _swap(now: str, then: str) -> str:
-    """The question before with the word of one class that the new one names instead."""
-    short = re.sub("^(那么?|那|换成|如果是|要是)|(呢|的呢|的|又|是|怎么样|怎样|会怎样)+[？?]?$", "", now)
-    short = words.bare(re.sub("(的呢|呢|的)[？?]?$", "", short))
-    for members in CLASSES:
-        mine = next((m for m in members if m == short or (len(short) <= 4 and short.startswith(m))), "")
-        theirs = next((m for m in members if m in then and m != mine), "") if mine else ""
-        if mine and not theirs and mine[:-1] in ("春", "夏", "秋", "冬") and mine.endswith("天"):
-            theirs = next((m for m in ("春", "夏", "秋", "冬") if m in then), "")
-            mine = mine[0]
-        if mine and theirs:
-            return then.replace(theirs, _COLLOQUIAL.get(mine, mine) if "带" not in then else mine)
-    return ""
-
-
 def _carry(read: Question, before: Question, said: tuple[str, ...], shelf: Shelf) -> Question:
     text = read.text
-    if read.kind in ("formula", "herb") and read.topic and not _FOLLOW.search(text):
+    other = (*find_formulas(text, shelf)[0], *find_herbs(text, shelf))[:1]
+    if other and before.kind in ("formula", "herb") and _WITH.search(text) and _SIDE_BY_SIDE.search(text):
+        again = read_alone(f"{before.topic}和{other[0]}有什么区别", shelf)
+        return replace(again, whole=True, before=before, history=said)
+    if read.kind in ("formula", "herb", "point", "pulse") and read.topic and not _FOLLOW.search(text):
         return replace(read, before=before, history=said)
-    swapped = _swap(text, before.text) if len(words.bare(text)) <= 8 else ""
+    thing = name_of_point(text) if before.kind == "point" else read.topic if read.kind in _THINGS else ""
+    if thing and not read.aspects and before.topic in before.text and read.kind in (before.kind, "theory"):
+        again = read_alone(before.text.replace(before.topic, thing), shelf)  # 那麻黄汤呢, 合谷呢
+        if again.kind == before.kind and again.topic == thing:
+            return replace(again, aspects=before.aspects, before=before, history=said)
+    swapped = swap(text, before.text) if len(words.bare(text)) <= 8 else ""
     if swapped:
-        return replace(_read(swapped, shelf), before=before, history=said)
-    if _AUTHOR.search(text) or _ORIGIN.search(text):
+        return replace(read_alone(swapped, shelf), before=before, history=said)
+    if AUTHOR.search(text) or ORIGIN.search(text):
         if not read.quoted and not read.books:
             return replace(before, kind="source", before=before, history=said)
         return replace(read, before=before, history=said)
-    own = read.kind in ("formula", "comparison", "author") and read.topic
+    own = read.kind in ("formula", "comparison", "author", "point", "pulse") and read.topic
     if own:
         return replace(read, before=before, history=said)
     if before.kind in ("formula", "herb") and (read.kind != "herb" or before.kind == "formula"):
@@ -266,11 +85,29 @@ def _carry(read: Question, before: Question, said: tuple[str, ...], shelf: Shelf
         return replace(
             before, text=text, aspects=aspects, groups=read.groups, others=others, before=before, history=said
         )
-    if len(words.bare(read.bare)) <= 12:
-        merged = f"{before.text}，{text}"
-        again = _read(merged, shelf)
-        kind = "symptom" if read.asks("treat", "cause") and before.groups else again.kind
-        if kind == "theory" and before.kind in ("symptom", "quote"):
-            kind = before.kind if before.kind == "symptom" else "theory"
-        return replace(again, kind=kind, aspects=read.aspects or again.aspects, before=before, history=said)
-    return replace(read, before=before, history=said)
+    quoted = find_formulas(said[-1], shelf)[0][:1] if said and means_formula(text, read.aspects) else []
+    if quoted and not read.topic:  # 这个方由哪些药组成
+        formula = replace(read_alone(quoted[0], shelf), text=text, aspects=read.aspects)
+        return replace(formula, before=before, history=said)
+    return _merged(read, before, said, shelf)
+
+
+def _merged(read: Question, before: Question, said: tuple[str, ...], shelf: Shelf) -> Question:
+    """What is asked of the subject of the question before."""
+    text = read.text
+    subject = subject_of(before.text)
+    if subject and asks_more(text) and before.kind in ("theory", "symptom"):  # 有什么症状
+        return replace(read_alone(f"{subject}{text}", shelf), whole=True, before=before, history=said)
+    if len(words.bare(read.bare)) > 12:
+        return replace(read, before=before, history=said)
+    again = read_alone(f"{before.text}，{text}", shelf)
+    kind = "symptom" if read.asks("treat", "cause") and before.groups else again.kind
+    if kind == "theory" and before.kind in ("symptom", "quote"):
+        kind = before.kind if before.kind == "symptom" else "theory"
+    whole = kind == before.kind == "symptom" and read.asks("treat") and not read.groups
+    return replace(
+        again, kind=kind, aspects=read.aspects or again.aspects, whole=whole, before=before, history=said
+    )
+
+
+__all__ = ["Question", "understand"]

@@ -124,14 +124,15 @@ class Shelf:
         self.refresh()
         return self._documents
 
-    def _frequency(self, token: str) -> int:
+    def frequency(self, token: str) -> int:
+        """How many passages hold a token (cutting.tokens)."""
         return int(self.library.frequency(token))
 
     def weight(self, word: str) -> float:
         """How rare a word is: the inverse document frequency of its rarest pair of characters."""
         if word not in self._weights:
             cut = [t for t in tokens(word) if len(t) > 1] or tokens(word)
-            rarest = min((self._frequency(t) for t in cut), default=0)
+            rarest = min((self.frequency(t) for t in cut), default=0)
             self._weights[word] = log(1 + (self.library.documents + 1) / (rarest + 0.5))
             if len(self._weights) > 50_000:
                 self._weights.clear()

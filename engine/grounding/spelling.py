@@ -9,7 +9,7 @@ import re
 from functools import cache
 
 from engine.emergency import syllables
-from engine.grounding.aspects import aspects_of
+from engine.grounding.aspects import aspects_of, without_aspects
 from engine.library import words
 
 LONG = 3  # characters from which on a name is taken for meant wherever it stands
@@ -44,6 +44,14 @@ def _one_thing(names: frozenset[str]) -> str:
     return best if names <= known else ""
 
 
+def _ends_there(rest: str) -> bool:
+    """Whether the name of two characters before `rest` is a whole one: not 青霉 of 青霉素过敏怎么办."""
+    if _THEN.match(rest):
+        return True
+    own = words.bare(words.strip(without_aspects(rest)))
+    return bool(aspects_of(rest)) and (len(own) <= 1 or rest[0] in "的能可会是有吃")
+
+
 def corrected(text: str) -> tuple[str, str, str] | None:
     """(the question with the name that is meant, the name as written, the name meant); None for none.
 
@@ -56,7 +64,6 @@ def corrected(text: str) -> tuple[str, str, str] | None:
             name = _one_thing(meant)
             if not name or name == written or not set(name) & set(written):
                 continue
-            asked = size >= LONG or (start == 0 and (_THEN.match(text[size:]) or aspects_of(text[size:])))
-            if asked:
+            if size >= LONG or (start == 0 and _ends_there(text[size:])):
                 return text[:start] + name + text[start + size :], written, name
     return None

@@ -137,7 +137,9 @@ def test_a_name_of_the_same_sound_is_looked_up(
     assert held in answer.text
 
 
-@pytest.mark.parametrize("question", ["四海游龙汤的组成", "生降机怎么修", "the weather in Beijing tomorrow"])
+@pytest.mark.parametrize(
+    "question", ["四海游龙汤的组成", "生降机怎么修", "山要素过敏怎么办", "the weather in Beijing tomorrow"]
+)
 def test_other_words_are_not_bent_into_names(answerer: Answerer, question: str) -> None:
     assert answerer.answer(question).abstained
 
