@@ -192,8 +192,16 @@ def unlike(text: str, said: str, entry: Entry, shelf: Shelf) -> bool:
         return True
     spelled = plain(said + entry.book + entry.heading)
     total = sum(thing.weight for thing in asked.wanted)
-    held = sum(thing.weight * thing.held(spelled) for thing in asked.wanted)
+    held = sum(thing.weight * _share(thing, spelled, shelf) for thing in asked.wanted)
     return total > SINGLE and held < TOUCHED * total
+
+
+def _share(thing: Thing, spelled: str, shelf: Shelf) -> float:
+    """How much of a thing a text has, by weight: 名字由来 is little of 王不留行名字由来."""
+    if len(thing.run) < 2:
+        return thing.held(spelled)
+    weights = {piece: shelf.weight(piece) for piece in thing.words}
+    return sum(weight for piece, weight in weights.items() if piece in spelled) / sum(weights.values())
 
 
 def whole(text: str, first: int, last: int) -> tuple[int, int]:
