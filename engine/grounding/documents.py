@@ -23,7 +23,7 @@ WHOLE = 6000  # bytes: so much is read as a whole, for an everyday question and 
 # share of the question's pairs of characters that it holds: fitted by `bench_reading --fit`.
 READER, COVERED, BIAS = 0.42, 3.66, -0.79
 SURE = 0.5
-PLAIN = 0.85  # score of a note's line from which on it goes before another place that the reader points at
+PLAIN = 0.95  # score of a note's line from which on it goes before another place that the reader points at
 MOST_ODDS = 8.0  # the reader's odds are no surer than that
 LONGEST = 150  # characters of a quotation
 SHORT = 0.6  # a span that is a smaller share of its sentence is said first,
@@ -98,7 +98,7 @@ def _read(question: Question, shelf: Shelf, reader: Reader) -> Draft | None:
     score = sureness(alone, share)
     said = _MARKS.sub("", entry.text[span.start : span.end])
     citation = entry.cite(first, last)
-    if unlike(question.text, citation.quote, f"{entry.book}{entry.heading}", shelf):
+    if unlike(question.text, citation.quote, entry, shelf):
         return None
     first_said = said and span.probability > LEAD and len(said) < SHORT * len(citation.quote)
     return Draft([citation], [said if first_said else ""], "", score, score > SURE)

@@ -18,13 +18,16 @@ from engine.library import Passage, words
 from engine.library.cutting import tokens
 
 PASSAGES = 8  # of a search
-ALL = (
-    20_000  # bytes of documents of which every line is weighed, for a question and its line may share no word
-)
+ALL = 20_000  # bytes of documents of which every line is weighed: a question and its line may share no word
 SHORT = 60  # characters of a sentence; longer ones are no notes
+NOTE, PROSE = (
+    28,
+    32,
+)  # characters of a sentence, on average: up to there it is a note, from there on an article
 LONG = 18  # characters of a question from which on it is none that visitors ask of notes
 BRIEF = 12  # characters of a question as visitors ask it
-ENOUGH = 0.6  # of the question's words, from which on a sentence answers
+ENOUGH = 0.6  # of the question's words, from which on a sentence answers;
+OTHERWISE = 0.8  # so many where none of them is an everyday one
 HEADED = 0.8  # weight of a word that stands in the heading alone
 _FILLER = re.compile(
     "第一次|东西|看病|看诊|你们|咱们|我们|这里|这儿|贵店|贵院|请问|想问|一下|需要|可以|能不能|可不可以|有没有|能|可|要|有|是|吗|呢|吧|啊|么|的|了|在|给|到|去|来|"
@@ -163,7 +166,9 @@ def best_line(text: str, shelf: Shelf, sources: list[int]) -> Line | None:
     more = [word for kind, _ in asked.kinds for word in kind.noted]
     more += [word for thing in asked.wanted for word in thing.words]
     found = few(f"{asked.text} {' '.join(more)}", shelf, sources, ALL, PASSAGES)
-    lines = [line for one in found for line in _lines(shelf.alone(one), asked) if line.score >= ENOUGH]
+    everyday = asked.kinds or any(not thing.run for thing in asked.wanted)
+    least = ENOUGH if everyday else OTHERWISE
+    lines = [line for one in found for line in _lines(shelf.alone(one), asked) if line.score >= least]
     return max(lines, key=lambda line: line.score, default=None)
 
 
@@ -175,19 +180,28 @@ def few(query: str, shelf: Shelf, sources: list[int], most: int, limit: int) -> 
     return library.search(query, limit, sources, explain=False)
 
 
-def unlike(text: str, said: str, heading: str, shelf: Shelf) -> bool:
-    """Whether a short sentence does not answer a short question, which asks for a kind of thing, such as a
-    price, that it lacks, or for things of which it has no word."""
+def unlike(text: str, said: str, entry: Entry, shelf: Shelf) -> bool:
+    """Whether a short sentence does not answer a short question, which asks for things of which it has no
+    word, or, of a note, for a kind of thing that it lacks, such as a price."""
     text = words.tidy(text)
     if len(words.bare(text)) > BRIEF or len(said) > SHORT:
         return False
     asked = _understood(text, shelf)
-    if any(not kind.looks.search(said) for kind, _ in asked.kinds):
+    note = _mean(entry.text) <= NOTE
+    if note and any(not kind.looks.search(said) for kind, _ in asked.kinds):
         return True
-    spelled = plain(said + heading)
+    spelled = plain(said + entry.book + entry.heading)
     total = sum(thing.weight for thing in asked.wanted)
-    held = sum(thing.weight * thing.held(spelled) for thing in asked.wanted)
+    held = sum(thing.weight * _share(thing, spelled, shelf) for thing in asked.wanted)
     return total > SINGLE and held < TOUCHED * total
+
+
+def _share(thing: Thing, spelled: str, shelf: Shelf) -> float:
+    """How much of a thing a text has, by weight: 名字由来 is little of 王不留行名字由来."""
+    if len(thing.run) < 2:
+        return thing.held(spelled)
+    weights = {piece: shelf.weight(piece) for piece in thing.words}
+    return sum(weight for piece, weight in weights.items() if piece in spelled) / sum(weights.values())
 
 
 def whole(text: str, first: int, last: int) -> tuple[int, int]:
@@ -205,9 +219,15 @@ def whole(text: str, first: int, last: int) -> tuple[int, int]:
     return first, last
 
 
+def _mean(text: str) -> float:
+    """Characters of a sentence, on average."""
+    spans = sentences(text, SHORT)
+    return sum(last - first for first, last in spans) / max(1, len(spans))
+
+
 def _lines(entry: Entry, asked: Asked) -> list[Line]:
     spans = sentences(entry.text, SHORT)
-    if not spans or sum(last - first for first, last in spans) / len(spans) > SHORT:
+    if _mean(entry.text) > PROSE:
         return []
     over, heading, question = plain(f"{entry.book}{entry.heading}"), "", ""
     out = []
@@ -237,12 +257,21 @@ def _score(said: str, heading: str, question: str, asked: Asked) -> float:
         total += thing.weight
         held += thing.weight * max(thing.held(spelled), HEADED * thing.held(heading))
     for kind, word in asked.kinds:
+        more += _near(kind, asked, said)
         weight = SUBJECT if word in kind.noted else ASKING
         total += weight
         held += weight * _named(kind, word, spelled, heading)
     if not total:
         return 0.0
     return (1.0 if asked.must and not asked.wanted and held else held / total) + more
+
+
+def _near(kind: Kind, asked: Asked, said: str) -> float:
+    """A little more where an answer of the kind stands close to a thing asked for, such as its price."""
+    places = [place for thing in asked.wanted for word in thing.words if (place := said.find(word)) >= 0]
+    looks = [match.start() for match in kind.looks.finditer(said)]
+    apart = min((abs(a - b) for a in places for b in looks), default=20)
+    return 0.004 * max(0, 20 - apart)
 
 
 def _named(kind: Kind, asked: str, spelled: str, heading: str) -> float:
