@@ -41,6 +41,7 @@ _VERB = re.compile("^[学买吃做办租带订寄交报拿取放发付刷加换]
 SINGLE = 0.1  # weight of a character that stands alone; of a word at most 1
 SUBJECT, ASKING = 0.6, 0.3  # weight of a kind that is named by its thing (停车) or only asked for (几点)
 TOUCHED = 0.4  # of a short question's words that a short sentence must hold for the reader to be believed
+SPOKEN = 0.52  # the same of an article's sentence
 PARAGRAPH = 90  # characters of a line that is quoted whole
 TITLE = 10  # characters of a line without a mark at its end that is a heading of what follows
 
@@ -193,7 +194,7 @@ def unlike(text: str, said: str, entry: Entry, shelf: Shelf) -> bool:
     spelled = plain(said + entry.book + entry.heading)
     total = sum(thing.weight for thing in asked.wanted)
     held = sum(thing.weight * _share(thing, spelled, shelf) for thing in asked.wanted)
-    return total > SINGLE and held < TOUCHED * total
+    return total > SINGLE and held < (TOUCHED if note else SPOKEN) * total
 
 
 def _share(thing: Thing, spelled: str, shelf: Shelf) -> float:
