@@ -15,6 +15,7 @@ import logging
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -40,7 +41,7 @@ BASELINE = [
         "-fno-math-errno",
         "-fvisibility=hidden",
     ),  # no FMA contraction: same bits anywhere
-    *("-fPIC", "-pthread", "-g0", "-Wall", "-Wextra"),
+    *("-fPIC", "-pthread", "-g0", "-fwrapv", "-DNDEBUG", "-Wall", "-Wextra"),
 ]
 LANGUAGE = {".c": ["-std=c11"], ".cpp": ["-std=c++17", "-fvisibility-inlines-hidden"]}
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
@@ -51,22 +52,23 @@ AVX512 = [
 # The trainer needs no equal bits across processors, but sums and fused products as vector code.
 TRAINING = ["-ffp-contract=fast", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math"]
 # What hands arguments from Python to the code that works: templates that take long to compile and no time to
-# run. GCC collects garbage earlier, so that it stays under 500 MB.
-GLUE = ["-O1"]
-SPARING = ["--param=ggc-min-expand=30", "--param=ggc-min-heapsize=32768"]
+# run. Of inference it is called for each character; of training and reading once for a great deal of work.
+GLUE, SELDOM_CALLED = ["-O1"], ["-O0"]
+# GCC collects no garbage up to 300 MB, pybind11's headers being that and needed to the end, and much of it
+# from there on, so that it stays under 500 MB.
+SPARING = ["--param=ggc-min-expand=5", "--param=ggc-min-heapsize=300000"]
 MEMORY_EACH = 500 << 20  # what one compiler may take
-# Compiled as one: the headers are most of the work, pybind11's alone 6 s and 330 MB.
+# Compiled as one: the headers are most of the work, pybind11's alone 7 s and 330 MB.
 TOGETHER = [
     [f"engine/src/{name}.cpp" for name in names.split()]
     for names in (
-        "infer/bindings infer/bindings_i8",
-        "infer/bindings_batcher infer/bindings_sampling",
-        "train/bindings train/bindings_ops",
-        "infer/batcher infer/generation infer/network infer/sampling infer/session",
-        "text/stop_strings text/text",
+        "infer/bindings infer/bindings_batcher infer/bindings_i8 infer/bindings_sampling",
+        "train/bindings train/bindings_ops read/bindings",
+        "infer/batcher infer/generation infer/network infer/sampling infer/session text/stop_strings"
+        " text/text",
         "infer/character_model infer/weights infer/trunk_state infer/peak",
         "infer/wygpt infer/wygpt_weights infer/wygpt_penalty",
-        "train/memory train/peak train/parameters train/sequence_reader",
+        "train/trainer train/optimizer train/memory train/peak train/parameters train/sequence_reader",
         "read/reader read/text read/trainer",
     )
 ]
@@ -281,54 +283,53 @@ class BuildNative(build_ext):
         self.announce(f"compile {' '.join(unit)}", level=logging.INFO)
         obj = self.object_path(unit)
         # Compiled beside its place and moved there: an interrupted build leaves no half-written object.
-        scratch = obj.parent / f"{obj.stem}.{os.getpid()}"
+        scratch = obj.with_suffix(f".{os.getpid()}")
         source = unit[0]
         if len(unit) > 1:
             source = str(obj.with_suffix(".cpp").relative_to(ROOT))
             (ROOT / source).write_text("".join(f'#include "{each}"\n' for each in unit))
-        made = self.compiler.compile(
-            [source],
-            output_dir=str(scratch),
-            include_dirs=[pybind11.get_include(), "engine/src", "."],
-            extra_postargs=self.flags(unit),
-        )
-        os.replace(made[0], obj)
-        self.remove_empty(Path(made[0]).parent, obj.parent)
+        include = ["engine/src", "."]
+        if is_glue(unit[0]):
+            include += [pybind11.get_include(), sysconfig.get_path("include")]
+        command = [*self.command(unit), *(f"-I{place}" for place in include), "-c", source]
+        try:
+            subprocess.run([*command, "-o", str(scratch)], check=True)
+            os.replace(scratch, obj)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise SystemExit(f"setup.py: {' '.join(unit)} does not compile: {error}") from None
+        finally:
+            scratch.unlink(missing_ok=True)
 
-    def flags(self, unit: list[str]) -> list[str]:
+    def command(self, unit: list[str]) -> list[str]:
+        """The compiler and its flags. None of Python's own, of which every Python has others: only the glue
+        depends on which it is."""
         source = unit[0]
+        name = "CXX" if source.endswith(".cpp") else "CC"
+        usual = shlex.split(sysconfig.get_config_var(name) or name.lower())[:1]
+        compiler = shlex.split(os.environ.get(name, "")) or usual
         flags = [*BASELINE, *LANGUAGE[Path(source).suffix], *isa_flags(source)]
         if source.startswith(("engine/src/train/", "engine/src/read/")):
             flags += TRAINING
         if is_glue(source):
-            flags += [*GLUE, *(SPARING if is_gcc(self.compiler.compiler_so[0]) else [])]
-        return flags
+            flags += GLUE if source.startswith("engine/src/infer/") else SELDOM_CALLED
+            flags += SPARING if is_gcc(*compiler) else []
+        own = ("CFLAGS", "CXXFLAGS", "CPPFLAGS") if name == "CXX" else ("CFLAGS", "CPPFLAGS")
+        return [*compiler, *flags, *(word for each in own for word in shlex.split(os.environ.get(each, "")))]
 
     def object_path(self, unit: list[str]) -> Path:
-        """Every set of flags, compiler and Python has its own objects: none is mistaken for another's."""
-        environment = [os.environ.get(name, "") for name in ("CC", "CXX", "CFLAGS", "CXXFLAGS", "CPPFLAGS")]
-        recipe = [
-            *unit,
-            *self.flags(unit),
-            *self.compiler.compiler_so,
-            *environment,
-            sysconfig.get_config_var("SOABI") or sys.version,
-        ]
-        tag = hashlib.sha256("\0".join([*recipe, pybind11.__version__]).encode()).hexdigest()[:12]
+        """Every set of flags, compiler and, of the glue, Python has its own objects."""
+        recipe = [*unit, *self.command(unit)]
+        if is_glue(unit[0]):
+            recipe += [sysconfig.get_config_var("SOABI") or sys.version, pybind11.__version__]
+        tag = hashlib.sha256("\0".join(recipe).encode()).hexdigest()[:12]
         place = ROOT / "build" / "objects" / Path(unit[0]).parent
         place.mkdir(parents=True, exist_ok=True)
         return place / f"{Path(unit[0]).name}.{tag}.o"
 
-    @staticmethod
-    def remove_empty(folder: Path, stop: Path) -> None:
-        while folder != stop:
-            folder.rmdir()
-            folder = folder.parent
-
 
 @cache
-def is_gcc(compiler: str) -> bool:
-    run = subprocess.run([compiler, "--version"], capture_output=True, text=True)
+def is_gcc(*compiler: str) -> bool:
+    run = subprocess.run([*compiler, "--version"], capture_output=True, text=True)
     return "Free Software Foundation" in run.stdout
 
 

@@ -51,10 +51,10 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def build(tree: Path, **environment: str) -> list[str]:
+def build(tree: Path, *python: str, **environment: str) -> list[str]:
     """The files that were compiled."""
     run = subprocess.run(
-        [sys.executable, "setup.py", "build_ext", "--inplace"],
+        [*(python or (sys.executable, "setup.py")), "build_ext", "--inplace"],
         cwd=tree,
         capture_output=True,
         text=True,
@@ -104,6 +104,17 @@ def test_other_flags_get_objects_of_their_own(tree: Path) -> None:
     assert len(build(tree, CFLAGS="-DANSWER_IS_UNUSED=1")) == 2
     assert build(tree) == [], "the objects of the first build are still there"
     assert constants(tree)[0] == 41
+
+
+def test_another_python_has_the_glue_alone_compiled(tree: Path) -> None:
+    build(tree)
+    other = """
+import runpy, sysconfig
+own = sysconfig.get_config_var
+sysconfig.get_config_var = lambda name: "cpython-399" if name == "SOABI" else own(name)
+runpy.run_path("setup.py", run_name="__main__")
+"""
+    assert build(tree, sys.executable, "-c", other) == ["engine/src/infer/bindings.cpp"]
 
 
 def test_an_unknown_instruction_set_stops_the_build(tree: Path) -> None:

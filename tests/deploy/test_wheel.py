@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import platform
 import sys
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -26,9 +27,11 @@ def check_wheel(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_a_wheel_is_tried_with_the_python_of_its_tag(check_wheel: ModuleType) -> None:
     here = f"cp{sys.version_info[0]}{sys.version_info[1]}"
-    name = "personal_lm-0.1.0-{0}-{0}-manylinux_2_35_x86_64.whl"
-    assert check_wheel.interpreter(Path(name.format(here))) == sys.executable
-    assert check_wheel.interpreter(Path(name.format("cp399"))) is None
+    name = "personal_lm-0.1.0-{0}-{0}-manylinux_2_35_{1}.whl"
+    machine = platform.machine()
+    assert check_wheel.interpreter(Path(name.format(here, machine))) == sys.executable
+    assert check_wheel.interpreter(Path(name.format("cp399", machine))) is None
+    assert check_wheel.interpreter(Path(name.format(here, "riscv64"))) is None, "another machine's"
 
 
 def test_what_an_installation_takes_is_counted_by_package_without_pip(
