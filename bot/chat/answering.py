@@ -76,6 +76,23 @@ class Reply:
         )
 
 
+class _Asks:
+    """Asks the model for likelihoods, and keeps what it said last."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.last: Mapping[str, Any] | None = None
+
+    def __call__(self, kind: str, fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The model's answer; None where it has none: no contrast to a statement, no way to fill gaps."""
+        try:
+            self.last = self.engine.likelihood(kind, fields)
+        except ValueError as error:
+            log.info("%s; answered in another way", error)
+            self.last = None
+        return self.last
+
+
 class Answering:
     def __init__(
         self, engine: Engine, library: ServedLibrary | None = None, context_bytes: int = 6000,
@@ -119,25 +136,19 @@ class Answering:
         asked = questions.read(text)
         if asked is None:
             return None
-        found = None if asked.kind == "choose" else self._evidence(asked, None)
-        if found:  # the model has nothing to add
+        asks = _Asks(self.engine)
+        found = self._evidence(asked, asks)
+        if found:
             return found
-        try:
-            answer = self.engine.likelihood(asked.kind, asked.engine_fields())
-        except ValueError as error:  # no contrast to a statement, a model that fills no gaps …
-            log.info("%s; answered in another way", error)
-            return None
-        found = self._evidence(asked, answer) if asked.kind == "choose" else None
-        return found or Reply(asked.answer_text(answer), asked.kind)
+        answer = asks.last or asks(asked.kind, asked.engine_fields())
+        return Reply(asked.answer_text(answer), asked.kind) if answer else None
 
-    def _evidence(
-        self, asked: questions.LikelihoodQuestion, answer: Mapping[str, Any] | None
-    ) -> Reply | None:
+    def _evidence(self, asked: questions.LikelihoodQuestion, asks: _Asks) -> Reply | None:
         """What the library says of a question of choices, gaps or truth, with the passage that decides."""
         answerer = self.library.answerer if self.library else None
         if answerer is None:
             return None
-        weighed = weigh_question(answerer.shelf, asked.kind, asked.fields, answer)
+        weighed = weigh_question(answerer.shelf, asked.kind, asked.fields, asks)
         if weighed is None:
             return None
         one = weighed.citation

@@ -109,6 +109,7 @@ class LocalEngine:
         batcher = self._batcher(prompt.model)  # another model may be loaded during this answer
         session, unread = self._session(batcher.model, prompt)
         sampling = prompt.sampling or Sampling(self.max_bytes)
+        is_answer = prompt.sampling is None
         reader = None
         if sampling.prompt_logprobs or sampling.logprobs is not None:
             for part in engine.pieces(unread, CHUNK):
@@ -121,7 +122,7 @@ class LocalEngine:
             unread = b""
         if sampling.logprobs is not None:
             reader = session.fork()  # the batch samples characters; this model reads byte by byte
-        text = self._submit(batcher, session, unread, prompt.seed, sampling)
+        text = self._submit(batcher, session, unread, prompt.seed, sampling, costs=is_answer)
         size = 0
         try:
             while not text.ended:
@@ -132,18 +133,19 @@ class LocalEngine:
                     yield _with_tokens(piece, reader, sampling)
         finally:
             text.cancel()
-        if prompt.sampling is None and text.stop_reason != "end":
+        if is_answer and text.stop_reason != "end":
             session.feed(engine.END_MARK)  # the next turn needs the end mark all the same
-        bits = text.bits / size if size and prompt.sampling is None else 0.0
+        bits = text.bits / size if size and is_answer else 0.0
         yield Finished(session.snapshot(), text.stop_reason or "", bits)
 
     def _submit(
-        self, batcher: engine.Batcher, session: engine.Session, unread: bytes, seed: int, sampling: Sampling
-    ) -> engine.Stream:
+        self, batcher: engine.Batcher, session: engine.Session, unread: bytes, seed: int, sampling: Sampling,
+        costs: bool,
+    ) -> engine.Stream:  # fmt: skip
         try:
             return batcher.submit(
                 unread, sampling.max_bytes, self._sampler(sampling), seed, sampling.stop,
-                session=session, join=JOIN,
+                session=session, join=JOIN, costs=costs,
             )  # fmt: skip
         except engine.BusyError as error:
             raise EngineDownError(str(error)) from None

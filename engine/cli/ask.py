@@ -12,11 +12,10 @@ from typing import Any
 import click
 
 from engine.cli.errors import one_line_errors
-from engine.cli.library import build_with_progress, default_folder
+from engine.cli.library import default_folder, opened
 from engine.emergency import Detector
 from engine.grounding.answerer import Answerer, place
 from engine.grounding.records import Answer
-from engine.library import Library
 from engine.reading import Reader
 
 
@@ -36,7 +35,7 @@ def ask(model: str, question: str, as_json: bool, folder: Path | None, minimum: 
     {"id","question","history"?} a line, and a line is written for each:
     {"id","answer","sources":[{"book","heading","quote","start","end"}],"abstained","seconds"}.
     """
-    answerer = Answerer(_opened(folder or default_folder()), minimum, Reader.load(), Detector.load())
+    answerer = Answerer(opened(folder or default_folder()), minimum, Reader.load(), Detector.load())
     if as_json:
         for number, line in enumerate(sys.stdin, start=1):
             if line.strip():
@@ -58,13 +57,6 @@ def _asked(number: int, line: str) -> dict[str, Any]:
     if not isinstance(asked, dict) or not isinstance(asked.get("question"), str):
         raise ValueError(f'line {number} is not {{"id": …, "question": "…"}}')
     return asked
-
-
-def _opened(folder: Path) -> Library:
-    held = Library.open(folder)
-    if not held.sources():
-        build_with_progress(folder)
-    return held
 
 
 def answered(answerer: Answerer, asked: Mapping[str, Any]) -> dict[str, Any]:

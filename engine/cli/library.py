@@ -40,6 +40,14 @@ def library(context: click.Context, folder: Path | None) -> None:
     context.obj = Library.open(folder or default_folder())
 
 
+def opened(folder: Path) -> Library:
+    """The library in a folder; where there is none the bundled books are put there first."""
+    held = Library.open(folder)
+    if not held.sources():
+        build_with_progress(folder)
+    return held
+
+
 def build_with_progress(folder: Path, *, everything: bool = False) -> None:
     """Build the library and show how far it is, on stderr: a bar in a terminal, else a line now and then."""
     at, last = "", -1

@@ -27,8 +27,8 @@ from engine.grounding.records import Answer, Citation, Draft
 from engine.grounding.shelf import Shelf, own_heading
 from engine.grounding.smalltalk import smalltalk
 from engine.grounding.spelling import corrected
-from engine.library import Library
-from engine.library.words import tidy
+from engine.library import Library, Pair
+from engine.library.words import modern_words, tidy
 
 MINIMUM = 0.35  # of `Answer.score`; PLM_LIBRARY_MINIMUM. Chosen on the questions of fit_confidence
 NOT_FOUND = "书里没有找到"
@@ -37,9 +37,10 @@ NO_DOSE = "（用量因人因病而异，须由医师定，这里不给。）"
 UNBORN = "（孕期用药请先问医师。）"
 ENGLISH = "\nNothing found: the books are in Chinese. Please ask in Chinese, for example 人参有什么功效."
 LATIN = 0.5  # share of Latin letters from which on a question is taken for English
-NO_PROMISE = "能不能治好、多久能好，书里不能断定，请问医师。书里的说法："
+NO_PROMISE = "能不能治好、多久能好，书里不能断定，请问医师。"
+NEAR = "书里相近的病这样说，不是对您这一问的回答："
 _CURED = re.compile(
-    "治得?好吗|能治好|治愈|根治|断根|除根|能好吗|好得了|多久能好|几天能好|多长时间能好|能不能好|治不治得"
+    "治得?好吗|能治好|治愈|根治|断根|除根|能好吗|好得了|多久能好|几天能好|多长时间能好|能不能好|治不治得|能活|活多久|会不会死|会死吗"
 )
 NEAREST = 3
 NAMED = (
@@ -78,8 +79,14 @@ class Answerer:
     def _as_meant(self, question: str, history: Sequence[Mapping[str, str]]) -> Answer:
         """The answer; where nothing is found, to the question with a name of the same sound that is known."""
         answer = self._answer(question, history)
-        if answer.kind in ("pair", "symptom") and answer.citations and _CURED.search(tidy(question)):
-            answer = replace(answer, text=f"{NO_PROMISE}\n{answer.text}")
+        if _CURED.search(tidy(question)) and answer.citations:
+            if answer.kind == "pair":
+                answer = replace(answer, text=f"{NO_PROMISE}{NEAR}\n{answer.text}")
+            elif answer.kind == "symptom":  # what is near, without a pair that says what it is
+                text = f"{NOT_FOUND}这个问题的答案：{NO_PROMISE}"
+                answer = replace(
+                    answer, text=text, citations=[], abstained=True, nearest=answer.nearest[:NEAREST]
+                )
         meant = corrected(tidy(question)) if answer.abstained and not history else None
         if meant is None:
             return answer
@@ -106,7 +113,8 @@ class Answerer:
         if written is not None and written.exact and asked.kind not in NAMED:
             return self._render(asked, written, written.match)
         draft = self._draft(asked)
-        beside = written is not None and asked.kind not in NAMED
+        read = written is not None or self.reader is not None
+        beside = read and asked.kind not in NAMED
         if (beside or not about(draft, asked.topic)) and only_documents(draft, self.shelf):
             draft = None  # the rules were made for the books; the reader has seen the documents
         seen = signals(asked, draft, self.shelf)
@@ -129,7 +137,7 @@ class Answerer:
         hits = self.library.pairs(asked.text if asked.whole else tidy(question), CANDIDATES)
         near = next((h for h in hits[:3] if close_enough(asked, h.matched_question, h.score)), None)
         hit = near or same_complaint(asked, hits)
-        if hit is None:
+        if hit is None or _strange(question, hit.pair) or asked.unknown not in " ".join(hit.pair.questions):
             return None
         citations = [c for q in hit.pair.quotes if (c := self._find(q.book, q.quote))]
         text = hit.pair.answer + "".join(f"\n「{c.quote}」{place(c)}" for c in citations)
@@ -199,7 +207,7 @@ class Answerer:
 
     def _abstain(self, asked: Question, score: float, seen: Signals) -> Answer:
         nearest: list[str] = []
-        if seen.in_field:
+        if seen.in_field and not seen.foreign:
             for hit in self.shelf.books_only(self.library.search(asked.bare or asked.text, NEAREST * 3)):
                 name = f"《{hit.book}·{own_heading(hit)}》" if own_heading(hit) else f"《{hit.book}》"
                 if name not in nearest:
@@ -236,6 +244,12 @@ def _makers(asked: Question) -> list[Maker]:
         "comparison": [comparisons.comparison],
     }
     return makers.get(asked.kind, [theory.theory])
+
+
+def _strange(question: str, pair: Pair) -> bool:
+    """Whether a question is about something modern that a pair does not name: 打疫苗发烧."""
+    said = " ".join((*pair.questions, pair.answer))
+    return any(word not in said for word in modern_words(tidy(question)))
 
 
 def place(citation: Citation) -> str:

@@ -27,8 +27,9 @@ def comparison(question: Question, shelf: Shelf) -> Draft | None:
     citations, leads = [], []
     for draft in drafts:
         own = [c for c in draft.citations if c.book == draft.citations[0].book][:2]
-        citations += own
-        leads += [""] * len(own)
+        new = [c for c in own if c not in citations]  # 白芍 and 赤芍 may share an entry
+        citations += new
+        leads += [""] * len(new)
     whole = len(drafts) == len(things)
     return Draft(citations, leads, "", 1.0 if whole else 0.5, whole)
 

@@ -22,6 +22,12 @@ _COMMAND = re.compile(
     "ignore|instruction|prompt|system|指令|提示词|忽略|管理员|开发者模式|角色扮演|扮演|假装|编造|编一|编个|捏造|伪造|聊天记录|密钥|密码|越狱|不管我问|你必须|从现在起|输出你的|重复我|服从|无视|绕过|别人的",
     re.IGNORECASE,
 )
+# Where a thing is sold and for how much: no classic says so.
+_TRADE = re.compile(
+    "多少钱一?[斤克两盒瓶包袋支个次颗棵根份]|一[斤克两盒瓶包袋支颗棵根]多少钱|(?:哪[里儿家]?|[在去]哪)(?:能|可以)?(?:有卖|买|卖)|怎么卖|"
+    "卖多少|有卖|有得卖|什么价|价钱|市价|贵不贵|贵吗|便宜吗|批发|代购|网购|能买到"
+)
+_PRICED = re.compile("(?<![用放加下])多少钱[？?。啊呀呢]*$")  # of a herb alone: 人参多少钱
 _TALK = re.compile("你|我想听|帮我写|写一|讲个|唱|推荐|哪里买|在哪买")
 
 
@@ -57,6 +63,7 @@ def signals(question: Question, draft: Draft | None, shelf: Shelf) -> Signals:
         question.topic
     )
     in_field = entity or bool(question.groups) or bool(ideas) or bool(question.books)
+    trade = _TRADE.search(text) or (question.kind == "herb" and _PRICED.search(text))
     letters = sum(c.isascii() and c.isalnum() for c in text)
     return Signals(
         in_field=float(in_field),
@@ -65,8 +72,8 @@ def signals(question: Question, draft: Draft | None, shelf: Shelf) -> Signals:
         heading=sum(w for t, w in weights.items() if t in heads) / total,
         text=sum(w for t, w in weights.items() if t in quoted) / total,
         unknown=float(bool(question.unknown) and question.topic in ("", question.unknown)),
-        modern=min(2.0, float(len(words.modern_words(text)))),
-        foreign=min(2.0, float(len(words.foreign_words(text)))),
+        modern=min(2.0, float(len(words.modern_words(_without_complaints(question))))),
+        foreign=2.0 if trade else min(2.0, float(len(words.foreign_words(text)))),
         command=float(bool(_COMMAND.search(text)) or (not in_field and bool(_TALK.search(text)))),
         latin=letters / max(1, len(text)),
         entity=float(entity),
@@ -78,6 +85,14 @@ def signals(question: Question, draft: Draft | None, shelf: Shelf) -> Signals:
         loose=float(question.kind == "theory" and not in_field and not (draft and draft.defines)),
         nothing=float(draft is None or not draft.citations),
     )
+
+
+def _without_complaints(question: Question) -> str:
+    """The text without the complaints that `symptoms.tsv` knows, such as 坐骨神经痛."""
+    text = question.text
+    for group in question.groups:
+        text = text.replace(group.word, " ")
+    return text
 
 
 @cache

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from math import exp, log
 from typing import Protocol
 
-from engine.grounding.notes import Line, best_line, unlike
+from engine.grounding.notes import Line, best_line, few, unlike, whole
 from engine.grounding.question import Question
 from engine.grounding.records import Draft
 from engine.grounding.shelf import Entry, Shelf, plain, sentences
@@ -23,7 +23,7 @@ WHOLE = 6000  # bytes: so much is read as a whole, for an everyday question and 
 # share of the question's pairs of characters that it holds: fitted by `bench_reading --fit`.
 READER, COVERED, BIAS = 0.42, 3.66, -0.79
 SURE = 0.5
-PLAIN = 0.85  # score of a note's line from which on it goes before another place that the reader points at
+PLAIN = 0.95  # score of a note's line from which on it goes before another place that the reader points at
 MOST_ODDS = 8.0  # the reader's odds are no surer than that
 LONGEST = 150  # characters of a quotation
 SHORT = 0.6  # a span that is a smaller share of its sentence is said first,
@@ -57,15 +57,9 @@ class Reader(Protocol):
     def read(self, question: str, passages: Sequence[Mapping[str, str]]) -> Reading: ...
 
 
-def own_documents(shelf: Shelf) -> dict[str, int]:
-    """The owner's documents: number by title."""
-    sources = shelf.library.sources()
-    return {s.title: s.id for s in sources if s.enabled and not s.bundled and s.kind == "document"}
-
-
 def only_documents(draft: Draft | None, shelf: Shelf) -> bool:
     """Whether all that a draft quotes stands in the owner's documents."""
-    own = own_documents(shelf)
+    own = shelf.documents()
     return draft is not None and all(citation.book in own for citation in draft.citations)
 
 
@@ -77,14 +71,15 @@ def about(draft: Draft | None, topic: str) -> bool:
 def documents(question: Question, shelf: Shelf, reader: Reader | None) -> Draft | None:
     """What the owner's documents answer, with how sure that is as its match; None where there are no
     documents or they hold nothing alike. A short note's line may answer before the reader does."""
-    own = list(own_documents(shelf).values())
+    own = list(shelf.documents().values())
     if not own:
         return None
     line = best_line(question.text, shelf, own)
     read = _read(question, shelf, reader) if reader is not None else None
     if line is None or (read is not None and read.exact and (line.score < PLAIN or _within(read, line))):
         return read
-    return Draft([line.entry.cite(line.first, line.last)], [""], "", min(1.0, line.score), True)
+    cited = line.entry.cite(*whole(line.entry.text, line.first, line.last))
+    return Draft([cited], [""], "", min(1.0, line.score), True)
 
 
 def _within(read: Draft, line: Line) -> bool:
@@ -103,7 +98,7 @@ def _read(question: Question, shelf: Shelf, reader: Reader) -> Draft | None:
     score = sureness(alone, share)
     said = _MARKS.sub("", entry.text[span.start : span.end])
     citation = entry.cite(first, last)
-    if unlike(question.text, citation.quote):
+    if unlike(question.text, citation.quote, entry, shelf):
         return None
     first_said = said and span.probability > LEAD and len(said) < SHORT * len(citation.quote)
     return Draft([citation], [said if first_said else ""], "", score, score > SURE)
@@ -127,10 +122,8 @@ def find(text: str, shelf: Shelf, reader: Reader) -> tuple[Entry, Span, float, f
 
 def _candidates(text: str, shelf: Shelf) -> Sequence[Passage]:
     """The passages of the owner's documents that may answer: all if they are few, else those of a search."""
-    library, own = shelf.library, list(own_documents(shelf).values())
-    if own and sum(library.source(number).bytes for number in own) <= WHOLE:
-        return [passage for number in own for passage in library.passages(number)]
-    return library.search(text, PASSAGES, own, explain=False) if own else []
+    own = list(shelf.documents().values())
+    return few(text, shelf, own, WHOLE, PASSAGES) if own else []
 
 
 def log_odds(answerable: float) -> float:

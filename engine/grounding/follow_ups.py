@@ -12,7 +12,8 @@ from engine.library import words
 
 _POINTS_BACK = re.compile(
     "它|[这那此该][个方药种味条句些篇]|这里|里面|里头|其中|上面|前面|刚才|上一|前一|后面|下一|[他她]的?|"
-    "^(?:和|跟|与|同|比).{1,8}(?:区别|不同|差别|哪个|不一样)"
+    "^(?:和|跟|与|同|比).{1,8}(?:区别|不同|差别|哪个|不一样|比呢?$)|"
+    "^(?:有没有|有什么|有啥)?(?:食疗|偏方|药膳|单方|验方)"
 )
 _WHO = re.compile(
     "^(孕妇|产妇|哺乳期|小孩子?|孩子|宝宝|儿童|老年?人|男人|女人)(可以|能|可不可以|能不能)?[吃喝用服]"
@@ -74,7 +75,7 @@ def may_add(text: str, kind: str, aspects: tuple[str, ...]) -> bool:
 
 def asks_within(text: str) -> bool:
     """Whether a herb is asked for as part of the formula spoken of: 里面有当归吗, 当归多少."""
-    return bool(re.search("里面|里头|方里|其中|多少$|[占放]多少", words.bare(text)))
+    return bool(re.search("里面|里头|方里|其中|多少$|[占放]多少|为什么[要用加有]", words.bare(text)))
 
 
 def tells_more(text: str) -> bool:

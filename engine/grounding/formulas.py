@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from engine.grounding.compositions import HerbList, entries_of, likeness, lists_of, medoid
+from engine.grounding.dynasties import LAST, year
 from engine.grounding.herb_lists import herb_lists
 from engine.grounding.question import Question
 from engine.grounding.records import Citation, Draft
@@ -18,6 +19,7 @@ T = TypeVar("T")
 _PREPARE = re.compile(
     "上[一二三四五六七八九十两]+味|右[一二三四五六七八九十两]+味|[上右]件?[药为锉㕮]|为末|水[一二三四五六七八九十两半]+[升杯碗盏钟茶]|煮取|水煎|煎服|煎[一二三四五六七八九十]|每服|顿服|温服|作[一二三]服|调下|为丸|分[温]?[二三]服|共[为研]|蜜丸|和丸"
 )
+_ELSEWHERE = re.compile(f"^(?:{_PREPARE.pattern})|方见")
 _INDICATED = re.compile("治|主之|主治|疗|宜|之剂|者.{0,4}(?:用|服)|此方|专")
 
 
@@ -103,9 +105,18 @@ def preparation(question: Question, shelf: Shelf) -> Draft | None:
 def indications(question: Question, shelf: Shelf) -> Draft | None:
     names = question.names
     found: list[tuple[float, int, Citation]] = []
-    for entry, place in entries_of(names, question, shelf):
-        headed = place == 0 and entry.key in {plain(n) for n in names} | set(names)
-        found += _indications_in(entry, names, headed, len(found), shelf)
+    keys = {plain(n) for n in names} | set(names)
+    entries = [
+        (entry, place == 0 and entry.key in keys) for entry, place in entries_of(names, question, shelf)
+    ]
+    written = {source.title: year(source.dynasty) for source in shelf.library.sources()}
+    oldest = min((written.get(entry.book, LAST) for entry, headed in entries if headed), default=LAST)
+    for entry, headed in entries:
+        later = not headed and written.get(entry.book, LAST) > oldest  # it only uses what is an older book's
+        found += [
+            (value - 0.4 * later, number, citation)
+            for value, number, citation in _indications_in(entry, names, headed, len(found), shelf)
+        ]
     found = _named(found, question, lambda x: x[2].book)
     if not found:
         return None
@@ -131,7 +142,12 @@ def _indications_in(
         if headed:
             if number > 5:
                 break
-            if herb_lists(sentence) or _PREPARE.match(sentence) or not _INDICATED.search(sentence):
+            if (
+                herb_lists(sentence)
+                or _of_another(sentence, names)
+                or _ELSEWHERE.search(sentence)
+                or not _INDICATED.search(sentence)
+            ):
                 continue
             opens = bool(re.match("[【〔]?.{0,6}(治|主|疗|专|功)", sentence.strip()))
             value = 0.5 * opens + 0.3 * (number == 0) + ("主之" in sentence) * 0.2
@@ -174,6 +190,15 @@ def _is_anothers(sentence: str, place: int, name: str, shelf: Shelf) -> bool:
         or shelf.is_heading(end + name)
         for end in ends
     )  # fmt: skip
+
+
+def _of_another(sentence: str, names: tuple[str, ...]) -> bool:
+    """Whether a sentence under the formula's heading says only what another formula is for."""
+    said = _MAIN.findall(sentence)
+    return bool(said) and not any(name in one for one in said for name in names)
+
+
+_MAIN = re.compile("([一-龥]{2,9}[汤散丸饮])(?:亦|并|悉)?主之")
 
 
 def _cut(sentence: str, limit: int) -> int:
@@ -226,13 +251,14 @@ LONGEST, SHORT = (
 
 def mention(question: Question, shelf: Shelf) -> Draft | None:
     """A sentence that names the formula and the other words of the question."""
-    rest = [g for g in question.groups if g.word not in question.topic]
+    rest = [g.alternatives for g in question.groups if g.word not in question.topic]
+    rest += [words.herb_names(herb) for herb in question.others]
     ranked: list[tuple[float, int, Citation]] = []
     for entry, _ in entries_of(question.names, question, shelf)[:60]:
         for first, last in sentences(entry.text):
             sentence = entry.text[first:last]
-            hit = sum(any(a in sentence for a in g.alternatives) for g in rest)
+            hit = sum(any(a in sentence for a in alternatives) for alternatives in rest)
             named = any(n in sentence for n in question.names) or entry.key in question.names
-            if hit and named and last - first < 200:
+            if hit and named and last - first < 200 and not herb_lists(sentence):
                 ranked.append((hit + standing("formula", entry.book), -len(ranked), entry.cite(first, last)))
     return Draft([max(ranked)[2]], [""], "", 0.8, True) if ranked else None

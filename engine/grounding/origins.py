@@ -5,30 +5,18 @@ from __future__ import annotations
 import re
 
 from engine.grounding.compositions import entries_of, likeness, lists_of, medoid
+from engine.grounding.dynasties import LAST, year
 from engine.grounding.question import Question
 from engine.grounding.records import Draft
 from engine.grounding.shelf import Entry, Shelf, sentences
 from engine.library import words
 
-# About when a dynasty was; the longest name that stands in a book's date counts.
-_YEARS = {
-    "西汉": -100, "东汉": 200, "汉": 200, "魏": 250, "晋": 300, "东晋": 350, "南齐": 490, "隋": 600,
-    "唐": 700, "宋": 1080, "北宋": 1050, "南宋": 1200, "宋·元丰": 1078, "宋·嘉熙": 1237, "宋·宝元": 1250,
-    "金": 1180, "金元": 1240, "元": 1300, "天历": 1330, "元末明初": 1360, "明": 1500, "清": 1700,
-}  # fmt: skip
-LAST = 3000
 _NOT_FIRST = re.compile(
     "浅注|心典|集注|方歌|歌括|注解|类方|附翼|贯珠|正义|辑义|百种录|经读|崇原|太素|古本"
     "|银海精微|中藏经|颅囟经|补遗药性赋"  # under the names of older authors
 )
 WIDE, REACH = 150, 250  # passages that are looked at, characters behind a name that may hold its herbs
 SAME = 0.6  # likeness of herb lists from which on a name means the same formula
-
-
-def year(dynasty: str) -> int:
-    """About when a book of this dynasty was written; LAST where it is not known."""
-    known = max((name for name in _YEARS if name in dynasty), key=len, default="")
-    return _YEARS[known] if known else LAST
 
 
 def origin(question: Question, shelf: Shelf) -> Draft | None:

@@ -19,6 +19,7 @@ _TELLS = re.compile(
     "[一二两三四五六七八九十半几多0-9]+[天周月年个次晚夜]+|[今昨前]天|这[两几]?[天周年]|晚上|早上|早晨|白天|夜里|经常|常常|老爱|又|就|还|"
     "好多|严重|厉害|难受|不舒服|吃点|喝点|治疗|缓解|改善|治好|能好|办法|偏方|中药|中医|调养|食疗|药|汤|方|治|法"
 )
+_WHAT_IS = re.compile("(?:请问|请教)?(?:什么是|什么叫|何谓|何为|啥是|啥叫|所谓)")
 # Of whom it is a complaint: a pair that answers must be about them too.
 _STATES = frozenset(("小儿", "妊娠", "产后", "老人", "婴儿", "妇人"))
 _NOT_TREATED = ("dose", "caution", "pregnancy", "alias", "origin")
@@ -33,6 +34,8 @@ def close_enough(asked: Question, wording: str, score: float) -> bool:
         return score >= CLOSE and same and (not asked.topic or asked.topic in wording)
     if score >= CLOSE + 0.13:
         return True
+    if asked.kind == "theory" and _WHAT_IS.match(asked.text) and score < CLOSE:
+        return False  # 什么叫阴阳 is not answered by a saying about it
     mine = [*asked.groups, *words.groups(asked.text, "concepts.tsv")]
     theirs = [*words.groups(wording), *words.groups(wording, "concepts.tsv")]
     if not mine or not theirs:

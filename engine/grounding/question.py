@@ -1,12 +1,11 @@
-"""What a question asks: its kind, what it is about, the books it names, what it carries on from before."""
+"""What a question asks, with what it leaves out taken from the turns before."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from engine.grounding.aspects import aspects_of
 from engine.grounding.follow_ups import (
     asks_more,
     asks_within,
@@ -17,66 +16,24 @@ from engine.grounding.follow_ups import (
     swap,
     tells_more,
 )
-from engine.grounding.names import books_of, edge, find_formulas, find_herbs, find_person, grows, is_book
-from engine.grounding.point_names import find_point, name_of_point
+from engine.grounding.kinds import AUTHOR, COMPARE, ORIGIN, Question
+from engine.grounding.kinds import read as read_alone
+from engine.grounding.names import find_formulas, find_herbs
+from engine.grounding.point_names import name_of_point
 from engine.grounding.shelf import Shelf
 from engine.library import words
 
-_AUTHOR = re.compile(
-    "谁写|谁编|谁著|谁撰|作者|哪朝|什么朝代|哪个朝代|何朝|何人|谁的书|谁的著作|成书|写于|年代|谁作|是谁写|谁所"
-)
-_BOOK = re.compile("讲什么|是什么书|是本什么书|多少卷|几卷|写的什么|主要内容|什么时候的|哪个时代|哪年")
-_ORIGIN = re.compile(
-    "出自|出处|哪里写|哪里说|哪本书|哪部书|什么书|原文|谁说的|谁的观点|谁的话|谁提出|哪里来|哪篇|语出|哪一篇|谁讲的|原话"
-)
-_NEXT = re.compile(
-    "下一句|下句|后一句|后面|接什么|下半句|后半句|接下来|接下句|怎么接|上一句|前一句|上句|前半句|怎么背|全文|完整"
-)
-_COMPARE = re.compile(
-    "区别|不同|不一样|差别|差哪|区分|比较|异同|对比|分别是|怎么分|有何异|差在|相比|辨别|鉴别|怎么辨|有啥两样|哪个更|有什么关系"
-)
-_PERSON = re.compile(
-    "是谁|是什么人|是哪[里的]?人|哪里人|哪个朝代|哪朝|什么朝代|什么时候的?人|写[过了]|著作|代表作|有[哪什][些么]书|生平|贡献|简介|多少岁|几岁|活了|出生|去世|哪年[生死]|怎么死|字什么|号什么|介绍"
-)
-_WHO_IS = re.compile(
-    "(?:请问|你知道)?([一-龥]{2,5}?)(?:是谁|是?哪里人|是什么人|是哪个朝代的?人|活了多少岁)[啊呀呢？?]*$"
-)
-_QUOTED = re.compile('[“「『"‘]([^”」』"’]{2,40})[”」』"’]')
-_WITH = re.compile("^(?:那|它)?[和跟与同比]")
-_THINGS = ("formula", "herb", "pulse")
 _FOLLOW = re.compile("^(那|它|这个|这方|此方|该方|其|他|还|再|那么|这药|这种|这味|上面|前面|刚才)|呢[？?]?$")
-
-
-@dataclass(frozen=True)
-class Question:
-    text: str  # simplified, one line
-    kind: str
-    topic: str = ""
-    names: tuple[str, ...] = ()  # the topic's names in the books
-    aspects: tuple[str, ...] = ()
-    books: tuple[str, ...] = ()  # titles that the asker named, best first
-    book_word: str = ""
-    quoted: str = ""
-    others: tuple[str, ...] = ()  # second thing of a comparison, herb whose dose is asked
-    unknown: str = ""  # a name that the library does not hold
-    groups: tuple[words.Group, ...] = ()
-    whole: bool = False  # put together from several turns, the text is a question that stands for itself
-    before: Question | None = None
-    history: tuple[str, ...] = field(default=())
-
-    @property
-    def bare(self) -> str:
-        return words.strip(self.text)
-
-    def asks(self, *aspects: str) -> bool:
-        return any(aspect in self.aspects for aspect in aspects)
+_WITH = re.compile("^(?:那|它)?[和跟与同比]")
+_SIDE_BY_SIDE = re.compile(f"{COMPARE.pattern}|比[呢吗]?$")
+_THINGS = ("formula", "herb", "pulse")
 
 
 def understand(question: str, history: Sequence[Mapping[str, str]], shelf: Shelf) -> Question:
     """Read a question, with what it leaves out taken from the turns before."""
     asked = [words.tidy(turn["content"]) for turn in history if turn.get("role") == "user"]
     text = words.tidy(question)
-    read = _read(text, shelf)
+    read = read_alone(text, shelf)
     if not asked:
         return read
     plainly = carries_on(text, bool(read.groups or read.names or read.books))
@@ -88,7 +45,7 @@ def understand(question: str, history: Sequence[Mapping[str, str]], shelf: Shelf
         others, aspects = (read.topic, *read.others), read.aspects or ("dose",)
         return replace(before, text=text, aspects=aspects, others=others, before=before, history=said)
     if before.kind == "symptom" and not read.aspects and tells_more(text):
-        more = replace(_read(f"{before.text}，{text}", shelf), kind="symptom", topic=before.topic)
+        more = replace(read_alone(f"{before.text}，{text}", shelf), kind="symptom", topic=before.topic)
         return replace(more, whole=True, before=before, history=said)
     return _carry(read, before, said, shelf) if plainly else read
 
@@ -97,143 +54,23 @@ def _last_user(history: Sequence[Mapping[str, str]]) -> int:
     return max(i for i, turn in enumerate(history) if turn.get("role") == "user")
 
 
-def _read(text: str, shelf: Shelf) -> Question:
-    books, book_word = books_of(text, shelf)
-    aspects = aspects_of(text)
-    quoted = _QUOTED.search(text)
-    title = next((t for t in re.findall("《([^》]{2,20})》", text) if not is_book(t, books)), "")
-    if title:
-        return Question(text, "author", title, (), aspects, unknown=title)
-    named = find_point(text)
-    if named and not quoted:
-        return Question(text, "point", named, (named,), aspects, books, book_word)
-    pulses = list(dict.fromkeys(_PULSE.findall(text)))
-    if pulses and not quoted and _is_of_pulses(text):
-        return Question(
-            text, "pulse", pulses[0], tuple(pulses), aspects, books, book_word, others=tuple(pulses[1:])
-        )
-    formulas, unknown = find_formulas(text, shelf)
-    patent = _PATENT.search(text)
-    if patent and not formulas:
-        return Question(text, "formula", patent.group(), (patent.group(),), aspects, unknown=patent.group())
-    left = _without(text, book_word)
-    for name in formulas:
-        left = left.replace(name, "，")
-    groups = tuple(words.groups(left))
-    base = Question(text, "theory", "", (), aspects, books, book_word, groups=groups, unknown=unknown)
-    if _SONG.search(text):
-        return replace(base, kind="theory")
-    person = find_person(text, shelf)
-    if person and _PERSON.search(text) and not formulas and not quoted:
-        return replace(base, kind="author", topic=person)
-    stranger = _WHO_IS.match(text)
-    if stranger and not person and not formulas and not groups and not words.groups(text, "concepts.tsv"):
-        return replace(base, unknown=stranger[1])
-    if books and _BOOK.search(text) and len(words.bare(left)) <= 8 and not formulas:
-        return replace(base, kind="author", topic=book_word)
-    if _AUTHOR.search(text) and (books or "《" in text or "书" in text) and not quoted:
-        return replace(base, kind="author", topic=book_word)
-    if quoted or _NEXT.search(text) or _ORIGIN.search(text):
-        words_quoted = quoted.group(1) if quoted else ""
-        if quoted or not formulas:
-            return replace(base, kind="quote", quoted=words_quoted, topic=words_quoted)
-    herbs = [] if formulas else find_herbs(_without(text, book_word), shelf)
-    if _COMPARE.search(text):
-        rest = text
-        for name in filter(None, (*formulas, unknown)):
-            rest = rest.replace(name, "，")
-        things = [*formulas, *(h for h in find_herbs(rest, shelf) if len(h) > 1)]
-        things.sort(key=text.find)
-        if len(things) > 1:
-            return replace(base, kind="comparison", topic=things[0], others=tuple(things[1:]))
-        single = things or [
-            name for name in words.known_herbs() if len(name) == 1 and text.startswith(name) and not groups
-        ]
-        if single and single[0] not in formulas:
-            return replace(base, kind="herb", topic=single[0], names=words.herb_names(single[0]))
-        return replace(base, kind="comparison", topic="", others=())
-    if formulas:
-        herb = [h for h in find_herbs(text.replace(formulas[0], ""), shelf) if len(h) > 1]
-        return replace(
-            base,
-            kind="formula",
-            topic=formulas[0],
-            aspects=aspects_of(text.replace(formulas[0], "，")),  # 六味 of a name asks for nothing
-            names=words.formula_names(formulas[0]),
-            others=tuple(herb),
-        )
-    if unknown:
-        return replace(base, kind="formula", topic=unknown, names=(unknown,))
-    if _REASON.search(text) and not herbs:
-        return base
-    if herbs and herbs[0] not in words.known_herbs() and (glued := edge(text[: text.find(herbs[0])])):
-        name = words.MARKS.split(glued)[-1] + herbs[0]
-        return replace(base, kind="herb", topic=name, names=(name,), unknown=name)
-    if herbs and grows(text, herbs[0]):
-        name = herbs[0] + text[text.find(herbs[0]) + len(herbs[0])]
-        return replace(base, kind="herb", topic=name, names=(name,), unknown=name)
-    symptoms = [g for g in groups if g.word not in herbs]
-    if herbs and _herb_asked(text, herbs[0], aspects, symptoms):
-        return replace(
-            base, kind="herb", topic=herbs[0], names=words.herb_names(herbs[0]), others=tuple(herbs[1:])
-        )
-    if symptoms and ("treat" in aspects or "cause" in aspects or not _THEORY.search(text)):
-        return replace(base, kind="symptom", topic=symptoms[0].word)
-    return base
-
-
-_PATENT = re.compile("[一-龥]{3,8}(?:颗粒|口服液|冲剂|注射液|喷雾剂|胶囊|滴丸|片(?![段刻剂黄]))")
-_PULSE = re.compile("[浮沉迟数滑涩虚实长短洪微紧缓芤弦革牢濡弱散细伏动促结代]脉")
-_OF_PULSES = re.compile(
-    "脉象?|[和与跟、]|是|什么|怎么样?|怎样|如何|感觉|样子|特点|特征|主|病|症|代表|说明|意味|着|摸|诊|把|区别|区分|不同|分|就|怀孕|孕|"
-    "吗|呢|啊|有|的|意思|表示|提示|一定|请问|哪些|了|算|叫|为|会|人|正常|反映|情况|问题"
-)
-
-
-def _is_of_pulses(text: str) -> bool:
-    """Whether nothing is asked but pulses: in 浮脉用什么方 more is."""
-    return not words.bare(_OF_PULSES.sub("", _PULSE.sub("", text)))
-
-
-_SONG = re.compile("十八反|十九畏")
-_REASON = re.compile("为什么要|为何要|什么道理|为什么说|为何说|为什么叫")
-_THEORY = re.compile(
-    "是什么|什么是|什么官|提纲|何谓|何为|属什么|主什么|开窍|为什么|定义|怎么讲|什么叫|哪七|哪六|哪五|几种|哪几|养生|之府|什么关系|原则|道理|概念|理论|比方|指什么|什么意思"
-)
-
-
-def _without(text: str, word: str) -> str:
-    return text.replace(word, "，") if word else text
-
-
-def _herb_asked(text: str, herb: str, aspects: tuple[str, ...], symptoms: list[words.Group]) -> bool:
-    place = text.find(herb)
-    if "treat" in aspects and symptoms and place > 4:
-        return False
-    return (
-        place <= 6
-        or any(a in aspects for a in ("effect", "nature", "channel", "alias", "caution", "dose"))
-        or not symptoms
-    )
-
-
 def _carry(read: Question, before: Question, said: tuple[str, ...], shelf: Shelf) -> Question:
     text = read.text
     other = (*find_formulas(text, shelf)[0], *find_herbs(text, shelf))[:1]
-    if other and before.kind in ("formula", "herb") and _WITH.search(text) and _COMPARE.search(text):
-        again = _read(f"{before.topic}和{other[0]}有什么区别", shelf)
+    if other and before.kind in ("formula", "herb") and _WITH.search(text) and _SIDE_BY_SIDE.search(text):
+        again = read_alone(f"{before.topic}和{other[0]}有什么区别", shelf)
         return replace(again, whole=True, before=before, history=said)
     if read.kind in ("formula", "herb", "point", "pulse") and read.topic and not _FOLLOW.search(text):
         return replace(read, before=before, history=said)
     thing = name_of_point(text) if before.kind == "point" else read.topic if read.kind in _THINGS else ""
     if thing and not read.aspects and before.topic in before.text and read.kind in (before.kind, "theory"):
-        again = _read(before.text.replace(before.topic, thing), shelf)  # 那麻黄汤呢, 合谷呢
+        again = read_alone(before.text.replace(before.topic, thing), shelf)  # 那麻黄汤呢, 合谷呢
         if again.kind == before.kind and again.topic == thing:
             return replace(again, aspects=before.aspects, before=before, history=said)
     swapped = swap(text, before.text) if len(words.bare(text)) <= 8 else ""
     if swapped:
-        return replace(_read(swapped, shelf), before=before, history=said)
-    if _AUTHOR.search(text) or _ORIGIN.search(text):
+        return replace(read_alone(swapped, shelf), before=before, history=said)
+    if AUTHOR.search(text) or ORIGIN.search(text):
         if not read.quoted and not read.books:
             return replace(before, kind="source", before=before, history=said)
         return replace(read, before=before, history=said)
@@ -250,7 +87,7 @@ def _carry(read: Question, before: Question, said: tuple[str, ...], shelf: Shelf
         )
     quoted = find_formulas(said[-1], shelf)[0][:1] if said and means_formula(text, read.aspects) else []
     if quoted and not read.topic:  # 这个方由哪些药组成
-        formula = replace(_read(quoted[0], shelf), text=text, aspects=read.aspects)
+        formula = replace(read_alone(quoted[0], shelf), text=text, aspects=read.aspects)
         return replace(formula, before=before, history=said)
     return _merged(read, before, said, shelf)
 
@@ -260,10 +97,10 @@ def _merged(read: Question, before: Question, said: tuple[str, ...], shelf: Shel
     text = read.text
     subject = subject_of(before.text)
     if subject and asks_more(text) and before.kind in ("theory", "symptom"):  # 有什么症状
-        return replace(_read(f"{subject}{text}", shelf), whole=True, before=before, history=said)
+        return replace(read_alone(f"{subject}{text}", shelf), whole=True, before=before, history=said)
     if len(words.bare(read.bare)) > 12:
         return replace(read, before=before, history=said)
-    again = _read(f"{before.text}，{text}", shelf)
+    again = read_alone(f"{before.text}，{text}", shelf)
     kind = "symptom" if read.asks("treat", "cause") and before.groups else again.kind
     if kind == "theory" and before.kind in ("symptom", "quote"):
         kind = before.kind if before.kind == "symptom" else "theory"
@@ -271,3 +108,6 @@ def _merged(read: Question, before: Question, said: tuple[str, ...], shelf: Shel
     return replace(
         again, kind=kind, aspects=read.aspects or again.aspects, whole=whole, before=before, history=said
     )
+
+
+__all__ = ["Question", "understand"]

@@ -66,7 +66,9 @@ class Entry:
 
 
 def own_heading(passage: Passage) -> str:
-    return passage.heading.rpartition("/")[2].strip()
+    """The heading without those above, and with the character that the source has lost."""
+    heading = passage.heading.rpartition("/")[2].strip()
+    return words.lost_headings().get((passage.book, heading), heading)
 
 
 def sentences(text: str, longest: int = LONGEST) -> list[tuple[int, int]]:
@@ -101,23 +103,36 @@ class Shelf:
     def __init__(self, library: Library) -> None:
         self.library = library
         self._weights: dict[str, float] = {}
-        self._state: object = None  # of the library, when the weights were taken
+        self._pairs: frozenset[int] = frozenset()
+        self._documents: dict[str, int] = {}
+        self._state: object = None  # of the library, when the weights and lists were taken
 
     def refresh(self) -> None:
-        """Weigh words anew if the library has changed."""
+        """Weigh words anew and list the sources anew if the library has changed."""
         state = self.library.state
         if state != self._state:
+            sources = self.library.sources()
             self._weights.clear()
+            self._pairs = frozenset(source.id for source in sources if source.kind == "pairs")
+            self._documents = {
+                s.title: s.id for s in sources if s.enabled and not s.bundled and s.kind == "document"
+            }
             self._state = state
 
-    def _frequency(self, token: str) -> int:
+    def documents(self) -> dict[str, int]:
+        """The owner's documents: number by title."""
+        self.refresh()
+        return self._documents
+
+    def frequency(self, token: str) -> int:
+        """How many passages hold a token (cutting.tokens)."""
         return int(self.library.frequency(token))
 
     def weight(self, word: str) -> float:
         """How rare a word is: the inverse document frequency of its rarest pair of characters."""
         if word not in self._weights:
             cut = [t for t in tokens(word) if len(t) > 1] or tokens(word)
-            rarest = min((self._frequency(t) for t in cut), default=0)
+            rarest = min((self.frequency(t) for t in cut), default=0)
             self._weights[word] = log(1 + (self.library.documents + 1) / (rarest + 0.5))
             if len(self._weights) > 50_000:
                 self._weights.clear()
@@ -126,7 +141,8 @@ class Shelf:
 
     def books_only(self, passages: list[P]) -> list[P]:
         """Those that are no question-answer pair: a pair answers as a whole or not at all."""
-        pairs = {source.id for source in self.library.sources() if source.kind == "pairs"}
+        self.refresh()
+        pairs = self._pairs
         return [passage for passage in passages if passage.source_id not in pairs] if pairs else passages
 
     def entry(self, passage: Passage, before: int = 3, after: int = 4) -> Entry:
@@ -156,7 +172,7 @@ class Shelf:
         runs: list[list[Passage]] = []
         seen: set[int] = set()
         for name in names:
-            for passage in self.books_only(self.library.headed(name)):
+            for passage in self._headed(name):
                 if passage.id in seen:
                     continue
                 seen.add(passage.id)
@@ -165,6 +181,14 @@ class Shelf:
                 else:
                     runs.append([passage])
         return [self._join(run[:12]) for run in runs]
+
+    def _headed(self, name: str) -> list[Passage]:
+        """The passages under a heading, those of which the source has lost a character too."""
+        found = list(self.library.headed(name))
+        lost = words.lost_headings()
+        for head in {head for (_, head), meant in lost.items() if meant == name}:
+            found += [p for p in self.library.headed(head) if lost.get((p.book, head)) == name]
+        return self.books_only(found)
 
     def is_heading(self, name: str) -> bool:
         return bool(self.books_only(self.library.headed(name)))

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
 from typing import Any
 
 from engine.grounding.answerer import place
-from engine.grounding.evidence import NEGATED, judge, weigh
-from engine.grounding.gaps import fill_gap
+from engine.grounding.evidence import judge, weigh
+from engine.grounding.gaps import GAP, MOST, candidates, cite, ranked, surest
 from engine.grounding.records import Citation
 from engine.grounding.shelf import Shelf
+from engine.grounding.wording import asks_for_exception
+
+# Fillings of the model's that are weighed against the books', and their characters: of longer ones it hits
+# none, and looking for them takes as long again.
+OWN, LONGEST_OWN = 5, 4
+Ask = Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ def weigh_choices(
     scores = [one.score for one in found]
     best = max(range(len(scores)), key=scores.__getitem__)
     # Of what is not so, no passage speaks: the one that speaks most for another choice decides.
-    decides = min(range(len(scores)), key=scores.__getitem__) if NEGATED.search(question) else best
+    decides = min(range(len(scores)), key=scores.__getitem__) if asks_for_exception(question) else best
     citation = found[decides].citation
     if citation is None:
         return None
@@ -51,25 +57,42 @@ def weigh_statement(shelf: Shelf, statement: str) -> Weighed | None:
     return Weighed({"probability": found.probability}, found.citation) if found.citation else None
 
 
-def weigh_gap(shelf: Shelf, text: str) -> Weighed | None:
-    """The text as a book has it, or None where no book does."""
-    found = fill_gap(shelf, text)
-    if found is None:
+def weigh_gap(shelf: Shelf, text: str, ask: Ask | None = None) -> Weighed | None:
+    """The text with its gap filled as books have it and the model finds likely; None where no book does.
+
+    The bits of a filling are the model's less what the books' votes are worth.
+    """
+    found = candidates(shelf, text)[:MOST]
+    if not found:
         return None
-    return Weighed({"text": found.text, "gaps": [[{"text": found.filling}]]}, found.citation)
+    among = [one.text for one in found]
+    fields = {"text": text, "count": OWN, "max_characters": LONGEST_OWN, "among": among}
+    answer = ask("fill", fields) if ask else None
+    if answer:
+        order = ranked(found, {one["text"]: one["bits"] for one in answer["gaps"][0]})
+        best = next((one for one in found if one.text == order[0][0]), None)
+        gap = [{"text": filling, "bits": bits} for filling, bits in order]
+    else:
+        best = surest(found)
+        gap = [{"text": best.text}] if best else []
+    if best is None:
+        return None
+    return Weighed({"text": text.replace(GAP, best.text), "gaps": [gap]}, cite(shelf, best))
 
 
 def weigh_question(
-    shelf: Shelf, kind: str, fields: Mapping[str, Any], answer: Mapping[str, Any] | None
+    shelf: Shelf, kind: str, fields: Mapping[str, Any], ask: Ask | None = None
 ) -> Weighed | None:
-    """For a question of the kind choose, judge or fill, with the model's answer if there is one."""
+    """For a question of the kind choose, judge or fill. `ask` gives the model's answer to one, or None."""
 
     def weigh() -> Weighed | None:
         if kind == "choose":
-            bits = answer["scores"] if answer else None
-            return weigh_choices(shelf, fields["question"], fields["choices"], bits)
+            answer = ask(kind, {name: fields[name] for name in ("question", "choices")}) if ask else None
+            return weigh_choices(
+                shelf, fields["question"], fields["choices"], answer["scores"] if answer else None
+            )
         if kind == "judge":
             return weigh_statement(shelf, fields["statement"])
-        return weigh_gap(shelf, fields["text"])
+        return weigh_gap(shelf, fields["text"], ask)
 
     return shelf.library.undisturbed(weigh)

@@ -23,8 +23,9 @@ class Stream:
     text was cancelled or late may have been read in part.
     """
 
-    def __init__(self, batcher: Batcher, session: Session, native: _core.Stream) -> None:
+    def __init__(self, batcher: Batcher, session: Session, native: _core.Stream, costs: bool) -> None:
         self.session = session
+        self._costs = costs
         self._batcher = batcher  # must outlive its texts
         self._native = native
 
@@ -67,7 +68,10 @@ class Stream:
 
     @property
     def bits(self) -> float:
-        """The bits of the text so far under the model's full softmax."""
+        """The bits of the text so far under the model's full softmax. ValueError unless it was submitted with
+        `costs`."""
+        if not self._costs:
+            raise ValueError("what the text costs is unknown: submit it with costs=True")
         return float(self._native.bits)
 
 
@@ -110,11 +114,13 @@ class Batcher:
         session: Session | None = None,
         deadline: float | None = None,
         join: float = 0.0,
+        costs: bool = False,
     ) -> Stream:
         """Generate what follows `prompt` in `session` (a new one by default).
 
         As Session.generate otherwise. `deadline` is a time.monotonic() at which the text ends as it is. Text
-        within `join` seconds of the last piece is handed out together, which saves wake-ups.
+        within `join` seconds of the last piece is handed out together, which saves wake-ups. With `costs`, a
+        few per cent of the time, `Stream.bits` are known.
         BusyError at once where the queue is full; ValueError for wrong arguments or another model's session;
         RuntimeError for a session in use.
         """
@@ -131,9 +137,10 @@ class Batcher:
             stops=encoded_stops(self.model.encoding, stop),
             seconds=None if deadline is None else deadline - time.monotonic(),
             join=join,
+            costs=costs,
         )
         self._native.submit(native)
-        return Stream(self, session, native)
+        return Stream(self, session, native, costs)
 
     @property
     def load(self) -> tuple[int, int]:

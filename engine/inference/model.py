@@ -79,9 +79,10 @@ class Model:
         """The likeliest of 2 to 26 answers; ValueError for fewer, more, or empty ones."""
         return choose_answer(self, question, choices)
 
-    def fill(self, text: str, count: int = 5, max_characters: int = 8) -> Filled:
-        """The likeliest fillings of each gap (____) in a text; ValueError if it has none."""
-        return fill_text(self, text, count, max_characters)
+    def fill(self, text: str, count: int = 5, max_characters: int = 8, among: Sequence[str] = ()) -> Filled:
+        """The likeliest fillings of each gap (____) in a text, and those `among` which one gap's may be;
+        ValueError if it has none."""
+        return fill_text(self, text, count, max_characters, among=among)
 
     def judge(self, statement: str, against: Sequence[str] = ()) -> Judgement:
         """How likely a statement is against its best contrast; ValueError if there is nothing to judge."""

@@ -6,7 +6,7 @@ without positions, and the keys of its own heading. No text is kept, so none can
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,17 @@ class IndexReader:
         """How many passages hold a token; a removed source counts until its segment is rewritten."""
         return self._searcher.doc_freq(field, token)
 
+    def together(self, sets: Iterable[Sequence[str]], never: Iterable[int] = ()) -> list[int]:
+        """How many passages hold all tokens of each set in their text, but those of the sources `never`."""
+        banned = list(never)
+        out = []
+        for tokens in sets:
+            parts = [(tantivy.Occur.Must, _term("text", token, "freq")) for token in tokens]
+            parts += [(tantivy.Occur.MustNot, _sources(banned))] if banned else []
+            result = self._searcher.search(tantivy.Query.boolean_query(parts), 1)
+            out.append(int(result.count))  # type: ignore[attr-defined]  # tantivy's stub forgets it
+        return out
+
     def search(
         self, terms: Terms, limit: int, only: Iterable[int] | None = None, never: Iterable[int] = ()
     ) -> list[tuple[int, float]]:
@@ -95,8 +106,12 @@ class IndexReader:
         return [(int(number or 0), float(score)) for number, (score, _) in zip(numbers, hits, strict=True)]
 
 
+def _term(field: str, token: str, option: str) -> tantivy.Query:
+    return tantivy.Query.term_query(SCHEMA, field, token, option)
+
+
 def _weighted(field: str, token: str, weight: float, option: str) -> tantivy.Query:
-    return tantivy.Query.boost_query(tantivy.Query.term_query(SCHEMA, field, token, option), weight)
+    return tantivy.Query.boost_query(_term(field, token, option), weight)
 
 
 def _sources(numbers: Iterable[int]) -> tantivy.Query:

@@ -164,6 +164,15 @@ class Library:
             view = self._view()
             return 0 if view.empty else view.index.frequency(token, field)
 
+    def together(self, sets: Sequence[Sequence[str]]) -> list[int]:
+        """How many passages of enabled sources hold all tokens of each set (cutting.tokens) in their text."""
+        with self._lock:
+            view = self._view()
+            if view.empty:
+                return [0] * len(sets)
+            never = view.disabled()
+        return view.index.together(sets, never)
+
     def sources(self) -> list[Source]:
         with self._lock:
             return list(self._view().sources.values())

@@ -45,6 +45,26 @@ def table(file: str) -> dict[str, tuple[str, ...]]:
 
 
 @cache
+def lost_headings() -> dict[tuple[str, str], str]:
+    """The name meant by (book, heading) where the source's heading has lost a rare character."""
+    return {(book, head): name for head, name, books in rows("lost_headings.tsv") for book in _words(books)}
+
+
+@cache
+def _not_people() -> re.Pattern[str]:
+    words = sorted(
+        (word for line in _lines("not_people.txt") for word in _words(line)), key=len, reverse=True
+    )
+    return re.compile(f"(?:我家?的?|我们?家的?|家里的?|养的)?(?:{'|'.join(words)})(?!.?[咬抓蜇叮舔蹭])")
+
+
+def of_no_person(question: str) -> str:
+    """The animal, plant or thing that a question begins with; empty where it begins with none."""
+    match = _not_people().match(question)
+    return match.group() if match else ""
+
+
+@cache
 def _characters() -> dict[int, str]:
     """variants to the standard character, and full-width letters and digits to half"""
     table = {code: chr(code - 0xFEE0) for code in range(0xFF10, 0xFF5B) if chr(code - 0xFEE0).isalnum()}

@@ -72,23 +72,29 @@ class _Hypothesis:
 
 
 def fill_text(
-    model: LanguageModel, text: str, count: int = 5, max_characters: int = 8, beam: int = BEAM
-) -> Filled:
+    model: LanguageModel, text: str, count: int = 5, max_characters: int = 8, beam: int = BEAM,
+    among: Sequence[str] = (),
+) -> Filled:  # fmt: skip
     """Find the `count` likeliest fillings, of up to `max_characters` characters, for each ____ in a text.
+
+    Of the fillings `among` of a single gap each is weighed too, and all of them are in the result.
 
     `beam` is how many prefixes are carried on at a time. Several gaps are filled from left to right, a few
     ways at a time. A filling begins and ends with a letter or digit and keeps to its line. ValueError for a
-    text without a gap, or a count below 1.
+    text without a gap, a count below 1, or an empty filling or several gaps with `among`.
     """
     first, *rests = _GAP.split(text)
     if not rests:
         raise ValueError(f"the text has no gap: mark it with {GAP} (four underscores)")
     if count < 1 or max_characters < 1:
         raise ValueError("at least one filling of at least one character must be asked for")
+    if among and (len(rests) > 1 or not all(among)):
+        raise ValueError("fillings to weigh are given for one gap alone, and none may be empty")
     if model.encoding.name != "utf-8":
         raise ValueError(f"gaps are filled by models over UTF-8; this one reads {model.encoding.name}")
     session = model.session()
     session.feed(first)
+    given = _given(session, rests[0], among)
     ways, gaps = [_Hypothesis(session, first, 0.0)], []
     for rest in rests:
         best: dict[str, Filling] = {}
@@ -99,10 +105,20 @@ def fill_text(
                 if one.text not in best or best[one.text].bits > total:
                     best[one.text] = Filling(one.text, total)
                 found.append((total, way, one.text))
-        gaps.append(sorted(best.values(), key=lambda one: one.bits)[:count])
+        likeliest = sorted(best.values(), key=lambda one: one.bits)[:count]
+        more = [one for one in given if one.text not in {other.text for other in likeliest}]
+        gaps.append(sorted([*likeliest, *more], key=lambda one: one.bits))
         found.sort(key=lambda entry: entry[0])
         ways = [_extend(way, filling, rest) for _, way, filling in found[:JOINT]]
     return Filled(ways[0].text, gaps)
+
+
+def _given(session: TextSession, rest: str, among: Sequence[str]) -> list[Filling]:
+    """What given fillings cost before `rest`."""
+    ends = [rest[:WINDOW].encode()] if rest else _ENDS
+    texts = list(dict.fromkeys(among))
+    bits = _total_bits(session, [one.encode() for one in texts], ends)
+    return [Filling(text, total) for text, total in zip(texts, bits, strict=True)]
 
 
 def _extend(way: _Hypothesis, filling: str, rest: str) -> _Hypothesis:

@@ -116,8 +116,8 @@ void print_hex(const std::string& bytes) {
 
 std::string write_on(Session& session, uint64_t seed, int max_bytes) {
     const SamplerOptions options;  // top-e, as a session writes unless it is told otherwise
-    Generation generation({std::shared_ptr<Session>(), &session}, Sampler(options, seed), max_bytes, true,
-                          {});
+    Generation generation({std::shared_ptr<Session>(), &session}, Sampler(options, seed), max_bytes, true, {},
+                          false);
     BatchDecoder decoder;
     std::string text;
     while (generation.finish_reason() == FinishReason::kNone) decoder.run({&generation});

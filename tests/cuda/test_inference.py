@@ -139,6 +139,9 @@ def test_every_sampler_in_one_batch(
     got, want = [], []
     for model, texts in ((cuda(path, forward_back_end, monkeypatch), got), (cpu(path, monkeypatch), want)):
         batcher = Batcher(model)
-        streams = [batcher.submit("é𠀀", 16, s, seed=i, stop_at_end=False) for i, s in enumerate(samplers)]
+        streams = [
+            batcher.submit("é𠀀", 16, s, seed=i, stop_at_end=False, costs=True)
+            for i, s in enumerate(samplers)
+        ]
         texts += [("".join(stream), stream.bits) for stream in streams]
     assert got == want

@@ -200,7 +200,7 @@ std::shared_ptr<Session> borrowed(Session& session) {
 }
 
 Generation begin(Session& session, uint64_t seed, int max_bytes) {
-    return Generation(borrowed(session), hot_sampler(seed), max_bytes, true, kStops);
+    return Generation(borrowed(session), hot_sampler(seed), max_bytes, true, kStops, true);
 }
 
 void take(Generation& generation, Bytes& to) {
@@ -332,7 +332,7 @@ void write_in_turns(const std::shared_ptr<Network>& network) {
         Batcher batcher(network, {3, 5, int(kTexts), 7, 0});
         for (size_t i = 0; i < kTexts; ++i) {
             sessions.push_back(start(network, i));
-            Generation generation(sessions[i], hot_sampler(i), kRoom, true, kStops);
+            Generation generation(sessions[i], hot_sampler(i), kRoom, true, kStops, true);
             streams.push_back(std::make_shared<Stream>(sessions[i], "", std::move(generation), std::nullopt,
                                                        Seconds(i % 2 ? 0.001 : 0)));
             batcher.submit(streams[i]);

@@ -51,7 +51,7 @@ class Stream {
 
     FinishReason finish_reason() const;  // kNone until the text is complete and the session is free
     bool ended() const;                  // and has been read
-    double bits() const;                 // bits of the text so far under the full softmax
+    double bits() const;                 // of the text so far, if its generation counts costs
 
   private:
     friend class Batcher;

@@ -40,8 +40,8 @@ py::object name_of(FinishReason finish_reason) {
 std::unique_ptr<SingleGeneration> start_single(std::shared_ptr<Session> session, const Sampler& sampler,
                                                int max_bytes, bool end_allowed,
                                                const std::vector<std::string>& stops) {
-    auto single = std::make_unique<SingleGeneration>(
-        SingleGeneration{Generation(std::move(session), sampler, max_bytes, end_allowed, stops), {}, {}});
+    auto single = std::make_unique<SingleGeneration>(SingleGeneration{
+        Generation(std::move(session), sampler, max_bytes, end_allowed, stops, false), {}, {}});
     single->row = {&single->generation};
     return single;
 }
@@ -72,8 +72,8 @@ void close_single(SingleGeneration& single) {
 std::shared_ptr<Stream> make_stream(std::shared_ptr<Session> session, const py::bytes& prompt,
                                     const Sampler& sampler, int max_bytes, bool end_allowed,
                                     const std::vector<std::string>& stops, std::optional<double> seconds,
-                                    double join) {
-    Generation generation(session, sampler, max_bytes, end_allowed, stops);
+                                    double join, bool costs) {
+    Generation generation(session, sampler, max_bytes, end_allowed, stops, costs);
     std::optional<Clock::time_point> deadline;
     if (seconds) deadline = after(Seconds(*seconds));
     return std::make_shared<Stream>(std::move(session), prompt, std::move(generation), deadline,
@@ -123,7 +123,7 @@ void bind_batcher(py::module_& m) {
     py::class_<Stream, std::shared_ptr<Stream>>(m, "Stream", "See engine/src/infer/batcher.h.")
         .def(py::init(&make_stream), py::kw_only(), py::arg("session"), py::arg("prompt"), py::arg("sampler"),
              py::arg("max_bytes"), py::arg("end_allowed"), py::arg("stops"), py::arg("seconds"),
-             py::arg("join"))
+             py::arg("join"), py::arg("costs"))
         .def("read", &read_stream, py::arg("timeout"))
         .def("cancel", &Stream::cancel)
         .def_property_readonly("ended", &Stream::ended)

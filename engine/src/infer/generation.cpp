@@ -11,11 +11,12 @@ constexpr int kLongestCharacter = 4;
 }  // namespace
 
 Generation::Generation(std::shared_ptr<Session> session, Sampler sampler, int max_bytes, bool end_allowed,
-                       const std::vector<std::string>& stops)
+                       const std::vector<std::string>& stops, bool costs)
     : session_(std::move(session)),
       sampler_(std::move(sampler)),
       bytes_left_(max_bytes),
       end_allowed_(end_allowed && session_->network_->has_marks()),
+      costs_(costs),
       stops_(stops, session_->network_->encoding()) {}
 
 bool Generation::take(Character* out, double* bits) {

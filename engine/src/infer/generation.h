@@ -22,12 +22,13 @@ enum class FinishReason : uint8_t { kNone, kEnd, kStop, kLength, kCancelled, kDe
 
 class Generation {
   public:
-    // At most `max_bytes` bytes are written, the rest of an open character that was fed included.
+    // At most `max_bytes` bytes are written, the rest of an open character that was fed included. `costs`:
+    // what each byte costs is wanted.
     Generation(std::shared_ptr<Session> session, Sampler sampler, int max_bytes, bool end_allowed,
-               const std::vector<std::string>& stops);
+               const std::vector<std::string>& stops, bool costs);
 
-    // The next character that may be handed out, and its bits under the full softmax. False if there is none,
-    // for now or, once there is a `finish_reason`, for ever.
+    // The next character that may be handed out, and its bits under the full softmax, 0 if costs are not
+    // wanted. False if there is none, for now or, once there is a `finish_reason`, for ever.
     bool take(Character* out, double* bits);
 
     // Ends the text here; releases what was held back for a stop string.
@@ -53,14 +54,14 @@ class Generation {
 
     Network::State& state() const { return *session_->state_; }
     bool begin();  // a character; false if the text ends before it
-    SampleRequest next() { return {&state(), &sampler_, end_allowed_}; }
+    SampleRequest next() { return {&state(), &sampler_, end_allowed_, costs_}; }
     Sampled take_byte(uint8_t byte, double bits);  // a sampled one
     void finish();                                 // the character, once its bytes have been read
 
     std::shared_ptr<Session> session_;
     Sampler sampler_;
     int bytes_left_;
-    const bool end_allowed_;
+    const bool end_allowed_, costs_;
     StopStrings stops_;
     bool begun_ = false;
     FinishReason finish_reason_ = FinishReason::kNone;

@@ -32,7 +32,7 @@ void Network::sample(SampleRequest requests[], size_t M) {
         const float* row = logits.data() + m * kBytes;
         try {
             one.bytes[0] = one.sampler->sample(vector_ops(), row, one.state->text, one.end_allowed);
-            one.bits[0] = cost_bits(vector_ops(), row, one.bytes[0]);
+            if (one.costs) one.bits[0] = cost_bits(vector_ops(), row, one.bytes[0]);
             one.count = 1;
         } catch (...) {
             one.error = std::current_exception();

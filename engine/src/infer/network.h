@@ -75,10 +75,10 @@ class Network {
 struct SampleRequest {
     Network::State* state;
     Sampler* sampler;
-    bool end_allowed;
+    bool end_allowed, costs;
     int count = 0;  // bytes, with none after one that closes the character
     uint8_t bytes[4]{};
-    double bits[4]{};  // bits of each under the full softmax
+    double bits[4]{};  // where `costs` are asked for: bits of each under the full softmax
     // In place of bytes: std::domain_error where the model's output is not finite.
     std::exception_ptr error{};
 };

@@ -17,17 +17,8 @@ namespace avx2 {
 //
 #include "ops/matmul_f32.inl"
 #include "ops/muon_gram.inl"
-
-extern const Ops<float> table = {"avx2",
-                                 &host_memory,
-                                 PLM_ELEMENTWISE_OPS(float),
-                                 matmul_forward_tiled,
-                                 matmul_backward_input_tiled,
-                                 matmul_backward_weight_tiled,
-                                 matmul_gram_tiled,
-                                 matmul_burst_tiled};
 }  // namespace avx2
 
-const Ops<float> ops_avx2 = avx2::table;
+PLM_OPS_TABLE(avx2, tiled);
 }  // namespace plm::train
 #endif

@@ -13,17 +13,8 @@ namespace avx512 {
 #include "ops/ops.inl"
 //
 #include "ops/matmul_f32.inl"
-
-extern const Ops<float> table = {"avx512",
-                                 &host_memory,
-                                 PLM_ELEMENTWISE_OPS(float),
-                                 matmul_forward_tiled,
-                                 matmul_backward_input_tiled,
-                                 matmul_backward_weight_tiled,
-                                 matmul_gram_tiled,
-                                 matmul_burst_tiled};
 }  // namespace avx512
 
-const Ops<float> ops_avx512 = avx512::table;
+PLM_OPS_TABLE(avx512, tiled);
 }  // namespace plm::train
 #endif

@@ -245,16 +245,8 @@ static void matmul_gram_bf16(float* out, const float* inp, int M, int K, bool tr
     mirror(out, transposed ? K : M);
 }
 
-extern const Ops<float> table = {"avx512bf16",
-                                 &host_memory,
-                                 PLM_ELEMENTWISE_OPS(float),
-                                 matmul_forward_bf16,
-                                 matmul_backward_input_bf16,
-                                 matmul_backward_weight_bf16,
-                                 matmul_gram_bf16,
-                                 matmul_burst_tiled};
 }  // namespace avx512bf16
 
-const Ops<float> ops_avx512bf16 = avx512bf16::table;
+PLM_OPS_TABLE(avx512bf16, bf16);
 }  // namespace plm::train
 #endif

@@ -15,17 +15,8 @@ namespace neon {
 #include "ops/ops.inl"
 //
 #include "ops/matmul_f32.inl"
-
-extern const Ops<float> table = {"neon",
-                                 &host_memory,
-                                 PLM_ELEMENTWISE_OPS(float),
-                                 matmul_forward_tiled,
-                                 matmul_backward_input_tiled,
-                                 matmul_backward_weight_tiled,
-                                 matmul_gram_tiled,
-                                 matmul_burst_tiled};
 }  // namespace neon
 
-const Ops<float> ops_neon = neon::table;
+PLM_OPS_TABLE(neon, tiled);
 }  // namespace plm::train
 #endif

@@ -162,16 +162,8 @@ static void matmul_gram_bf16(float* out, const float* inp, int M, int K, bool tr
             out[static_cast<size_t>(m) * side + n] = out[static_cast<size_t>(n) * side + m];
 }
 
-extern const Ops<float> table = {"neonbf16",
-                                 &host_memory,
-                                 PLM_ELEMENTWISE_OPS(float),
-                                 matmul_forward_bf16,
-                                 matmul_backward_input_bf16,
-                                 matmul_backward_weight_bf16,
-                                 matmul_gram_bf16,
-                                 matmul_burst_tiled};
 }  // namespace neonbf16
 
-const Ops<float> ops_neonbf16 = neonbf16::table;
+PLM_OPS_TABLE(neonbf16, bf16);
 }  // namespace plm::train
 #endif

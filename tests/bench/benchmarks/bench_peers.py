@@ -3,7 +3,8 @@
 One core, models of about as many int8 weights as MODEL's, in turns, so that a noisy machine is noisy for all.
 Peers predict a byte a step and draw nothing, which is in their favour: PyTorch's int8 GRU, and ONNX Runtime's
 int8 matrix products alone, as many as MODEL has weights, without norms, gates or state. Writes one CSV line
-for each engine and number of streams, prints them as a table, and makes a plot with --plot.
+for each engine and number of streams, beside those of other devices, prints them as a table, and makes a plot
+with --plot.
 
 Not llama-cpp-python: it has no wheel on PyPI, and its source (0.3.36, 77 MB) builds llama.cpp with CMake, for
 longer than all the rest of this takes; the one attempt ended in scikit-build-core's "Could not find CMake",
@@ -120,6 +121,14 @@ def measure(
     return found
 
 
+def read(file: Path) -> list[dict[str, object]]:
+    """The lines of earlier runs; none if there is no such file."""
+    if not file.exists():
+        return []
+    with file.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
 def plot(rows: list[dict[str, object]], file: Path) -> None:
     import matplotlib
 
@@ -175,12 +184,14 @@ def main() -> None:
         for name, peer in (("PyTorch int8 GRU", torch_gru), ("ONNX Runtime int8 matmuls", onnx_matmuls)):
             rates[name, count], sizes[name, count] = peer(weights, count)
     found = measure(rates, options.seconds, options.rounds)
+    here = f"{device()}, {model.isa}"
+    of_others = [row for row in read(options.csv) if row["device"] != here]
     rows: list[dict[str, object]] = []
     for (name, count), values in found.items():
         median = statistics.median(values)
         own = statistics.median(found["personal-lm", count])
         rows.append({
-            "time": datetime.now(UTC).isoformat(timespec="seconds"), "device": f"{device()}, {model.isa}",
+            "time": datetime.now(UTC).isoformat(timespec="seconds"), "device": here,
             "commit": commit(), "model": f"{model.name} {model.hash}", "engine": name, "streams": count,
             "weights": sizes[name, count], "rounds": options.rounds, "median": round(median),
             "lowest": round(min(values)), "highest": round(max(values)),
@@ -189,7 +200,7 @@ def main() -> None:
     with options.csv.open("w", newline="") as file:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(of_others + rows)
     print(table(rows))
     if options.plot:
         plot(rows, options.plot)

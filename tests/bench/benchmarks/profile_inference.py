@@ -21,7 +21,7 @@ from tests.bench.load.record import commit
 STREAMS = (1, 64)
 # What a function of engine._core belongs to; the first row whose words are in its name.
 PARTS = {
-    "matrix products": ("matmul",),
+    "matrix products": ("matmul", "_tile"),
     "attention": ("attention_quantize",),
     "gates and SwiGLU": ("recurrence_quantize", "swiglu_quantize"),
     "norms and convolution": ("norm_",),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine import GAP, Model
+from engine.library import Library
 from tests.engine.cli.test_commands import plm, refuse
 
 QUESTIONS = [
@@ -87,6 +88,47 @@ def test_judge_prints_a_probability_and_the_reason(model_path: Path) -> None:
 def test_judge_refuses_what_says_nothing(model_path: Path) -> None:
     refuse(plm("judge", model_path, " 。"), 1, "the statement is empty")
     refuse(plm("judge", model_path, "甲", "--against", "甲"), 1, "empty or the statement itself")
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Path:
+    """A library of one small book."""
+    folder = tmp_path / "library"
+    text = "《本草备要》 清 汪昂\n\n天麻\n辛温，入肝经气分。益气强阴，通血脉，强筋力，疏痰气。\n"
+    with Library.open(folder).writer() as writer:
+        writer.add_text("本草备要", "汪昂", "清", text, file="a.txt", kind="book")
+    return folder
+
+
+QUOTED = "——《本草备要·天麻》"
+
+
+def test_with_a_library_books_decide_too(model_path: Path, books: Path) -> None:
+    line = json.dumps({"question": "强筋力、疏痰气的药是", "choices": ["甘草", "天麻"]})
+    shown = json.loads(plm("choose", model_path, "--library", books, stdin=line).stdout)
+    assert (shown["answer"], shown["choice"]) == (1, "天麻")
+    assert shown["quotation"].endswith(QUOTED)
+    plain = json.loads(plm("choose", model_path, "--library", books, "--json", stdin=line).stdout)
+    assert plain.keys() == {"answer", "scores"}
+    assert plain["scores"][1] > plain["scores"][0]
+    filled = plm("fill", "tcm", f"益气强阴，{GAP}，强筋力", "--library", books).stdout
+    *fillings, text, quotation = filled.splitlines()
+    assert len(fillings) == 5
+    assert fillings[0].endswith("  通血脉")
+    assert text == "益气强阴，通血脉，强筋力"
+    assert quotation.endswith(QUOTED)
+    judged = plm("judge", model_path, "天麻辛温，入肝经气分", "--library", books).stdout
+    assert 0 < float(judged[:4]) < 1
+    assert judged.rstrip().endswith(QUOTED)
+
+
+def test_a_library_that_says_nothing_leaves_the_model_as_it_is(model_path: Path, books: Path) -> None:
+    for command in (["choose"], ["fill", f"甲{GAP}乙"], ["judge", "甲是乙", "--against", "甲是丙"]):
+        line = json.dumps({"question": "甲乙", "choices": ["丙丁", "戊己"]})
+        name, *rest = command
+        alone = plm(name, model_path, *rest, "--json", "--library", "none", stdin=line)
+        assert alone.exit_code == 0
+        assert plm(name, model_path, *rest, "--json", "--library", books, stdin=line).stdout == alone.stdout
 
 
 @pytest.mark.parametrize("command", [["choose"], ["fill", GAP], ["judge", "甲"]])

@@ -72,6 +72,13 @@ def noted(tmp_path_factory: pytest.TempPathFactory) -> Answerer:
         ("可以带狗吗", "请勿带宠物入内"),
         ("在什么位置", "解放路88号"),
         ("没有基础可以学吗", "基础班从零讲起"),
+        ("能带狗不", "请勿带宠物入内"),
+        ("礼拜天看病吗", "周日停诊"),
+        ("熬药要加钱吗", "代煎每剂三元"),
+        ("胃不好找哪个大夫", "李明主任医师"),
+        ("坐几路车", "地铁3号线"),
+        ("有没有洗手间", "二楼有卫生间"),
+        ("停车要钱不", "之后每小时四元"),
     ],
 )
 def test_everyday_questions_on_short_notes(noted: Answerer, question: str, held: str) -> None:
@@ -81,10 +88,41 @@ def test_everyday_questions_on_short_notes(noted: Answerer, question: str, held:
 
 
 @pytest.mark.parametrize(
-    "question", ["阿胶多少钱", "王主任哪天坐诊", "可以打疫苗吗", "电话是多少", "火车票多少钱", "几点下雨"]
+    "question",
+    [
+        "阿胶多少钱",
+        "王主任哪天坐诊",
+        "可以打疫苗吗",
+        "电话是多少",
+        "火车票多少钱",
+        "几点下雨",
+        "可以退款吗",
+        "有优惠吗",
+    ],
 )
 def test_what_the_notes_do_not_say_is_not_found(noted: Answerer, question: str) -> None:
     assert noted.answer(question).abstained, noted.answer(question).text
+
+
+def test_a_short_line_is_quoted_whole(tmp_path: Path) -> None:
+    library = Library.open(tmp_path)
+    with library.writer() as writer:
+        text = "退换\n蛋糕开始制作前可以全额取消；开始制作后订金不退。\n\n配送\n三公里以内免费。"
+        writer.add_text("须知", "", "", text, file="须知.txt", kind="document")
+    answer = Answerer(library).answer("怎么退款")
+    assert "「蛋糕开始制作前可以全额取消；开始制作后订金不退。」" in answer.text
+
+
+def test_the_list_of_documents_is_read_once_for_a_state(
+    held: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    sources = held.sources
+    answerer = Answerer(held)
+    answerer.answer("几点关门")
+    monkeypatch.setattr(held, "sources", lambda: read.append(1) or sources())
+    assert answerer.shelf.documents() == {"门店须知": held.source("门店须知").id}
+    assert read == []
 
 
 @pytest.fixture(scope="module")

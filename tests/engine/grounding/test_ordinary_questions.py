@@ -52,6 +52,26 @@ BOOKS = {
 山药
 补脾肺，涩精气
 色白入肺，味甘归脾。入脾、肺二经，补其不足，清其虚热。
+
+本
+宣，去风寒湿
+辛温雄壮，为太阳经风药，寒郁本经、头痛连脑者必用之。
+""",
+    ("神农本草经", "", ""): """《神农本草经》
+
+芍药
+味苦，平。主邪气腹痛，除血痹，破坚积，止痛，利小便，益气。
+""",
+    ("医学心悟", "程国彭", "清"): """《医学心悟》 清 程国彭
+
+子鸣
+娠妊腹内自鸣，系小儿在腹内哭声也。谓之子鸣，黄连煎主之。
+
+积聚
+治积聚者，当按初、中、末之三法焉，理中汤主之。
+
+泄泻
+食少、便频、面色㿠白，脾虚也，香砂六君子汤主之。
 """,
     ("黄帝内经素问", "", ""): """《黄帝内经素问》
 
@@ -93,6 +113,8 @@ def answerer(tmp_path_factory: pytest.TempPathFactory) -> Answerer:
         ("孕妇能吃山药吗", "本草备要", "没有说到孕产宜忌"),
         ("孙思邈写过什么书", "备急千金要方", "《备急千金要方》 唐 孙思邈"),
         ("孙思邈是哪里人", "医学入门", "唐京兆华原人"),
+        ("藁本有什么功效", "本草备要", "——《本草备要·藁本》"),
+        ("拉稀怎么办", "医学心悟", "香砂六君子汤"),
         ("什么是阴阳", "黄帝内经素问", "阴阳者，天地之道也"),
     ],
 )
@@ -115,7 +137,9 @@ def test_a_name_of_the_same_sound_is_looked_up(
     assert held in answer.text
 
 
-@pytest.mark.parametrize("question", ["四海游龙汤的组成", "生降机怎么修", "山要素过敏怎么办", "the weather in Beijing tomorrow"])
+@pytest.mark.parametrize(
+    "question", ["四海游龙汤的组成", "生降机怎么修", "山要素过敏怎么办", "the weather in Beijing tomorrow"]
+)
 def test_other_words_are_not_bent_into_names(answerer: Answerer, question: str) -> None:
     assert answerer.answer(question).abstained
 
@@ -135,8 +159,34 @@ def test_a_plain_complaint_gets_its_plain_pair(answerer: Answerer, question: str
 
 def test_no_cure_is_promised(answerer: Answerer) -> None:
     answer = answerer.answer("失眠能治好吗")
-    assert answer.text.startswith("能不能治好、多久能好，书里不能断定")
+    assert answer.text.startswith("能不能治好、多久能好，书里不能断定，请问医师。书里相近的病这样说")
     assert "归脾汤" in answer.text
+    bare = answerer.answer("癌症能治好吗")  # 积聚 is only near to it
+    assert bare.abstained
+    assert bare.text == "书里没有找到这个问题的答案：能不能治好、多久能好，书里不能断定，请问医师。"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "孩子不爱学习怎么办",
+        "几点接孩子",
+        "猫咪拉稀怎么办",
+        "附子多少钱一斤",
+        "山药哪里有卖",
+        "麝香贵不贵",
+        "李大锤是哪朝的名医",
+    ],
+)
+def test_what_no_classic_is_about_gets_no_quotation(answerer: Answerer, question: str) -> None:
+    answer = answerer.answer(question)
+    assert answer.abstained, answer.text
+    assert not answer.citations
+
+
+def test_an_entry_shared_by_two_names_is_quoted_once(answerer: Answerer) -> None:
+    answer = answerer.answer("白芍和赤芍有什么区别")
+    assert [one.heading for one in answer.citations] == ["芍药"]
 
 
 @pytest.mark.parametrize("word", ["头", "血", "呵呵"])

@@ -18,6 +18,7 @@ BOOKS = {
 四物汤
 治一切血虚，妇人经病。
 当归（酒洗） 生地黄（三钱） 芍药（二钱） 芎䓖（钱半）
+当归辛苦甘温，入心脾生血为君。
 """,
     ("古今医统大全", "徐春甫", "明"): """《古今医统大全》 明 徐春甫
 
@@ -93,7 +94,10 @@ def test_what_to_take_for_the_same_complaint_is_the_same_answer(answerer: Answer
     assert "归脾汤" in last_of(answerer, "失眠怎么调理", "那用什么方").text
 
 
-@pytest.mark.parametrize(("asked", "held"), [("里面有当归吗", "里有当归"), ("当归多少", "当归（酒洗）")])
+@pytest.mark.parametrize(
+    ("asked", "held"),
+    [("里面有当归吗", "里有当归"), ("当归多少", "当归（酒洗）"), ("为什么用当归", "生血为君")],
+)
 def test_a_herb_within_the_formula_spoken_of(answerer: Answerer, asked: str, held: str) -> None:
     answer = last_of(answerer, "四物汤治什么", asked)
     assert answer.topic == "四物汤"
@@ -106,10 +110,15 @@ def test_a_point_after_a_point(answerer: Answerer) -> None:
     assert "歧骨间陷中" in answer.text
 
 
-def test_a_comparison_with_the_thing_before(answerer: Answerer) -> None:
-    text = last_of(answerer, "黄芪有什么功效", "和党参有什么区别").text
+@pytest.mark.parametrize("asked", ["和党参有什么区别", "跟党参比呢"])
+def test_a_comparison_with_the_thing_before(answerer: Answerer, asked: str) -> None:
+    text = last_of(answerer, "黄芪有什么功效", asked).text
     assert "生用固表" in text
     assert "甘平补中" in text
+
+
+def test_food_for_the_complaint_before(answerer: Answerer) -> None:
+    assert last_of(answerer, "咳嗽怎么办", "有没有食疗").topic == "咳嗽"
 
 
 def test_more_of_a_complaint_belongs_to_it(answerer: Answerer) -> None:

@@ -132,9 +132,17 @@ def test_a_session_goes_on_from_batch_to_batch(model: Model) -> None:
 
 
 def test_the_bits_of_what_is_written_are_those_of_reading_it(any_model: Model) -> None:
-    stream = Batcher(any_model).submit(TEXT, 150, TopP(1.0), 3, ["气", "e "], stop_at_end=False)
+    stream = Batcher(any_model).submit(TEXT, 150, TopP(1.0), 3, ["气", "e "], stop_at_end=False, costs=True)
     text = "".join(stream)
     assert stream.bits == pytest.approx(fed(any_model, TEXT).bits(text).sum(), rel=1e-9)
+
+
+def test_a_text_is_the_same_whether_or_not_its_costs_are_counted(any_model: Model) -> None:
+    batcher = Batcher(any_model)
+    counted, bare = (batcher.submit(TEXT, 60, TopP(1.0), 3, costs=costs) for costs in (True, False))
+    assert "".join(counted) == "".join(bare)
+    with pytest.raises(ValueError, match="submit it with costs=True"):
+        _ = bare.bits
 
 
 # Leaving early

@@ -25,6 +25,12 @@ LEAST = {
     "general": 80,
     "comparisons": 90,
     "ordinary": 25,
+    "names": 80,
+    "people": 45,
+    "theory3": 75,
+    "complaints2": 110,
+    "works": 30,
+    "foods": 19,
 }
 PREFIX = {
     "formulas": "formula",

@@ -34,6 +34,24 @@ def test_a_filling_costs_its_own_bits_and_those_of_what_follows(model: Model) ->
     assert filled.text == BEFORE + gap[0].text + AFTER
 
 
+def test_given_fillings_are_weighed_beside_the_likeliest(model: Model) -> None:
+    plain = model.fill(BEFORE + GAP + AFTER, count=2)
+    own = plain.gaps[0][0].text
+    filled = model.fill(BEFORE + GAP + AFTER, count=2, among=["川芎", own, "川芎"])
+    (gap,) = filled.gaps
+    assert filled.text == plain.text
+    assert sorted(one.text for one in gap) == sorted({*(one.text for one in plain.gaps[0]), "川芎"})
+    (given,) = (one for one in gap if one.text == "川芎")
+    assert given.bits == pytest.approx(cost(model, BEFORE, "川芎" + AFTER[:WINDOW]), rel=1e-12)
+    assert [one.bits for one in gap] == sorted(one.bits for one in gap)
+
+
+@pytest.mark.parametrize(("text", "among"), [(f"{GAP}、{GAP}", ["川芎"]), (GAP, [""])])
+def test_given_fillings_are_of_one_gap_and_not_empty(model: Model, text: str, among: list[str]) -> None:
+    with pytest.raises(ValueError, match="one gap alone"):
+        model.fill(text, among=among)
+
+
 def test_what_follows_decides(tcm: Model) -> None:
     """The same words before the gap, the same search: another end wants another filling."""
     first, other = (tcm.fill(f"其脉{GAP}{end}").gaps[0][0] for end in ("者，表寒也。", "无力，气虚也。"))

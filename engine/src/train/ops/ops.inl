@@ -26,3 +26,18 @@
         attention_forward<T>, attention_backward<T>, swiglu_forward<T>, swiglu_backward<T>,        \
         bilinear_forward<T>, bilinear_backward<T>, groupnorm_forward<T>, groupnorm_backward<T>,    \
         cross_entropy_forward<T>, cross_entropy_backward<T>, adamw_update<T>, PLM_MUON(T)
+
+// The table of the instruction set `isa`, whose operators stand in the namespace of that name: matrix
+// products are the functions that end in `products`.
+#define PLM_OPS_TABLE(isa, products)                                    \
+    namespace isa {                                                     \
+    extern const Ops<float> table = {#isa,                              \
+                                     &host_memory,                      \
+                                     PLM_ELEMENTWISE_OPS(float),        \
+                                     matmul_forward_##products,         \
+                                     matmul_backward_input_##products,  \
+                                     matmul_backward_weight_##products, \
+                                     matmul_gram_##products,            \
+                                     matmul_burst_tiled};               \
+    }                                                                   \
+    const Ops<float> ops_##isa = isa::table
