@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from typing import Any
 
 import click
 
@@ -41,13 +41,18 @@ COMMANDS = (
 class LibraryCommand(LazyCommand):
     """One of the engine's, on the library that the bot serves, with what only the service knows."""
 
-    def load(self) -> click.Command:
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
         from bot.cli.plm import one_line_errors
         from bot.settings.config import load_settings
 
         with one_line_errors():
             settings = load_settings()
-        os.environ["PLM_LIBRARY"] = str(settings.library_folder or settings.data_dir / "library")
+        extra["default_map"] = {"folder": str(settings.library_folder or settings.data_dir / "library")}
+        return super().make_context(info_name, args, parent, **extra)
+
+    def load(self) -> click.Command:
         command = super().load()
         if isinstance(command, click.Group):
             from bot.cli.admin import library_unanswered

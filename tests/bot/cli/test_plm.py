@@ -62,6 +62,7 @@ def test_asking_and_looking_after_the_library_that_is_served(
     monkeypatch.delenv("PLM_LIBRARY")
     monkeypatch.setenv("PLM_CONFIG", str(file))
     assert small_library.HERBS in plm("ask", small_library.FORMULA).output
+    assert "PLM_LIBRARY" not in os.environ  # nothing is left behind in this process
     lines = json.dumps({"id": "a", "question": small_library.FORMULA}) + "\n"
     answered = json.loads(CliRunner().invoke(main, ["ask", "--json"], input=lines).output)
     assert answered["sources"][0]["quote"] == small_library.HERBS

@@ -18,6 +18,12 @@ QUESTIONS = [
 LINES = "\n\n".join(json.dumps(one, ensure_ascii=False) for one in QUESTIONS) + "\n"
 
 
+@pytest.fixture(autouse=True)
+def the_model_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless a test names a library."""
+    monkeypatch.delenv("PLM_LIBRARY", raising=False)
+
+
 def test_choose_answers_every_line(model_path: Path, tmp_path: Path) -> None:
     (tmp_path / "questions").write_text(LINES, encoding="utf-8")
     model = Model.load(model_path)
