@@ -9,6 +9,7 @@ request for a change until GRACE after its reply both states are right: so long 
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -139,10 +140,23 @@ class LibraryChanges:
             for asked, answer in dialogue.answered(before, message_id)[-REMEMBERED:]
             for role, content in (("user", asked), ("assistant", answer["content"]))
         ]
-        right = {n for n, one in enumerate(self.states) if one.answer(question, history).text == said}
+        right = {n for n, one in enumerate(self.states) if agrees(said, one, question, history)}
         if not right.intersection(self.states_at(turn["time"])):
             return "stale" if right else "mixed up"
         return "quoted" if turn.get("citations") else "not found" if said.startswith(NOT_FOUND) else "said"
+
+
+def agrees(said: str, answerer: Answerer, question: str, history: list[dict[str, str]]) -> bool:
+    """Whether it is the answer; of "not found", whether it names only books that are there as the nearest.
+
+    In which order these come may differ: removed passages count in the weights of words until the index is
+    merged.
+    """
+    answer = answerer.answer(question, history)
+    if not answer.abstained or not said.startswith(NOT_FOUND):
+        return answer.text == said
+    titles = {source.title for source in answerer.library.sources() if source.enabled}
+    return set(re.findall("《([^·》]+)", said)) <= titles
 
 
 def freely(
