@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from engine.library import Library, Pair
@@ -42,11 +43,19 @@ UNKNOWN = "量子计算机的原理是什么？"
 
 def write(folder: Path) -> Library:
     """Make the library in a folder."""
+    return library_of(folder, BOOKS, [Pair("hours", (HOURS, "几点开门"), OPEN)])
+
+
+def library_of(
+    folder: Path, books: Mapping[tuple[str, str, str], str], pairs: Sequence[Pair] = ()
+) -> Library:
+    """A library in a folder: texts by title, author and dynasty, and pairs of the owner's own."""
     library = Library.open(folder)
     with library.writer() as writer:
-        for (title, author, dynasty), text in BOOKS.items():
+        for (title, author, dynasty), text in books.items():
             writer.add_text(title, author, dynasty, text, file=f"{title}.txt", kind="book")
-        writer.add_pairs("本店问答", [Pair("hours", (HOURS, "几点开门"), OPEN)], file="shop.csv")
+        if pairs:
+            writer.add_pairs("本店问答", pairs, file="shop.csv")
     return library
 
 

@@ -43,14 +43,8 @@ _CURED = re.compile(
     "治得?好吗|能治好|治愈|根治|断根|除根|能好吗|好得了|多久能好|几天能好|多长时间能好|能不能好|治不治得|能活|活多久|会不会死|会死吗"
 )
 NEAREST = 3
-NAMED = (
-    "formula",
-    "herb",
-    "author",
-    "source",
-    "point",
-    "pulse",
-)  # the books come first, the owner's documents after
+# The books come first, the owner's documents after.
+NAMED = ("formula", "herb", "author", "source", "point", "pulse")
 
 _PRICE = re.compile(r"[\d一二两三四五六七八九十百千万]\s*(?:元|块)")  # 多少钱 asks for it, not for a dose
 

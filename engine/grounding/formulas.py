@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from engine.grounding.compositions import HerbList, entries_of, likeness, lists_of, medoid
-from engine.grounding.dynasties import LAST, year
+from engine.grounding.dynasties import LAST, years
 from engine.grounding.herb_lists import herb_lists
 from engine.grounding.question import Question
 from engine.grounding.records import Citation, Draft
@@ -109,7 +109,7 @@ def indications(question: Question, shelf: Shelf) -> Draft | None:
     entries = [
         (entry, place == 0 and entry.key in keys) for entry, place in entries_of(names, question, shelf)
     ]
-    written = {source.title: year(source.dynasty) for source in shelf.library.sources()}
+    written = years(shelf)
     oldest = min((written.get(entry.book, LAST) for entry, headed in entries if headed), default=LAST)
     for entry, headed in entries:
         later = not headed and written.get(entry.book, LAST) > oldest  # it only uses what is an older book's
@@ -228,13 +228,14 @@ def caution(question: Question, shelf: Shelf) -> Draft | None:
             value = standing("formula", entry.book) + 0.6 * bool(name) + 0.3 * headed
             value += 0.4 * bool(name and _NOT_IT.search(sentence.replace(name, "△")))
             ranked.append((value, -len(ranked), entry.cite(first, last)))
-    other = indications(question, shelf)
     if not ranked:
+        other = indications(question, shelf)
         note = f"所查的书没有说到它的{'孕产宜忌' if unborn else '禁忌'}，以上只是主治；{ask}"
         return replace(other, note=note) if other else None
     said = [max(ranked)[2]]
     leads = [f"{question.topic}与孕产" if unborn else f"{question.topic}的禁忌"]
-    if other and len(said[0].quote) <= SHORT:
+    other = indications(question, shelf) if len(said[0].quote) <= SHORT else None
+    if other:
         said.append(other.citations[0])
         leads.append("主治")
     return Draft(said, leads, ask, 1.0, True)
@@ -243,10 +244,8 @@ def caution(question: Question, shelf: Shelf) -> Draft | None:
 _NOT_IT = re.compile("不可(?:与|服|用)△|△.{0,12}(?:忌|禁|勿|不可|不宜)|(?:忌|禁|慎|勿|戒).{0,3}△")
 _UNBORN = re.compile("[妊孕娠]|[堕伤动落坏安]胎|胎[前动]")
 ASK, ASK_UNBORN = "能不能用，请问医师。", "孕期用药请先问医师。"
-LONGEST, SHORT = (
-    130,
-    60,
-)  # characters of a sentence on who is not to take it; of one that leaves room for more
+LONGEST = 130  # characters of a sentence on who is not to take it
+SHORT = 60  # of one that leaves room for what it is for
 
 
 def mention(question: Question, shelf: Shelf) -> Draft | None:

@@ -92,8 +92,8 @@ def read(text: str, shelf: Shelf) -> Question:
         left = left.replace(name, "，")
     groups = _complaints(left)
     thing = words.of_no_person(text)
-    known = formulas or [name for name in find_herbs(text, shelf) if len(name) > 1]
-    if thing and not known and (groups or _AILS.match(text[len(thing) :])):
+    ails = thing and not formulas and (groups or _AILS.match(text[len(thing) :]))
+    if ails and all(len(name) == 1 for name in find_herbs(text, shelf)):
         return Question(text, "theory", "", (), aspects, unknown=thing)
     base = replace(base, groups=groups, unknown=unknown)
     if _SONG.search(text):

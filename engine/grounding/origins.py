@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from engine.grounding.compositions import entries_of, likeness, lists_of, medoid
-from engine.grounding.dynasties import LAST, year
+from engine.grounding.dynasties import LAST, years
 from engine.grounding.question import Question
 from engine.grounding.records import Draft
 from engine.grounding.shelf import Entry, Shelf, sentences
@@ -23,7 +23,7 @@ def origin(question: Question, shelf: Shelf) -> Draft | None:
     """The title line of the oldest book with the formula, and what it is made of there."""
     entries = entries_of(question.names, question, shelf)
     lists = lists_of(question.names, entries)
-    dated = {source.title: year(source.dynasty) for source in shelf.library.sources()}
+    dated = years(shelf)
     lists = [one for one in lists if dated.get(one.entry.book, LAST) < LAST]
     lists = [one for one in lists if not _NOT_FIRST.search(one.entry.book)] or lists
     if not lists:

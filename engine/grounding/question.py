@@ -56,10 +56,11 @@ def _last_user(history: Sequence[Mapping[str, str]]) -> int:
 
 def _carry(read: Question, before: Question, said: tuple[str, ...], shelf: Shelf) -> Question:
     text = read.text
-    other = (*find_formulas(text, shelf)[0], *find_herbs(text, shelf))[:1]
-    if other and before.kind in ("formula", "herb") and _WITH.search(text) and _SIDE_BY_SIDE.search(text):
-        again = read_alone(f"{before.topic}和{other[0]}有什么区别", shelf)
-        return replace(again, whole=True, before=before, history=said)
+    if before.kind in ("formula", "herb") and _WITH.search(text) and _SIDE_BY_SIDE.search(text):
+        other = next(iter((*find_formulas(text, shelf)[0], *find_herbs(text, shelf))), "")
+        if other:
+            again = read_alone(f"{before.topic}和{other}有什么区别", shelf)
+            return replace(again, whole=True, before=before, history=said)
     if read.kind in ("formula", "herb", "point", "pulse") and read.topic and not _FOLLOW.search(text):
         return replace(read, before=before, history=said)
     thing = name_of_point(text) if before.kind == "point" else read.topic if read.kind in _THINGS else ""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from engine.grounding import Answerer
 from engine.library import Library
+from tests.small_library import library_of
 
 BOOKS = {
     ("伤寒论", "张仲景", "东汉"): """《伤寒论》 东汉 张仲景
@@ -75,12 +74,7 @@ BOOKS = {
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
-    folder: Path = tmp_path_factory.mktemp("library")
-    held = Library.open(folder)
-    with held.writer() as writer:
-        for (title, author, dynasty), text in BOOKS.items():
-            writer.add_text(title, author, dynasty, text, file=f"{title}.txt", kind="book")
-    return held
+    return library_of(tmp_path_factory.mktemp("library"), BOOKS)
 
 
 @pytest.fixture(scope="session")

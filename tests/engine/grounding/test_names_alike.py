@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.grounding import Answerer
-from engine.library import Library
+from tests.small_library import library_of
 
 BOOKS = {
     ("伤寒论", "张仲景", "东汉"): """《伤寒论》 东汉 张仲景
@@ -58,11 +58,7 @@ BOOKS = {
 
 @pytest.fixture(scope="module")
 def answerer(tmp_path_factory: pytest.TempPathFactory) -> Answerer:
-    library = Library.open(tmp_path_factory.mktemp("library"))
-    with library.writer() as writer:
-        for (title, author, dynasty), text in BOOKS.items():
-            writer.add_text(title, author, dynasty, text, file=f"{title}.txt", kind="book")
-    return Answerer(library)
+    return Answerer(library_of(tmp_path_factory.mktemp("library"), BOOKS))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.grounding import Answerer
-from engine.library import Library, Pair, Quote
+from engine.library import Pair, Quote
+from tests.small_library import library_of
 
 BOOKS = {
     ("太平惠民和剂局方", "太平惠民和剂局", "宋"): """《太平惠民和剂局方》 宋 太平惠民和剂局
@@ -90,12 +91,7 @@ SLEEP = Pair(
 
 @pytest.fixture(scope="module")
 def answerer(tmp_path_factory: pytest.TempPathFactory) -> Answerer:
-    library = Library.open(tmp_path_factory.mktemp("library"))
-    with library.writer() as writer:
-        for (title, author, dynasty), text in BOOKS.items():
-            writer.add_text(title, author, dynasty, text, file=f"{title}.txt", kind="book")
-        writer.add_pairs("问答", [SLEEP], file="pairs.csv")
-    return Answerer(library)
+    return Answerer(library_of(tmp_path_factory.mktemp("library"), BOOKS, [SLEEP]))
 
 
 @pytest.mark.parametrize(

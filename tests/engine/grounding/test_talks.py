@@ -6,7 +6,8 @@ import pytest
 
 from engine.grounding import Answer, Answerer
 from engine.grounding.follow_ups import asks_within, tells_more
-from engine.library import Library, Pair, Quote
+from engine.library import Pair, Quote
+from tests.small_library import library_of
 
 BOOKS = {
     ("医方集解", "汪昂", "清"): """《医方集解》 清 汪昂
@@ -60,12 +61,7 @@ SLEEP = Pair(
 
 @pytest.fixture(scope="module")
 def answerer(tmp_path_factory: pytest.TempPathFactory) -> Answerer:
-    library = Library.open(tmp_path_factory.mktemp("library"))
-    with library.writer() as writer:
-        for (title, author, dynasty), text in BOOKS.items():
-            writer.add_text(title, author, dynasty, text, file=f"{title}.txt", kind="book")
-        writer.add_pairs("问答", [SLEEP], file="pairs.csv")
-    return Answerer(library)
+    return Answerer(library_of(tmp_path_factory.mktemp("library"), BOOKS, [SLEEP]))
 
 
 def last_of(answerer: Answerer, *questions: str) -> Answer:
