@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
+from math import fsum
 
 from engine.grounding.herb_lists import Herbs, herb_lists
 from engine.grounding.question import Question
@@ -86,7 +87,11 @@ def _after_name(text: str, names: tuple[str, ...], lists: list[Herbs]) -> Herbs 
 
 
 def medoid(lists: list[HerbList]) -> tuple[HerbList, list[HerbList]]:
-    """The list that agrees best with all votes, and the lists of other books that differ from it much."""
+    """The list that agrees best with all votes, and the lists of other books that differ from it much.
+
+    Of equal ones the earliest in its book: in which order a search finds them depends on how the index is
+    merged, and in which order a sum adds a set on the process. Sums are exact (fsum), so equal stays equal.
+    """
     votes: dict[str, float] = {}
     voters: dict[str, set[str]] = defaultdict(set)
     books = set()
@@ -95,13 +100,13 @@ def medoid(lists: list[HerbList]) -> tuple[HerbList, list[HerbList]]:
         for herb in item.herbs:
             voters[herb].add(item.entry.book)
     for herb, names in voters.items():
-        votes[herb] = sum(1 + 2 * standing("formula", book) for book in names)
-    total = sum(1 + 2 * standing("formula", book) for book in books)
+        votes[herb] = fsum(1 + 2 * standing("formula", book) for book in names)
+    total = fsum(1 + 2 * standing("formula", book) for book in books)
 
     def agreement(item: HerbList) -> float:
         mine = set(item.herbs)
-        inside = sum(votes[h] for h in mine)
-        return 2 * inside / (total * len(mine) + sum(votes.values()))
+        inside = fsum(votes[h] for h in mine)
+        return 2 * inside / (total * len(mine) + fsum(votes.values()))
 
     def rank(item: HerbList) -> float:
         headed = item.entry.key and item.first < 400
@@ -114,7 +119,7 @@ def medoid(lists: list[HerbList]) -> tuple[HerbList, list[HerbList]]:
             + 0.06 * bool(headed)
         )
 
-    best = max(lists, key=rank)
+    best = min(lists, key=lambda one: (-rank(one), one.entry.book, one.entry.start, one.first))
     differ = [x for x in lists if x.entry.book != best.entry.book and likeness(x.herbs, best.herbs) < 0.6]
     return best, differ
 
