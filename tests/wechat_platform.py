@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import itertools
 import secrets
 import struct
 import time
@@ -21,10 +20,11 @@ from xml.etree import ElementTree
 import requests
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from tests.message_ids import message_number
+
 #: The most a reply may hold. The platform cuts or drops longer ones near 2,048 bytes.
 REPLY_BYTES = 1800
 _PADDING_BLOCK = 32
-_message_ids = itertools.count(time.time_ns() // 1000)
 
 
 class ProtocolError(AssertionError):
@@ -166,7 +166,7 @@ class Platform:
             "CreateTime": int(time.time()),
             "MsgType": kind,
         }
-        return Message({**head, **fields, "MsgId": next(_message_ids) if msg_id is None else msg_id})
+        return Message({**head, **fields, "MsgId": message_number() if msg_id is None else msg_id})
 
     def text(self, user: str, content: str, msg_id: int | None = None) -> Message:
         return self._message(user, "text", msg_id, {"Content": content})

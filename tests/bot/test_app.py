@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from tests.bot.expected_help import help_for
 from tests.bot.idle import wait_until_idle
 from tests.bot.scripted_engine import ScriptedEngine, question_of
 from tests.bot.webhook_receiver import Receiver
+from tests.message_ids import message_number
 from tests.service import wait_until
 from tests.wechat_platform import Message, Platform
 
@@ -123,7 +123,7 @@ def test_a_fault_is_in_the_log_and_not_on_the_page(
 
 
 def signed(body: bytes, secret: str = NEW, message_id: str = "", at: float = 0.0) -> dict[str, str]:
-    message_id = message_id or "msg_" + uuid.uuid4().hex
+    message_id = message_id or f"msg_{message_number()}"
     when = datetime.datetime.fromtimestamp(at or time.time(), tz=datetime.UTC)
     return {
         "content-type": "application/json",

@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import json
 import time
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +23,7 @@ from bot.text import dialogue
 from bot.text.records import Conversation
 from tests.bot.idle import wait_until_idle
 from tests.bot.webhook_receiver import Receiver
+from tests.message_ids import message_number
 from tests.service import SOON_MISSED, Plm, Service, wait_until
 
 OLD, NEW = ("whsec_" + base64.b64encode(seed * 24).decode() for seed in (b"o", b"n"))
@@ -36,7 +36,7 @@ def signature(secret: str, message_id: str, timestamp: str, body: bytes) -> str:
 
 
 def headers(body: bytes, secret: str = NEW, age: int = 0, message_id: str = "") -> dict[str, str]:
-    message_id, timestamp = message_id or "msg_" + uuid.uuid4().hex, str(int(time.time()) - age)
+    message_id, timestamp = message_id or f"msg_{message_number()}", str(int(time.time()) - age)
     return {
         "Content-Type": "application/json",
         "webhook-id": message_id,

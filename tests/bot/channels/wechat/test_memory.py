@@ -11,7 +11,7 @@ from bot.store.conversations import Store
 from bot.text import dialogue
 from bot.text.records import Conversation
 from engine import Model
-from tests.bot.expected_answer import expected_answer
+from tests.bot.expected_answer import expected_answer, message_answered_in
 from tests.service import Service
 from tests.wechat_platform import Platform
 
@@ -29,8 +29,14 @@ def after_ten_turns(
     settings = {"PLM_MODEL": "tcm", "PLM_WECHAT_TOKEN": "AAAAA", "PLM_CONTEXT_BYTES": 1_000_000}
     with Service(tmp_path_factory.mktemp("web"), "web", PLM_REDIS_URL=redis_url, **settings) as service:
         platform, store = Platform(service.url + "/wechat", "AAAAA"), Store(redis_url)
-        for question in QUESTIONS:
+        for question in QUESTIONS[:-1]:
             platform.ask(TALKER.user, question)
+        # The last answer ends by itself: one that had to be cut leaves no state.
+        earlier = dialogue.history(store.turns(TALKER), before="", limit=1_000_000)
+        last, _ = message_answered_in(
+            range(1, 300), platform, Model.load("tcm"), TALKER.user, QUESTIONS[-1], earlier
+        )
+        assert platform.deliver(last).reply
         yield platform, store
         store.close()
 
