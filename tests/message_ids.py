@@ -1,7 +1,7 @@
 """Ids of messages: unique, and in one test the same in each run.
 
-The id of a message seeds its answer's dice. A test would otherwise meet other answers each time, and once in some
-thousand one of a rare form.
+The id of a message seeds its answer's dice. A test would otherwise meet other answers each time, and once in
+some thousand one of a rare form.
 """
 
 from __future__ import annotations
