@@ -1,8 +1,8 @@
 """A trained model with a longer window of attention or larger hashed tables, to train on from there.
 
 A row is looked up by a hash modulo the number of rows, so a table of k times as many rows that repeats the
-old ones gives what the old one gave. A table that was not there begins at zero. The window grows into the past
-with the bias of its oldest place.
+old ones gives what the old one gave. A table that was not there begins at zero. The window grows into the
+past with the bias of its oldest place.
 """
 
 from __future__ import annotations
