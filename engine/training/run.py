@@ -24,13 +24,13 @@ from safetensors.numpy import save
 from engine import _train
 from engine.inference.model import Model
 from engine.model.atomic_write import write_atomically
-from engine.model.catalog import ModelFileError
 from engine.model.checkpoint import ModelFile, write_model
 from engine.model.config import ModelConfig
 from engine.model.device import on_device
 from engine.model.isa import training_isa
 from engine.training.card import training_card
 from engine.training.dataset import Text, answer_mask, answers_name
+from engine.training.growing import grown
 from engine.training.history import Record, plot_losses
 from engine.training.pairs import MORE, ROUNDS, SHARES, SHARES_MARGIN, Pairs, known
 from engine.training.recipe import Recipe, TrainingError
@@ -93,6 +93,7 @@ class Run:
         self.record.texts = [text.sha256 for text in self.texts]
         self.record.config = config
         if self.initial is not None:
+            self.initial = grown(self.initial, self.config)
             self._start_from(self.initial)
 
     @property
@@ -100,8 +101,6 @@ class Run:
         return self.out.with_name(self.out.name + ".ckpt")
 
     def _start_from(self, model: ModelFile) -> None:
-        if model.config != self.config:
-            raise TrainingError(f"{model.path}: has other sizes than the config")
         if model.dtype == "int8":
             raise TrainingError(f"{model.path}: is int8; fine-tune from the bf16 or f32 file")
         self.trainer.set_tensors(model.float_tensors())
@@ -325,8 +324,8 @@ def check_inputs(
     """Errors that would otherwise appear minutes later."""
     if len(weights) != len(texts) or any(not w > 0 for w in weights):
         raise TrainingError("--mix needs one share above 0 for each --data file")
-    if initial is not None and initial.config != config:
-        raise ModelFileError(f"{initial.path}: has other sizes than the config")
+    if initial is not None:
+        grown(initial, config)
 
 
 def summary(record: Record) -> dict[str, Any]:
