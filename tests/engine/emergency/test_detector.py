@@ -109,6 +109,46 @@ def test_a_bare_word_or_an_old_illness_is_no_emergency(detector: Detector, text:
     assert detector.assess(text).level is Level.NONE
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "早上起来脸是斜的",
+        "准备了炭和胶带",
+        "我想伤害自己",
+        "老公要打死我",
+        "血糖1.8",
+        "xiong kou teng de lihai chu leng han zenme ban",
+        "wobabayundaole",
+        "baby is limp",
+        "你好，我想调理脾胃。顺便问下，我婆婆刚刚话说不清，左手也抬不起来，能喝参汤吗",
+    ],
+)
+def test_veiled_terse_spelled_and_beside_the_point(detector: Detector, text: str) -> None:
+    assert detector.assess(text).level is Level.EMERGENCY
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "落枕了脖子动不了",
+        "腿抽筋",
+        "嗓子疼吞不下东西",
+        "被蚊子咬了起包",
+        "can I bring my cat",
+        "where can I park a second car",
+        "can I get my money back if I cancel a week before",
+        "how old do I have to be",
+        "can my wife drive too",
+        "do I have to fill the tank",
+        "can I drive to Switzerland",
+        "whom do I call after an accident",
+        "今天先走了，明天再聊",
+    ],
+)
+def test_everyday_matters_are_none(detector: Detector, text: str) -> None:
+    assert detector.assess(text).level is Level.NONE
+
+
 def test_a_cry_of_one_character_is_heard(detector: Detector) -> None:
     assert detector.assess("救").level is Level.EMERGENCY
 
