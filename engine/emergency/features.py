@@ -15,7 +15,7 @@ from engine.emergency.meanings import meanings
 from engine.emergency.normalize import lines_of, syllables
 from engine.emergency.pinyin import spelled
 
-BITS = 20
+BITS = 22
 _SHIFT = 64 - BITS
 _WRAP = 2**64 - 1
 # Numbers without a pattern (fractions of the square roots of 2, 3, 5, 7, 11) for multiplicative hashing.

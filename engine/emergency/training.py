@@ -31,8 +31,8 @@ KIND_STEPS = 15  # enough to choose among kinds
 FOLDS = 5
 SPELLED = 24  # characters; shorter messages are learned a second time, as they would be typed in pinyin
 # Calibrated probabilities, and why these: README.md, "Thresholds".
-EMERGENCY = 0.43
-UNCERTAIN = 0.38
+EMERGENCY = 0.4
+UNCERTAIN = 0.35
 TOXIC_ALONE = 0.97  # nothing of toxic.tsv is named
 TOXIC_NAMED = 0.6  # a poison is named, but no word of amount known
 TOXIC_ASKED = 0.2  # both are there: the model need only not object

@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.emergency import Assessment, Detector, Level, WeightsError, caution, reply
+from engine.emergency.evaluation import evaluate
 from engine.emergency.messages import bundled_files, read_messages
 from engine.emergency.normalize import normalize, simplified
 
+HERE = Path(__file__).parent
 HELD_OUT = [
     tuple(line.split("\t"))
-    for line in (Path(__file__).parent / "held_out.tsv").read_text(encoding="utf-8").splitlines()
+    for line in (HERE / "held_out.tsv").read_text(encoding="utf-8").splitlines()
     if not line.startswith("#")
 ]
 EMERGENCIES = [text for label, text in HELD_OUT if label == "emergency"]
@@ -41,7 +43,19 @@ def test_messages_it_has_never_seen(detector: Detector, label: str, text: str) -
 
 def test_the_held_out_messages_are_not_in_the_training() -> None:
     known = {normalize(message.text) for message in read_messages(bundled_files())}
-    assert [text for _, text in HELD_OUT if normalize(text) in known] == []
+    held_out = [text for _, text in HELD_OUT]
+    held_out += [message.text for message in read_messages([HERE / "fresh.jsonl", HERE / "last.jsonl"])]
+    assert [text for text in held_out if normalize(text) in known] == []
+
+
+@pytest.mark.parametrize(("name", "recall", "false_alarms"), [("fresh", 0.93, 0.04), ("last", 0.8, 0.07)])
+def test_whole_sets_of_unseen_messages(
+    detector: Detector, name: str, recall: float, false_alarms: float
+) -> None:
+    table = evaluate(detector, read_messages([HERE / f"{name}.jsonl"]))["table"]
+    heard, wrong = table["emergency"]["all"], table["none"]["all"]
+    assert heard["emergency"] / heard["of"] >= recall
+    assert wrong["emergency"] / wrong["of"] <= false_alarms
 
 
 @settings(deadline=None, max_examples=150)
