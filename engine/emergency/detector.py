@@ -19,6 +19,7 @@ WEIGHTS = "weights.safetensors"
 WINDOW = 60  # characters; a cry for help in a long text is found in the window that holds it
 STEP = 30
 CRIES = "救"  # single characters that are cries for help
+BARE = 2  # characters that are not enough to be uncertain of
 LONG = 120  # from here on windows are read beside the whole
 
 
@@ -59,7 +60,7 @@ class Detector:
                 needed = "toxic_dose_asked"
             if toxic >= settings[needed]:
                 return Assessment(Level.TOXIC_DOSE, "poisoning", score)
-        if score >= settings["uncertain"]:
+        if score >= settings["uncertain"] and len(plain) > BARE:  # 血糖 asks what it is
             kind, too = self._kind(place)
             return Assessment(Level.UNCERTAIN, kind, score, too)
         if wants_doctor(plain):
