@@ -18,16 +18,24 @@ from engine.grounding import (
     quotes,
     symptoms,
     theory,
+    together,
 )
 from engine.grounding.confidence import Signals, confidence, signals
 from engine.grounding.documents import Reader, about, documents, only_documents
-from engine.grounding.pairs import CANDIDATES, close_enough, same_complaint
+from engine.grounding.pairs import (
+    CANDIDATES,
+    close_enough,
+    same_complaint,
+    same_thing,
+    same_words,
+    side_by_side,
+)
 from engine.grounding.question import Question, understand
 from engine.grounding.records import Answer, Citation, Draft
 from engine.grounding.shelf import Shelf, own_heading
 from engine.grounding.smalltalk import smalltalk
 from engine.grounding.spelling import corrected
-from engine.library import Library, Pair
+from engine.library import Library, Pair, PairHit
 from engine.library.words import modern_words, tidy
 
 MINIMUM = 0.35  # of `Answer.score`; PLM_LIBRARY_MINIMUM. Chosen on the questions of fit_confidence
@@ -128,14 +136,22 @@ class Answerer:
         """The answer of a question-answer pair that is close enough."""
         if asked.before is not None and not asked.whole:
             return None
-        hits = self.library.pairs(asked.text if asked.whole else tidy(question), CANDIDATES)
+        hits = self.library.pairs(asked.text, CANDIDATES)
         near = next((h for h in hits[:3] if close_enough(asked, h.matched_question, h.score)), None)
-        hit = near or same_complaint(asked, hits)
+        hit = near or same_complaint(asked, hits) or same_words(asked, hits) or same_thing(asked, hits)
+        hit = hit or self._compared(asked)
         if hit is None or _strange(question, hit.pair) or asked.unknown not in " ".join(hit.pair.questions):
             return None
         citations = [c for q in hit.pair.quotes if (c := self._find(q.book, q.quote))]
         text = hit.pair.answer + "".join(f"\n「{c.quote}」{place(c)}" for c in citations)
         return Answer(text, citations, False, "pair", hit.pair.topic, float(hit.score))
+
+    def _compared(self, asked: Question) -> PairHit | None:
+        """The pair on the two things that are compared."""
+        if asked.kind != "comparison" or not asked.others:
+            return None
+        usual = f"{asked.topic}和{asked.others[0]}有什么区别"
+        return side_by_side(asked, self.library.pairs(usual, CANDIDATES))
 
     def _find(self, book: str, quote: str) -> Citation | None:
         """A quotation's place in its book."""
@@ -207,7 +223,10 @@ class Answerer:
                 if name not in nearest:
                     nearest.append(name)
         nearest = nearest[:NEAREST]
-        text = f"{NOT_FOUND}这个问题的答案。" + (f"最近的篇目：{'、'.join(nearest)}。" if nearest else "")
+        text = f"{NOT_FOUND}这个问题的答案。"
+        if asked.kind == "together" and asked.others and not (seen.modern or seen.foreign):
+            text = f"{NOT_FOUND}{asked.topic}与{asked.others[0]}能不能同用的话。{together.ASK_BOTH}"
+        text += f"最近的篇目：{'、'.join(nearest)}。" if nearest else ""
         if seen.latin > LATIN:
             text += ENGLISH
         return Answer(text, [], True, asked.kind, asked.topic, score, nearest)
@@ -236,6 +255,7 @@ def _makers(asked: Question) -> list[Maker]:
         "quote": [quotes.quote],
         "author": [authors.author],
         "comparison": [comparisons.comparison],
+        "together": [together.together],
     }
     return makers.get(asked.kind, [theory.theory])
 
