@@ -29,6 +29,7 @@ from engine.grounding.pairs import (
     same_thing,
     same_words,
     side_by_side,
+    usual,
 )
 from engine.grounding.question import Question, understand
 from engine.grounding.records import Answer, Citation, Draft
@@ -139,12 +140,17 @@ class Answerer:
         hits = self.library.pairs(asked.text, CANDIDATES)
         near = next((h for h in hits[:3] if close_enough(asked, h.matched_question, h.score)), None)
         hit = near or same_complaint(asked, hits) or same_words(asked, hits) or same_thing(asked, hits)
-        hit = hit or self._compared(asked)
+        hit = hit or self._compared(asked) or self._usually_called(asked)
         if hit is None or _strange(question, hit.pair) or asked.unknown not in " ".join(hit.pair.questions):
             return None
         citations = [c for q in hit.pair.quotes if (c := self._find(q.book, q.quote))]
         text = hit.pair.answer + "".join(f"\n「{c.quote}」{place(c)}" for c in citations)
         return Answer(text, citations, False, "pair", hit.pair.topic, float(hit.score))
+
+    def _usually_called(self, asked: Question) -> PairHit | None:
+        """The pair on the complaints asked for under their names in the books."""
+        wording = usual(asked)
+        return same_complaint(asked, self.library.pairs(wording, CANDIDATES)) if wording else None
 
     def _compared(self, asked: Question) -> PairHit | None:
         """The pair on the two things that are compared."""

@@ -151,11 +151,16 @@ def _of_books(
         return replace(base, kind="author", topic=base.book_word)
     if quoted:
         return replace(base, kind="quote", quoted=quoted.group(1), topic=quoted.group(1))
+    if _CLAUSE.search(text) and "伤寒论" in base.books:
+        return replace(base, kind="quote")
     if not formulas and (NEXT.search(text) or ORIGIN.search(text)):
         return replace(base, kind="quote")
     if not formulas and (asked := MEANING.search(text)) and _is_saying(text[: asked.start()], base, shelf):
         return replace(base, kind="quote")
     return None
+
+
+_CLAUSE = re.compile("第[0-9一二三四五六七八九十百零]{1,6}条")
 
 
 def _is_saying(said: str, base: Question, shelf: Shelf) -> bool:

@@ -12,6 +12,7 @@ from engine.library.records import PairHit
 
 CANDIDATES = 12
 CLOSE = 0.72  # a pair's wording this close to the question answers it
+SAME = 0.85  # and this close it does whatever it names
 ALIKE = 0.5  # and from here on where both name the same complaints or ideas
 LEAST_SHARED = 0.1  # closeness of a wording that names the same complaint and nothing else
 OWN = 3  # characters that a question may have beside its complaints
@@ -19,6 +20,7 @@ _TELLS = re.compile(
     "[一二两三四五六七八九十半几多0-9]+[天周月年个次晚夜]+|[今昨前]天|这[两几]?[天周年]|晚上|早上|早晨|白天|夜里|经常|常常|老爱|又|就|还|"
     "好多|严重|厉害|难受|不舒服|吃点|喝点|治疗|缓解|改善|治好|能好|办法|偏方|中药|中医|调养|食疗|药|汤|方|治|法"
 )
+_NUMBER = re.compile("第[0-9一二三四五六七八九十百零]{1,6}条")
 _WHAT_IS = re.compile("(?:请问|请教)?(?:什么是|什么叫|何谓|何为|啥是|啥叫|所谓)")
 # Of whom it is a complaint: a pair that answers must be about them too.
 _STATES = frozenset(("小儿", "妊娠", "产后", "老人", "婴儿", "妇人"))
@@ -27,14 +29,14 @@ _NOT_TREATED = ("dose", "caution", "pregnancy", "alias", "origin")
 
 def close_enough(asked: Question, wording: str, score: float) -> bool:
     """Whether a pair's wording asks the same: alike in words, and about the same things."""
-    if score < ALIKE:
+    if score < ALIKE or (_NUMBER.search(asked.text) and score < SAME):
         return False
     if asked.kind == "together":
         return all(any(name in wording for name in _all(thing)) for thing in (asked.topic, *asked.others))
     if asked.kind in ("formula", "herb", "author", "point", "pulse"):
         same = bool(set(asked.aspects) & set(aspects_of(wording))) or not asked.aspects
         return score >= CLOSE and same and (not asked.topic or asked.topic in wording)
-    if score >= CLOSE + 0.13:
+    if score >= SAME:
         return True
     if asked.kind == "theory" and _WHAT_IS.match(asked.text) and score < CLOSE:
         return False  # 什么叫阴阳 is not answered by a saying about it
@@ -157,9 +159,19 @@ def same_complaint(asked: Question, hits: Sequence[PairHit]) -> PairHit | None:
             continue
         for wording in hit.pair.questions:
             named = tuple(words.groups(wording))
-            if _same(asked.groups, named) and len(_own(wording, named)) <= OWN - 1:
+            own = _own(wording, named)
+            if _same(asked.groups, named) and (len(own) < 2 or (len(own) < OWN and own in asked.text)):
                 return hit
     return None
+
+
+def usual(asked: Question) -> str:
+    """A complaint as the books call it and a pair may word it: 头疼偏一边 as 偏头痛怎么办."""
+    own = _own(asked.text, asked.groups)
+    if asked.kind != "symptom" or not asked.groups or len(own) > OWN or asked.asks(*_NOT_TREATED):
+        return ""
+    names = [next((a for a in g.alternatives if a != g.word), g.word) for g in asked.groups[:2]]
+    return "".join(names) + "怎么办"
 
 
 def _own(text: str, groups: Sequence[words.Group]) -> str:

@@ -25,7 +25,41 @@ def quoted_words(question: Question) -> str:
     return max((piece.strip("，。 “”：:、的") for piece in _ASKING.split(text)), key=len)
 
 
+_NUMBERED = re.compile("第([0-9]{1,3}|[一二三四五六七八九十百零]{1,6})条")
+CLAUSES = "伤寒论"  # its clauses are numbered
+
+
+def numbered(question: Question, shelf: Shelf) -> Draft | None:
+    """A clause of the 伤寒论 by its number: 第十二条."""
+    asked = _NUMBERED.search(question.text)
+    if not asked or CLAUSES not in question.books:
+        return None
+    number = asked[1] if asked[1].isdigit() else str(_value(asked[1]))
+    for hit in shelf.search({number: 1.0}, 40, None, CLAUSES, 0.0):
+        entry = shelf.entry(hit, 0, 1)
+        found = re.search(rf"(?<!\d){number}．.+?(?=\n|(?<!\d)\d{{1,3}}．|$)", entry.text)
+        if found:
+            return Draft([entry.cite(*found.span())], [""], "", 1.0, True)
+    return None
+
+
+def _value(text: str) -> int:
+    """The number that Chinese figures spell, below a thousand."""
+    digits = {figure: value for value, figure in enumerate("零一二三四五六七八九")}
+    total = figure = 0
+    for character in text:
+        if character in "十百":
+            total += (figure or 1) * (10 if character == "十" else 100)
+            figure = 0
+        else:
+            figure = digits[character]
+    return total + figure
+
+
 def quote(question: Question, shelf: Shelf) -> Draft | None:
+    clause = numbered(question, shelf)
+    if clause:
+        return clause
     said = quoted_words(question)
     found = places(said, question, shelf) if len(plain(said)) >= 3 else []
     if not found:
