@@ -157,10 +157,11 @@ def same_complaint(asked: Question, hits: Sequence[PairHit]) -> PairHit | None:
         said = hit.pair.topic + hit.pair.answer
         if hit.score < LEAST_SHARED or not all(any(a in said for a in s.alternatives) for s in states):
             continue
+        about = any(a in said for group in asked.groups for a in group.alternatives)
         for wording in hit.pair.questions:
             named = tuple(words.groups(wording))
-            own = _own(wording, named)
-            if _same(asked.groups, named) and (len(own) < 2 or (len(own) < OWN and own in asked.text)):
+            beside = len(_own(wording, named))
+            if _same(asked.groups, named) and beside < (OWN if about else OWN - 1):
                 return hit
     return None
 
