@@ -256,7 +256,7 @@ def _makers(asked: Question) -> list[Maker]:
     makers: dict[str, list[Maker]] = {
         "point": [points.point, theory.theory],
         "pulse": [pulses.pulse, theory.theory],
-        "herb": [herbs.herb, theory.theory],
+        "herb": [herbs.herb, _on_its_name],
         "symptom": [symptoms.symptom],
         "quote": [quotes.quote],
         "author": [authors.author],
@@ -264,6 +264,13 @@ def _makers(asked: Question) -> list[Maker]:
         "together": [together.together],
     }
     return makers.get(asked.kind, [theory.theory])
+
+
+def _on_its_name(asked: Question, shelf: Shelf) -> Draft | None:
+    """Sentences that name a herb that has no entry; others on what it is to be good for say nothing of it."""
+    draft = theory.theory(asked, shelf)
+    said = "".join(c.quote + c.heading for c in draft.citations) if draft else ""
+    return draft if any(name in said for name in (asked.topic, *asked.names)) else None
 
 
 def _strange(question: str, pair: Pair) -> bool:

@@ -196,6 +196,11 @@ def _of_things(base: Question, formulas: list[str], shelf: Shelf) -> Question:
         return replace(base, kind="formula", topic=base.unknown, names=(base.unknown,))
     if _REASON.search(text) and not herbs:
         return base
+    strange = "" if herbs else _strange_thing(text, shelf)
+    if strange:
+        return replace(base, unknown=strange)
+    if herbs and herbs[0] not in words.known_herbs() and words.groups(edge(text[: text.find(herbs[0])])):
+        herbs = []  # 湿疹流水 is about a complaint, not about 流水
     if herbs and herbs[0] not in words.known_herbs() and (glued := edge(text[: text.find(herbs[0])])):
         name = words.MARKS.split(glued)[-1] + herbs[0]
         return replace(base, kind="herb", topic=name, names=(name,), unknown=name)
@@ -210,6 +215,22 @@ def _of_things(base: Question, formulas: list[str], shelf: Shelf) -> Question:
     if symptoms and ("treat" in aspects or "cause" in aspects or not _THEORY.search(text)):
         return replace(base, kind="symptom", topic=symptoms[0].word)
     return base
+
+
+# 罗汉果止咳吗: a thing and what it is good for.
+_GOOD_FOR = re.compile(
+    "([一-龥]{2,5}?)(?:泡水|泡茶|煮水|茶)?(?:能不能|能够|能|可以|可|有没有|会不会)?(?:喝了|吃了)?"
+    "(?:止[咳痛血泻痒]|治|润|补|降|清|化痰|祛|去[湿火]|健脾|养|安神|壮|利[尿水]|消[肿食炎]|减肥|美容|抗癌|通便|明目|排毒)[^，。]{0,4}(?:吗|么|嘛|不|吧)[？?]?$"
+)
+
+
+def _strange_thing(text: str, shelf: Shelf) -> str:
+    """A thing of which is asked whether it is good for something and that no book names; empty for none."""
+    found = _GOOD_FOR.match(text)
+    name = found[1] if found else ""
+    if not name or words.bare(words.strip(name)) != name or words.groups(name):
+        return ""
+    return "" if words.groups(name, "concepts.tsv") or shelf.holds(name) else name
 
 
 def _compared(base: Question, formulas: list[str], shelf: Shelf) -> Question:
@@ -262,7 +283,13 @@ _SO_THAT = re.compile(
 
 def _complaints(text: str) -> tuple[words.Group, ...]:
     """The complaints that a text names; none where it only says of whom: 孩子不爱学习."""
-    groups = tuple(words.groups(_SO_THAT.sub("，", text)) or words.groups(text))
+    named = words.groups(_SO_THAT.sub("，", text)) or words.groups(text)
+    groups = tuple(
+        group
+        for place, group in enumerate(named)  # 痛 behind 偏头痛 is no complaint of its own
+        if len(group.word) > 1
+        or not any(group.word in a for other in named[:place] for a in other.alternatives)
+    )
     alone = all(not _WHO_ALONE.isdisjoint(group.alternatives) for group in groups)
     return () if alone else groups
 

@@ -14,6 +14,7 @@ CANDIDATES = 12
 CLOSE = 0.72  # a pair's wording this close to the question answers it
 SAME = 0.85  # and this close it does whatever it names
 ALIKE = 0.5  # and from here on where both name the same complaints or ideas
+ALIKE_COMPLAINT = 0.42  # the same for complaints, which people word in more ways
 LEAST_SHARED = 0.1  # closeness of a wording that names the same complaint and nothing else
 OWN = 3  # characters that a question may have beside its complaints
 _TELLS = re.compile(
@@ -29,7 +30,8 @@ _NOT_TREATED = ("dose", "caution", "pregnancy", "alias", "origin")
 
 def close_enough(asked: Question, wording: str, score: float) -> bool:
     """Whether a pair's wording asks the same: alike in words, and about the same things."""
-    if score < ALIKE or (_NUMBER.search(asked.text) and score < SAME):
+    least = ALIKE_COMPLAINT if asked.kind == "symptom" else ALIKE
+    if score < least or (_NUMBER.search(asked.text) and score < SAME) or _opposite(asked.text, wording):
         return False
     if asked.kind == "together":
         return all(any(name in wording for name in _all(thing)) for thing in (asked.topic, *asked.others))
@@ -49,12 +51,19 @@ def close_enough(asked: Question, wording: str, score: float) -> bool:
     return strange == 0 and shared >= 0.6 * len(mine)
 
 
+def _beside_names(asked: Question) -> str:
+    text = asked.text
+    for name in (asked.topic, *asked.others):
+        text = text.replace(name, " ")
+    return text
+
+
 _WHICH_HERBS = re.compile("味|药|组成")  # 差哪两味 is told by the lists of herbs
 
 
 def side_by_side(asked: Question, hits: Sequence[PairHit]) -> PairHit | None:
     """The pair whose topic is the two things that are compared, however the question words it."""
-    if asked.kind != "comparison" or not asked.others or _WHICH_HERBS.search(asked.text):
+    if asked.kind != "comparison" or not asked.others or _WHICH_HERBS.search(_beside_names(asked)):
         return None
     things = [_all(thing) for thing in (asked.topic, *asked.others)]
     for hit in hits:
@@ -62,6 +71,18 @@ def side_by_side(asked: Question, hits: Sequence[PairHit]) -> PairHit | None:
         if len(sides) == len(things) and all(any(not t.isdisjoint(_all(s)) for s in sides) for t in things):
             return hit
     return None
+
+
+_OPPOSITES = (("高", "低"), ("冷", "热"), ("阴", "阳"), ("胖", "瘦"), ("寒", "热"))
+
+
+def _opposite(one: str, other: str) -> bool:
+    """Whether one wording says the opposite of the other: 高血压 and 低血压, 怕冷 and 怕热."""
+    return any(
+        (a in one and b in other and b not in one and a not in other)
+        or (b in one and a in other and a not in one and b not in other)
+        for a, b in _OPPOSITES
+    )
 
 
 # What is asked of a thing, by kinds of words that ask the same.
@@ -160,19 +181,23 @@ def same_complaint(asked: Question, hits: Sequence[PairHit]) -> PairHit | None:
         about = any(a in said for group in asked.groups for a in group.alternatives)
         for wording in hit.pair.questions:
             named = tuple(words.groups(wording))
-            beside = len(_own(wording, named))
-            if _same(asked.groups, named) and beside < (OWN if about else OWN - 1):
+            beside = _own(wording, named)
+            alike = len(beside) < OWN - 1 or (about and len(beside) < OWN and set(beside) & set(asked.text))
+            if _same(asked.groups, named) and alike and not _opposite(asked.text, wording):
                 return hit
     return None
 
 
 def usual(asked: Question) -> str:
-    """A complaint as the books call it and a pair may word it: 头疼偏一边 as 偏头痛怎么办."""
+    """A complaint as most people word it: 两三点就醒 as 失眠怎么办."""
     own = _own(asked.text, asked.groups)
     if asked.kind != "symptom" or not asked.groups or len(own) > OWN or asked.asks(*_NOT_TREATED):
         return ""
-    names = [next((a for a in g.alternatives if a != g.word), g.word) for g in asked.groups[:2]]
-    return "".join(names) + "怎么办"
+    names: list[words.Group] = []
+    for group in asked.groups:
+        if all(set(group.alternatives).isdisjoint(other.alternatives) for other in names):
+            names.append(group)
+    return "".join(words.usual_word(group.word) for group in names[:2]) + "怎么办"
 
 
 def _own(text: str, groups: Sequence[words.Group]) -> str:

@@ -87,7 +87,7 @@ def _place(text: str, names: tuple[str, ...]) -> int | None:
         if len(name) > 1:
             place = text.find(name)
         else:
-            found = re.search(rf"[、，。；反畏恶忌同食与和以]{name}(?=[、，。；同食者及]|$)", text)
+            found = re.search(rf"[、，。；反畏恶忌同食与和以生]{name}(?=[、，。；同食者及]|$)", text)
             place = found.start() + 1 if found else -1
         if place >= 0:
             return place
