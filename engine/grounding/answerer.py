@@ -25,6 +25,7 @@ from engine.grounding.documents import Reader, about, documents, only_documents
 from engine.grounding.pairs import (
     CANDIDATES,
     close_enough,
+    much_alike,
     same_complaint,
     same_thing,
     same_words,
@@ -140,8 +141,10 @@ class Answerer:
         hits = self.library.pairs(asked.text, CANDIDATES)
         near = next((h for h in hits[:3] if close_enough(asked, h.matched_question, h.score)), None)
         hit = near or same_complaint(asked, hits) or same_words(asked, hits) or same_thing(asked, hits)
-        hit = hit or self._compared(asked) or self._usually_called(asked)
-        if hit is None or _strange(question, hit.pair) or asked.unknown not in " ".join(hit.pair.questions):
+        hit = hit or self._compared(asked) or much_alike(asked, hits) or self._usually_called(asked)
+        if hit is None or _strange(question, hit.pair):
+            return None
+        if asked.unknown.replace("的", "") not in " ".join(hit.pair.questions).replace("的", ""):
             return None
         citations = [c for q in hit.pair.quotes if (c := self._find(q.book, q.quote))]
         text = hit.pair.answer + "".join(f"\n「{c.quote}」{place(c)}" for c in citations)
