@@ -48,6 +48,8 @@ def close_enough(asked: Question, wording: str, score: float) -> bool:
         return score >= CLOSE
     shared = sum(any(not set(m.alternatives).isdisjoint(t.alternatives) for t in theirs) for m in mine)
     strange = sum(all(set(m.alternatives).isdisjoint(t.alternatives) for m in mine) for t in theirs)
+    if asked.kind == "theory" and shared < 2 and score < CLOSE and _about_else(asked.text, wording):
+        return False  # 夏天为什么不能贪凉 is not 夏天为什么不用麻黄
     return strange == 0 and shared >= 0.6 * len(mine)
 
 
@@ -59,6 +61,19 @@ def _beside_names(asked: Question) -> str:
 
 
 _WHICH_HERBS = re.compile("味|药|组成")  # 差哪两味 is told by the lists of herbs
+
+
+def _about_else(text: str, wording: str) -> bool:
+    """Whether both wordings have words of their own beside what asks and the ideas, and share none."""
+    rests = []
+    for said in (text, wording):
+        for group in (*words.groups(said), *words.groups(said, "concepts.tsv")):
+            said = said.replace(group.word, " ")
+        rests.append(set(_NEGATED.sub("", _core(said)[0])))
+    return all(len(rest) > 1 for rest in rests) and rests[0].isdisjoint(rests[1])
+
+
+_NEGATED = re.compile("不能|不用|不可|不要|不宜|可以|能够|[不能会要该用]")
 
 
 def side_by_side(asked: Question, hits: Sequence[PairHit]) -> PairHit | None:
@@ -97,7 +112,7 @@ _ASKS = {
     ),
     "where": re.compile("(?:位置)?(?:是|都)?在?(?:哪里|哪儿|哪|什么位置|什么地方)|怎么走|走哪里|怎么找"),
     "who": re.compile("(?:是|被)?谁(?:写|编|著|说|提出|发明|创立?)?的?|作者(?:是谁)?"),
-    "which": re.compile("(?:都|分别)?(?:有|是|包括)?(?:哪些|哪几|几种|多少)[个种条味]?"),
+    "which": re.compile("(?:都|分别)?(?:有|是|包括)?(?:哪些|哪几|几种|多少|什么(?=[吗呢啊]?$))[个种条味]?"),
 }  # fmt: skip
 
 
@@ -120,7 +135,7 @@ def same_words(asked: Question, hits: Sequence[PairHit]) -> PairHit | None:
     for hit in hits:
         for wording in hit.pair.questions:
             other, theirs = _core(wording)
-            if other == core and (theirs == asks or not theirs):
+            if other == core and (theirs == asks or not (theirs or asked.groups)):
                 return hit
     return None
 
