@@ -113,8 +113,8 @@ class Answerer:
         pair = self._pair(question, asked)
         if pair:
             return pair
-        written = documents(asked, self.shelf, self.reader)
-        if written is not None and written.exact and asked.kind not in NAMED:
+        written = documents(asked, self.shelf, self.reader, question, history)
+        if written is not None and written.exact and (asked.kind not in NAMED or written.everyday):
             return self._render(asked, written, written.match)
         draft = self._draft(asked)
         read = written is not None or self.reader is not None
@@ -216,7 +216,9 @@ class Answerer:
         priced = any(_PRICE.search(citation.quote) for citation in draft.citations)
         if asked.asks("dose") and asked.kind == "herb" and not priced:
             text += NO_DOSE
-        elif (asked.asks("dose") and not priced) or (asked.kind == "symptom" and asked.asks("treat")):
+        elif (asked.asks("dose") and not priced and asked.kind != "theory") or (
+            asked.kind == "symptom" and asked.asks("treat")
+        ):
             text += NO_DOCTOR
         elif asked.asks("pregnancy") and asked.kind in ("formula", "herb") and "医师" not in text:
             text += UNBORN

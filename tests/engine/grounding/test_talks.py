@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from engine.grounding import Answer, Answerer
+from engine.grounding import Answerer
 from engine.grounding.follow_ups import asks_within, tells_more
 from engine.library import Pair, Quote
+from tests.engine.grounding.talking import last_of
 from tests.small_library import library_of
 
 BOOKS = {
@@ -62,15 +63,6 @@ SLEEP = Pair(
 @pytest.fixture(scope="module")
 def answerer(tmp_path_factory: pytest.TempPathFactory) -> Answerer:
     return Answerer(library_of(tmp_path_factory.mktemp("library"), BOOKS, [SLEEP]))
-
-
-def last_of(answerer: Answerer, *questions: str) -> Answer:
-    """The answer to the last of the questions that one person asked."""
-    history: list[dict[str, str]] = []
-    for question in questions:
-        answer = answerer.answer(question, history)
-        history += [{"role": "user", "content": question}, {"role": "assistant", "content": answer.text}]
-    return answer
 
 
 @pytest.mark.parametrize("asked", ["这个方由哪些药组成", "方子里有什么药", "它的组成"])
