@@ -19,10 +19,12 @@ from engine.grounding import (
     symptoms,
     theory,
 )
+from engine.grounding.completions import asks_more, asks_why
 from engine.grounding.confidence import Signals, confidence, signals
 from engine.grounding.documents import Reader, about, documents, only_documents
-from engine.grounding.pairs import CANDIDATES, close_enough, same_complaint
-from engine.grounding.question import Question, understand
+from engine.grounding.follow_ups import subject_of
+from engine.grounding.pairs import CANDIDATES, close_enough, of_them, same_complaint
+from engine.grounding.question import Question, last_question, understand
 from engine.grounding.records import Answer, Citation, Draft
 from engine.grounding.shelf import Shelf, own_heading
 from engine.grounding.smalltalk import smalltalk
@@ -43,6 +45,7 @@ _CURED = re.compile(
     "治得?好吗|能治好|治愈|根治|断根|除根|能好吗|好得了|多久能好|几天能好|多长时间能好|能不能好|治不治得|能活|活多久|会不会死|会死吗"
 )
 NEAREST = 3
+_PLACE = re.compile("——《([^》]+)》")  # of a quotation, as `place` writes it
 # The books come first, the owner's documents after.
 NAMED = ("formula", "herb", "author", "source", "point", "pulse")
 
@@ -99,6 +102,9 @@ class Answerer:
         talk = smalltalk(question)
         if talk:
             return Answer(talk[1], kind="smalltalk", topic=talk[0], score=1.0)
+        more = self._more(question, history)
+        if more:
+            return more
         asked = understand(question, history, self.shelf)
         pair = self._pair(question, asked)
         if pair:
@@ -119,6 +125,32 @@ class Answerer:
             return self._abstain(asked, score, seen)
         return self._render(asked, draft, score)
 
+    def _more(self, question: str, history: Sequence[Mapping[str, str]]) -> Answer | None:
+        """Other passages on the question before, where more is asked for: 还有别的吗, 换一个方子; or why.
+
+        What the turns before have quoted is left out: the same again is no answer."""
+        text = tidy(question)
+        why = asks_why(text)
+        before = last_question(history, self.shelf) if why or asks_more(text) else None
+        said = " ".join(turn["content"] for turn in history if turn.get("role") == "assistant")
+        places = _PLACE.findall(said)
+        if before is None or (why and before.kind == "symptom") or self._quotes_documents(places):
+            return None
+        draft = None if why else self._draft(before, self.shelf.without(places))
+        subject = subject_of(before.text) if before.kind == "theory" else ""
+        new = draft is not None and any(citation.quote not in said for citation in draft.citations)
+        if draft is not None and new and about(draft, subject) and not only_documents(draft, self.shelf):
+            seen = signals(before, draft, self.shelf)
+            score = confidence(seen)
+            if score >= self.minimum:
+                return self._render(before, draft, score)
+        text = f"{NOT_FOUND}{'说明原因的话' if why else '更多：能引的，前面已经引过'}。"
+        return Answer(text, [], True, before.kind, before.topic)
+
+    def _quotes_documents(self, places: Sequence[str]) -> bool:
+        own = self.shelf.documents()
+        return any(found.partition("·")[0] in own for found in places[-2:])
+
     def signals(self, question: str, history: Sequence[Mapping[str, str]] = ()) -> Signals:
         """What the decision to answer rests on, for fitting it."""
         asked = understand(question, history, self.shelf)
@@ -129,7 +161,8 @@ class Answerer:
         if asked.before is not None and not asked.whole:
             return None
         hits = self.library.pairs(asked.text if asked.whole else tidy(question), CANDIDATES)
-        near = next((h for h in hits[:3] if close_enough(asked, h.matched_question, h.score)), None)
+        close = (h for h in hits[:3] if close_enough(asked, h.matched_question, h.score))
+        near = next((h for h in close if not asked.whole or of_them(asked, h.pair)), None)
         hit = near or same_complaint(asked, hits)
         if hit is None or _strange(question, hit.pair) or asked.unknown not in " ".join(hit.pair.questions):
             return None
@@ -150,11 +183,11 @@ class Answerer:
                 return entry.cite(place, place + len(quote))
         return None
 
-    def _draft(self, asked: Question) -> Draft | None:
+    def _draft(self, asked: Question, shelf: Shelf | None = None) -> Draft | None:
         if asked.kind == "source":
             return self._source_of(asked)
         for maker in _makers(asked):
-            draft = maker(asked, self.shelf)
+            draft = maker(asked, shelf or self.shelf)
             if draft and draft.citations:
                 return draft
         return None
@@ -195,7 +228,9 @@ class Answerer:
             asked.kind == "symptom" and asked.asks("treat")
         ):
             text += NO_DOCTOR
-        elif asked.asks("pregnancy") and asked.kind in ("formula", "herb") and "医师" not in text:
+        elif (
+            asked.asks("pregnancy") and asked.kind in ("formula", "herb", "comparison") and "医师" not in text
+        ):
             text += UNBORN
         return Answer(
             text, draft.citations, False, asked.kind, asked.topic, score, _headings(draft.citations)
@@ -219,6 +254,8 @@ def _makers(asked: Question) -> list[Maker]:
     if asked.kind == "formula":
         if asked.asks("origin"):
             return [origins.origin, formulas.indications]
+        if formulas.asks_changes(asked):
+            return [formulas.changes, formulas.indications]
         if asked.asks("preparation") and not asked.asks("composition"):
             return [formulas.preparation, formulas.composition, formulas.indications]
         if asked.asks("composition", "dose") or formulas.asked_herb(asked):
