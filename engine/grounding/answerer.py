@@ -18,18 +18,28 @@ from engine.grounding import (
     quotes,
     symptoms,
     theory,
+    together,
 )
 from engine.grounding.completions import asks_more, asks_why
 from engine.grounding.confidence import Signals, confidence, signals
 from engine.grounding.documents import Reader, about, documents, only_documents
 from engine.grounding.follow_ups import subject_of
-from engine.grounding.pairs import CANDIDATES, close_enough, of_them, same_complaint
+from engine.grounding.pairs import (
+    CANDIDATES,
+    close_enough,
+    of_them,
+    same_complaint,
+    same_thing,
+    same_words,
+    side_by_side,
+    usual,
+)
 from engine.grounding.question import Question, last_question, understand
 from engine.grounding.records import Answer, Citation, Draft
 from engine.grounding.shelf import Shelf, own_heading
 from engine.grounding.smalltalk import smalltalk
 from engine.grounding.spelling import corrected
-from engine.library import Library, Pair
+from engine.library import Library, Pair, PairHit
 from engine.library.words import modern_words, tidy
 
 MINIMUM = 0.35  # of `Answer.score`; PLM_LIBRARY_MINIMUM. Chosen on the questions of fit_confidence
@@ -160,15 +170,28 @@ class Answerer:
         """The answer of a question-answer pair that is close enough."""
         if asked.before is not None and not asked.whole:
             return None
-        hits = self.library.pairs(asked.text if asked.whole else tidy(question), CANDIDATES)
+        hits = self.library.pairs(asked.text, CANDIDATES)
         close = (h for h in hits[:3] if close_enough(asked, h.matched_question, h.score))
         near = next((h for h in close if not asked.whole or of_them(asked, h.pair)), None)
-        hit = near or same_complaint(asked, hits)
+        hit = near or same_complaint(asked, hits) or same_words(asked, hits) or same_thing(asked, hits)
+        hit = hit or self._compared(asked) or self._usually_called(asked)
         if hit is None or _strange(question, hit.pair) or asked.unknown not in " ".join(hit.pair.questions):
             return None
         citations = [c for q in hit.pair.quotes if (c := self._find(q.book, q.quote))]
         text = hit.pair.answer + "".join(f"\n「{c.quote}」{place(c)}" for c in citations)
         return Answer(text, citations, False, "pair", hit.pair.topic, float(hit.score))
+
+    def _usually_called(self, asked: Question) -> PairHit | None:
+        """The pair on the complaints asked for under their names in the books."""
+        wording = usual(asked)
+        return same_complaint(asked, self.library.pairs(wording, CANDIDATES)) if wording else None
+
+    def _compared(self, asked: Question) -> PairHit | None:
+        """The pair on the two things that are compared."""
+        if asked.kind != "comparison" or not asked.others:
+            return None
+        usual = f"{asked.topic}和{asked.others[0]}有什么区别"
+        return side_by_side(asked, self.library.pairs(usual, CANDIDATES))
 
     def _find(self, book: str, quote: str) -> Citation | None:
         """A quotation's place in its book."""
@@ -244,7 +267,10 @@ class Answerer:
                 if name not in nearest:
                     nearest.append(name)
         nearest = nearest[:NEAREST]
-        text = f"{NOT_FOUND}这个问题的答案。" + (f"最近的篇目：{'、'.join(nearest)}。" if nearest else "")
+        text = f"{NOT_FOUND}这个问题的答案。"
+        if asked.kind == "together" and asked.others and not (seen.modern or seen.foreign):
+            text = f"{NOT_FOUND}{asked.topic}与{asked.others[0]}能不能同用的话。{together.ASK_BOTH}"
+        text += f"最近的篇目：{'、'.join(nearest)}。" if nearest else ""
         if seen.latin > LATIN:
             text += ENGLISH
         return Answer(text, [], True, asked.kind, asked.topic, score, nearest)
@@ -270,13 +296,21 @@ def _makers(asked: Question) -> list[Maker]:
     makers: dict[str, list[Maker]] = {
         "point": [points.point, theory.theory],
         "pulse": [pulses.pulse, theory.theory],
-        "herb": [herbs.herb, theory.theory],
+        "herb": [herbs.herb, _on_its_name],
         "symptom": [symptoms.symptom],
         "quote": [quotes.quote],
         "author": [authors.author],
         "comparison": [comparisons.comparison],
+        "together": [together.together],
     }
     return makers.get(asked.kind, [theory.theory])
+
+
+def _on_its_name(asked: Question, shelf: Shelf) -> Draft | None:
+    """Sentences that name a herb that has no entry; others on what it is to be good for say nothing of it."""
+    draft = theory.theory(asked, shelf)
+    said = "".join(c.quote + c.heading for c in draft.citations) if draft else ""
+    return draft if any(name in said for name in (asked.topic, *asked.names)) else None
 
 
 def _strange(question: str, pair: Pair) -> bool:

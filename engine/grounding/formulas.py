@@ -75,9 +75,13 @@ def _number(count: int) -> str:
     return "零一两三四五六七八九十"[count] if count <= 10 else str(count)
 
 
+_OTHER_NAME = re.compile("(?<!一)名[^，。：]{2,8}[汤散丸丹饮]|^本方[加去减]")  # another formula's making
+
+
 def _preparation_after(best: HerbList) -> Citation | None:
     for first, last in sentences(best.entry.text):
-        if first >= best.last - 1 and _PREPARE.search(best.entry.text[first:last]):
+        said = best.entry.text[first:last]
+        if first >= best.last - 1 and _PREPARE.search(said) and not _OTHER_NAME.search(said):
             return best.entry.cite(first, min(last, first + 120))
         if first > best.last + 260:
             break
@@ -122,7 +126,8 @@ def indications(question: Question, shelf: Shelf) -> Draft | None:
     if not found:
         return None
     asked = {c for g in question.groups for a in g.alternatives for c in [a]}
-    found = [(s + 0.3 * any(a in c.quote for a in asked), i, c) for s, i, c in found]
+    weight = 0.6 if question.asks("indication") else 0.3  # 能治头痛吗: what speaks of it
+    found = [(s + weight * any(a in c.quote for a in asked), i, c) for s, i, c in found]
     found.sort(key=lambda x: (-x[0], x[1]))
     chosen: list[Citation] = []
     for _, _, citation in found:
@@ -130,7 +135,13 @@ def indications(question: Question, shelf: Shelf) -> Draft | None:
             chosen.append(citation)
         if len(chosen) == 2 or sum(len(c.quote) for c in chosen) > 110:
             break
-    return Draft(chosen, [f"{question.topic}的主治"] + [""] * (len(chosen) - 1), "", 1.0, True)
+    note = ""
+    if asked and _YES_NO.search(question.text) and not any(a in c.quote for a in asked for c in chosen):
+        note = f"以上没有直接说到“{question.groups[0].word}”。"
+    return Draft(chosen, [f"{question.topic}的主治"] + [""] * (len(chosen) - 1), note, 1.0, True)
+
+
+_YES_NO = re.compile("(?:能|可以|可|管)[^，。]{0,4}[治消退止]|治[^什哪啥]{1,6}[吗么嘛不]$|有用[吗么]|管用")
 
 
 def _indications_in(
@@ -162,6 +173,8 @@ def _indications_in(
                 continue
             if "主之" in sentence[place : place + len(name) + 3]:
                 value = 0.9
+                if _LIST_FOLLOWS.match(entry.text, last):
+                    value += 0.2 + 0.001 * min(len(sentence), 100)
             elif re.search("(宜|可与|与|用)$", sentence[:place]):
                 value = 0.45
             elif re.match(f"{re.escape(name)}[，,：]?(治|主)", sentence[place:]):
@@ -170,6 +183,8 @@ def _indications_in(
                 continue
             if place < 6 and "主之" in sentence:
                 value -= 0.4
+            if remark := re.match(r"\s*（[^）]*）(?=\d)", sentence):  # of the clause before
+                first += remark.end()
         if len(sentence) > 150:
             value -= 0.2
             last = first + _cut(sentence, 150)
@@ -177,6 +192,8 @@ def _indications_in(
     return out
 
 
+# Where a book lists the herbs behind a clause, the clause is the formula's own: 小柴胡汤主之。方五。
+_LIST_FOLLOWS = re.compile(r"\s*方[一二三四五六七八九十]*。(?!\s*（用前)")
 _VARIED = re.compile("(?:[加新]减|加味|增[损减]|[大小新复变]|[二三四五六七八九十]味|\\w*加)$")
 
 

@@ -168,7 +168,8 @@ def _said_of(
             text = entry.text[first:last]
             if not SAYS[aspect].search(text) or _UNLIKE.search(text):
                 continue
-            plainly = bool(_PLAINLY.search(text)) if aspect == "toxic" else 0.0
+            plainly = (_PLAINLY if aspect == "toxic" else _WARNS_OR_ALLOWS).search(text) is not None
+            plainly = plainly and not _TOLD.search(text)
             found.append((value + 0.6 * plainly - 0.01 * number, -len(found), entry.cite(first, last)))
     found.sort(reverse=True)
     citations: list[Citation] = []
@@ -187,6 +188,13 @@ def _said_of(
 
 
 _PLAINLY = re.compile("[有大小无微]毒|热毒")
+_WARNS_OR_ALLOWS = re.compile(
+    "(?:[妊孕娠]妇?|胎前|有胎|有娠|怀胎)[^。]{0,12}(?:忌|勿|不可|禁|慎|宜|可|用|服|食|不得)|(?:忌|勿|不可|禁|慎|宜|可|服|食)[^。]{0,8}(?:[妊孕娠]|胎前)|"
+    "[堕落动损伤下坏安固保]胎|胎动|能堕|催生"
+)
+_TOLD = re.compile(
+    "《[^》]*》[：，]|病案|一妇|之女|之妻|曰女|昔|治验|血眩|眩运"
+)  # a story, or a use in another illness
 _UNLIKE = re.compile(
     "[解消散去杀攻][^，。]{0,4}毒|毒[蛇虫]|中[^，。]{0,4}毒"
 )  # poisons that it is good against
@@ -229,6 +237,8 @@ def _best(
         text = entry.text[first:last]
         value = sentence_value(text, wanted, shelf)
         if aspect == "caution":
+            cut = text.find("）") >= 0 and not 0 <= text.find("（") < text.find("）")
+            value -= 0.4 * cut  # the rest of a remark whose beginning is not quoted
             value += 0.8 * bool(_CAUTION.search(text)) + 0.1 * bool(SAYS[aspect].search(text))
         elif aspect in ("alias", "against"):
             value += 0.9 * bool(SAYS[aspect].search(text))
