@@ -22,7 +22,7 @@ from engine.grounding import (
 )
 from engine.grounding.completions import asks_more, asks_why
 from engine.grounding.confidence import Signals, confidence, signals
-from engine.grounding.documents import Reader, about, documents, only_documents
+from engine.grounding.documents import PLAIN, Reader, about, documents, only_documents
 from engine.grounding.follow_ups import subject_of
 from engine.grounding.pairs import (
     CANDIDATES,
@@ -36,6 +36,7 @@ from engine.grounding.pairs import (
 )
 from engine.grounding.question import Question, last_question, understand
 from engine.grounding.records import Answer, Citation, Draft
+from engine.grounding.rendering import headings, merged, place
 from engine.grounding.shelf import Shelf, own_heading
 from engine.grounding.smalltalk import smalltalk
 from engine.grounding.spelling import corrected
@@ -117,7 +118,7 @@ class Answerer:
             return more
         asked = understand(question, history, self.shelf)
         pair = self._pair(question, asked)
-        if pair:
+        if pair and not self._noted(question, asked, history):
             return pair
         written = documents(asked, self.shelf, self.reader, question, history)
         if written is not None and written.exact and (asked.kind not in NAMED or written.everyday):
@@ -181,6 +182,13 @@ class Answerer:
         text = hit.pair.answer + "".join(f"\n「{c.quote}」{place(c)}" for c in citations)
         return Answer(text, citations, False, "pair", hit.pair.topic, float(hit.score))
 
+    def _noted(self, question: str, asked: Question, history: Sequence[Mapping[str, str]]) -> bool:
+        """Whether an owner's note answers plainly what a bundled pair is only worded like: 有早饭吗."""
+        if asked.kind != "theory" or not self.shelf.documents() or self.shelf.own_pairs():
+            return False
+        written = documents(asked, self.shelf, None, question, history)
+        return written is not None and written.match >= PLAIN
+
     def _usually_called(self, asked: Question) -> PairHit | None:
         """The pair on the complaints asked for under their names in the books."""
         wording = usual(asked)
@@ -243,7 +251,7 @@ class Answerer:
         for lead, citation in zip(leads, draft.citations, strict=False):
             frame = f"{lead}：" if lead else ""
             lines.append(f"{frame}「{citation.quote}」{place(citation)}")
-        text = "\n".join(_merge(lines, draft.citations)) + (f"\n{draft.note}" if draft.note else "")
+        text = "\n".join(merged(lines, draft.citations)) + (f"\n{draft.note}" if draft.note else "")
         priced = any(_PRICE.search(citation.quote) for citation in draft.citations)
         if asked.asks("dose") and asked.kind == "herb" and not priced:
             text += NO_DOSE
@@ -255,9 +263,7 @@ class Answerer:
             asked.asks("pregnancy") and asked.kind in ("formula", "herb", "comparison") and "医师" not in text
         ):
             text += UNBORN
-        return Answer(
-            text, draft.citations, False, asked.kind, asked.topic, score, _headings(draft.citations)
-        )
+        return Answer(text, draft.citations, False, asked.kind, asked.topic, score, headings(draft.citations))
 
     def _abstain(self, asked: Question, score: float, seen: Signals) -> Answer:
         nearest: list[str] = []
@@ -317,31 +323,6 @@ def _strange(question: str, pair: Pair) -> bool:
     """Whether a question is about something modern that a pair does not name: 打疫苗发烧."""
     said = " ".join((*pair.questions, pair.answer))
     return any(word not in said for word in modern_words(tidy(question)))
-
-
-def place(citation: Citation) -> str:
-    heading = citation.heading
-    return f"——《{citation.book}·{heading}》" if heading else f"——《{citation.book}》"
-
-
-def _merge(lines: list[str], citations: Sequence[Citation]) -> list[str]:
-    """quotations that stand in one place one after the other name it once"""
-    out: list[str] = []
-    for number, line in enumerate(lines):
-        here = place(citations[number])
-        if number + 1 < len(citations) and place(citations[number + 1]) == here:
-            line = line.removesuffix(here)
-        if number and place(citations[number - 1]) == here:
-            out[-1] += line
-        else:
-            out.append(line)
-    return out
-
-
-def _headings(citations: Sequence[Citation]) -> list[str]:
-    return list(
-        dict.fromkeys(f"《{c.book}·{c.heading}》" if c.heading else f"《{c.book}》" for c in citations)
-    )
 
 
 __all__ = ["Answerer", "Reader"]

@@ -92,7 +92,7 @@ def completed(text: str, spoken: Iterable[Question]) -> str:
     if (other := _WITH.search(bare)) and things:
         return f"{things[0]}和{other[1]}能一起用吗" if last.kind in ("herb", "formula") else ""
     if _AGAINST.search(bare) and things:
-        return f"{things[0]}不能和什么一起用" if last.kind == "herb" else ""
+        return f"{things[0]}不能和什么一起用" if last.kind in ("herb", "together") else ""
     if last.kind != "symptom" or not last.groups:
         return ""
     complaint = _complaint(last)
@@ -111,7 +111,11 @@ def _things(questions: list[Question]) -> list[str]:
     """What the questions are about, each once."""
     out: list[str] = []
     for question in questions:
-        named = (question.topic, *question.others) if question.kind == "comparison" else (question.topic,)
+        named = (
+            (question.topic, *question.others)
+            if question.kind in ("comparison", "together")
+            else (question.topic,)
+        )
         if question.kind in ("theory", "symptom") or not question.topic:
             named = (subject_of(re.sub("呢$", "", question.text)),)
         out += [name for name in named if name and name not in out]

@@ -127,6 +127,10 @@ class Shelf:
         self.refresh()
         return self._documents
 
+    def own_pairs(self) -> bool:
+        """Whether the owner has question-answer pairs of their own, which go before all else."""
+        return any(s.kind == "pairs" and s.enabled and not s.bundled for s in self.library.sources())
+
     def frequency(self, token: str) -> int:
         """How many passages hold a token (cutting.tokens)."""
         return int(self.library.frequency(token))
