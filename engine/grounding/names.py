@@ -92,6 +92,8 @@ def find_herbs(text: str, shelf: Shelf) -> list[str]:
             name = text[start : start + size]
             if any(taken[start : start + size]) or words.bare(name) != name:
                 continue
+            if start and text[start - 1] in "如像似" and (start > 1 or len(text) > size + 1):
+                continue  # 身黄如橘子
             if size == 1 and (start or complaint or not aspects_of(text[1:])):
                 continue
             if name not in known and (size == 1 or name in symptoms or not _is_herb(name, shelf)):

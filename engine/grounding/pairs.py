@@ -14,7 +14,7 @@ CANDIDATES = 12
 CLOSE = 0.72  # a pair's wording this close to the question answers it
 SAME = 0.85  # and this close it does whatever it names
 ALIKE = 0.5  # and from here on where both name the same complaints or ideas
-ALIKE_COMPLAINT = 0.42  # the same for complaints, which people word in more ways
+ALIKE_COMPLAINT = 0.42  # the same for complaints, which people word in more ways, if no other pair fits
 LEAST_SHARED = 0.1  # closeness of a wording that names the same complaint and nothing else
 OWN = 3  # characters that a question may have beside its complaints
 _TELLS = re.compile(
@@ -28,9 +28,8 @@ _STATES = frozenset(("小儿", "妊娠", "产后", "老人", "婴儿", "妇人")
 _NOT_TREATED = ("dose", "caution", "pregnancy", "alias", "origin")
 
 
-def close_enough(asked: Question, wording: str, score: float) -> bool:
-    """Whether a pair's wording asks the same: alike in words, and about the same things."""
-    least = ALIKE_COMPLAINT if asked.kind == "symptom" else ALIKE
+def close_enough(asked: Question, wording: str, score: float, least: float = ALIKE) -> bool:
+    """Whether a pair's wording asks the same: alike in words from `least` on, and about the same things."""
     if score < least or (_NUMBER.search(asked.text) and score < SAME) or _opposite(asked.text, wording):
         return False
     if asked.kind == "together":
@@ -207,6 +206,15 @@ def of_them(asked: Question, pair: Pair) -> bool:
     said = pair.topic + pair.answer
     states = (group for group in asked.groups if not _STATES.isdisjoint(group.alternatives))
     return all(any(word in said for word in (state.word, *state.alternatives)) for state in states)
+
+
+def much_alike(asked: Question, hits: Sequence[PairHit]) -> PairHit | None:
+    """The pair on the complaints asked for that is worded less alike than others must be."""
+    if asked.kind != "symptom":
+        return None
+    return next(
+        (h for h in hits[:3] if close_enough(asked, h.matched_question, h.score, ALIKE_COMPLAINT)), None
+    )
 
 
 def usual(asked: Question) -> str:

@@ -136,6 +136,15 @@ def test_two_herbs_side_by_side_are_no_formula(answerer: Answerer) -> None:
     assert {c.heading for c in answer.citations} == {"葛花", "枳椇子"}
 
 
+def test_what_a_complaint_looks_like_is_no_herb(answerer: Answerer) -> None:
+    assert answerer.answer("牙疼脸肿如橘子").kind == "symptom"
+
+
+@pytest.mark.parametrize("question", ["类经是李时珍写的吗", "张介宾是明朝还是清朝人"])
+def test_who_wrote_a_book_and_when(answerer: Answerer, question: str) -> None:
+    assert answerer.answer(question).citations[0].quote == "《类经》 明 张介宾"
+
+
 @pytest.mark.parametrize("question", ["罗汉果止咳吗", "李白是哪个朝代的"])
 def test_what_no_book_names_is_not_found(answerer: Answerer, question: str) -> None:
     assert answerer.answer(question).abstained
