@@ -16,6 +16,7 @@ from engine.grounding.shelf import Entry, Shelf, plain, sentences, standing
 from engine.library import words
 
 T = TypeVar("T")
+CHANGES = 200  # characters of what is said of additions
 _PREPARE = re.compile(
     "上[一二三四五六七八九十两]+味|右[一二三四五六七八九十两]+味|[上右]件?[药为锉㕮]|为末|水[一二三四五六七八九十两半]+[升杯碗盏钟茶]|煮取|水煎|煎服|煎[一二三四五六七八九十]|每服|顿服|温服|作[一二三]服|调下|为丸|分[温]?[二三]服|共[为研]|蜜丸|和丸"
 )
@@ -278,3 +279,38 @@ def mention(question: Question, shelf: Shelf) -> Draft | None:
             if hit and named and last - first < 200 and not herb_lists(sentence):
                 ranked.append((hit + standing("formula", entry.book), -len(ranked), entry.cite(first, last)))
     return Draft([max(ranked)[2]], [""], "", 0.8, True) if ranked else None
+
+
+_CHANGED = re.compile("加减|加味|怎么加|化裁|随[症证]")
+_CHANGES = re.compile(
+    "(?:[若如兼][^。；，]{1,16}|[^。；，]{1,12}者)[，,]?(?:加|减|倍|去(?![皮壳心油滓芦节毛根核尖足头白]))[^。；]{1,30}|"
+    "本方(?:加|减|去|除)[^。；]{1,30}"
+)
+
+
+def asks_changes(question: Question) -> bool:
+    """Whether it asks what is added to a formula, or left out, in other cases: 加减有哪些."""
+    return bool(_CHANGED.search(question.text.replace(question.topic, "")))
+
+
+def changes(question: Question, shelf: Shelf) -> Draft | None:
+    """The sentences of one entry that say so, as many as there is room for."""
+    ranked: list[tuple[float, int, Citation]] = []
+    for entry, place in entries_of(question.names, question, shelf):
+        spans = [s for s in sentences(entry.text, 60) if _CHANGES.search(entry.text[s[0] : s[1]])]
+        if place or not spans:
+            continue
+        first, last = spans[0]
+        held = 1
+        for begin, end in spans[1:]:
+            if begin - last > 2 or end - first > CHANGES:
+                break
+            last, held = end, held + 1
+        ranked.append(
+            (
+                min(held, 4) + standing("formula", entry.book),
+                -len(ranked),
+                entry.cite(first, min(last, first + CHANGES)),
+            )
+        )
+    return Draft([max(ranked)[2]], [f"{question.topic}的加减"], "", 1.0, True) if ranked else None

@@ -51,6 +51,9 @@ _WHO_IS = re.compile(
 _TURNED = re.compile(
     "脉([浮沉迟数滑涩弦紧洪细微弱虚实缓濡芤革牢伏动促结代])(?=是什么|是啥|什么意思|啥意思|主什么|说明什么|代表什么)"
 )
+_HURTS = re.compile(
+    "穴(?:位|那里|附近|处)?(?:很|有点|一直|老是?|总是?|又|特别)?[疼痛胀酸麻跳](?!.*穴)"
+)  # 太阳穴疼
 _AILS = re.compile("(?:老是?|一直|最近|总是?|又|都)*(?:不吃|不动|不喝|生病|病了|死|掉毛|乱叫|拉|吐|烂|枯|蔫)")
 _TITLED = re.compile(
     "(?![老中西好名女男])[一-龥]{1,3}(?:医生|大夫|医师|主任)(?=在|今天|明天|哪天|几点|什么时候|周|的?电话|的?号)"
@@ -107,7 +110,7 @@ def read(text: str, shelf: Shelf) -> Question:
         return Question(text, "author", title, (), aspects, unknown=title)
     base = Question(text, "theory", "", (), aspects, books, book_word)
     named = find_point(text)
-    if named and not quoted:
+    if named and not quoted and not _HURTS.search(text):
         return replace(base, kind="point", topic=named, names=(named,))
     pulses = tuple(dict.fromkeys(_PULSE.findall(text)))
     if pulses and not quoted and _is_of_pulses(text):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from engine.grounding.aspects import aspects_of, without_aspects
 from engine.grounding.question import Question
 from engine.library import words
-from engine.library.records import PairHit
+from engine.library.records import Pair, PairHit
 
 CANDIDATES = 12
 CLOSE = 0.72  # a pair's wording this close to the question answers it
@@ -187,11 +187,10 @@ def same_complaint(asked: Question, hits: Sequence[PairHit]) -> PairHit | None:
     mine = _own(asked.text, asked.groups)
     if len(mine) > OWN:
         return None
-    states = [group for group in asked.groups if not _STATES.isdisjoint(group.alternatives)]
     for hit in hits:
-        said = hit.pair.topic + hit.pair.answer
-        if hit.score < LEAST_SHARED or not all(any(a in said for a in s.alternatives) for s in states):
+        if hit.score < LEAST_SHARED or not of_them(asked, hit.pair):
             continue
+        said = hit.pair.topic + hit.pair.answer
         about = any(a in said for group in asked.groups for a in group.alternatives)
         for wording in hit.pair.questions:
             named = tuple(words.groups(wording))
@@ -200,6 +199,13 @@ def same_complaint(asked: Question, hits: Sequence[PairHit]) -> PairHit | None:
             if _same(asked.groups, named) and alike and not _opposite(asked.text, wording):
                 return hit
     return None
+
+
+def of_them(asked: Question, pair: Pair) -> bool:
+    """Whether a pair's answer speaks of those of whom the complaint is: of a child, of a pregnant woman."""
+    said = pair.topic + pair.answer
+    states = (group for group in asked.groups if not _STATES.isdisjoint(group.alternatives))
+    return all(any(word in said for word in (state.word, *state.alternatives)) for state in states)
 
 
 def much_alike(asked: Question, hits: Sequence[PairHit]) -> PairHit | None:

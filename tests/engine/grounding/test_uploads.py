@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.grounding import Answerer
-from engine.library import Library
+from engine.library import Library, Pair
 from engine.library.adding import add
 from engine.reading import Reader
 from tests.engine.grounding.talking import last_of
@@ -153,3 +153,12 @@ def test_a_price_list_goes_before_the_books(tmp_path: Path) -> None:
         writer.add_text("本草备要", "汪昂", "清", text, file="本草备要.txt", kind="book")
     assert "1280元" in answerer.answer("阿胶多少钱").text
     assert "清肺养肝" in answerer.answer("阿胶有什么功效").text
+
+
+def test_a_plain_note_goes_before_a_bundled_pair_that_is_worded_alike(tmp_path: Path) -> None:
+    text = "早餐包含在房费里，七点半到九点半在一楼餐厅。\n可以停车，每小时五元。\n"
+    answerer = asking(tmp_path, "入住须知.txt", text)
+    pair = Pair("meals", ("一天该吃几餐早饭", "有没有早饭", "有早饭吗"), "先饥而食，先渴而饮。")
+    with answerer.library.writer() as writer:
+        writer.add_pairs("常见问题", [pair], file="meals.jsonl", bundled=True)
+    assert "七点半到九点半" in answerer.answer("有早饭吗").text
