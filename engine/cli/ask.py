@@ -14,8 +14,9 @@ import click
 from engine.cli.errors import one_line_errors
 from engine.cli.library import default_folder, opened
 from engine.emergency import Detector, caution
-from engine.grounding.answerer import Answerer, place
+from engine.grounding.answerer import Answerer
 from engine.grounding.records import Answer
+from engine.grounding.rendering import place
 from engine.reading import Reader
 
 

@@ -139,12 +139,12 @@ class Run:
         while not self._finished():
             started = time.monotonic()
             used = self.budget.used(self.record)
-            nats, count, norm = self.trainer.step(self.recipe.rate_at(used, self.trainer.steps))
-            self.record.add_step(nats, count, time.monotonic() - started)
+            nats, count, norm, read = self.trainer.step(self.recipe.rate_at(used, self.trainer.steps))
+            self.record.add_step(read, time.monotonic() - started)
             if self.stop():
                 self.save_checkpoint()
                 return False
-            progress.tick(nats, count, norm)
+            progress.tick(nats, count, norm, read)
         self.save_checkpoint()
         if self.pairs is None:
             self.interpolate_weights()
@@ -292,10 +292,11 @@ class Progress:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.since = self.saved = time.monotonic()
-        self.nats, self.bytes = 0.0, 0
+        self.nats, self.predicted, self.bytes = 0.0, 0, 0
 
-    def tick(self, nats: float, count: int, norm: float) -> None:
-        self.nats, self.bytes = self.nats + nats, self.bytes + count
+    def tick(self, nats: float, count: int, norm: float, read: int) -> None:
+        """After a step: the sum of its losses, over how many bytes, the gradient's norm, the bytes read."""
+        self.nats, self.predicted, self.bytes = self.nats + nats, self.predicted + count, self.bytes + read
         now = time.monotonic()
         if now - self.since >= REPORT_SECONDS:
             self._report(now, norm)
@@ -305,7 +306,7 @@ class Progress:
             self.since = self.saved = time.monotonic()
 
     def _report(self, now: float, norm: float) -> None:
-        run, bits = self.run, self.nats / log(2) / self.bytes
+        run, bits = self.run, self.nats / log(2) / self.predicted
         speed = self.bytes / (now - self.since)
         used = run.budget.used(run.record)
         left = max(0.0, run.record.minutes * (1 / used - 1)) if used else float("inf")
@@ -315,7 +316,7 @@ class Progress:
             f"{run.roofline_share(speed):.0%} of the roofline  gradient {norm:.2f}  "
             f"{run.record.minutes:.1f} min  ETA {left:.0f} min"
         )
-        self.since, self.nats, self.bytes = now, 0.0, 0
+        self.since, self.nats, self.predicted, self.bytes = now, 0.0, 0, 0
 
 
 def check_inputs(
