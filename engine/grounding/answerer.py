@@ -27,6 +27,7 @@ from engine.grounding.follow_ups import subject_of
 from engine.grounding.pairs import (
     CANDIDATES,
     close_enough,
+    much_alike,
     of_them,
     same_complaint,
     same_thing,
@@ -175,8 +176,10 @@ class Answerer:
         close = (h for h in hits[:3] if close_enough(asked, h.matched_question, h.score))
         near = next((h for h in close if not asked.whole or of_them(asked, h.pair)), None)
         hit = near or same_complaint(asked, hits) or same_words(asked, hits) or same_thing(asked, hits)
-        hit = hit or self._compared(asked) or self._usually_called(asked)
-        if hit is None or _strange(question, hit.pair) or asked.unknown not in " ".join(hit.pair.questions):
+        hit = hit or self._compared(asked) or much_alike(asked, hits) or self._usually_called(asked)
+        if hit is None or _strange(question, hit.pair):
+            return None
+        if asked.unknown.replace("的", "") not in " ".join(hit.pair.questions).replace("的", ""):
             return None
         citations = [c for q in hit.pair.quotes if (c := self._find(q.book, q.quote))]
         text = hit.pair.answer + "".join(f"\n「{c.quote}」{place(c)}" for c in citations)

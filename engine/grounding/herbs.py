@@ -24,7 +24,9 @@ SAYS = {
         "补|泻|散|治|主|益|清|止|消|利|通|润|安|养|除|解|破|和|温|燥|升|降|滋|壮|活|调|敛|发|化|开|明|健|生|固|凉"
     ),
     "dose": re.compile("[两钱斤分]"),
-    "against": re.compile("反(?![胃覆复张酸])|畏|恶(?![心寒风露疮血核])|相[使须]|为.{0,2}使"),
+    "against": re.compile(
+        "反(?![胃覆复张酸能治佐])|畏|恶(?![心寒风露疮血核])|忌(?![用之])|相[使须]|为.{0,2}使"
+    ),
     "toxic": re.compile("毒(?![气热药火疮肿])"),
     "pregnancy": re.compile("[妊孕娠]|[堕伤动落坏]胎|胎[前动]"),
 }
@@ -232,15 +234,19 @@ def _best(
     pieces = _pieces(entry, aspect == "alias")
     if aspect not in ("alias",):
         pieces = [(a, b) for a, b in pieces if not _NAMES.search(entry.text[a:b])] or pieces
+    if aspect == "against":
+        pieces = [(a, b) for a, b in pieces if SAYS[aspect].search(entry.text[a:b])]
     values = []
     for number, (first, last) in enumerate(pieces):
         text = entry.text[first:last]
         value = sentence_value(text, wanted, shelf)
+        rest = text.find("）") >= 0 and not 0 <= text.find("（") < text.find("）")
         if aspect == "caution":
-            cut = text.find("）") >= 0 and not 0 <= text.find("（") < text.find("）")
-            value -= 0.4 * cut  # the rest of a remark whose beginning is not quoted
+            value -= 0.4 * rest  # of a remark whose beginning is not quoted
             value += 0.8 * bool(_CAUTION.search(text)) + 0.1 * bool(SAYS[aspect].search(text))
-        elif aspect in ("alias", "against"):
+        elif aspect == "against":
+            value += 0.9 * bool(SAYS[aspect].search(text)) - 0.6 * rest - 0.005 * len(text)
+        elif aspect == "alias":
             value += 0.9 * bool(SAYS[aspect].search(text))
         else:
             value += 0.35 * bool(SAYS[aspect].search(text)) + 0.45 / (1 + number)
@@ -259,7 +265,7 @@ def _best(
     for number in order[1:]:
         size = pieces[number][1] - pieces[number][0]
         near = number - 1 in chosen or number + 1 in chosen
-        if used + size <= length and (near or values[number] > 0.5):
+        if used + size <= length and ((near and aspect != "against") or values[number] > 0.5):
             chosen.add(number)
             used += size
     cited: list[Citation] = []

@@ -92,6 +92,8 @@ def find_herbs(text: str, shelf: Shelf) -> list[str]:
             name = text[start : start + size]
             if any(taken[start : start + size]) or words.bare(name) != name:
                 continue
+            if start and text[start - 1] in "如像似" and (start > 1 or len(text) > size + 1):
+                continue  # 身黄如橘子
             if size == 1 and (start or complaint or not aspects_of(text[1:])):
                 continue
             if name not in known and (size == 1 or name in symptoms or not _is_herb(name, shelf)):
@@ -160,7 +162,7 @@ def grows(text: str, herb: str) -> bool:
 
 
 _TOGETHER = re.compile(
-    "一起(?:能|可以)?[吃用喝服煮泡炖煎]|一块儿?[吃用喝服泡煮]|同[吃用服食]|同时[吃用喝服]|混着?[吃用喝服]|合用|并用|搭配?[吃用着]|相克|相冲|犯冲|冲突|"
+    "一起(?:能|可以)?[吃用喝服煮泡炖煎]|一块儿?[吃用喝服泡煮]|同[吃用服食煮炖泡]|同时[吃用喝服]|混着?[吃用喝服]|合用|并用|搭配?[吃用着]|相克|相冲|犯冲|冲突|"
     "(?:能|可以|可)[和跟与同].{1,8}(?:吃|用|喝|服|泡|煮|炖|配)|配伍|相反吗|反不反|(?:能|可以|可)不?能?配|"
     "[吃喝服].{1,6}(?:能|可以|还能|后)不?能?再?[吃喝].|一起(?:能|可以|行)?[吗么]"
 )

@@ -14,7 +14,7 @@ CANDIDATES = 12
 CLOSE = 0.72  # a pair's wording this close to the question answers it
 SAME = 0.85  # and this close it does whatever it names
 ALIKE = 0.5  # and from here on where both name the same complaints or ideas
-ALIKE_COMPLAINT = 0.42  # the same for complaints, which people word in more ways
+ALIKE_COMPLAINT = 0.42  # the same for complaints, which people word in more ways, if no other pair fits
 LEAST_SHARED = 0.1  # closeness of a wording that names the same complaint and nothing else
 OWN = 3  # characters that a question may have beside its complaints
 _TELLS = re.compile(
@@ -28,9 +28,8 @@ _STATES = frozenset(("小儿", "妊娠", "产后", "老人", "婴儿", "妇人")
 _NOT_TREATED = ("dose", "caution", "pregnancy", "alias", "origin")
 
 
-def close_enough(asked: Question, wording: str, score: float) -> bool:
-    """Whether a pair's wording asks the same: alike in words, and about the same things."""
-    least = ALIKE_COMPLAINT if asked.kind == "symptom" else ALIKE
+def close_enough(asked: Question, wording: str, score: float, least: float = ALIKE) -> bool:
+    """Whether a pair's wording asks the same: alike in words from `least` on, and about the same things."""
     if score < least or (_NUMBER.search(asked.text) and score < SAME) or _opposite(asked.text, wording):
         return False
     if asked.kind == "together":
@@ -48,6 +47,8 @@ def close_enough(asked: Question, wording: str, score: float) -> bool:
         return score >= CLOSE
     shared = sum(any(not set(m.alternatives).isdisjoint(t.alternatives) for t in theirs) for m in mine)
     strange = sum(all(set(m.alternatives).isdisjoint(t.alternatives) for m in mine) for t in theirs)
+    if asked.kind == "theory" and shared < 2 and score < CLOSE and _about_else(asked.text, wording):
+        return False  # 夏天为什么不能贪凉 is not 夏天为什么不用麻黄
     return strange == 0 and shared >= 0.6 * len(mine)
 
 
@@ -59,6 +60,19 @@ def _beside_names(asked: Question) -> str:
 
 
 _WHICH_HERBS = re.compile("味|药|组成")  # 差哪两味 is told by the lists of herbs
+
+
+def _about_else(text: str, wording: str) -> bool:
+    """Whether both wordings have words of their own beside what asks and the ideas, and share none."""
+    rests = []
+    for said in (text, wording):
+        for group in (*words.groups(said), *words.groups(said, "concepts.tsv")):
+            said = said.replace(group.word, " ")
+        rests.append(set(_NEGATED.sub("", _core(said)[0])))
+    return all(len(rest) > 1 for rest in rests) and rests[0].isdisjoint(rests[1])
+
+
+_NEGATED = re.compile("不能|不用|不可|不要|不宜|可以|能够|[不能会要该用]")
 
 
 def side_by_side(asked: Question, hits: Sequence[PairHit]) -> PairHit | None:
@@ -97,7 +111,7 @@ _ASKS = {
     ),
     "where": re.compile("(?:位置)?(?:是|都)?在?(?:哪里|哪儿|哪|什么位置|什么地方)|怎么走|走哪里|怎么找"),
     "who": re.compile("(?:是|被)?谁(?:写|编|著|说|提出|发明|创立?)?的?|作者(?:是谁)?"),
-    "which": re.compile("(?:都|分别)?(?:有|是|包括)?(?:哪些|哪几|几种|多少)[个种条味]?"),
+    "which": re.compile("(?:都|分别)?(?:有|是|包括)?(?:哪些|哪几|几种|多少|什么(?=[吗呢啊]?$))[个种条味]?"),
 }  # fmt: skip
 
 
@@ -120,7 +134,7 @@ def same_words(asked: Question, hits: Sequence[PairHit]) -> PairHit | None:
     for hit in hits:
         for wording in hit.pair.questions:
             other, theirs = _core(wording)
-            if other == core and (theirs == asks or not theirs):
+            if other == core and (theirs == asks or not (theirs or asked.groups)):
                 return hit
     return None
 
@@ -192,6 +206,15 @@ def of_them(asked: Question, pair: Pair) -> bool:
     said = pair.topic + pair.answer
     states = (group for group in asked.groups if not _STATES.isdisjoint(group.alternatives))
     return all(any(word in said for word in (state.word, *state.alternatives)) for state in states)
+
+
+def much_alike(asked: Question, hits: Sequence[PairHit]) -> PairHit | None:
+    """The pair on the complaints asked for that is worded less alike than others must be."""
+    if asked.kind != "symptom":
+        return None
+    return next(
+        (h for h in hits[:3] if close_enough(asked, h.matched_question, h.score, ALIKE_COMPLAINT)), None
+    )
 
 
 def usual(asked: Question) -> str:

@@ -20,7 +20,7 @@ BOOKS = {
 
 人参
 大补元气，泻火
-甘温。大补肺中元气。茯苓为使。畏五灵脂。反藜芦（古方疗月闭，四物汤加人参、五灵脂，是畏而不畏也；人参藜芦同用，而取其涌越）。
+甘温。大补肺中元气。诸痛无补法，不用参，何尝忌此耶），初病宜下，药反添药。茯苓为使。畏五灵脂。反藜芦（古方疗月闭，四物汤加人参、五灵脂，是畏而不畏也；人参藜芦同用，而取其涌越）。
 
 莱菔
 宣，行气，化痰，消食
@@ -73,3 +73,9 @@ def test_where_the_books_say_nothing_of_the_two_none_of_them_is_described(
 
 def test_what_goes_with_a_thing_is_another_question(answerer: Answerer) -> None:
     assert answerer.answer("附子反什么药").kind == "herb"
+
+
+def test_what_a_herb_is_not_to_meet_is_quoted_alone(answerer: Answerer) -> None:
+    quotes = [c.quote for c in answerer.answer("服人参忌什么").citations]
+    assert any("畏五灵脂" in quote for quote in quotes)
+    assert not any("药反添药" in quote or "何尝忌此" in quote for quote in quotes)

@@ -64,6 +64,7 @@ PAIRS = [
     Pair("舌色紫", ("舌质紫暗", "紫舌主什么"), "瘀伤宿血，舌色必紫而暗。", "舌色紫", QUOTE),
     Pair("失眠", ("失眠怎么办",), "古称不寐，用归脾汤。", "失眠", QUOTE),
     Pair("低血压", ("低血压头晕怎么办",), "上气不足，目为之眩。", "低血压", QUOTE),
+    Pair("麻黄", ("夏天为什么不用麻黄",), "过汗会动摇心血，夏月禁用。", "麻黄", QUOTE),
     Pair("望梅", ("吃酸的为什么咳嗽",), "食梅则津生。", "望梅", QUOTE),
     Pair("群方之冠", ("伤寒论第一方是什么",), "桂枝汤是群方之冠。", "群方之冠", QUOTE),
     Pair("爱生气", ("爱生气怒伤肝怎么调理",), "古称怒郁，用逍遥散。", "爱生气", QUOTE),
@@ -90,7 +91,9 @@ def test_a_pair_about_the_same_things_answers(answerer: Answerer, question: str,
     assert held in answer.text
 
 
-@pytest.mark.parametrize("question", ["高血压头晕怎么办", "百日咳怎么办", "怒伤肝是什么意思"])
+@pytest.mark.parametrize(
+    "question", ["高血压头晕怎么办", "百日咳怎么办", "怒伤肝是什么意思", "夏天为什么不能贪凉"]
+)
 def test_a_pair_about_another_thing_does_not(answerer: Answerer, question: str) -> None:
     assert answerer.answer(question).kind != "pair"
 
@@ -131,6 +134,15 @@ def test_two_herbs_side_by_side_are_no_formula(answerer: Answerer) -> None:
     answer = answerer.answer("葛花枳椇子哪个解酒好")
     assert answer.kind == "comparison"
     assert {c.heading for c in answer.citations} == {"葛花", "枳椇子"}
+
+
+def test_what_a_complaint_looks_like_is_no_herb(answerer: Answerer) -> None:
+    assert answerer.answer("牙疼脸肿如橘子").kind == "symptom"
+
+
+@pytest.mark.parametrize("question", ["类经是李时珍写的吗", "张介宾是明朝还是清朝人"])
+def test_who_wrote_a_book_and_when(answerer: Answerer, question: str) -> None:
+    assert answerer.answer(question).citations[0].quote == "《类经》 明 张介宾"
 
 
 @pytest.mark.parametrize("question", ["罗汉果止咳吗", "李白是哪个朝代的"])
