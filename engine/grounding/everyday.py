@@ -31,7 +31,9 @@ _LATIN_FILLER = re.compile(
 )
 _LATIN = re.compile("[A-Za-z][A-Za-z'-]*")
 _ASKS = re.compile("(?:不|没|没有|不了|(?<![什怎])么|嘛|咯|啦|呗|吗|呢|吧|啊|呀)+$")  # 能带狗不: 能带狗吗
-_PARTICLE = re.compile("(?<=[一-龥])[的完了](?=[一-龥])")  # 补的牙: 补牙
+_PARTICLE = re.compile(
+    "(?<=[一-龥])[的完了](?=[一-龥])|(?<=[剪烫染做洗办拔补租修])个(?=[一-龥])"
+)  # 补的牙: 补牙
 _EITHER = re.compile(r"(.)不\1")  # 送不送货: 送货
 _VERB = re.compile("^[学买吃做办租带订寄交报拿取放发付刷加换戴穿养喝](?=..)")
 _VERBS = ("退", "寄")  # words for a kind that name no thing: 什么时候退
