@@ -9,7 +9,8 @@ from importlib.resources import files
 from typing import Any
 
 from engine.emergency.assessment import Assessment, Level
-from engine.emergency.normalize import simplified
+from engine.emergency.normalize import normalize, simplified
+from engine.emergency.pinyin import spelled
 
 _CHINESE = re.compile(r"[㐀-鿿]")
 _LATIN = re.compile(r"[A-Za-z]{2,}")
@@ -35,10 +36,10 @@ def caution(assessment: Assessment, text: str) -> str:
 
 
 def language(text: str) -> str:
-    """hans, hant or en; traditional where more characters are traditional than simplified."""
+    """hans, hant or en; of pinyin hans; traditional where more characters are traditional than simplified."""
     chinese = "".join(_CHINESE.findall(text))
     if not chinese:
-        return "en" if _LATIN.search(text) else "hans"
+        return "en" if _LATIN.search(text) and not spelled(normalize(text)) else "hans"
     if len(chinese) < 4 and len(_LATIN.findall(text)) > 2 * len(chinese):
         return "en"
     to_simplified, only_simplified = simplified(), _simplified_only()

@@ -7,6 +7,7 @@ import pytest
 from engine.emergency.features import by_sound, features
 from engine.emergency.normalize import normalize
 from engine.emergency.pinyin import spelled
+from engine.emergency.replies import language
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,11 @@ def test_syllables_of_any_spelling(text: str, syllables: list[str]) -> None:
 @pytest.mark.parametrize("text", ["she can die", "overdose", "he ran", "ma", "", "吃 yao", "x" * 5000])
 def test_english_and_single_syllables_are_no_pinyin(text: str) -> None:
     assert spelled(normalize(text)) == []
+
+
+def test_who_writes_pinyin_is_answered_in_chinese() -> None:
+    assert language("hai zi chi le lao shu yao") == "hans"
+    assert language("my child ate rat poison") == "en"
 
 
 def test_a_message_in_pinyin_is_its_sound() -> None:
