@@ -19,6 +19,7 @@ WEIGHTS = "weights.safetensors"
 WINDOW = 60  # characters; a cry for help in a long text is found in the window that holds it
 STEP = 30
 CRIES = "救"  # single characters that are cries for help
+DONE = "吃喝走来去睡醒好完到坐回"  # with 了 behind them replies that tell nothing
 BARE = 2  # characters that are not enough to be uncertain of
 LONG = 120  # from here on windows are read beside the whole
 
@@ -46,7 +47,8 @@ class Detector:
         score, toxic, place = self._scores(plain, numbers)
         if self._owner_words and self._owner_words.search(plain):
             return Assessment(Level.EMERGENCY, "owner", 1.0)
-        if len(plain) == 1 and not plain.isascii():  # one character tells nothing: 血, 车
+        done = len(plain) == 2 and plain[0] in DONE and plain[1] == "了"
+        if done or (len(plain) == 1 and not plain.isascii()):  # one character tells nothing: 血, 车
             level, kind = (Level.EMERGENCY, "consciousness") if plain in CRIES else (Level.NONE, "")
             return Assessment(level, kind, score)
         settings = self._weights.settings

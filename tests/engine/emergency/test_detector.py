@@ -163,6 +163,24 @@ def test_everyday_matters_are_none(detector: Detector, text: str) -> None:
     assert detector.assess(text).level is Level.NONE
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "吃了",
+        "喝了",
+        "走了",
+        "睡着了",
+        "老了走不动了",
+        "吃了药",
+        "来月经肚子疼有血块",
+        "手脚冰凉，脉很细",
+        "脸抽动",
+    ],
+)
+def test_what_is_said_of_every_day_is_none(detector: Detector, text: str) -> None:
+    assert detector.assess(text).level is Level.NONE
+
+
 def test_a_cry_of_one_character_is_heard(detector: Detector) -> None:
     assert detector.assess("救").level is Level.EMERGENCY
 
