@@ -13,9 +13,10 @@ import click
 
 from engine.cli.errors import one_line_errors
 from engine.cli.library import default_folder, opened
-from engine.emergency import Detector
-from engine.grounding.answerer import Answerer, place
+from engine.emergency import Detector, caution
+from engine.grounding.answerer import Answerer
 from engine.grounding.records import Answer
+from engine.grounding.rendering import place
 from engine.reading import Reader
 
 
@@ -45,7 +46,7 @@ def ask(model: str, question: str, as_json: bool, folder: Path | None, minimum: 
     said = question or model
     if not said.strip():
         raise click.UsageError("say what to ask: plm ask 桂枝汤由哪些药组成")
-    click.echo(_shown(answerer.answer(said)))
+    click.echo(_cautioned(answerer, said, _shown(answerer.answer(said))))
 
 
 def _asked(number: int, line: str) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def answered(answerer: Answerer, asked: Mapping[str, Any]) -> dict[str, Any]:
     seconds = time.perf_counter() - begun
     return {
         "id": asked.get("id"),
-        "answer": answer.text,
+        "answer": _cautioned(answerer, str(asked["question"]), answer.text),
         "sources": [
             {"book": c.book, "heading": c.heading, "quote": c.quote, "start": c.start, "end": c.end}
             for c in answer.citations
@@ -74,6 +75,13 @@ def answered(answerer: Answerer, asked: Mapping[str, Any]) -> dict[str, Any]:
         "abstained": answer.abstained,
         "seconds": round(seconds, 4),
     }
+
+
+def _cautioned(answerer: Answerer, question: str, answer: str) -> str:
+    """The answer with what must be read before it: of a poison's dose, of what wants a doctor."""
+    detector = answerer.detector
+    warning = caution(detector.assess(question), question) if detector else ""
+    return f"{warning}\n\n{answer}" if warning else answer
 
 
 def _shown(answer: Answer) -> str:

@@ -25,7 +25,7 @@ from engine.reading.training import ReaderRun, load_reader_plan
 from engine.training.dataset import Text, is_foreign, load_text
 from engine.training.history import Record
 from engine.training.pairs import Pairs, read_pairs
-from engine.training.recipe import Plan, TrainingError, load_plan, plan_from
+from engine.training.recipe import MAX_ANSWER_WEIGHT, Plan, TrainingError, load_plan, plan_from
 from engine.training.rehearsal import rehearsal_text
 from engine.training.run import Budget, Run, check_inputs, summary
 
@@ -59,6 +59,11 @@ INTERRUPTED = 130  # as a shell counts an end by Ctrl-C
 @click.option("--steps", type=click.IntRange(min=1), help="Length of the run in steps.")
 @click.option("--valid", multiple=True, type=FILE, help="Text to evaluate on as it goes; repeatable.")
 @click.option("--rate", type=POSITIVE, help="Highest learning rate; the default is lower with --init.")
+@click.option(
+    "--answer-weight",
+    type=click.FloatRange(1, MAX_ANSWER_WEIGHT),
+    help="In dialogues: how much more the bytes of answers count than those of questions. [1]",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Of the start and of the order of texts.")
 @click.option("--threads", type=click.IntRange(min=1), help="The default is one for each processor.")
 def train(

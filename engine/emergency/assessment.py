@@ -7,12 +7,14 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """What is to be done: nothing; a word before the answer; help in its place; a warning before it."""
+    """What is to be done: nothing; a word before the answer; help in its place; a warning before it;
+    the advice to see a doctor before it."""
 
     NONE = "none"
     UNCERTAIN = "uncertain"
     EMERGENCY = "emergency"
     TOXIC_DOSE = "toxic_dose"
+    DOCTOR = "doctor"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from engine.emergency.assessment import Assessment, Level
+from engine.emergency.doctor import wants_doctor
 from engine.emergency.features import features
 from engine.emergency.kinds import kind_of
 from engine.emergency.normalize import normalize
@@ -18,6 +19,7 @@ WEIGHTS = "weights.safetensors"
 WINDOW = 60  # characters; a cry for help in a long text is found in the window that holds it
 STEP = 30
 CRIES = "救"  # single characters that are cries for help
+BARE = 2  # characters that are not enough to be uncertain of
 LONG = 120  # from here on windows are read beside the whole
 
 
@@ -44,8 +46,9 @@ class Detector:
         score, toxic, place = self._scores(plain, numbers)
         if self._owner_words and self._owner_words.search(plain):
             return Assessment(Level.EMERGENCY, "owner", 1.0)
-        if len(plain) == 1 and not plain.isascii() and plain not in CRIES:
-            return Assessment(Level.NONE, "", score)  # one character tells nothing: 血, 车
+        if len(plain) == 1 and not plain.isascii():  # one character tells nothing: 血, 车
+            level, kind = (Level.EMERGENCY, "consciousness") if plain in CRIES else (Level.NONE, "")
+            return Assessment(level, kind, score)
         settings = self._weights.settings
         if score >= settings["emergency"]:
             kind, too = self._kind(place)
@@ -57,9 +60,11 @@ class Detector:
                 needed = "toxic_dose_asked"
             if toxic >= settings[needed]:
                 return Assessment(Level.TOXIC_DOSE, "poisoning", score)
-        if score >= settings["uncertain"]:
+        if score >= settings["uncertain"] and len(plain) > BARE:  # 血糖 asks what it is
             kind, too = self._kind(place)
             return Assessment(Level.UNCERTAIN, kind, score, too)
+        if wants_doctor(plain):
+            return Assessment(Level.DOCTOR, "doctor", score)
         return Assessment(Level.NONE, "", score)
 
     def _kind(self, place: tuple[str, set[int]]) -> tuple[str, bool]:

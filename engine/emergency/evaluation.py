@@ -13,7 +13,11 @@ from engine.emergency.assessment import Level
 from engine.emergency.detector import Detector
 from engine.emergency.messages import Message
 
-RIGHT = {"emergency": Level.EMERGENCY, "none": Level.NONE, "toxic_dose": Level.TOXIC_DOSE}
+RIGHT = {  # to see a doctor is no alarm
+    "emergency": (Level.EMERGENCY,),
+    "none": (Level.NONE, Level.DOCTOR),
+    "toxic_dose": (Level.TOXIC_DOSE,),
+}
 
 
 def wilson(hits: int, of: int, z: float = 1.96) -> tuple[float, float]:
@@ -35,7 +39,7 @@ def evaluate(detector: Detector, messages: Sequence[Message]) -> dict[str, Any]:
         for kind in ("all", message.kind):
             table[message.label][kind]["of"] += 1
             table[message.label][kind][assessment.level] += 1
-        if assessment.level is not RIGHT[message.label]:
+        if assessment.level not in RIGHT[message.label]:
             wrong.append(
                 {
                     "text": message.text,

@@ -17,6 +17,20 @@ _LETTERS_APART = re.compile(r"\b(?:[a-z] ){3,}[a-z]\b")
 _SPACE_BESIDE_CHINESE = re.compile(r"(?<![a-z0-9]) | (?![a-z0-9])")
 _REPEATED = re.compile(r"([^\d ])\1+")
 FEVER, SMALL, MIDDLE, LARGE = "ⓕ", "①", "②", "③"  # a fever, a number of one digit, of two, of more
+DANGER, WORRY = "ⓥ", "ⓦ"  # a sign of life far outside of what is normal, and outside
+_KEPT = FEVER + DANGER + WORRY
+_VALUE = r"[^0-9,，。;；]{0,6}?"  # between the name and its number: 降到, 测出来只有
+_NOT_TIME = r"(?![0-9年天岁个月])"
+_SIGNS = re.compile(
+    rf"(?P<glucose>(?:血糖|glucose|sugar){_VALUE}[0-9]+(?:\.[0-9]+)?{_NOT_TIME})"
+    rf"|(?P<oxygen>(?:血氧|氧饱和|spo2|oxygen){_VALUE}[0-9][0-9]{_NOT_TIME})"
+    rf"|(?P<pressure>(?:血压|高压|收缩压|\bbp\b|blood pressure){_VALUE}[0-9]{{2,3}}{_NOT_TIME})"
+    rf"|(?P<pulse>(?:心率|心跳|脉搏|脉率|heart rate|pulse){_VALUE}[0-9]{{2,3}}{_NOT_TIME})"
+)
+# What is no danger by itself, and what is no worry: from, below (glucose in mmol/l; from 70 on it is mg/dl).
+_BEARABLE = {"glucose": (3.0, 22.0), "oxygen": (91, 101), "pressure": (80, 200), "pulse": (41, 150)}
+_USUAL = {"glucose": (3.9, 14.0), "oxygen": (94, 101), "pressure": (85, 160), "pulse": (46, 125)}
+_MG_DL = 70, 18  # from where on it is that, and how many of them are one mmol/l
 
 
 @cache
@@ -36,7 +50,7 @@ def syllables() -> dict[str, str]:
 def normalize(text: str) -> str:
     """Chinese characters with nothing between, Latin words with one space between, numbers as classes."""
     text = unicodedata.normalize("NFKC", text).lower().translate(simplified())
-    text = _FEVER.sub(FEVER, text)
+    text = _SIGNS.sub(_value, _FEVER.sub(FEVER, text))
     text = "".join(map(_kept, text.replace("'", "").replace("’", "")))
     text = " ".join(text.split())
     text = _LETTERS_APART.sub(lambda found: found[0].replace(" ", ""), text)
@@ -47,9 +61,22 @@ def normalize(text: str) -> str:
 @cache
 def _kept(character: str) -> str:
     """Letters and digits stay, what has no width goes, all else is a space."""
-    if character.isalnum() or character == FEVER:
+    if character.isalnum() or character in _KEPT:
         return character
     return "" if unicodedata.category(character) in ("Mn", "Cf", "Me") else " "
+
+
+def _value(found: re.Match[str]) -> str:
+    """A sign of life with its number; DANGER or WORRY in the number's place where it is one."""
+    said, name = found[0], found.lastgroup or ""
+    digits = said[len(said.rstrip("0123456789.")) :].lstrip(".")
+    number = float(digits)
+    if name == "glucose" and number >= _MG_DL[0]:
+        number /= _MG_DL[1]
+    for mark, (low, high) in ((DANGER, _BEARABLE[name]), (WORRY, _USUAL[name])):
+        if not low <= number < high:
+            return said.removesuffix(digits) + mark
+    return said
 
 
 def _size(number: str) -> str:

@@ -28,11 +28,10 @@ def reply(assessment: Assessment, text: str) -> str:
 
 
 def caution(assessment: Assessment, text: str) -> str:
-    """What stands before an ordinary answer: for an uncertain case and for the dose of a poison; else ""."""
-    words = _replies()[language(text)]
-    if assessment.level is Level.UNCERTAIN:
-        return str(words["uncertain"])
-    return str(words["toxic_dose"]) if assessment.level is Level.TOXIC_DOSE else ""
+    """What stands before an ordinary answer (uncertain, the dose of a poison, a doctor's matter); else ""."""
+    if assessment.level in (Level.NONE, Level.EMERGENCY):
+        return ""
+    return str(_replies()[language(text)][assessment.level])
 
 
 def language(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The classifier's file: int8 weights in the safetensors layout (8 bytes with the head's length, JSON, data).
+"""The classifier's file: deflated int8 weights in the safetensors layout (length of the head, JSON, data).
 
 Read and scored without numpy: a decision is a sum over some hundred numbers of a table.
 """
@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-KIND_BITS = 14  # the kinds' tables are smaller: they choose the words of an answer, not whether there is one
-FORMAT = "plm-emergency-1"
+KIND_BITS = 16  # the kinds' tables are smaller: they choose the words of an answer, not whether there is one
+FORMAT = "plm-emergency-2"
 
 
 class WeightsError(ValueError):
@@ -75,14 +76,14 @@ def probability(logit: float) -> float:
 def write_weights(path: Path, tables: dict[str, bytes], head: dict[str, Any]) -> None:
     """`tables`: name to int8 bytes. `head` goes into the metadata. The same input gives the same bytes."""
     start, entries = 0, {}
-    for name, table in sorted(tables.items()):
-        entries[name] = {"dtype": "I8", "shape": [len(table)], "data_offsets": [start, start + len(table)]}
-        start += len(table)
+    packed = {name: zlib.compress(table, 9) for name, table in sorted(tables.items())}  # mostly zeros
+    for name, part in packed.items():
+        entries[name] = {"dtype": "U8", "shape": [len(part)], "data_offsets": [start, start + len(part)]}
+        start += len(part)
     metadata = {"format": FORMAT, "head": json.dumps(head, ensure_ascii=False, sort_keys=True)}
     text = json.dumps({"__metadata__": metadata, **entries}, ensure_ascii=True).encode()
     text += b" " * (-len(text) % 8)
-    data = b"".join(tables[name] for name in sorted(tables))
-    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + b"".join(packed.values()))
 
 
 def is_weights(path: Path) -> bool:
@@ -101,14 +102,12 @@ def read_weights(path: Path) -> Weights:
         if metadata["format"] != FORMAT:
             raise WeightsError(f"{path}: another version of the emergency classifier: {metadata['format']}")
         head, data = json.loads(metadata["head"]), memoryview(content)[8 + length :]
-        tables = {name: data[slice(*entry["data_offsets"])].cast("b") for name, entry in index.items()}
-        if any(len(table) != index[name]["shape"][0] for name, table in tables.items()):
-            raise WeightsError(f"{path}: cut short")
+        tables = {name: zlib.decompress(data[slice(*entry["data_offsets"])]) for name, entry in index.items()}
         lines = {
-            name: Line(tables[name], head["scales"][name], head["biases"][name])
+            name: Line(memoryview(tables[name]).cast("b"), head["scales"][name], head["biases"][name])
             for name in ("emergency", "toxic_dose")
         }
-        raised = tables["kinds"].tobytes().translate(bytes((byte + 128) % 256 for byte in range(256)))
+        raised = tables["kinds"].translate(bytes((byte + 128) % 256 for byte in range(256)))
         kinds = Kinds(head["kinds"], raised, head["scales"]["kinds"], head["biases"]["kinds"])
         return Weights(
             head["bits"],
@@ -121,5 +120,7 @@ def read_weights(path: Path) -> Weights:
         )
     except WeightsError:
         raise
+    except zlib.error as error:
+        raise WeightsError(f"{path}: cut short, or damaged") from error
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: no emergency classifier") from error

@@ -18,16 +18,30 @@ from engine.grounding import (
     quotes,
     symptoms,
     theory,
+    together,
 )
+from engine.grounding.completions import asks_more, asks_why
 from engine.grounding.confidence import Signals, confidence, signals
-from engine.grounding.documents import Reader, about, documents, only_documents
-from engine.grounding.pairs import CANDIDATES, close_enough, same_complaint
-from engine.grounding.question import Question, understand
+from engine.grounding.documents import PLAIN, Reader, about, documents, only_documents
+from engine.grounding.follow_ups import subject_of
+from engine.grounding.pairs import (
+    CANDIDATES,
+    close_enough,
+    much_alike,
+    of_them,
+    same_complaint,
+    same_thing,
+    same_words,
+    side_by_side,
+    usual,
+)
+from engine.grounding.question import Question, last_question, understand
 from engine.grounding.records import Answer, Citation, Draft
+from engine.grounding.rendering import headings, merged, place
 from engine.grounding.shelf import Shelf, own_heading
 from engine.grounding.smalltalk import smalltalk
 from engine.grounding.spelling import corrected
-from engine.library import Library, Pair
+from engine.library import Library, Pair, PairHit
 from engine.library.words import modern_words, tidy
 
 MINIMUM = 0.35  # of `Answer.score`; PLM_LIBRARY_MINIMUM. Chosen on the questions of fit_confidence
@@ -43,6 +57,7 @@ _CURED = re.compile(
     "治得?好吗|能治好|治愈|根治|断根|除根|能好吗|好得了|多久能好|几天能好|多长时间能好|能不能好|治不治得|能活|活多久|会不会死|会死吗"
 )
 NEAREST = 3
+_PLACE = re.compile("——《([^》]+)》")  # of a quotation, as `place` writes it
 # The books come first, the owner's documents after.
 NAMED = ("formula", "herb", "author", "source", "point", "pulse")
 
@@ -99,12 +114,15 @@ class Answerer:
         talk = smalltalk(question)
         if talk:
             return Answer(talk[1], kind="smalltalk", topic=talk[0], score=1.0)
+        more = self._more(question, history)
+        if more:
+            return more
         asked = understand(question, history, self.shelf)
         pair = self._pair(question, asked)
-        if pair:
+        if pair and not self._noted(question, asked, history):
             return pair
-        written = documents(asked, self.shelf, self.reader)
-        if written is not None and written.exact and asked.kind not in NAMED:
+        written = documents(asked, self.shelf, self.reader, question, history)
+        if written is not None and written.exact and (asked.kind not in NAMED or written.everyday):
             return self._render(asked, written, written.match)
         draft = self._draft(asked)
         read = written is not None or self.reader is not None
@@ -119,6 +137,32 @@ class Answerer:
             return self._abstain(asked, score, seen)
         return self._render(asked, draft, score)
 
+    def _more(self, question: str, history: Sequence[Mapping[str, str]]) -> Answer | None:
+        """Other passages on the question before, where more is asked for: 还有别的吗, 换一个方子; or why.
+
+        What the turns before have quoted is left out: the same again is no answer."""
+        text = tidy(question)
+        why = asks_why(text)
+        before = last_question(history, self.shelf) if why or asks_more(text) else None
+        said = " ".join(turn["content"] for turn in history if turn.get("role") == "assistant")
+        places = _PLACE.findall(said)
+        if before is None or (why and before.kind == "symptom") or self._quotes_documents(places):
+            return None
+        draft = None if why else self._draft(before, self.shelf.without(places))
+        subject = subject_of(before.text) if before.kind == "theory" else ""
+        new = draft is not None and any(citation.quote not in said for citation in draft.citations)
+        if draft is not None and new and about(draft, subject) and not only_documents(draft, self.shelf):
+            seen = signals(before, draft, self.shelf)
+            score = confidence(seen)
+            if score >= self.minimum:
+                return self._render(before, draft, score)
+        text = f"{NOT_FOUND}{'说明原因的话' if why else '更多：能引的，前面已经引过'}。"
+        return Answer(text, [], True, before.kind, before.topic)
+
+    def _quotes_documents(self, places: Sequence[str]) -> bool:
+        own = self.shelf.documents()
+        return any(found.partition("·")[0] in own for found in places[-2:])
+
     def signals(self, question: str, history: Sequence[Mapping[str, str]] = ()) -> Signals:
         """What the decision to answer rests on, for fitting it."""
         asked = understand(question, history, self.shelf)
@@ -128,14 +172,37 @@ class Answerer:
         """The answer of a question-answer pair that is close enough."""
         if asked.before is not None and not asked.whole:
             return None
-        hits = self.library.pairs(asked.text if asked.whole else tidy(question), CANDIDATES)
-        near = next((h for h in hits[:3] if close_enough(asked, h.matched_question, h.score)), None)
-        hit = near or same_complaint(asked, hits)
-        if hit is None or _strange(question, hit.pair) or asked.unknown not in " ".join(hit.pair.questions):
+        hits = self.library.pairs(asked.text, CANDIDATES)
+        close = (h for h in hits[:3] if close_enough(asked, h.matched_question, h.score))
+        near = next((h for h in close if not asked.whole or of_them(asked, h.pair)), None)
+        hit = near or same_complaint(asked, hits) or same_words(asked, hits) or same_thing(asked, hits)
+        hit = hit or self._compared(asked) or much_alike(asked, hits) or self._usually_called(asked)
+        if hit is None or _strange(question, hit.pair):
+            return None
+        if asked.unknown.replace("的", "") not in " ".join(hit.pair.questions).replace("的", ""):
             return None
         citations = [c for q in hit.pair.quotes if (c := self._find(q.book, q.quote))]
         text = hit.pair.answer + "".join(f"\n「{c.quote}」{place(c)}" for c in citations)
         return Answer(text, citations, False, "pair", hit.pair.topic, float(hit.score))
+
+    def _noted(self, question: str, asked: Question, history: Sequence[Mapping[str, str]]) -> bool:
+        """Whether an owner's note answers plainly what a bundled pair is only worded like: 有早饭吗."""
+        if asked.kind != "theory" or not self.shelf.documents() or self.shelf.own_pairs():
+            return False
+        written = documents(asked, self.shelf, None, question, history)
+        return written is not None and written.match >= PLAIN
+
+    def _usually_called(self, asked: Question) -> PairHit | None:
+        """The pair on the complaints asked for under their names in the books."""
+        wording = usual(asked)
+        return same_complaint(asked, self.library.pairs(wording, CANDIDATES)) if wording else None
+
+    def _compared(self, asked: Question) -> PairHit | None:
+        """The pair on the two things that are compared."""
+        if asked.kind != "comparison" or not asked.others:
+            return None
+        usual = f"{asked.topic}和{asked.others[0]}有什么区别"
+        return side_by_side(asked, self.library.pairs(usual, CANDIDATES))
 
     def _find(self, book: str, quote: str) -> Citation | None:
         """A quotation's place in its book."""
@@ -150,11 +217,11 @@ class Answerer:
                 return entry.cite(place, place + len(quote))
         return None
 
-    def _draft(self, asked: Question) -> Draft | None:
+    def _draft(self, asked: Question, shelf: Shelf | None = None) -> Draft | None:
         if asked.kind == "source":
             return self._source_of(asked)
         for maker in _makers(asked):
-            draft = maker(asked, self.shelf)
+            draft = maker(asked, shelf or self.shelf)
             if draft and draft.citations:
                 return draft
         return None
@@ -187,17 +254,19 @@ class Answerer:
         for lead, citation in zip(leads, draft.citations, strict=False):
             frame = f"{lead}：" if lead else ""
             lines.append(f"{frame}「{citation.quote}」{place(citation)}")
-        text = "\n".join(_merge(lines, draft.citations)) + (f"\n{draft.note}" if draft.note else "")
+        text = "\n".join(merged(lines, draft.citations)) + (f"\n{draft.note}" if draft.note else "")
         priced = any(_PRICE.search(citation.quote) for citation in draft.citations)
         if asked.asks("dose") and asked.kind == "herb" and not priced:
             text += NO_DOSE
-        elif (asked.asks("dose") and not priced) or (asked.kind == "symptom" and asked.asks("treat")):
+        elif (asked.asks("dose") and not priced and asked.kind != "theory") or (
+            asked.kind == "symptom" and asked.asks("treat")
+        ):
             text += NO_DOCTOR
-        elif asked.asks("pregnancy") and asked.kind in ("formula", "herb") and "医师" not in text:
+        elif (
+            asked.asks("pregnancy") and asked.kind in ("formula", "herb", "comparison") and "医师" not in text
+        ):
             text += UNBORN
-        return Answer(
-            text, draft.citations, False, asked.kind, asked.topic, score, _headings(draft.citations)
-        )
+        return Answer(text, draft.citations, False, asked.kind, asked.topic, score, headings(draft.citations))
 
     def _abstain(self, asked: Question, score: float, seen: Signals) -> Answer:
         nearest: list[str] = []
@@ -207,7 +276,10 @@ class Answerer:
                 if name not in nearest:
                     nearest.append(name)
         nearest = nearest[:NEAREST]
-        text = f"{NOT_FOUND}这个问题的答案。" + (f"最近的篇目：{'、'.join(nearest)}。" if nearest else "")
+        text = f"{NOT_FOUND}这个问题的答案。"
+        if asked.kind == "together" and asked.others and not (seen.modern or seen.foreign):
+            text = f"{NOT_FOUND}{asked.topic}与{asked.others[0]}能不能同用的话。{together.ASK_BOTH}"
+        text += f"最近的篇目：{'、'.join(nearest)}。" if nearest else ""
         if seen.latin > LATIN:
             text += ENGLISH
         return Answer(text, [], True, asked.kind, asked.topic, score, nearest)
@@ -217,6 +289,8 @@ def _makers(asked: Question) -> list[Maker]:
     if asked.kind == "formula":
         if asked.asks("origin"):
             return [origins.origin, formulas.indications]
+        if formulas.asks_changes(asked):
+            return [formulas.changes, formulas.indications]
         if asked.asks("preparation") and not asked.asks("composition"):
             return [formulas.preparation, formulas.composition, formulas.indications]
         if asked.asks("composition", "dose") or formulas.asked_herb(asked):
@@ -231,44 +305,27 @@ def _makers(asked: Question) -> list[Maker]:
     makers: dict[str, list[Maker]] = {
         "point": [points.point, theory.theory],
         "pulse": [pulses.pulse, theory.theory],
-        "herb": [herbs.herb, theory.theory],
+        "herb": [herbs.herb, _on_its_name],
         "symptom": [symptoms.symptom],
         "quote": [quotes.quote],
         "author": [authors.author],
         "comparison": [comparisons.comparison],
+        "together": [together.together],
     }
     return makers.get(asked.kind, [theory.theory])
+
+
+def _on_its_name(asked: Question, shelf: Shelf) -> Draft | None:
+    """Sentences that name a herb that has no entry; others on what it is to be good for say nothing of it."""
+    draft = theory.theory(asked, shelf)
+    said = "".join(c.quote + c.heading for c in draft.citations) if draft else ""
+    return draft if any(name in said for name in (asked.topic, *asked.names)) else None
 
 
 def _strange(question: str, pair: Pair) -> bool:
     """Whether a question is about something modern that a pair does not name: 打疫苗发烧."""
     said = " ".join((*pair.questions, pair.answer))
     return any(word not in said for word in modern_words(tidy(question)))
-
-
-def place(citation: Citation) -> str:
-    heading = citation.heading
-    return f"——《{citation.book}·{heading}》" if heading else f"——《{citation.book}》"
-
-
-def _merge(lines: list[str], citations: Sequence[Citation]) -> list[str]:
-    """quotations that stand in one place one after the other name it once"""
-    out: list[str] = []
-    for number, line in enumerate(lines):
-        here = place(citations[number])
-        if number + 1 < len(citations) and place(citations[number + 1]) == here:
-            line = line.removesuffix(here)
-        if number and place(citations[number - 1]) == here:
-            out[-1] += line
-        else:
-            out.append(line)
-    return out
-
-
-def _headings(citations: Sequence[Citation]) -> list[str]:
-    return list(
-        dict.fromkeys(f"《{c.book}·{c.heading}》" if c.heading else f"《{c.book}》" for c in citations)
-    )
 
 
 __all__ = ["Answerer", "Reader"]

@@ -59,9 +59,15 @@ def signals(question: Question, draft: Draft | None, shelf: Shelf) -> Signals:
     quoted = plain(" ".join(c.quote for c in draft.citations)) if draft else ""
     heads = plain(" ".join(c.heading + c.book for c in draft.citations)) if draft else ""
     ideas = words.groups(text, "concepts.tsv")
-    entity = question.kind in ("formula", "herb", "author", "comparison", "point", "pulse") and bool(
-        question.topic
-    )
+    entity = question.kind in (
+        "formula",
+        "herb",
+        "author",
+        "comparison",
+        "together",
+        "point",
+        "pulse",
+    ) and bool(question.topic)
     in_field = entity or bool(question.groups) or bool(ideas) or bool(question.books)
     trade = _TRADE.search(text) or (question.kind == "herb" and _PRICED.search(text))
     letters = sum(c.isascii() and c.isalnum() for c in text)

@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from math import exp, log
 from typing import Protocol
 
-from engine.grounding.notes import Line, best_line, few, unlike, whole
+from engine.grounding.everyday import Asked, carried, is_latin, leaves_out, understood
+from engine.grounding.note_lines import NOTE, is_note, units
+from engine.grounding.notes import Line, answers, few, lead, lines_of, unlike, visitors, whole
 from engine.grounding.question import Question
 from engine.grounding.records import Draft
 from engine.grounding.shelf import Entry, Shelf, plain, sentences
-from engine.library import Passage
+from engine.library import Passage, words
 from engine.library.cutting import tokens
 
 PASSAGES = 6  # of a search, that are read for a question
@@ -24,6 +26,8 @@ WHOLE = 6000  # bytes: so much is read as a whole, for an everyday question and 
 READER, COVERED, BIAS = 0.42, 3.66, -0.79
 SURE = 0.5
 PLAIN = 0.95  # score of a note's line from which on it goes before another place that the reader points at
+BETTER = 0.15  # how much more of the question a note's line must hold than that other place, else
+TURNS = 4  # questions before, from which a follow-up is understood
 MOST_ODDS = 8.0  # the reader's odds are no surer than that
 LONGEST = 150  # characters of a quotation
 SHORT = 0.6  # a span that is a smaller share of its sentence is said first,
@@ -68,40 +72,101 @@ def about(draft: Draft | None, topic: str) -> bool:
     return draft is None or any(topic in f"{c.heading}{c.quote}" for c in draft.citations)
 
 
-def documents(question: Question, shelf: Shelf, reader: Reader | None) -> Draft | None:
+def documents(
+    question: Question, shelf: Shelf, reader: Reader | None, said: str = "",
+    history: Sequence[Mapping[str, str]] = (),
+) -> Draft | None:  # fmt: skip
     """What the owner's documents answer, with how sure that is as its match; None where there are no
-    documents or they hold nothing alike. A short note's line may answer before the reader does."""
-    own = list(shelf.documents().values())
+    documents or they hold nothing alike. A short note's line may answer before the reader does.
+
+    `said` is the question as it was typed; what it leaves out is taken from `history`, if that has quoted
+    from the documents."""
+    own = shelf.documents()
     if not own:
         return None
-    line = best_line(question.text, shelf, own)
-    read = _read(question, shelf, reader) if reader is not None else None
-    if line is None or (read is not None and read.exact and (line.score < PLAIN or _within(read, line))):
+    text = words.tidy(said) or question.text
+    talk = _talk(own, history)
+    lines, asked = _lines(text, shelf, talk)
+    line = lines[0] if lines and answers(asked, lines[0]) else None
+    english = is_latin(text)  # which the reader was not taught
+    follows = bool(talk) and leaves_out(asked)
+    alone = text if talk and not follows else question.text
+    read = _read(alone, shelf, reader) if reader is not None and not english else None
+    if line is None or (read is not None and read.exact and not follows and not _better(line, lines, read)):
         return read
-    cited = line.entry.cite(*whole(line.entry.text, line.first, line.last))
-    return Draft([cited], [""], "", min(1.0, line.score), True)
+    cited = [line.entry.cite(*whole(line.entry.text, line.unit))]
+    if line.unit.head and len(line.unit.columns) > 2:  # 项目 | 数值 says nothing
+        cited.insert(0, line.entry.cite(*line.unit.head))
+    return Draft(cited, [lead(line, asked)], "", min(1.0, line.score), True, everyday=bool(asked.kinds))
+
+
+def _talk(own: Mapping[str, int], history: Sequence[Mapping[str, str]]) -> list[str]:
+    """What was asked before, if one of the last two answers quotes a document; the last question is last."""
+    answers_ = [turn["content"] for turn in history if turn.get("role") == "assistant"][-2:]
+    if not any(f"——《{title}" in answer for answer in answers_ for title in own):
+        return []
+    return [words.tidy(turn["content"]) for turn in history if turn.get("role") == "user"][-TURNS:]
+
+
+def _lines(text: str, shelf: Shelf, before: Sequence[str]) -> tuple[list[Line], Asked]:
+    """The lines for a question, as it is meant after those before, else as it stands."""
+    alone = understood(text, shelf)
+    own = list(shelf.documents().values())
+    if not visitors(text):
+        return [], alone
+    if before:
+        earlier = understood(before[0], shelf)
+        for turn in before[1:]:
+            earlier = carried(understood(turn, shelf), earlier)
+        meant = carried(alone, earlier)
+        lines = lines_of(meant, shelf, own)
+        if lines and answers(meant, lines[0]):
+            return lines, meant
+    return lines_of(alone, shelf, own), alone
+
+
+def _better(line: Line, lines: Sequence[Line], read: Draft) -> bool:
+    """Whether a line answers better, by its words, than the place that the reader points at."""
+    if _within(read, line):
+        return len(line.unit.columns) > 2  # whose names say what the cell is
+    if not is_note(line.entry.text, NOTE):
+        return line.score >= PLAIN
+    rated = max((other.score for other in lines if _within(read, other)), default=0.0)
+    return line.score >= PLAIN or line.score > rated + BETTER
 
 
 def _within(read: Draft, line: Line) -> bool:
     """Whether the reader points at that line too."""
-    cited = line.entry.cite(line.first, line.last)
+    cited = line.entry.cite(line.unit.first, line.unit.last)
     one = read.citations[0]
     return one.book == cited.book and one.start < cited.end and cited.start < one.end
 
 
-def _read(question: Question, shelf: Shelf, reader: Reader) -> Draft | None:
-    found = find(question.text, shelf, reader)
+def _read(text: str, shelf: Shelf, reader: Reader) -> Draft | None:
+    found = find(text, shelf, reader)
     if found is None:
         return None
     entry, span, alone, share = found
     first, last = around(entry, span.start, span.end)
+    if unlike(text, entry.cite(first, last).quote, entry, shelf):
+        return None
     score = sureness(alone, share)
     said = _MARKS.sub("", entry.text[span.start : span.end])
-    citation = entry.cite(first, last)
-    if unlike(question.text, citation.quote, entry, shelf):
-        return None
+    citation = entry.cite(*place_of(entry, span.start, span.end))
     first_said = said and span.probability > LEAD and len(said) < SHORT * len(citation.quote)
     return Draft([citation], [said if first_said else ""], "", score, score > SURE)
+
+
+def place_of(entry: Entry, start: int, end: int) -> tuple[int, int]:
+    """What is quoted of a span: its sentences; of a note the whole line or row, and the answer where it is a
+    question of the note's own."""
+    if is_note(entry.text, NOTE):
+        held = list(units(entry))
+        unit = next((u for u in held if u.first < end and u.last > start), None)
+        unit = unit or next((u for u in held if u.first >= end), None)
+        if unit is not None:
+            return whole(entry.text, unit)
+    return around(entry, start, end)
 
 
 def find(text: str, shelf: Shelf, reader: Reader) -> tuple[Entry, Span, float, float] | None:

@@ -23,7 +23,7 @@ _JOINS = re.compile("^(那么?|还|再|也|又|如果|要是|换成)|(呢|呐)$"
 _CIRCUMSTANCES = re.compile(
     "多久|几天|几次|多长时间|一天|每天|天天|饭前|饭后|空腹|早上|晚上|睡前|孕妇|哺乳期?|产妇|小孩子?|孩子|儿童|老年?人|男人|女人|"
     "出自|出处|谁写|谁说|谁的|哪本书|哪部书|作者|哪朝|什么书|原文|书里|区别|不同|主治|怎么|怎样|如何|为什么|什么|哪些|哪|"
-    "可以|能|应该|应|要|需要|会|有|用|吃|喝|服|煎|配|放|加|去|换|多少|量|药|方|味|吗|的|是|不"
+    "朝代|时代|男|女|还|人|有副作用|可以|能|应该|应|要|需要|会|有|用|吃|喝|服|煎|配|放|加|去|换|多少|量|药|方|味|吗|的|是|不"
 )
 # words of one class: a follow-up that holds one takes the place of the other in the question before
 CLASSES = (
@@ -100,7 +100,7 @@ def means_formula(text: str, aspects: tuple[str, ...]) -> bool:
 _MORE = re.compile("^(?:那|它|这)?(?:会|一般|都)?有?(?:什么|哪些|啥)?(?:症状|表现|特点|特征)")
 
 
-def asks_more(text: str) -> bool:
+def asks_for_signs(text: str) -> bool:
     """Whether it asks for the signs of what was spoken of."""
     return bool(_MORE.search(words.bare(text)))
 

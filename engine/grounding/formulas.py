@@ -16,6 +16,7 @@ from engine.grounding.shelf import Entry, Shelf, plain, sentences, standing
 from engine.library import words
 
 T = TypeVar("T")
+CHANGES = 200  # characters of what is said of additions
 _PREPARE = re.compile(
     "上[一二三四五六七八九十两]+味|右[一二三四五六七八九十两]+味|[上右]件?[药为锉㕮]|为末|水[一二三四五六七八九十两半]+[升杯碗盏钟茶]|煮取|水煎|煎服|煎[一二三四五六七八九十]|每服|顿服|温服|作[一二三]服|调下|为丸|分[温]?[二三]服|共[为研]|蜜丸|和丸"
 )
@@ -74,9 +75,13 @@ def _number(count: int) -> str:
     return "零一两三四五六七八九十"[count] if count <= 10 else str(count)
 
 
+_OTHER_NAME = re.compile("(?<!一)名[^，。：]{2,8}[汤散丸丹饮]|^本方[加去减]")  # another formula's making
+
+
 def _preparation_after(best: HerbList) -> Citation | None:
     for first, last in sentences(best.entry.text):
-        if first >= best.last - 1 and _PREPARE.search(best.entry.text[first:last]):
+        said = best.entry.text[first:last]
+        if first >= best.last - 1 and _PREPARE.search(said) and not _OTHER_NAME.search(said):
             return best.entry.cite(first, min(last, first + 120))
         if first > best.last + 260:
             break
@@ -121,7 +126,8 @@ def indications(question: Question, shelf: Shelf) -> Draft | None:
     if not found:
         return None
     asked = {c for g in question.groups for a in g.alternatives for c in [a]}
-    found = [(s + 0.3 * any(a in c.quote for a in asked), i, c) for s, i, c in found]
+    weight = 0.6 if question.asks("indication") else 0.3  # 能治头痛吗: what speaks of it
+    found = [(s + weight * any(a in c.quote for a in asked), i, c) for s, i, c in found]
     found.sort(key=lambda x: (-x[0], x[1]))
     chosen: list[Citation] = []
     for _, _, citation in found:
@@ -129,7 +135,13 @@ def indications(question: Question, shelf: Shelf) -> Draft | None:
             chosen.append(citation)
         if len(chosen) == 2 or sum(len(c.quote) for c in chosen) > 110:
             break
-    return Draft(chosen, [f"{question.topic}的主治"] + [""] * (len(chosen) - 1), "", 1.0, True)
+    note = ""
+    if asked and _YES_NO.search(question.text) and not any(a in c.quote for a in asked for c in chosen):
+        note = f"以上没有直接说到“{question.groups[0].word}”。"
+    return Draft(chosen, [f"{question.topic}的主治"] + [""] * (len(chosen) - 1), note, 1.0, True)
+
+
+_YES_NO = re.compile("(?:能|可以|可|管)[^，。]{0,4}[治消退止]|治[^什哪啥]{1,6}[吗么嘛不]$|有用[吗么]|管用")
 
 
 def _indications_in(
@@ -161,6 +173,8 @@ def _indications_in(
                 continue
             if "主之" in sentence[place : place + len(name) + 3]:
                 value = 0.9
+                if _LIST_FOLLOWS.match(entry.text, last):
+                    value += 0.2 + 0.001 * min(len(sentence), 100)
             elif re.search("(宜|可与|与|用)$", sentence[:place]):
                 value = 0.45
             elif re.match(f"{re.escape(name)}[，,：]?(治|主)", sentence[place:]):
@@ -169,6 +183,8 @@ def _indications_in(
                 continue
             if place < 6 and "主之" in sentence:
                 value -= 0.4
+            if remark := re.match(r"\s*（[^）]*）(?=\d)", sentence):  # of the clause before
+                first += remark.end()
         if len(sentence) > 150:
             value -= 0.2
             last = first + _cut(sentence, 150)
@@ -176,6 +192,8 @@ def _indications_in(
     return out
 
 
+# Where a book lists the herbs behind a clause, the clause is the formula's own: 小柴胡汤主之。方五。
+_LIST_FOLLOWS = re.compile(r"\s*方[一二三四五六七八九十]*。(?!\s*（用前)")
 _VARIED = re.compile("(?:[加新]减|加味|增[损减]|[大小新复变]|[二三四五六七八九十]味|\\w*加)$")
 
 
@@ -261,3 +279,38 @@ def mention(question: Question, shelf: Shelf) -> Draft | None:
             if hit and named and last - first < 200 and not herb_lists(sentence):
                 ranked.append((hit + standing("formula", entry.book), -len(ranked), entry.cite(first, last)))
     return Draft([max(ranked)[2]], [""], "", 0.8, True) if ranked else None
+
+
+_CHANGED = re.compile("加减|加味|怎么加|化裁|随[症证]")
+_CHANGES = re.compile(
+    "(?:[若如兼][^。；，]{1,16}|[^。；，]{1,12}者)[，,]?(?:加|减|倍|去(?![皮壳心油滓芦节毛根核尖足头白]))[^。；]{1,30}|"
+    "本方(?:加|减|去|除)[^。；]{1,30}"
+)
+
+
+def asks_changes(question: Question) -> bool:
+    """Whether it asks what is added to a formula, or left out, in other cases: 加减有哪些."""
+    return bool(_CHANGED.search(question.text.replace(question.topic, "")))
+
+
+def changes(question: Question, shelf: Shelf) -> Draft | None:
+    """The sentences of one entry that say so, as many as there is room for."""
+    ranked: list[tuple[float, int, Citation]] = []
+    for entry, place in entries_of(question.names, question, shelf):
+        spans = [s for s in sentences(entry.text, 60) if _CHANGES.search(entry.text[s[0] : s[1]])]
+        if place or not spans:
+            continue
+        first, last = spans[0]
+        held = 1
+        for begin, end in spans[1:]:
+            if begin - last > 2 or end - first > CHANGES:
+                break
+            last, held = end, held + 1
+        ranked.append(
+            (
+                min(held, 4) + standing("formula", entry.book),
+                -len(ranked),
+                entry.cite(first, min(last, first + CHANGES)),
+            )
+        )
+    return Draft([max(ranked)[2]], [f"{question.topic}的加减"], "", 1.0, True) if ranked else None

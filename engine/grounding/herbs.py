@@ -24,7 +24,9 @@ SAYS = {
         "补|泻|散|治|主|益|清|止|消|利|通|润|安|养|除|解|破|和|温|燥|升|降|滋|壮|活|调|敛|发|化|开|明|健|生|固|凉"
     ),
     "dose": re.compile("[两钱斤分]"),
-    "against": re.compile("反(?![胃覆复张酸])|畏|恶(?![心寒风露疮血核])|相[使须]|为.{0,2}使"),
+    "against": re.compile(
+        "反(?![胃覆复张酸能治佐])|畏|恶(?![心寒风露疮血核])|忌(?![用之])|相[使须]|为.{0,2}使"
+    ),
     "toxic": re.compile("毒(?![气热药火疮肿])"),
     "pregnancy": re.compile("[妊孕娠]|[堕伤动落坏]胎|胎[前动]"),
 }
@@ -168,7 +170,8 @@ def _said_of(
             text = entry.text[first:last]
             if not SAYS[aspect].search(text) or _UNLIKE.search(text):
                 continue
-            plainly = bool(_PLAINLY.search(text)) if aspect == "toxic" else 0.0
+            plainly = (_PLAINLY if aspect == "toxic" else _WARNS_OR_ALLOWS).search(text) is not None
+            plainly = plainly and not _TOLD.search(text)
             found.append((value + 0.6 * plainly - 0.01 * number, -len(found), entry.cite(first, last)))
     found.sort(reverse=True)
     citations: list[Citation] = []
@@ -187,6 +190,13 @@ def _said_of(
 
 
 _PLAINLY = re.compile("[有大小无微]毒|热毒")
+_WARNS_OR_ALLOWS = re.compile(
+    "(?:[妊孕娠]妇?|胎前|有胎|有娠|怀胎)[^。]{0,12}(?:忌|勿|不可|禁|慎|宜|可|用|服|食|不得)|(?:忌|勿|不可|禁|慎|宜|可|服|食)[^。]{0,8}(?:[妊孕娠]|胎前)|"
+    "[堕落动损伤下坏安固保]胎|胎动|能堕|催生"
+)
+_TOLD = re.compile(
+    "《[^》]*》[：，]|病案|一妇|之女|之妻|曰女|昔|治验|血眩|眩运"
+)  # a story, or a use in another illness
 _UNLIKE = re.compile(
     "[解消散去杀攻][^，。]{0,4}毒|毒[蛇虫]|中[^，。]{0,4}毒"
 )  # poisons that it is good against
@@ -224,13 +234,19 @@ def _best(
     pieces = _pieces(entry, aspect == "alias")
     if aspect not in ("alias",):
         pieces = [(a, b) for a, b in pieces if not _NAMES.search(entry.text[a:b])] or pieces
+    if aspect == "against":
+        pieces = [(a, b) for a, b in pieces if SAYS[aspect].search(entry.text[a:b])]
     values = []
     for number, (first, last) in enumerate(pieces):
         text = entry.text[first:last]
         value = sentence_value(text, wanted, shelf)
+        rest = text.find("）") >= 0 and not 0 <= text.find("（") < text.find("）")
         if aspect == "caution":
+            value -= 0.4 * rest  # of a remark whose beginning is not quoted
             value += 0.8 * bool(_CAUTION.search(text)) + 0.1 * bool(SAYS[aspect].search(text))
-        elif aspect in ("alias", "against"):
+        elif aspect == "against":
+            value += 0.9 * bool(SAYS[aspect].search(text)) - 0.6 * rest - 0.005 * len(text)
+        elif aspect == "alias":
             value += 0.9 * bool(SAYS[aspect].search(text))
         else:
             value += 0.35 * bool(SAYS[aspect].search(text)) + 0.45 / (1 + number)
@@ -249,7 +265,7 @@ def _best(
     for number in order[1:]:
         size = pieces[number][1] - pieces[number][0]
         near = number - 1 in chosen or number + 1 in chosen
-        if used + size <= length and (near or values[number] > 0.5):
+        if used + size <= length and ((near and aspect != "against") or values[number] > 0.5):
             chosen.add(number)
             used += size
     cited: list[Citation] = []

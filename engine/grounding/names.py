@@ -12,6 +12,7 @@ FORMULA = "汤散丸丹饮煎膏酒露锭圆"
 ADDED = set(
     "杞菊知柏桂附麦味归芍参苓香砂柴芩桑翘丹栀连梅"
 )  # herbs as names of formulas shorten them: 杞菊地黄丸
+_NO_NAME = re.compile("哪[个种样一]|什么|怎么|(?:解|醒|伤|戒|喝|饮|下|白|黄|啤|红)酒$")  # not 枳椇子哪个解酒
 _FORMULA_END = re.compile(rf"饮子|[{FORMULA}]")
 
 
@@ -61,7 +62,7 @@ def find_formulas(text: str, shelf: Shelf) -> tuple[list[str], str]:
         elif names and len(names) > 1 and not unknown:
             whole = words.MARKS.split(text[last:end])[-1]
             rest = edge(whole)
-            if len(rest) < 3 or re.search("什么|哪|啥|熬|一?碗|喝|煮", rest[-3:]):
+            if len(rest) < 3 or re.search("什么|哪|啥|熬|一?碗|喝|煮", rest[-3:]) or _NO_NAME.search(rest):
                 continue
             if shelf.holds(rest):
                 found.append(rest)
@@ -91,6 +92,8 @@ def find_herbs(text: str, shelf: Shelf) -> list[str]:
             name = text[start : start + size]
             if any(taken[start : start + size]) or words.bare(name) != name:
                 continue
+            if start and text[start - 1] in "如像似" and (start > 1 or len(text) > size + 1):
+                continue  # 身黄如橘子
             if size == 1 and (start or complaint or not aspects_of(text[1:])):
                 continue
             if name not in known and (size == 1 or name in symptoms or not _is_herb(name, shelf)):
@@ -156,3 +159,36 @@ def grows(text: str, herb: str) -> bool:
         and herb + after not in words.known_herbs()
         and not herb.endswith(after)
     )
+
+
+_TOGETHER = re.compile(
+    "一起(?:能|可以)?[吃用喝服煮泡炖煎]|一块儿?[吃用喝服泡煮]|同[吃用服食煮炖泡]|同时[吃用喝服]|混着?[吃用喝服]|合用|并用|搭配?[吃用着]|相克|相冲|犯冲|冲突|"
+    "(?:能|可以|可)[和跟与同].{1,8}(?:吃|用|喝|服|泡|煮|炖|配)|配伍|相反吗|反不反|(?:能|可以|可)不?能?配|"
+    "[吃喝服].{1,6}(?:能|可以|还能|后)不?能?再?[吃喝].|一起(?:能|可以|行)?[吗么]"
+)
+_ONE = re.compile("(?:^|[和跟与同加配吃喝服、])([一-龥])(?=[和跟与同加能可一会不吃为吗么好行、]|$)")
+# Two things of which the books may know one alone: 鸡蛋和豆浆能一起吃吗
+_AND = re.compile(
+    "([一-龥]{1,6}?)(?:能不能|可不可以|可以|能|可)?[和跟与同]([一-龥]{1,6}?)(?:能|可|一起|一块|同[吃用服食]|相克)"
+)
+_WHICH = re.compile("什么|啥|哪|谁|怎")
+
+
+def taken_together(text: str, shelf: Shelf) -> tuple[str, ...]:
+    """The two things of which a question asks whether they go together; empty for another question."""
+    if not _TOGETHER.search(text):
+        return ()
+    formulas = find_formulas(text, shelf)[0]
+    rest = text
+    for name in formulas:
+        rest = rest.replace(name, "〇" * len(name))
+    herbs = [name for name in find_herbs(rest, shelf) if len(name) > 1]
+    for name in herbs:
+        rest = rest.replace(name, "〇" * len(name))
+    single = [found[1] for found in _ONE.finditer(rest) if found[1] in words.known_herbs()]
+    things = sorted(dict.fromkeys((*formulas, *herbs, *single)), key=text.find)
+    if len(things) == 1 and not _WHICH.search(text):
+        sides = _AND.search(text)
+        other = [side for side in (sides.groups() if sides else ()) if things[0] not in side]
+        things += other if len(other) == 1 and words.bare(words.strip(other[0])) == other[0] else []
+    return tuple(things[:2]) if len(things) > 1 else ()

@@ -51,7 +51,9 @@ def _older(question: Question, entries: list[tuple[Entry, int]], shelf: Shelf) -
     hits = shelf.search(dict.fromkeys(question.names, 3.0), WIDE, heading_factor=0.5)
     for hit in hits:
         for name in question.names:
-            begins = re.search(rf"(?:^|[\s。）)])({re.escape(name)})[\s（(，。：]", hit.text)
+            begins = re.search(
+                rf"(?:^|[\s。）)])(?:自制|新制|自拟)?({re.escape(name)})[\s（(，。：]", hit.text
+            )
             if begins:
                 out.append((shelf.entry(hit, 0, 1), begins.start(1)))
                 break

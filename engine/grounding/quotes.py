@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from engine.grounding.kinds import MEANING, NEXT, ORIGIN
 from engine.grounding.question import Question
 from engine.grounding.records import Citation, Draft
 from engine.grounding.shelf import Entry, Shelf, canon, plain, standing
@@ -11,19 +12,54 @@ from engine.grounding.theory import theory
 from engine.library import words
 from engine.library.cutting import normalise
 
-_NEXT = re.compile("下一句|下句|后一句|后面|接什么|下半句|后半句|接下来|怎么接|呢[？?]?$|怎么背")
-_ORIGIN = re.compile("出自|出处|哪里写|哪里说|哪本书|什么书|谁说|谁的|谁提出|语出|哪篇")
-_STRIP = re.compile(
-    "(这句话|这句|这话|一句|的下一句|下一句|的下句|下句|后一句|后面|接什么|的后半句|后半句|下半句|怎么接|接下来|出自哪里|出自哪本书|出自|的出处|出处|"
-    "是谁说的|谁说的|是谁的观点|是谁提出的|谁的观点|哪里写着|是哪本书|原文是什么|原文|是什么|什么|请问|呢|？|\\?|怎么背|全文|的完整|完整).*$"
+_ASKING = re.compile(
+    f"(?:这句话|这句|这话|一句|句话)?的?(?:{NEXT.pattern}|{ORIGIN.pattern}|{MEANING.pattern}|是谁|什么|请问|呢|[？?])"
 )
 
 
 def quoted_words(question: Question) -> str:
-    return question.quoted or _STRIP.sub("", question.text).strip("，。 “”")
+    """The words that are quoted: the longest piece of the question beside what it asks of them."""
+    if question.quoted:
+        return question.quoted
+    text = question.text.replace(question.book_word, " ") if question.book_word else question.text
+    return max((piece.strip("，。 “”：:、的") for piece in _ASKING.split(text)), key=len)
+
+
+_NUMBERED = re.compile("第([0-9]{1,3}|[一二三四五六七八九十百零]{1,6})条")
+CLAUSES = "伤寒论"  # its clauses are numbered
+
+
+def numbered(question: Question, shelf: Shelf) -> Draft | None:
+    """A clause of the 伤寒论 by its number: 第十二条."""
+    asked = _NUMBERED.search(question.text)
+    if not asked or CLAUSES not in question.books:
+        return None
+    number = asked[1] if asked[1].isdigit() else str(_value(asked[1]))
+    for hit in shelf.search({number: 1.0}, 40, None, CLAUSES, 0.0):
+        entry = shelf.entry(hit, 0, 1)
+        found = re.search(rf"(?<!\d){number}．.+?(?=\n|(?<!\d)\d{{1,3}}．|$)", entry.text)
+        if found:
+            return Draft([entry.cite(*found.span())], [""], "", 1.0, True)
+    return None
+
+
+def _value(text: str) -> int:
+    """The number that Chinese figures spell, below a thousand."""
+    digits = {figure: value for value, figure in enumerate("零一二三四五六七八九")}
+    total = figure = 0
+    for character in text:
+        if character in "十百":
+            total += (figure or 1) * (10 if character == "十" else 100)
+            figure = 0
+        else:
+            figure = digits[character]
+    return total + figure
 
 
 def quote(question: Question, shelf: Shelf) -> Draft | None:
+    clause = numbered(question, shelf)
+    if clause:
+        return clause
     said = quoted_words(question)
     found = places(said, question, shelf) if len(plain(said)) >= 3 else []
     if not found:

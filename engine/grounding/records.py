@@ -43,3 +43,4 @@ class Draft:
     match: float = 0.0  # how well the quotations fit the question, 0 to 1
     exact: bool = False  # a heading or the quoted words were found as asked
     defines: bool = False  # the quotation begins with the thing asked for and says what it is
+    everyday: bool = False  # a note says what visitors ask of its kind: a price, a time, a place

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from math import log
@@ -105,6 +107,7 @@ class Shelf:
         self._weights: dict[str, float] = {}
         self._pairs: frozenset[int] = frozenset()
         self._documents: dict[str, int] = {}
+        self._left_out: frozenset[str] = frozenset()
         self._state: object = None  # of the library, when the weights and lists were taken
 
     def refresh(self) -> None:
@@ -124,6 +127,10 @@ class Shelf:
         self.refresh()
         return self._documents
 
+    def own_pairs(self) -> bool:
+        """Whether the owner has question-answer pairs of their own, which go before all else."""
+        return any(s.kind == "pairs" and s.enabled and not s.bundled for s in self.library.sources())
+
     def frequency(self, token: str) -> int:
         """How many passages hold a token (cutting.tokens)."""
         return int(self.library.frequency(token))
@@ -142,8 +149,16 @@ class Shelf:
     def books_only(self, passages: list[P]) -> list[P]:
         """Those that are no question-answer pair: a pair answers as a whole or not at all."""
         self.refresh()
-        pairs = self._pairs
+        pairs, out = self._pairs, self._left_out
+        if out:
+            passages = [p for p in passages if f"{p.book}·{own_heading(p)}" not in out]
         return [passage for passage in passages if passage.source_id not in pairs] if pairs else passages
+
+    def without(self, places: Iterable[str]) -> Shelf:
+        """The same without some places, each a book and a heading parted by ·."""
+        other = copy(self)
+        other._left_out = frozenset(places)
+        return other
 
     def entry(self, passage: Passage, before: int = 3, after: int = 4) -> Entry:
         """The passage with its neighbours under the same heading, as one text."""

@@ -27,7 +27,21 @@ def _replies() -> dict[str, tuple[str, str]]:
     }
 
 
+_BEGINNING = re.compile("^(?:哦+|噢+|喔+|嗯+|啊+|呃|额|好吧|好的|那|唉|哎)+(?=.)")
+_PARTED = re.compile("[，,。.！!？?；;~～ ]+")
+
+
 def smalltalk(message: str) -> tuple[str, str] | None:
-    """(kind of small talk, reply) for a message that is nothing else; None for a question."""
-    key = _key(words.tidy(message))
-    return _replies().get(key)
+    """(kind of small talk, reply) for a message that is nothing else, or of several such parts, of which the
+    last is replied to; None for a question."""
+    text = words.tidy(message)
+    known = _reply(text)
+    if known:
+        return known
+    parts = [_reply(part) for part in _PARTED.split(text) if part]
+    return parts[-1] if len(parts) > 1 and all(parts) else None
+
+
+def _reply(message: str) -> tuple[str, str] | None:
+    key = _key(message)
+    return _replies().get(key) or _replies().get(_key(_BEGINNING.sub("", key)))

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from math import exp
 from typing import Any
 
-from engine.grounding.answerer import place
 from engine.grounding.evidence import judge, weigh
 from engine.grounding.gaps import GAP, MOST, candidates, cite, ranked, surest
 from engine.grounding.records import Citation
+from engine.grounding.rendering import place
 from engine.grounding.shelf import Shelf
 from engine.grounding.wording import asks_for_exception
 

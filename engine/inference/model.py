@@ -123,7 +123,7 @@ def _native_tensors(file: ModelFile, quantize: bool) -> dict[str, Any]:
     """Each matrix as int8 values and scales if the file has them or `quantize`, all else as float32."""
     tensors: dict[str, Any] = {}
     for name, shape in file.config.tensors.items():
-        if file.dtype == "int8" and is_matrix(name, shape):
+        if f"{name}.scale" in file.tensors:
             tensors[name] = (file.tensors[name], file.tensors[f"{name}.scale"])
         elif quantize and is_matrix(name, shape):
             tensors[name] = quantize_rows(file.float32(name))

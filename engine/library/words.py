@@ -124,6 +124,22 @@ def _people(
     return re.compile("|".join(map(re.escape, plain))), table, [(re.compile(_pattern(w)), w) for w in gapped]
 
 
+@cache
+def _first_words() -> dict[str, str]:
+    out: dict[str, str] = {}
+    for line in _lines("symptoms.tsv"):
+        people = _words(line.split("\t")[0])
+        out |= {word: people[0] for word in people if word not in out}
+    return out
+
+
+def usual_word(word: str) -> str:
+    """The first word of the line of `symptoms.tsv` that has a complaint's word; the word itself for none."""
+    known = _first_words()
+    gapped = (first for other, first in known.items() if GAP in other and re.fullmatch(_pattern(other), word))
+    return known.get(word) or next(gapped, word)
+
+
 def groups(question: str, file: str = "symptoms.tsv") -> list[Group]:
     """What a complaint names, in the order of the question; longest words first, none inside another.
 

@@ -28,6 +28,7 @@ from engine.model.wygpt import WygptConfig
 FORMAT = "personal-lm/1"
 MAX_HEADER = 100_000_000  # bytes, as the safetensors library has it
 DTYPES = ("int8", "bf16", "f32")
+LARGE_TABLE = 8192  # rows; a table with more is int8 in bf16 files too, or they would be twice as large
 LanguageConfig = ModelConfig | WygptConfig
 AnyConfig = LanguageConfig | ReaderConfig
 Array = NDArray[Any]
@@ -84,7 +85,7 @@ def write_model(
         values = np.ascontiguousarray(tensors[tensor_name], np.float32)
         if values.shape != shape:
             raise ModelFileError(f"{path}: {tensor_name}: shape is {values.shape}, the config says {shape}")
-        stored |= _stored(tensor_name, values, dtype if is_matrix(tensor_name, shape) else "f32")
+        stored |= _stored(tensor_name, values, _dtype_of(tensor_name, shape, dtype))
     for tensor_name, (_, array) in stored.items():
         _check_values(path, tensor_name, array)
     metadata = {
@@ -96,6 +97,14 @@ def write_model(
         "dtype": dtype,
     }
     write_atomically(path, _serialize(stored, metadata))
+
+
+def _dtype_of(name: str, shape: tuple[int, ...], dtype: str) -> str:
+    """How a file of `dtype` stores a tensor."""
+    if not is_matrix(name, shape):
+        return "f32"
+    large = name.endswith("_embedding") and shape[0] > LARGE_TABLE
+    return "int8" if dtype == "bf16" and large else dtype
 
 
 def _serialize(stored: Mapping[str, tuple[str, Array]], metadata: Mapping[str, str]) -> bytes:
@@ -213,9 +222,9 @@ def _json_object(metadata: Mapping[str, str], key: str) -> dict[str, Any]:
 def _expected(config: AnyConfig, dtype: str) -> dict[str, tuple[str, tuple[int, ...]]]:
     expected: dict[str, tuple[str, tuple[int, ...]]] = {}
     for name, shape in config.tensors.items():
-        matrix = is_matrix(name, shape)
-        expected[name] = (_FILE_DTYPE[dtype] if matrix else "F32", shape)
-        if matrix and dtype == "int8":
+        stored = _dtype_of(name, shape, dtype)
+        expected[name] = (_FILE_DTYPE[stored], shape)
+        if stored == "int8":
             expected[f"{name}.scale"] = ("F32", shape[:1])
     return expected
 

@@ -32,7 +32,7 @@ class Record:
     config: dict[str, Any] = field(default_factory=dict)
     before: dict[str, Any] | None = None  # the card of the model that this one started from
 
-    def add_step(self, nats: float, count: int, seconds: float) -> None:
+    def add_step(self, count: int, seconds: float) -> None:
         self.steps += 1
         self.bytes_read += count
         self.minutes += seconds / 60

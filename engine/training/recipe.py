@@ -17,6 +17,7 @@ TUNING_SHARE = 0.1  # of the highest learning rate
 TUNING_WARMUP = 20
 PAIRS_SHARE = 0.2  # likewise, for a few pairs
 PAIRS_BATCH, PAIRS_WARMUP = 8, 10
+MAX_ANSWER_WEIGHT = 1000.0  # of questions nothing is left then
 _OLD_NAMES = {"lanes": "batch_size"}
 TEXT_AND_RATE = ("rate", "warmup", "final", "seed", "blank_lines")
 
@@ -42,12 +43,15 @@ class Recipe:
     epsilon: float = 1e-8
     clip: float = 1.0
     seed: int = 1
+    answer_weight: float = 1.0  # in dialogues; bytes of questions are predicted once in so many times
     final: float = 0.0  # share of the highest rate that is left at the end
     blank_lines: int = BLANK_LINES  # so many empty lines or more part the documents of a .txt
 
     def __post_init__(self) -> None:
         if self.blank_lines < 1:
             raise ValueError(f"blank_lines must be 1 or more, not {self.blank_lines}")
+        if not 1 <= self.answer_weight <= MAX_ANSWER_WEIGHT:
+            raise ValueError(f"answer_weight must be 1 to {MAX_ANSWER_WEIGHT:g}, not {self.answer_weight}")
 
     def rate_at(self, used: float, steps: int) -> float:
         """The rate after so many steps and that share of the budget.

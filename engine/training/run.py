@@ -24,13 +24,13 @@ from safetensors.numpy import save
 from engine import _train
 from engine.inference.model import Model
 from engine.model.atomic_write import write_atomically
-from engine.model.catalog import ModelFileError
 from engine.model.checkpoint import ModelFile, write_model
 from engine.model.config import ModelConfig
 from engine.model.device import on_device
 from engine.model.isa import training_isa
 from engine.training.card import training_card
 from engine.training.dataset import Text, answer_mask, answers_name
+from engine.training.growing import grown
 from engine.training.history import Record, plot_losses
 from engine.training.pairs import MORE, ROUNDS, SHARES, SHARES_MARGIN, Pairs, known
 from engine.training.recipe import Recipe, TrainingError
@@ -93,6 +93,7 @@ class Run:
         self.record.texts = [text.sha256 for text in self.texts]
         self.record.config = config
         if self.initial is not None:
+            self.initial = grown(self.initial, self.config)
             self._start_from(self.initial)
 
     @property
@@ -100,8 +101,6 @@ class Run:
         return self.out.with_name(self.out.name + ".ckpt")
 
     def _start_from(self, model: ModelFile) -> None:
-        if model.config != self.config:
-            raise TrainingError(f"{model.path}: has other sizes than the config")
         if model.dtype == "int8":
             raise TrainingError(f"{model.path}: is int8; fine-tune from the bf16 or f32 file")
         self.trainer.set_tensors(model.float_tensors())
@@ -140,12 +139,12 @@ class Run:
         while not self._finished():
             started = time.monotonic()
             used = self.budget.used(self.record)
-            nats, count, norm = self.trainer.step(self.recipe.rate_at(used, self.trainer.steps))
-            self.record.add_step(nats, count, time.monotonic() - started)
+            nats, count, norm, read = self.trainer.step(self.recipe.rate_at(used, self.trainer.steps))
+            self.record.add_step(read, time.monotonic() - started)
             if self.stop():
                 self.save_checkpoint()
                 return False
-            progress.tick(nats, count, norm)
+            progress.tick(nats, count, norm, read)
         self.save_checkpoint()
         if self.pairs is None:
             self.interpolate_weights()
@@ -293,10 +292,11 @@ class Progress:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.since = self.saved = time.monotonic()
-        self.nats, self.bytes = 0.0, 0
+        self.nats, self.predicted, self.bytes = 0.0, 0, 0
 
-    def tick(self, nats: float, count: int, norm: float) -> None:
-        self.nats, self.bytes = self.nats + nats, self.bytes + count
+    def tick(self, nats: float, count: int, norm: float, read: int) -> None:
+        """After a step: the sum of its losses, over how many bytes, the gradient's norm, the bytes read."""
+        self.nats, self.predicted, self.bytes = self.nats + nats, self.predicted + count, self.bytes + read
         now = time.monotonic()
         if now - self.since >= REPORT_SECONDS:
             self._report(now, norm)
@@ -306,7 +306,7 @@ class Progress:
             self.since = self.saved = time.monotonic()
 
     def _report(self, now: float, norm: float) -> None:
-        run, bits = self.run, self.nats / log(2) / self.bytes
+        run, bits = self.run, self.nats / log(2) / self.predicted
         speed = self.bytes / (now - self.since)
         used = run.budget.used(run.record)
         left = max(0.0, run.record.minutes * (1 / used - 1)) if used else float("inf")
@@ -316,7 +316,7 @@ class Progress:
             f"{run.roofline_share(speed):.0%} of the roofline  gradient {norm:.2f}  "
             f"{run.record.minutes:.1f} min  ETA {left:.0f} min"
         )
-        self.since, self.nats, self.bytes = now, 0.0, 0
+        self.since, self.nats, self.predicted, self.bytes = now, 0.0, 0, 0
 
 
 def check_inputs(
@@ -325,8 +325,8 @@ def check_inputs(
     """Errors that would otherwise appear minutes later."""
     if len(weights) != len(texts) or any(not w > 0 for w in weights):
         raise TrainingError("--mix needs one share above 0 for each --data file")
-    if initial is not None and initial.config != config:
-        raise ModelFileError(f"{initial.path}: has other sizes than the config")
+    if initial is not None:
+        grown(initial, config)
 
 
 def summary(record: Record) -> dict[str, Any]:

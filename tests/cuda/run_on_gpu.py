@@ -151,7 +151,7 @@ def training(ops: Any, plan: Plan, steps: int) -> Iterator[Row]:
     trainer.add_source(text, 1.0)
     losses, began, count = [], time.monotonic(), 0
     for _ in range(steps):
-        nats, size, _ = trainer.step(plan.recipe.rate / 10)
+        nats, size, *_ = trainer.step(plan.recipe.rate / 10)
         losses.append(nats / size / np.log(2))
         count += size
     seconds = time.monotonic() - began

@@ -32,7 +32,15 @@ FULL = ModelConfig(
     window=16,
 )
 TEXT = np.frombuffer(("天地玄黃 the quick brown fox 宇宙洪荒。日月盈昃，辰宿列張" * 20).encode(), np.uint8)
-SETTINGS = {"batch_size": 2, "length": 8, "shards": 2, "threads": 1, "run_windows": 3, "seed": 5}
+SETTINGS = {
+    "batch_size": 2,
+    "length": 8,
+    "shards": 2,
+    "threads": 1,
+    "run_windows": 3,
+    "seed": 5,
+    "answer_weight": 1,
+}
 SETTINGS |= {"beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8, "momentum": 0.9, "decay": 0.1, "clip": 1.0}
 
 
@@ -45,7 +53,7 @@ def trainer(config: ModelConfig, where: Any = "portable") -> _train.Trainer:
 def losses(made: _train.Trainer, steps: int) -> np.ndarray:
     """Nats a byte, and the gradient's norm, of every step."""
     rows = [made.step(3e-3) for _ in range(steps)]
-    return np.array([(nats / count, norm) for nats, count, norm in rows])
+    return np.array([(nats / count, norm) for nats, count, norm, _ in rows])
 
 
 def equal(back_end: BackEnd, config: ModelConfig, steps: int) -> None:

@@ -27,6 +27,7 @@ from engine.library.documents.parsed import (
     Parsed,
     assemble,
 )
+from engine.library.documents.tables import table_lines
 
 Blocks = Iterator[tuple[int, str]]
 
@@ -57,6 +58,8 @@ def html_blocks(markup: str) -> Blocks:
         tag.decompose()
     for line_break in soup("br"):
         line_break.replace_with("\n")
+    for table in soup("table"):
+        _write_rows(table)
     for cell in soup(["td", "th"]):
         cell.append(" ")
     for tag in soup(_BLOCK_TAGS):
@@ -70,6 +73,22 @@ def html_blocks(markup: str) -> Blocks:
         level, text = re.match(rf"\s*(?:{_LEVEL}(\d))?(.*)", block, re.DOTALL).groups()  # type: ignore[union-attr]
         lines = [" ".join(line.split()) for line in text.replace(_LEVEL + "0", "").split("\n")]
         yield int(level or 0), "\n".join(filter(None, lines))
+
+
+def _write_rows(table: Any) -> None:
+    """Name the columns in each row of a table of HTML that has no other within."""
+    rows = [(row, row.find_all(["td", "th"])) for row in table.find_all("tr")]
+    rows = [(row, cells) for row, cells in rows if cells]
+    if not rows or table.find("table"):
+        return
+    headed = all(cell.name == "th" for cell in rows[0][1])
+    lines = table_lines([[cell.get_text(" ") for cell in cells] for _, cells in rows], headed)
+    if len(lines) == len(rows):  # nothing to name
+        return
+    rows[0][0].decompose()
+    for (row, _), line in zip(rows[1:], lines, strict=True):
+        row.clear()
+        row.append(line)
 
 
 def read_docx(path: Path) -> Parsed:
@@ -89,9 +108,8 @@ def read_docx(path: Path) -> Parsed:
 def _docx_blocks(docx: Any, document: Any) -> Blocks:
     for item in document.iter_inner_content():
         if isinstance(item, docx.table.Table):
-            for row in item.rows:
-                cells = dict.fromkeys(cell.text.strip() for cell in row.cells)
-                yield 0, " ".join(" ".join(cell.split()) for cell in cells if cell)
+            for line in table_lines([[cell.text for cell in row.cells] for row in item.rows]):
+                yield 0, line
         else:
             style = (item.style.name or "") if item.style is not None else ""
             match = re.fullmatch(r"(?:heading|标题) ?(\d)", style.lower())

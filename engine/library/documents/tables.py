@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ _QUESTION = {"q", "question", "questions", "问", "問", "问题", "問題", "�
 _ANSWER = {"a", "answer", "答", "答案", "回答", "回复"}
 _TOPIC = {"topic", "category", "主题", "分类", "类别"}
 _WORDING = ("q", "question", "wording", "问", "問", "相似问", "其他问法")
+_NUMBER = re.compile("[0-9]|[一二三四五六七八九十百千]")
 MAX_ANSWER_CHARACTERS = 2000
 csv.field_size_limit(1_000_000)
 
@@ -53,6 +55,27 @@ def _row(head: Sequence[str], row: Sequence[str]) -> str:
     return "；".join(
         f"{clean(name)}：{clean(value)}" if name else clean(value) for name, value in named if clean(value)
     )
+
+
+def table_lines(rows: Sequence[Sequence[str]], headed: bool = False) -> list[str]:
+    """The rows of a table within a text as lines, `column：value；…` where the first row names the columns.
+
+    It does if it is `headed`, or has no number where most of the others have one; two columns are no table
+    of that kind: 地址 | 中山路. Cells that stand in a row twice are merged ones."""
+    cleaned = [[" ".join(clean(cell).split()) for cell in row] for row in rows]
+    plain = [" ".join(filter(None, dict.fromkeys(row))) for row in cleaned]
+    head = cleaned[0] if cleaned else []
+    if len(head) < 3 or len(set(head)) < len(head) or not all(head) or len({len(row) for row in cleaned}) > 1:
+        return plain
+    body = cleaned[1:]
+    counts = [
+        0 if _NUMBER.search(head[n]) else sum(bool(_NUMBER.search(row[n])) for row in body)
+        for n in range(len(head))
+    ]
+    figures = 2 * max(counts) > len(body)
+    if not body or not (headed or (figures and not re.search("[0-9]", "".join(head)))):
+        return plain
+    return [_row(head, row) for row in body]
 
 
 def _csv_pairs(

@@ -38,6 +38,7 @@ Settings settings_of(const py::dict& d) {
     s.batch_size = d["batch_size"].cast<int>(), s.length = d["length"].cast<int>();
     s.shards = d["shards"].cast<int>();
     s.run_windows = d["run_windows"].cast<uint32_t>(), s.seed = d["seed"].cast<uint64_t>();
+    s.answer_weight = d["answer_weight"].cast<float>();
     s.optimizer = optimizer_settings_of(d);
     return s;
 }
@@ -186,9 +187,10 @@ PYBIND11_MODULE(_train, m) {
                     py::gil_scoped_release release;
                     p = t.step(rate);
                 }
-                return py::make_tuple(p.nats, p.bytes, p.gradient_norm);
+                return py::make_tuple(p.nats, p.bytes, p.gradient_norm, p.read);
             },
-            "One optimiser step at a learning rate; returns (sum of losses in nats, bytes, gradient norm).")
+            "One optimiser step at a learning rate; returns (sum of losses in nats, bytes predicted, gradient "
+            "norm, bytes read).")
         .def(
             "evaluate",
             [](Trainer& t, const Bytes& text) {

@@ -26,7 +26,7 @@ void Batch::clear() {
                        &prefix, &suffix}) {
         rows->clear();
     }
-    target.clear(), reset.clear();
+    target.clear(), reset.clear(), bytes = 0;
 }
 
 void SequenceReader::jump(const std::vector<Source>& sources, uint32_t windows) {
@@ -61,7 +61,7 @@ void SequenceReader::restart(uint64_t at, uint64_t stop) {
     cutter.character = Utf8Cutter();
     cutter.run_size = 0;
     cutter.before[0] = cutter.before[1] = 0;
-    waiting_count = 0;
+    waiting_count = 0, asking = 0;
     position = at, end = stop;
 }
 
@@ -80,8 +80,30 @@ void SequenceReader::take(const Patch& p, const Config& c, Batch& batch) {
     }
 }
 
+// The byte behind `patch` of the batch and the bytes that stand open.
+void SequenceReader::predict(uint8_t byte, int patch, const Config& c, Batch& batch) const {
+    int view = std::min(cutter.open_size(), c.views - 1);
+    OpenRows open = cutter.open_rows(c.prefixes);
+    batch.row.push_back(patch * c.views + view);
+    batch.prefix_lead.push_back(open.lead), batch.prefix_pair.push_back(open.pair);
+    if (c.prefixes) batch.prefix.push_back(open.prefix), batch.suffix.push_back(open.suffix);
+    batch.target.push_back(byte);
+}
+
+// Whether this byte is one to predict: one in a user's turn with the odds of `asked`, any other for certain.
+bool SequenceReader::predicts(uint8_t byte) {
+    const bool question = asking != 0;
+    if (byte >= kUserMark) asking = byte == kUserMark;
+    if (!question || asked >= 1) return true;
+    SplitMix64 generator{random};
+    const bool chosen = generator.uniform() < asked;
+    random = generator.state;
+    return chosen;
+}
+
 void SequenceReader::read(const Source& text, const Config& c, int length, bool wrap, Batch& batch) {
     int first = static_cast<int>(batch.lead.size());
+    const size_t targets = batch.target.size();
     auto rows = [&] { return static_cast<int>(batch.lead.size()) - first; };
     int taken = 0;
     while (taken < waiting_count && rows() < length) take(waiting[taken++], c, batch);
@@ -93,12 +115,9 @@ void SequenceReader::read(const Source& text, const Config& c, int length, bool 
             position = 0;
         }
         uint8_t byte = text.data[position++];
-        int view = std::min(cutter.open_size(), c.views - 1);
-        OpenRows open = cutter.open_rows(c.prefixes);
-        batch.row.push_back((first + rows() - 1) * c.views + view);
-        batch.prefix_lead.push_back(open.lead), batch.prefix_pair.push_back(open.pair);
-        if (c.prefixes) batch.prefix.push_back(open.prefix), batch.suffix.push_back(open.suffix);
-        batch.target.push_back(byte);
+        ++batch.bytes;
+        // The first of a window always, so that no batch is empty.
+        if (predicts(byte) || batch.target.size() == targets) predict(byte, first + rows() - 1, c, batch);
         Patch closed[2];
         int count = cutter.push(byte, closed);
         for (int i = 0; i < count; ++i) {

@@ -22,6 +22,7 @@ struct Batch {
     std::vector<int> prefix_lead, prefix_pair, prefix, suffix;  // (N) what of the next patch is known
     std::vector<unsigned char> target;                          // (N) the byte
     std::vector<int> reset;  // the sequences that begin here, from an empty state
+    uint64_t bytes = 0;      // read; as many as `target` has, or more
     void clear();
 };
 
@@ -30,11 +31,13 @@ struct SequenceReader {
     uint64_t random = 0;
     uint64_t source = 0, position = 0, end = 0;  // end: where reading stops (evaluation) or wraps (training)
     uint32_t windows_left = 0;                   // until a jump to another place
+    float asked = 1;                             // share of the bytes of questions that are predicted
+    uint8_t asking = 0;                          // 1 inside a user's turn
     uint8_t waiting_count = 0;                   // patches closed but not yet part of a window
     Patch waiting[3] = {};
     PatchCutter cutter;
 
-    explicit SequenceReader(const Config& config = {}) {
+    explicit SequenceReader(const Config& config = {}, float questions = 1) : asked(questions) {
         cutter.rule = config.patch, cutter.longest = static_cast<uint8_t>(config.longest);
     }
     // Jumps to a random place of a random source, at the start of a document if one begins soon after it.
@@ -49,6 +52,8 @@ struct SequenceReader {
 
   private:
     void take(const Patch& patch, const Config& config, Batch& batch);
+    void predict(uint8_t byte, int patch, const Config& config, Batch& batch) const;
+    bool predicts(uint8_t byte);
     void restart(uint64_t at, uint64_t stop);
 };
 

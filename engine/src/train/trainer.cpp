@@ -10,6 +10,7 @@ int Trainer::check(const Settings& settings, const Ops<float>& ops) {
     if (settings.shards < 1 || settings.batch_size % settings.shards != 0) {
         throw std::invalid_argument("batch_size must be a multiple of shards");
     }
+    if (!(settings.answer_weight >= 1)) throw std::invalid_argument("answer_weight must be 1 or more");
     return ops.memory->device ? 1 : settings.shards;
 }
 
@@ -23,7 +24,7 @@ Trainer::Trainer(const Config& config, const Settings& settings, const Ops<float
       batches_(size_t(groups_)) {
     for (int g = 0; g < groups_; ++g)
         networks_.push_back(std::make_unique<Network<float>>(ops_, config_, parameters_));
-    readers_.resize(settings.batch_size, SequenceReader(config));
+    readers_.resize(settings.batch_size, SequenceReader(config, 1 / settings.answer_weight));
     for (int i = 0; i < settings.batch_size; ++i) {
         readers_[i].random =
             settings.seed * 0x9E3779B97F4A7C15ull + static_cast<uint64_t>(i) * 0xD1B54A32D192ED03ull;
@@ -48,8 +49,10 @@ void Trainer::gather() {
 Progress Trainer::step(float rate) {
     if (sources_.empty()) throw std::logic_error("no text to train on");
     gather();
-    Progress progress{0, 0, 0};
-    for (const Batch& batch : batches_) progress.bytes += batch.target.size();
+    Progress progress{0, 0, 0, 0};
+    for (const Batch& batch : batches_) {
+        progress.bytes += batch.target.size(), progress.read += batch.bytes;
+    }
     float scale = 1.0f / static_cast<float>(progress.bytes);
     std::vector<double> nats(batches_.size());
     const float* weights = optimizer.weights.data();

@@ -14,13 +14,15 @@ struct Settings {
     int batch_size, length, shards;
     uint32_t run_windows;  // windows, on average, before a sequence jumps elsewhere
     uint64_t seed;
+    float answer_weight;  // 1 or more: bytes in a user's turn are predicted once in so many times
     OptimizerSettings optimizer;
 };
 
 struct Progress {
     double nats;
-    uint64_t bytes;
+    uint64_t bytes;  // predicted
     double gradient_norm;
+    uint64_t read;
 };
 
 class Trainer {

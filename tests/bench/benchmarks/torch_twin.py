@@ -322,7 +322,7 @@ def losses(
     optimiser = Optimiser(twin, recipe, decaying, stacked)
     carried: Carried = []
     for step in range(steps):
-        nats, count, _ = trainer.step(recipe.rate_at(0.0, step))
+        nats, count, *_ = trainer.step(recipe.rate_at(0.0, step))
         with bf16(autocast):
             loss, carried = twin(join(trainer.batches(), recipe.batch_size, config.views), carried)
         loss.backward()

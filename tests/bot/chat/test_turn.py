@@ -79,6 +79,20 @@ def test_it_is_kept_once_however_often_it_is_sent(bot: Bot) -> None:
     assert heard(Level.EMERGENCY, kind) == before + 1
 
 
+def test_it_is_heard_in_a_follow_up(bot: Bot) -> None:
+    Turn(bot, USER, "m1").decide(QUESTION)
+    answer(bot, "m1")
+    for number, urgent in enumerate(("他现在叫不醒了", "ta xian zai jiao bu xing le", "血氧只有82了")):
+        decision = Turn(bot, USER, f"n{number}").decide(urgent)
+        assert (decision.outcome, decision.reply) == (Outcome.EMERGENCY, help_for(urgent))
+
+
+def test_what_wants_a_doctor_says_so_before_the_answer(bot: Bot) -> None:
+    text = "血压180但没症状"
+    Turn(bot, USER, "m1").decide(text)
+    assert answer(bot, "m1") == f"{caution_for(text, Level.DOCTOR)}\n\n答{text}。"
+
+
 def test_it_is_answered_while_the_engine_is_stuck_and_read_later(bot: Bot, engine: ScriptedEngine) -> None:
     engine.gate.clear()
     Turn(bot, USER, "m1").decide(QUESTION)

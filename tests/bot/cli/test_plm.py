@@ -22,7 +22,9 @@ from bot.cli import main
 from bot.cli.commands import COMMANDS
 from bot.server.embedded_store import EmbeddedStore
 from engine.cli.lazy import LazyCommand
+from engine.emergency import caution
 from tests import small_library
+from tests.bot.expected_help import detector
 from tests.service import Plm, Service, descendants, free_port, proportional_mb, wait_until
 from tests.tiny_model import write_tiny_model
 
@@ -35,6 +37,10 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PLM_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("PLM_LIBRARY", "none")
     monkeypatch.setenv("PLM_MODEL", str(write_tiny_model(tmp_path / "tiny.safetensors")))
+
+
+def warning(question: str) -> str:
+    return caution(detector().assess(question), question) or pytest.fail("no warning is due")
 
 
 def plm(*arguments: str) -> Result:
@@ -67,6 +73,10 @@ def test_asking_and_looking_after_the_library_that_is_served(
     answered = json.loads(CliRunner().invoke(main, ["ask", "--json"], input=lines).output)
     assert answered["sources"][0]["quote"] == small_library.HERBS
     assert json.loads(CliRunner().invoke(main, ["ask", "--json"], input="\ufeff" + lines).output)["id"] == "a"
+    for question in ("尿血，不疼", "附子泡酒放几克"):  # what stands before an answer in every other way
+        warned = CliRunner().invoke(main, ["ask", "--json"], input=json.dumps({"question": question}))
+        assert json.loads(warned.output)["answer"].startswith(warning(question))
+        assert plm("ask", question).output.startswith(warning(question))
     wrong = CliRunner().invoke(main, ["ask", "--json"], input=lines + '{"id": 2}\n')
     assert wrong.exit_code == 1
     assert wrong.stderr == 'Error: line 2 is not {"id": …, "question": "…"}\n'

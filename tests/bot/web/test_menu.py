@@ -85,7 +85,7 @@ def test_an_answer_is_copied_rated_and_given_again(browser: Browser, store: Stor
     assert shown(browser, ".turn:last-child .actions button") == actions[:1]  # a command is only copied
     browser.driver.refresh()
     last = ".turn:last-child "
-    browser.find(last + ".copy-answer").click()
+    browser.click(last + ".copy-answer")
     wait_until(lambda: browser.texts("#status") == [SAYS["copied"]], 3, "it is said")
     browser.find(last + ".down").send_keys(Keys.ENTER)
     wait_until(lambda: browser.texts("#status") == [SAYS["thanks"]], 3, "it is said")
@@ -93,7 +93,7 @@ def test_an_answer_is_copied_rated_and_given_again(browser: Browser, store: Stor
     assert (disliked.question, disliked.answer) == ("第二个问题", "答2。")
     browser.driver.refresh()
     assert browser.find(last + ".down").get_attribute("aria-pressed") == "true"
-    browser.find(last + ".again").click()
+    browser.click(last + ".again")
     wait_until(lambda: not browser.busy and browser.turns()[-1][1] == "答3。", 5, "another answer")
     assert [text for _, text in browser.turns()] == ["第一个问题", "答1。", "第二个问题", "答3。"]
     assert browser.find(last + ".down").get_attribute("aria-pressed") == "false"
@@ -110,7 +110,7 @@ def test_a_question_that_is_too_long_stays_in_the_box(browser: Browser, store: S
         browser.driver.execute_script(put, "长" * length)
         assert shown(browser, "#count") == [counted]
     assert "2,000" in browser.texts("#status")[0]
-    browser.find("#send").click()
+    browser.click("#send")
     wait_until(lambda: not browser.busy and browser.turns() == [], 5, "it is refused")
     assert browser.find("#text").get_property("value") == "长" * 2003
     assert "2,000" in browser.texts("#status")[0]
@@ -123,7 +123,7 @@ def test_a_question_that_is_too_long_stays_in_the_box(browser: Browser, store: S
 def test_the_menu_with_the_keyboard(browser: Browser, store: Store, tmp_path: Path) -> None:
     """Earlier talks, help, language and theme, and being forgotten; on a phone's screen."""
     ask(browser, "第一个问题")
-    browser.find("#fresh").click()
+    browser.click("#fresh")
     wait_until(lambda: browser.turns() == [], 5, "a new talk")
     ask(browser, "第二个问题")
     browser.find("#open-menu").send_keys(Keys.ENTER)
@@ -136,30 +136,30 @@ def test_the_menu_with_the_keyboard(browser: Browser, store: Store, tmp_path: Pa
     browser.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
     assert not browser.find("#menu").is_displayed()
 
-    browser.find("#open-menu").click()
+    browser.click("#open-menu")
     wait_until(lambda: len(shown(browser, "#talks .name")) == 2, 5)
-    browser.find("#talks li:last-child .open").click()
+    browser.click("#talks li:last-child .open")
     wait_until(lambda: browser.turns()[:1] == [("user", "第一个问题")], 5, "the earlier talk")
     ask(browser, "还有呢？", 2)
     assert [turn["talk"] for turn in store.turns(conversation(browser))] == [0, 0, 1, 1, 0, 0]
 
-    browser.find("#open-menu").click()
-    browser.find("#help").click()
+    browser.click("#open-menu")
+    browser.click("#help")
     assert browser.wait_for_answer(3) == dialogue.HELP
-    browser.find("#open-menu").click()
+    browser.click("#open-menu")
     wait_until(lambda: len(shown(browser, "#talks .name")) == 2, 5)
-    browser.find("#talks li:last-child .erase").click()
+    browser.click("#talks li:last-child .erase")
     assert "第二个问题" in accept(browser)
     wait_until(lambda: shown(browser, "#talks .name") == ["第一个问题"], 5, "it is deleted")
     assert len(store.turns(conversation(browser))) == 4
 
     for choice, name, value in (("theme=dark", "theme", "dark"), ("language=en", "lang", "en")):
-        browser.find(f'.choices a[href*="{choice}"]').click()
+        browser.click(f'.choices a[href*="{choice}"]')
         wait_until(lambda n=name, v=value: root(browser)[n] == v, 5, choice)  # type: ignore[misc]
-        browser.find("#open-menu").click()
+        browser.click("#open-menu")
     assert len(browser.turns()) == 4
     user = conversation(browser)
-    browser.find("#forget").click()
+    browser.click("#forget")
     assert accept(browser) == STRINGS["en"]["sure_forget"]
     wait_until(lambda: store.turns(user) == [], 5, "they are forgotten")
     wait_until(lambda: browser.texts("#status") == [STRINGS["en"]["forgotten"]], 5, "it is said")
@@ -170,11 +170,11 @@ def test_the_menu_with_the_keyboard(browser: Browser, store: Store, tmp_path: Pa
 
 def test_the_privacy_page_is_reached_and_left(browser: Browser, tmp_path: Path) -> None:
     browser.open(DESKTOP)
-    browser.find("#open-menu").click()
+    browser.click("#open-menu")
     wait_until(lambda: browser.texts("#talks-status") == [SAYS["no_talks"]], 5, "the list has come")
-    browser.find('a[href="privacy"]').click()
+    browser.click('a[href="privacy"]')
     wait_until(lambda: SAYS["back"] in "".join(browser.texts("main")), 5)
     assert "忘记我" in browser.find("main").text
     browser.shoot(tmp_path / "privacy.png")
-    browser.find("main a").click()
+    browser.click("main a")
     wait_until(lambda: browser.driver.find_elements(By.ID, "form"), 5)

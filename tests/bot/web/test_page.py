@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import requests
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -282,9 +283,22 @@ class Browser:
     def find(self, selector: str) -> Any:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
+    def click(self, selector: str) -> None:
+        """As a user would: where the page has just replaced the element, its successor."""
+
+        def clicked() -> bool:
+            try:
+                self.find(selector).click()
+            except StaleElementReferenceException:
+                return False
+            return True
+
+        wait_until(clicked, 5, f"a click on {selector}")
+
     def texts(self, selector: str) -> list[str]:
-        found = self.driver.find_elements(By.CSS_SELECTOR, selector)
-        return [element.get_property("textContent") for element in found]
+        script = "return [...document.querySelectorAll(arguments[0])].map(one => one.textContent)"
+        found: list[str] = self.driver.execute_script(script, selector)
+        return found
 
     def turns(self) -> list[tuple[str, str]]:
         # In one step: the page may be changing.
@@ -404,7 +418,7 @@ def test_stop_and_new_talk(browser: Browser, store: Store) -> None:
         assert kept["content"] == browser.turns()[-1][1]
         reasons.append(store.client.hget(f"{conversation.base}job:{kept['message_id']}", "stop"))
     assert reasons[-1] == b"cancelled"
-    browser.find("#fresh").click()
+    browser.click("#fresh")
     wait_until(lambda: browser.turns() == [] and browser.find("#welcome").is_displayed(), 5, "a new talk")
     browser.driver.refresh()
     assert browser.turns() == []
@@ -478,12 +492,12 @@ def test_faults_are_plain_sentences(driver: webdriver.Chrome, tmp_path: Path, re
         browser.type(QUESTION, Keys.ENTER)
         wait_until(lambda: browser.texts(".remark.error"), 5, "the fault is said")
         assert browser.texts(".remark.error")[0].startswith("服务繁忙，请稍后再试。")
-        browser.find("#fresh").click()
+        browser.click("#fresh")
         wait_until(lambda: browser.texts("#status") == ["服务繁忙，请稍后再试。"], 5, "the fault is said")
         again = EmbeddedStore(tmp_path)
         again.start()
         wait_until(service.ready, 5, "the store is back")
-        browser.find(".remark.error button").click()
+        browser.click(".remark.error button")
         assert browser.wait_for_answer()
         assert browser.texts(".remark.error") == []
         again.stop()

@@ -168,7 +168,7 @@ def test_cards_open_and_are_copied(
     assert "麻黄汤主之" in browser.find(".passage").text
     assert browser.find(".quotation .open").get_attribute("aria-expanded") == "true"
     browser.shoot(tmp_path / "opened.png")
-    browser.find(".quotation .copy").click()
+    browser.click(".quotation .copy")
     wait_until(lambda: shown(browser, ".copy") == ["已复制"], 3, "it is copied")
     assert browser.driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
     browser.type(UNKNOWN, Keys.ENTER)
@@ -179,7 +179,7 @@ def test_cards_open_and_are_copied(
     browser.driver.refresh()
     assert shown(browser, ".quotation blockquote") == [HERBS]
     small_library.remove(library, SHANGHAN)
-    browser.find(".quotation .open").click()
+    browser.click(".quotation .open")
     wait_until(lambda: shown(browser, ".passage.failed") == ["这段原文已不在书库中。"], 5, "it says so")
     browser.driver.get_log("browser")  # the 404 is meant
     browser.driver.refresh()
@@ -189,7 +189,7 @@ def test_cards_open_and_are_copied(
 def test_an_example_asks_its_question(browser: Browser) -> None:
     browser.open(language="en")
     assert "Guizhi Tang" in browser.find(".example").text
-    browser.find(".example").click()
+    browser.click(".example")
     browser.wait_for_answer()
     assert browser.turns()[0] == ("user", "桂枝汤由哪些药组成？")
 
@@ -225,7 +225,7 @@ def test_files_are_uploaded_disabled_and_removed(admin: Browser, tmp_path: Path,
     good.write_bytes(TEXT.encode("gbk"))
     bad.write_bytes(b"PK\x03\x04")
     admin.find("#files").send_keys(f"{good}\n{bad}")
-    admin.find("#upload button").click()
+    admin.click("#upload button")
     wait_until(lambda: len(shown(admin, "#outcomes li")) == 2, 20, "each file has its outcome")
     first, second = shown(admin, "#outcomes li")
     assert "已加入" in first
@@ -234,23 +234,23 @@ def test_files_are_uploaded_disabled_and_removed(admin: Browser, tmp_path: Path,
     wait_until(lambda: "门诊" in "".join(shown(admin, "#sources li:first-child")), 5, "it is listed")
     admin.shoot(tmp_path / "uploaded.png")
     row = "#sources li:first-child "
-    admin.find(row + ".act:nth-of-type(1)").click()
+    admin.click(row + ".act:nth-of-type(1)")
     wait_until(lambda: "已停用" in "".join(shown(admin, row.strip())), 5, "it is disabled")
     assert "每天九点" not in host.post("library/search", query=TEXT).text
-    admin.find(row + ".act:nth-of-type(2)").click()
+    admin.click(row + ".act:nth-of-type(2)")
     admin.driver.switch_to.alert.accept()
     wait_until(lambda: "门诊" not in "".join(shown(admin, "#sources")), 5, "it is removed")
 
 
 def test_an_unanswered_question_becomes_a_pair(admin: Browser, visitor: FlaskClient) -> None:
     ask(visitor, UNKNOWN)
-    admin.find("#better-again").click()
+    admin.click("#better-again")
     wait_until(lambda: "量子" in "".join(shown(admin, "#unanswered")), 5, "it is listed")
     admin.find("#unanswered .act").send_keys(Keys.ENTER)
     wait_until(lambda: shown(admin, "#pair"), 5, "the form is open")
     assert "量子" in str(admin.find("#pair-questions").get_property("value"))
     admin.find("#pair-answer").send_keys("我们是诊所，不讲物理。")
-    admin.find("#pair-form button[type=submit]").click()
+    admin.click("#pair-form button[type=submit]")
     wait_until(lambda: not shown(admin, "#pair"), 10, "it is saved")
     assert ask(visitor, UNKNOWN)[0] == "我们是诊所，不讲物理。"
 

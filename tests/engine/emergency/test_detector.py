@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.emergency import Assessment, Detector, Level, WeightsError, caution, reply
+from engine.emergency.evaluation import evaluate
 from engine.emergency.messages import bundled_files, read_messages
 from engine.emergency.normalize import normalize, simplified
 
+HERE = Path(__file__).parent
 HELD_OUT = [
     tuple(line.split("\t"))
-    for line in (Path(__file__).parent / "held_out.tsv").read_text(encoding="utf-8").splitlines()
+    for line in (HERE / "held_out.tsv").read_text(encoding="utf-8").splitlines()
     if not line.startswith("#")
 ]
 EMERGENCIES = [text for label, text in HELD_OUT if label == "emergency"]
@@ -41,7 +43,19 @@ def test_messages_it_has_never_seen(detector: Detector, label: str, text: str) -
 
 def test_the_held_out_messages_are_not_in_the_training() -> None:
     known = {normalize(message.text) for message in read_messages(bundled_files())}
-    assert [text for _, text in HELD_OUT if normalize(text) in known] == []
+    held_out = [text for _, text in HELD_OUT]
+    held_out += [message.text for message in read_messages([HERE / "fresh.jsonl", HERE / "last.jsonl"])]
+    assert [text for text in held_out if normalize(text) in known] == []
+
+
+@pytest.mark.parametrize(("name", "recall", "false_alarms"), [("fresh", 0.93, 0.04), ("last", 0.8, 0.07)])
+def test_whole_sets_of_unseen_messages(
+    detector: Detector, name: str, recall: float, false_alarms: float
+) -> None:
+    table = evaluate(detector, read_messages([HERE / f"{name}.jsonl"]))["table"]
+    heard, wrong = table["emergency"]["all"], table["none"]["all"]
+    assert heard["emergency"] / heard["of"] >= recall
+    assert wrong["emergency"] / wrong["of"] <= false_alarms
 
 
 @settings(deadline=None, max_examples=150)
@@ -106,6 +120,46 @@ def test_the_owners_words_are_emergencies() -> None:
 
 @pytest.mark.parametrize("text", ["血", "头", "血压", "血糖", "活血", "帮我把把脉", "我爸有糖尿病"])
 def test_a_bare_word_or_an_old_illness_is_no_emergency(detector: Detector, text: str) -> None:
+    assert detector.assess(text).level is Level.NONE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "早上起来脸是斜的",
+        "准备了炭和胶带",
+        "我想伤害自己",
+        "老公要打死我",
+        "血糖1.8",
+        "xiong kou teng de lihai chu leng han zenme ban",
+        "wobabayundaole",
+        "baby is limp",
+        "你好，我想调理脾胃。顺便问下，我婆婆刚刚话说不清，左手也抬不起来，能喝参汤吗",
+    ],
+)
+def test_veiled_terse_spelled_and_beside_the_point(detector: Detector, text: str) -> None:
+    assert detector.assess(text).level is Level.EMERGENCY
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "落枕了脖子动不了",
+        "腿抽筋",
+        "嗓子疼吞不下东西",
+        "被蚊子咬了起包",
+        "can I bring my cat",
+        "where can I park a second car",
+        "can I get my money back if I cancel a week before",
+        "how old do I have to be",
+        "can my wife drive too",
+        "do I have to fill the tank",
+        "can I drive to Switzerland",
+        "whom do I call after an accident",
+        "今天先走了，明天再聊",
+    ],
+)
+def test_everyday_matters_are_none(detector: Detector, text: str) -> None:
     assert detector.assess(text).level is Level.NONE
 
 

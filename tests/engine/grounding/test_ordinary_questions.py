@@ -204,3 +204,13 @@ def test_quotations_are_the_books_own(answerer: Answerer) -> None:
 
 def test_where_a_point_may_be_pressed_is_no_complaint(answerer: Answerer, tmp_path: Path) -> None:
     assert answerer.answer("合谷穴孕妇能按吗").kind == "point"
+
+
+def test_of_two_books_of_one_dynasty_the_earlier_author_has_a_formula_first(tmp_path: Path) -> None:
+    herbs = "桑叶 石膏 甘草 人参 胡麻仁 阿胶 麦冬 杏仁 枇杷叶"
+    books = {
+        ("温病条辨", "吴鞠通", "清"): f"《温病条辨》 清 吴鞠通\n\n清燥救肺汤\n治燥。\n{herbs}\n",
+        ("医门法律", "喻昌", "清"): f"《医门法律》 清 喻昌\n\n秋燥门方\n自制清燥救肺汤 治诸气膹郁。{herbs}\n",
+    }
+    answer = Answerer(library_of(tmp_path, books, [])).answer("清燥救肺汤谁的方")
+    assert answer.citations[0].book == "医门法律"

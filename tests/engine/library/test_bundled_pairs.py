@@ -31,6 +31,7 @@ LEAST = {
     "complaints2": 110,
     "works": 30,
     "foods": 19,
+    "sayings": 21,
 }
 PREFIX = {
     "formulas": "formula",

@@ -18,6 +18,7 @@ from engine.library import Library
 from engine.library.adding import Outcome, add
 from engine.library.documents import DocumentError, Parsed, Reader
 from engine.library.documents.encodings import decode
+from engine.library.documents.tables import table_lines
 from tests.engine.library.conftest import CORPUS
 from tests.engine.library.documents_fixtures import TEXT, write_epub, write_pdf
 
@@ -125,6 +126,41 @@ def test_a_docx_with_tables_and_headings(empty: Library, tmp_path: Path) -> None
     assert_answers(empty, outcome)
     assert empty.search("推拿价格")[0].heading == "门诊"
     assert "推拿 一百二十元" in empty.text(outcome.source_id, 0, empty.source(outcome.source_id).bytes)
+
+
+ROOMS = [["房型", "平日", "周末"], ["大床房", "二百元", "260元"], ["家庭房", "三百元", "380元"]]
+
+
+def test_the_rows_of_a_wide_table_name_their_columns(tmp_path: Path) -> None:
+    docx = pytest.importorskip("docx")
+    pytest.importorskip("bs4")
+    document = docx.Document()
+    table = document.add_table(3, 3)
+    for row, texts in zip(table.rows, ROOMS, strict=True):
+        for cell, text in zip(row.cells, texts, strict=True):
+            cell.text = text
+    document.save(str(tmp_path / "rooms.docx"))
+    rows = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in ROOMS)
+    (tmp_path / "rooms.html").write_text(f"<p>价目</p><table>{rows}</table><p>含早餐。</p>", "utf-8")
+    lines = "房型：大床房；平日：二百元；周末：260元\n房型：家庭房；平日：三百元；周末：380元\n"
+    assert read(tmp_path / "rooms.docx").text == lines
+    assert read(tmp_path / "rooms.html").text == f"价目\n{lines}含早餐。\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "lines"),
+    [
+        ([["地址", "中山路8号"], ["电话", "5566"]], ["地址 中山路8号", "电话 5566"]),
+        ([["王丽", "内科", "周一"], ["陈建", "外科", "周五"]], ["王丽 内科 周一", "陈建 外科 周五"]),
+        ([["2025年", "1月", "2月"], ["门诊", "30", "40"]], ["2025年 1月 2月", "门诊 30 40"]),
+        ([["项目", "价", "注"], ["洗牙", "180元", "洗牙"]], ["项目：洗牙；价：180元；注：洗牙"]),
+        ([["合计", "合计", "元"], ["1", "2", "3"]], ["合计 元", "1 2 3"]),
+        ([["项目", "价", "注"], ["洗牙", "180元"]], ["项目 价 注", "洗牙 180元"]),
+        ([], []),
+    ],
+)
+def test_which_tables_name_their_columns(rows: list[list[str]], lines: list[str]) -> None:
+    assert table_lines(rows) == lines
 
 
 def test_a_csv_with_a_byte_order_mark_becomes_pairs(empty: Library, tmp_path: Path) -> None:

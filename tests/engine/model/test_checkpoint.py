@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
+from engine.inference.model import Model
 from engine.model.catalog import ModelFileError
-from engine.model.checkpoint import DTYPES, quantize_model, read_model, write_model
+from engine.model.checkpoint import DTYPES, LARGE_TABLE, quantize_model, read_model, write_model
 from tests.tiny_model import TINY, random_tensors, write_tiny_model
 
 Header = dict[str, Any]
@@ -54,6 +56,24 @@ def test_what_is_written_is_read_back(path: Path) -> None:
         assert read.shape == written.shape
         bound = steps[model.dtype] * np.abs(written).max() * 1.001
         assert np.abs(read - written).max() <= (bound if written.ndim == 2 else 0), name
+
+
+def test_large_tables_are_int8_in_bf16_files_too(tmp_path: Path) -> None:
+    config = replace(TINY, bigrams=LARGE_TABLE + 1, trigrams=LARGE_TABLE)
+    written = random_tensors(config, 0)
+    write_model(tmp_path / "bf16", written, config, {}, "large", "bf16")
+    model = read_model(tmp_path / "bf16")
+    kept = {name: model.tensors[name].dtype for name in ("bigram_embedding", "trigram_embedding", "head.out")}
+    assert kept == {"bigram_embedding": np.int8, "trigram_embedding": np.uint16, "head.out": np.uint16}
+    off = np.abs(model.float32("bigram_embedding") - written["bigram_embedding"])
+    assert off.max() <= np.abs(written["bigram_embedding"]).max() / 253
+
+    quantize_model(tmp_path / "bf16", tmp_path / "int8")
+    integers = Model(read_model(tmp_path / "int8"))
+    assert (
+        Model(model).score("何謂陰陽？".encode()).bits_per_byte
+        == integers.score("何謂陰陽？".encode()).bits_per_byte
+    )
 
 
 def test_the_safetensors_library_reads_the_same(path: Path) -> None:
