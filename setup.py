@@ -53,8 +53,8 @@ AVX512 = [
 # The trainer needs no equal bits across processors, but sums and fused products as vector code.
 TRAINING = ["-ffp-contract=fast", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math"]
 # What hands arguments from Python to the code that works: templates that take long to compile. That of
-# inference is called for each character, where 1.6 us a call instead of 0.3 would be 1 % of writing; that of training and
-# reading once for a great deal of work.
+# inference is called for each character, where 1.6 us a call instead of 0.3 would be 1 % of writing; that of
+# training and reading once for a great deal of work.
 GLUE, SELDOM_CALLED = ["-O1"], ["-O0"]
 # What only says which kernel works on what, or reads files: as fast with half the compiling.
 CALLERS = ["-O1"]

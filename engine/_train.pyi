@@ -1,4 +1,4 @@
-"""Types of the native trainer (engine/src/train/bindings.cpp); operators one by one are in engine._ops, for tests."""
+"""Types of the native trainer (engine/src/train/bindings.cpp). Tests have its operators in engine._ops."""
 
 from collections.abc import Mapping
 from typing import Any, overload
