@@ -189,7 +189,8 @@ PYBIND11_MODULE(_train, m) {
                 }
                 return py::make_tuple(p.nats, p.bytes, p.gradient_norm, p.read);
             },
-            "One optimiser step at a learning rate; returns (sum of losses in nats, bytes predicted, gradient "
+            "One optimiser step at a learning rate; returns (sum of losses in nats, bytes predicted, "
+            "gradient "
             "norm, bytes read).")
         .def(
             "evaluate",
