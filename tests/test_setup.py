@@ -58,7 +58,7 @@ def build(tree: Path, *python: str, **environment: str) -> list[str]:
         cwd=tree,
         capture_output=True,
         text=True,
-        env={**os.environ, **environment},
+        env={**os.environ, "PLM_OPS": "0", **environment},
     )
     assert run.returncode == 0, run.stderr
     listed = re.findall(r"^compile (.+)$", run.stdout + run.stderr, re.MULTILINE)
@@ -135,3 +135,14 @@ def test_the_machine_chooses_the_sources(tree: Path) -> None:
 def test_a_tree_without_training_sources_builds_what_is_there(tree: Path) -> None:
     build(tree)
     assert [path.name.split(".")[0] for path in (tree / "engine").glob("*.so")] == ["_core"]
+
+
+def test_what_only_tests_call_is_built_where_asked_for(tree: Path) -> None:
+    """A module of its own, which takes as long to compile as the others' bindings."""
+    source = tree / "engine/src/ops/bindings.cpp"
+    source.parent.mkdir()
+    source.write_text(MODULE.replace("_core", "_ops"))
+    assert "engine/src/ops/bindings.cpp" not in build(tree)
+    assert not list((tree / "engine").glob("_ops.*"))
+    assert build(tree, PLM_OPS="1") == ["engine/src/ops/bindings.cpp"]
+    assert list((tree / "engine").glob("_ops.*"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine import _core
+from engine import _ops
 
 # What the model is made of: (N, K).
 MODEL_SHAPES = [
@@ -22,10 +22,10 @@ BATCHES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 33, 64]
 SIZES = range(1, 131)  # past all edges of registers and tiles
 
 
-@pytest.fixture(params=_core.kernels_compiled())
+@pytest.fixture(params=_ops.kernels_compiled())
 def isa(request: pytest.FixtureRequest) -> str:
     name: str = request.param
-    if name not in _core.kernels_supported():
+    if name not in _ops.kernels_supported():
         pytest.skip(f"this CPU has no {name}")
     return name
 
@@ -40,7 +40,7 @@ def draw(seed: int, *shape: int) -> np.ndarray:
 
 
 def check(isa: str, a: np.ndarray, b: np.ndarray) -> None:
-    out = _core.matmul_i8(isa, a, b)
+    out = _ops.matmul_i8(isa, a, b)
     assert out.dtype == np.int32
     np.testing.assert_array_equal(out, product(a, b), err_msg=f"a {a.shape}, b {b.shape}")
 
@@ -62,7 +62,7 @@ def test_shapes_of_the_model(isa: str, N: int, K: int) -> None:
     for M in BATCHES:
         a = draw(M, M, K)
         check(isa, a, b)
-        np.testing.assert_array_equal(_core.matmul_i8(isa, a, b), _core.matmul_i8("portable", a, b))
+        np.testing.assert_array_equal(_ops.matmul_i8(isa, a, b), _ops.matmul_i8("portable", a, b))
 
 
 @pytest.mark.parametrize("K", [511, 512, 513, 1023, 1024, 1025, 3000])
@@ -89,19 +89,19 @@ def test_extreme_values(isa: str, M: int, shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize(("M", "N", "K"), [(0, 16, 16), (3, 0, 16), (3, 20, 0), (0, 0, 0)])
 def test_empty(isa: str, M: int, N: int, K: int) -> None:
-    out = _core.matmul_i8(isa, np.zeros((M, K), np.int8), np.zeros((N, K), np.int8))
+    out = _ops.matmul_i8(isa, np.zeros((M, K), np.int8), np.zeros((N, K), np.int8))
     np.testing.assert_array_equal(out, np.zeros((M, N), np.int32))
 
 
 def test_a_row_does_not_depend_on_its_batch(isa: str) -> None:
     a, b = draw(4, 64, 160), draw(5, 480, 160)
-    whole = _core.matmul_i8(isa, a, b)
+    whole = _ops.matmul_i8(isa, a, b)
     for M in (1, 2, 3, 7):
-        np.testing.assert_array_equal(_core.matmul_i8(isa, a[:M], b), whole[:M])
+        np.testing.assert_array_equal(_ops.matmul_i8(isa, a[:M], b), whole[:M])
 
 
 def test_names_of_instruction_sets() -> None:
-    compiled, supported = _core.kernels_compiled(), _core.kernels_supported()
+    compiled, supported = _ops.kernels_compiled(), _ops.kernels_supported()
     assert compiled[0] == supported[0] == "portable"
     assert [name for name in compiled if name in supported] == supported
 
@@ -109,13 +109,13 @@ def test_names_of_instruction_sets() -> None:
 def test_an_unknown_instruction_set_is_refused_by_name() -> None:
     a = np.zeros((1, 1), np.int8)
     with pytest.raises(ValueError, match=r"unknown instruction set 'sse9' \(this build has portable"):
-        _core.matmul_i8("sse9", a, a)
+        _ops.matmul_i8("sse9", a, a)
     with pytest.raises(ValueError, match="unknown instruction set '中"):
-        _core.matmul_i8("中" * 100, a, a)
+        _ops.matmul_i8("中" * 100, a, a)
 
 
 def test_an_instruction_set_the_cpu_lacks_is_refused() -> None:
-    lacking = [name for name in _core.kernels_compiled() if name not in _core.kernels_supported()]
+    lacking = [name for name in _ops.kernels_compiled() if name not in _ops.kernels_supported()]
     if not lacking:
         pytest.skip("this CPU has every instruction set in the build")
     a = np.zeros((1, 1), np.int8)
@@ -123,7 +123,7 @@ def test_an_instruction_set_the_cpu_lacks_is_refused() -> None:
         with pytest.raises(
             ValueError, match=rf"this CPU lacks the instruction set '{name}' \(it has portable"
         ):
-            _core.matmul_i8(name, a, a)
+            _ops.matmul_i8(name, a, a)
 
 
 @pytest.mark.parametrize(
@@ -138,10 +138,10 @@ def test_an_instruction_set_the_cpu_lacks_is_refused() -> None:
 )
 def test_arrays_that_do_not_fit_are_refused(a: np.ndarray, b: np.ndarray) -> None:
     with pytest.raises(ValueError, match="takes C-contiguous int8 arrays"):
-        _core.matmul_i8("portable", a, b)
+        _ops.matmul_i8("portable", a, b)
 
 
 def test_sums_that_could_leave_32_bits_are_refused() -> None:
     a = np.zeros((1, 131072), np.int8)
     with pytest.raises(ValueError, match="K up to 131071, not 131072"):
-        _core.matmul_i8("portable", a, a)
+        _ops.matmul_i8("portable", a, a)

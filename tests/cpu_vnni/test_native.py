@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import _core
+from engine import _ops
 
 ROOT = Path(__file__).resolve().parents[2]
 KERNELS = ROOT / "cpu_vnni"
@@ -65,10 +65,10 @@ def build_native_test(folder: Path, isa_flags: dict[str, list[str]]) -> Path:
 
 
 def test_kernels_under_sanitizers(tmp_path: Path) -> None:
-    assert run(build_native_test(tmp_path, FLAGS)).split() == _core.kernels_supported()
+    assert run(build_native_test(tmp_path, FLAGS)).split() == _ops.kernels_supported()
 
 
-@pytest.mark.skipif("avx512vnni" not in _core.kernels_supported(), reason="this CPU has no AVX-512 VNNI")
+@pytest.mark.skipif("avx512vnni" not in _ops.kernels_supported(), reason="this CPU has no AVX-512 VNNI")
 def test_avxvnni_in_the_encoding_of_avx512(tmp_path: Path) -> None:
     """Most machines have one of the two encodings of vpdpbusd; the source is the same for both."""
     program = build_native_test(tmp_path, {**FLAGS, "avxvnni": ["-mavx512vl", "-mavx512vnni"]})
@@ -79,7 +79,7 @@ def test_objects_share_nothing_but_their_table(tmp_path: Path) -> None:
     """A function with an outside name could be merged with that of an object for a lesser CPU."""
     for obj in compile_kernels(tmp_path, ["-O3"], FLAGS):
         isa = obj.stem.rsplit("_", 1)[-1]
-        if isa not in _core.kernels_compiled():
+        if isa not in _ops.kernels_compiled():
             continue
         symbols = [
             line.split()[-1] for line in run("nm", "--extern-only", "--defined-only", obj).splitlines()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import ASSISTANT_MARK, USER_MARK, Model, _train
+from engine import ASSISTANT_MARK, USER_MARK, Model, _ops
 from engine.model.checkpoint import read_model
 
 MODELS = Path(__file__).parents[2] / "engine" / "models"
@@ -81,8 +81,8 @@ def test_int8_costs_less_than_one_percent(model: Model) -> None:
     """Against the unquantised weights in the trainer's own float32 forward pass."""
     exact = read_model(MODELS / "tcm-bf16.safetensors")
     config = exact.config.to_dict()
-    weights = np.concatenate([exact.float32(name).ravel() for name, _, _ in _train.layout(config)])
-    losses, _ = _train.network("portable", config, weights, np.frombuffer(HELD_OUT, np.uint8), 128)
+    weights = np.concatenate([exact.float32(name).ravel() for name, _, _ in _ops.layout(config)])
+    losses, _ = _ops.network("portable", config, weights, np.frombuffer(HELD_OUT, np.uint8), 128)
     expected = losses.sum() / np.log(2) / len(HELD_OUT)
     assert model.score(HELD_OUT).bits_per_byte == pytest.approx(expected, rel=0.01)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine import Model, _train
+from engine import Model, _ops
 from engine.model.checkpoint import read_model
 
 MODELS = Path(__file__).parents[2] / "engine" / "models"
@@ -53,8 +53,8 @@ def test_int8_costs_less_than_one_percent(name: str) -> None:
     """Against the unquantised weights in the trainer's own float32 forward pass."""
     exact = read_model(MODELS / f"{name}-bf16.safetensors")
     config, passage = exact.config.to_dict(), PASSAGES[name].encode()
-    weights = np.concatenate([exact.float32(tensor).ravel() for tensor, _, _ in _train.layout(config)])
-    losses, _ = _train.network("portable", config, weights, np.frombuffer(passage, np.uint8), 128)
+    weights = np.concatenate([exact.float32(tensor).ravel() for tensor, _, _ in _ops.layout(config)])
+    losses, _ = _ops.network("portable", config, weights, np.frombuffer(passage, np.uint8), 128)
     expected = losses.sum() / np.log(2) / len(passage)
     assert Model.load(name).score(passage).bits_per_byte == pytest.approx(expected, rel=0.01)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import _core
+from engine import _ops
 from tests.cpu_vnni.test_native import FLAGS, ROOT, X86, compile_kernels, run
 
 ROOMS = [ROOT / "engine/src" / room for room in ("infer", "text", "model")]
@@ -51,7 +51,7 @@ def build(folder: Path, flags: list[str]) -> Path:
 
 
 def test_inference_under_sanitizers(tmp_path: Path) -> None:
-    assert run(build(tmp_path, MEMORY)).split() == _core.kernels_supported()
+    assert run(build(tmp_path, MEMORY)).split() == _ops.kernels_supported()
 
 
 def test_threads_under_the_thread_sanitizer(tmp_path: Path) -> None:

@@ -8,24 +8,20 @@
 #include <string_view>
 
 #include "bindings_batcher.h"
-#include "bindings_i8.h"
 #include "bindings_sampling.h"
 #include "character_model.h"
 #include "model/config_of.h"
 #include "model/tensors.h"
+#include "peak.h"
 #include "session.h"
 #include "tensors_of.h"
 #include "wygpt.h"
-#include "wygpt_hash.h"
 
 namespace py = pybind11;
 using namespace plm;
 using namespace plm::infer;
 
 namespace {
-
-template <typename T>
-using Array = py::array_t<T, py::array::c_style>;
 
 // For each byte the patches that it closes.
 py::list cut(const py::bytes& bytes, const std::string& patch, int longest) {
@@ -154,28 +150,10 @@ void restore(Session& session, const py::bytes& state, const py::bytes& pending)
     session.restore(state, pending);
 }
 
-const VectorOps& vector_ops_named(const std::string& isa) {
-#if defined(__x86_64__)
-    for (const VectorOps* table : {&vector_ops_avx2, &vector_ops_avx512})
-        if (isa == table->name && cpu_vnni_supported(isa == "avx2" ? "avx2" : "avx512vnni")) return *table;
-#elif defined(__aarch64__)
-    if (isa == vector_ops_neon.name) return vector_ops_neon;
-#endif
-    if (isa != vector_ops_portable.name) throw std::invalid_argument("no such instruction set here");
-    return vector_ops_portable;
-}
-
-py::array_t<float> exp_minus(const std::string& isa, const Array<float>& x) {
-    py::array_t<float> out(x.size());
-    vector_ops_named(isa).exp_minus(out.mutable_data(), x.data(), int(x.size()));
-    return out;
-}
-
 }  // namespace
 
 PYBIND11_MODULE(_core, m) {
-    m.doc() = "Inference: int8 matrix kernels, the model's step and head, sampling, UTF-8.";
-    bind_i8(m);
+    m.doc() = "Inference: sessions of a model, the batcher, sampling.";
     bind_sampling(m);
 
     py::class_<Network, std::shared_ptr<Network>>(m, "Network", "Weights ready for inference; never changes.")
@@ -212,6 +190,13 @@ PYBIND11_MODULE(_core, m) {
     m.def("tensor_shapes", &tensor_shapes, py::arg("config"),
           "The tensors of a model by name, (out, in) for matrices, in the order of the forward pass.");
     m.def("reader_tensor_shapes", &reader_tensor_shapes, py::arg("config"), "The same of a reader.");
-    m.def("wygpt_hash", &wygpt_hash, py::arg("byte"), py::arg("row"), "For tests.");
-    m.def("exp_minus", &exp_minus, py::arg("isa"), py::arg("x"), "exp(-x) as inference has it, for tests.");
+    m.def(
+        "measure_peak",
+        [](const std::string& isa, size_t block, double seconds) {
+            const py::gil_scoped_release release;
+            const PeakRates rates = measure_peak(isa.c_str(), block, seconds);
+            return std::make_pair(rates.multiply_adds, rates.read);
+        },
+        py::arg("isa"), py::arg("block"), py::arg("seconds"),
+        "The most int8 multiply-adds a second, and bytes/s read from a block of so many bytes, on one core.");
 }

@@ -94,21 +94,6 @@ py::bytes read_stream(Stream& stream, double timeout) {
 void bind_batcher(py::module_& m) {
     py::register_exception<BusyError>(m, "BusyError", PyExc_RuntimeError);
 
-    py::class_<StopStrings>(m, "StopStrings", "See engine/src/text/stop_strings.h; for tests.")
-        .def(py::init(
-            [](const std::vector<std::string>& stops) { return StopStrings(stops, Encoding::kUtf8); }))
-        .def(
-            "push",
-            [](StopStrings& self, const std::string& text) {
-                TextCutter cutter(Encoding::kUtf8);
-                Character closed[2];
-                int complete = 0;
-                for (const char byte : text)
-                    if (cutter.push(uint8_t(byte), closed) > 0) complete = self.push(closed[0]);
-                return py::make_tuple(complete, self.held());
-            },
-            py::arg("character"), "How much of the text is taken up, and how much must be held back.");
-
     py::class_<SingleGeneration>(m, "Generation",
                                  "A text that a session writes alone; see engine/src/infer/generation.h.")
         .def(py::init(&start_single), py::arg("session"), py::arg("sampler"), py::arg("max_bytes"),

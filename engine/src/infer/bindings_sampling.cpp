@@ -17,10 +17,6 @@ namespace {
 
 using Logits = py::array_t<float, py::array::c_style | py::array::forcecast>;
 
-py::bytes to_bytes(const Character& character) {
-    return py::bytes(reinterpret_cast<const char*>(character.bytes), character.size);
-}
-
 // A text that has just these bytes pending.
 TextCutter text_with(const std::string& pending, const std::string& encoding = "utf-8") {
     TextCutter text(encoding_named(encoding));
@@ -64,29 +60,7 @@ Keep keep_by_name(const std::string& name) {
     throw std::invalid_argument("unknown sampling method '" + name + "'");
 }
 
-void bind_cutter(py::module_& m) {
-    py::class_<Utf8Cutter>(m, "Utf8Cutter", "Cuts a byte stream into characters, malformed ones included.")
-        .def(py::init<>())
-        .def("push",
-             [](Utf8Cutter& self, uint8_t byte) {
-                 Character closed[2];
-                 const int count = self.push(byte, closed);
-                 py::list out;
-                 for (int i = 0; i < count; ++i) out.append(to_bytes(closed[i]));
-                 return out;
-             })
-        .def("flush",
-             [](Utf8Cutter& self) {
-                 Character closed;
-                 return self.flush(&closed) ? py::object(to_bytes(closed)) : py::object(py::none());
-             })
-        .def_property_readonly("pending",
-                               [](const Utf8Cutter& self) {
-                                   return py::bytes(reinterpret_cast<const char*>(self.pending), self.size);
-                               })
-        .def_property_readonly("prefix_lead", &Utf8Cutter::prefix_lead)
-        .def_property_readonly("prefix_pair", &Utf8Cutter::prefix_pair);
-
+void bind_text(py::module_& m) {
     m.def(
         "character_rows",
         [](const std::string& bytes) {
@@ -145,21 +119,11 @@ void bind_sampler(py::module_& m) {
             "accept",
             [](Sampler& self, const std::string& character) { self.accept(character_of(character)); },
             py::arg("character"));
-
-    m.def(
-        "splitmix64",
-        [](uint64_t seed, int count) {
-            SplitMix64 generator{seed};
-            std::vector<uint64_t> out;
-            for (int i = 0; i < count; ++i) out.push_back(generator.next());
-            return out;
-        },
-        "The first numbers of the sampler's generator.", py::arg("seed"), py::arg("count"));
 }
 
 }  // namespace
 
 void bind_sampling(py::module_& m) {
-    bind_cutter(m);
+    bind_text(m);
     bind_sampler(m);
 }

@@ -5,9 +5,10 @@
 
 #include <cstring>
 
+#include "example_of.h"
 #include "model/config_of.h"
 #include "reader.h"
-#include "train/bindings_ops.h"
+#include "train/bindings_train.h"
 #include "trainer.h"
 
 namespace py = pybind11;
@@ -17,21 +18,6 @@ namespace {
 
 using Bytes = py::array_t<uint8_t, py::array::c_style>;
 using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
-using Passages = std::vector<std::pair<Characters, Characters>>;  // title, text
-using Spans = std::vector<std::tuple<int, int, int>>;             // passage, first, end (not included)
-
-Example example_of(Characters question, const Passages& passages, const Spans& answers) {
-    Example e{std::move(question), {}, {}};
-    for (const auto& [title, text] : passages)
-        e.passages.push_back({title + U"\n" + text, static_cast<int>(title.size()) + 1});
-    for (const auto& [passage, first, end] : answers) {
-        if (passage < 0 || static_cast<size_t>(passage) >= passages.size())
-            throw std::invalid_argument("an answer names a passage that is not there");
-        const int begin = e.passages[static_cast<size_t>(passage)].begin;
-        e.answers.push_back({passage, begin + first, begin + end - 1});
-    }
-    return e;
-}
 
 std::vector<float> flat(const Parameters& parameters, const py::dict& tensors) {
     std::vector<float> weights(parameters.size());
@@ -169,22 +155,6 @@ void bind_reader(py::module_& m) {
             },
             "log P, in nats, of each span among all spans of these passages and \"nothing\".")
         .def_property_readonly("isa", &Reader::isa);
-    m.def(
-        "reader_gradient",
-        [](const py::dict& config, const py::array_t<double>& weights, Characters question,
-           const Passages& passages, const Spans& answers) {
-            const ReaderConfig c = reader_config_of(config);
-            const Parameters parameters(reader_tensors(c));
-            const Example e = example_of(std::move(question), passages, answers);
-            Network<double> network(train::ops_float64, c, parameters);
-            const Batch batch = batch_of(c, {&e});
-            py::array_t<double> gradient(static_cast<py::ssize_t>(parameters.size()));
-            std::fill_n(gradient.mutable_data(), parameters.size(), 0.0);
-            const auto spans = network.forward(weights.data(), batch);
-            const double loss = network.backward(weights.data(), gradient.mutable_data(), batch, spans, 1.0);
-            return py::make_tuple(loss, gradient);
-        },
-        "In float64, for the tests: the loss of one example and its gradient, laid out as the weights.");
 }
 
 }  // namespace

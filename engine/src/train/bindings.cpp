@@ -1,5 +1,4 @@
 // engine._train: the trainer as one Python class. engine/training/run.py is its only user outside the tests.
-#include <pybind11/functional.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -7,7 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "bindings_ops.h"
+#include "bindings_train.h"
 #include "model/config_of.h"
 #include "trainer.h"
 
@@ -162,8 +161,7 @@ py::dict get_stacked(const Trainer& t) {
 PYBIND11_MODULE(_train, m) {
     using namespace plm;
     using namespace plm::train;
-    m.doc() = "Operators and trainer of the character-synchronous byte model.";
-    bind_ops(m);
+    m.doc() = "The trainers of the byte model and of the reader, and the reader.";
     bind_readers(m);
     py::class_<Trainer>(m, "Trainer")
         .def(py::init([](const py::dict& config, const py::dict& settings, const std::string& isa) {
@@ -191,7 +189,8 @@ PYBIND11_MODULE(_train, m) {
                 }
                 return py::make_tuple(p.nats, p.bytes, p.gradient_norm, p.read);
             },
-            "One optimiser step at a learning rate; returns (sum of losses in nats, bytes predicted, gradient "
+            "One optimiser step at a learning rate; returns (sum of losses in nats, bytes predicted, "
+            "gradient "
             "norm, bytes read).")
         .def(
             "evaluate",
@@ -225,4 +224,17 @@ PYBIND11_MODULE(_train, m) {
         .def_property_readonly("isa", &Trainer::isa)
         .def_property_readonly("steps", [](const Trainer& t) { return t.optimizer.steps; })
         .def_property_readonly("size", [](const Trainer& t) { return t.parameters().size(); });
+    m.def("supported", [] {
+        std::vector<std::string> names;
+        for (const char* const* n = supported_ops(); *n != nullptr; ++n) names.emplace_back(*n);
+        return names;
+    });
+    m.def(
+        "peak_flops",
+        [](const std::string& isa, int threads, double seconds) {
+            py::gil_scoped_release release;
+            return peak_flops(select_ops(isa.c_str()), threads, seconds);
+        },
+        py::arg("isa"), py::arg("threads"), py::arg("seconds") = 0.1,
+        "FLOP/s that the matrix products' innermost loop reaches on so many threads together.");
 }

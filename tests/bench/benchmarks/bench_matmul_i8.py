@@ -20,7 +20,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy is imported
 
 import numpy as np
 
-from engine import _core
+from engine import _ops
 from tests.bench.load.record import commit, device
 
 SHAPES = [(160, 160), (480, 160), (640, 160), (160, 320), (128, 160), (512, 128), (128, 256), (256, 128)]
@@ -42,7 +42,7 @@ def measure(isa: str, N: int, K: int, M: int, working_set: float, rounds: int) -
     wide_a, wide_b = a.astype(np.float32), [b.astype(np.float32) for _ in range(copies)]
     ours, peers = [], []
     for _ in range(rounds):
-        ours.append(M * N * K / _core.matmul_i8_seconds(isa, a, b, copies, repeats) / 1e9)
+        ours.append(M * N * K / _ops.matmul_i8_seconds(isa, a, b, copies, repeats) / 1e9)
         peers.append(M * N * K / numpy_seconds(wide_a, wide_b, max(1, repeats // 10)) / 1e9)
     return {
         "gmacs": round(statistics.median(ours), 1),
@@ -54,7 +54,7 @@ def measure(isa: str, N: int, K: int, M: int, working_set: float, rounds: int) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--isa", choices=_core.kernels_supported(), default=_core.kernels_supported()[-1])
+    parser.add_argument("--isa", choices=_ops.kernels_supported(), default=_ops.kernels_supported()[-1])
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 64])
     parser.add_argument("--working-set", type=float, nargs="+", default=[0.5, 3.0], help="MB of weights")
     parser.add_argument("--rounds", type=int, default=7)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from engine import Model
 from engine.inference.benchmark import Peak, device, measure_streams
-from tests.bench.benchmarks.bench_matmul_i8 import commit
+from tests.bench.load.record import commit
 
 WIDTH, HIDDEN = 192, 512  # of the matrices that are multiplied bare
 FIELDS = (

@@ -34,7 +34,7 @@ from engine.training.dataset import load_text
 from engine.training.recipe import Plan, load_plan
 from engine.training.roofline import flops_per_byte
 from tests.bench.benchmarks import torch_peers, torch_twin
-from tests.bench.benchmarks.bench_matmul_i8 import commit, device
+from tests.bench.load.record import commit, device
 
 READY = 16  # batches a peer goes through in turn
 WINDOWS = {"byte GRU": (64, 128), "byte transformer": (16, 256)}  # sequences, bytes: what suits each

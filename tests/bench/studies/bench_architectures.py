@@ -25,12 +25,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import _train
+from engine import _ops, _train
 from engine.model.config import ModelConfig
 from engine.training.dataset import Text, load_text
 from engine.training.recipe import Recipe
 from engine.training.run import Budget, Run
-from tests.bench.benchmarks.bench_matmul_i8 import commit, device
+from tests.bench.load.record import commit, device
 
 CANDIDATES = Path(__file__).with_name("architectures.toml")
 SLICES, SLICE = 20, 16384  # of the valid text, evenly spread
@@ -99,7 +99,7 @@ def writing_speed(run: Run, text: NDArray[np.uint8]) -> int:
     weights, sample, best = run.trainer.state()["weights"], text[:WRITTEN], float("inf")
     for _ in range(3):
         began = time.process_time()
-        _train.losses(isa, run.config.to_dict(), weights, sample, 1)
+        _ops.losses(isa, run.config.to_dict(), weights, sample, 1)
         best = min(best, time.process_time() - began)
     return round(len(sample) / best)
 
@@ -121,7 +121,7 @@ def measure(candidate: Candidate, corpora: Path, by: str, budget: int) -> Row:
         ),
         *(by, budget, candidate.config.parameters, round(run.trainer.evaluate(held_out), 4)),
         *(round(seconds, 1), count, round(count / seconds), writing_speed(run, held_out)),
-        4 * _train.state_size(candidate.config.to_dict()),
+        4 * _ops.state_size(candidate.config.to_dict()),
     )
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from engine import Model
 from engine.training.evaluation import valid_figures
-from tests.bench.benchmarks.bench_matmul_i8 import commit, device
+from tests.bench.load.record import commit, device
 
 RECIPE = "必备原料和工具"  # a heading that stands in every recipe of HowToCook and nowhere else
 NOTES, HELD_OUT = 200_000, 60_000  # bytes

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from engine import Model, TopK, _core
+from engine import Model, TopK, _core, _ops
 from engine.cli import main
 from engine.emergency import Detector, caution, reply
 from engine.inference import benchmark
@@ -180,11 +180,11 @@ def test_the_floor_counts_what_steps_read_and_multiply(model_path: Path) -> None
     assert benchmark._work(model, [[b"x"]] * 65).trunk_passes == 2
 
 
-@pytest.mark.parametrize("isa", _core.kernels_supported())
+@pytest.mark.parametrize("isa", _ops.kernels_supported())
 def test_the_kernels_stay_below_the_measured_peak(isa: str) -> None:
     multiply_adds, read = _core.measure_peak(isa, 1 << 20, 0.05)
     a, b = np.ones((64, 256), np.int8), np.ones((256, 256), np.int8)
-    kernel = a.size * 256 / min(_core.matmul_i8_seconds(isa, a, b, 1, 20) for _ in range(20))
+    kernel = a.size * 256 / min(_ops.matmul_i8_seconds(isa, a, b, 1, 20) for _ in range(20))
     assert 0 < kernel < 1.1 * multiply_adds
     assert 1e9 < read < 1e12
 
@@ -258,12 +258,12 @@ def test_failures_are_one_line_and_code_1(
 
 def test_every_PLM_ISA_writes_the_same(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = set()
-    for isa in _core.kernels_supported():
+    for isa in _ops.kernels_supported():
         monkeypatch.setenv("PLM_ISA", isa)
         assert isa in plm("info", model_path).stdout
         written.add(plm("generate", model_path, "--prompt", "何", "--seed", "1").stdout)
     assert len(written) == 1
-    for isa in set(_core.kernels_compiled()) - set(_core.kernels_supported()):
+    for isa in set(_ops.kernels_compiled()) - set(_ops.kernels_supported()):
         monkeypatch.setenv("PLM_ISA", isa)
         refuse(plm("generate", model_path, "--prompt", "何"), 1, "PLM_ISA: this CPU lacks the", isa)
 

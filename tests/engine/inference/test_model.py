@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine import Model, _core
+from engine import Model, _core, _ops
 from engine.model.checkpoint import quantize_model
 from tests.tiny_model import TINY, write_tiny_model
 
@@ -18,7 +18,7 @@ def test_info_says_what_it_is(model: Model) -> None:
     assert info["config"] == TINY.to_dict()
     assert info["hash"] == model.hash
     assert info["card"]["note"].startswith("random")
-    assert info["isa"] in _core.kernels_supported()
+    assert info["isa"] in _ops.kernels_supported()
 
 
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
@@ -31,7 +31,7 @@ def test_a_float_model_runs_as_its_int8_file_does(tmp_path: Path, dtype: str) ->
 
 
 def test_the_instruction_set_can_be_lowered(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    best = _core.kernels_supported()[-1]
+    best = _ops.kernels_supported()[-1]
     monkeypatch.setenv("PLM_ISA", "")
     assert Model.load(model_path).isa == best
     monkeypatch.setenv("PLM_ISA", "portable")
@@ -42,7 +42,7 @@ def test_a_wrong_instruction_set_is_refused(model_path: Path, monkeypatch: pytes
     monkeypatch.setenv("PLM_ISA", "sse9")
     with pytest.raises(ValueError, match=r"PLM_ISA: .*sse9"):
         Model.load(model_path)
-    for isa in set(_core.kernels_compiled()) - set(_core.kernels_supported()):
+    for isa in set(_ops.kernels_compiled()) - set(_ops.kernels_supported()):
         monkeypatch.setenv("PLM_ISA", isa)
         with pytest.raises(ValueError, match=f"PLM_ISA: this CPU lacks .*{isa}"):
             Model.load(model_path)

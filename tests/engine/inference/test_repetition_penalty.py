@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine._core import Utf8Cutter
+from engine._ops import Utf8Cutter
 from engine.inference.samplers import Greedy, TopP
 from tests.engine.sampling_reference import WHOLE, Logits, any_logits, drawn_from, probabilities
 

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engine import _core
-from engine._core import Utf8Cutter, allowed_bytes, splitmix64
+from engine import _ops
+from engine._core import allowed_bytes
+from engine._ops import Utf8Cutter, splitmix64
 from engine.inference.samplers import (
     CHAT,
     SAMPLERS,
@@ -366,5 +367,5 @@ def test_every_instruction_set_gives_the_same_probabilities(
     logits: Logits, sampler: Sampler, pending: bytes
 ) -> None:
     start = sampler.start(0)
-    found = [start.probabilities(logits, pending, True, "utf-8", isa) for isa in _core.kernels_supported()]
+    found = [start.probabilities(logits, pending, True, "utf-8", isa) for isa in _ops.kernels_supported()]
     assert all(np.array_equal(found[0], other) for other in found[1:])

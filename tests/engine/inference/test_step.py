@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import Model, _core
+from engine import Model, _core, _ops
 from engine.model.checkpoint import read_model, write_model
 from engine.model.config import ModelConfig
 from tests.engine import reference
@@ -136,9 +136,9 @@ def test_chunks_of_any_size_give_the_same_bits_and_state(path: Path, chunk: int)
     assert pieces.snapshot() == whole.snapshot() == silent.snapshot()
 
 
-@pytest.mark.parametrize("isa", _core.kernels_compiled())
+@pytest.mark.parametrize("isa", _ops.kernels_compiled())
 def test_every_instruction_set_gives_the_same_bits(path: Path, isa: str) -> None:
-    if isa not in _core.kernels_supported():
+    if isa not in _ops.kernels_supported():
         pytest.skip(f"this CPU has no {isa}")
     portable, other = load(path, "portable").session(), load(path, isa).session()
     assert np.array_equal(portable.bits(MIXED), other.bits(MIXED))
@@ -149,7 +149,7 @@ def test_every_instruction_set_gives_the_same_bits(path: Path, isa: str) -> None
 def test_the_float_code_follows_the_instruction_set(path: Path) -> None:
     assert load(path, "portable").network.vector_ops == "portable"
     for isa in ("avx2", "neon"):
-        if isa in _core.kernels_supported():
+        if isa in _ops.kernels_supported():
             assert load(path, isa).network.vector_ops == isa
 
 
@@ -166,12 +166,12 @@ def test_a_batch_refuses_sessions_that_do_not_belong_together(path: Path, model:
 def test_the_exponential_is_as_good_as_stated(isa: str) -> None:
     x = np.concatenate([np.linspace(-40, 40, 200_003), [0.0, -0.0, 1e-30]]).astype(np.float32)
     try:
-        found = _core.exp_minus(isa, x)
+        found = _ops.exp_minus(isa, x)
     except ValueError:
         pytest.skip(f"this CPU has no {isa}")
     assert np.abs(found / np.exp(-x.astype(np.float64)) - 1).max() < 2e-6
-    assert np.array_equal(found, _core.exp_minus("portable", x))
-    beyond = _core.exp_minus(isa, np.array([1e30, 1e9, 41, -41, -1e9, -1e30], np.float32))
+    assert np.array_equal(found, _ops.exp_minus("portable", x))
+    beyond = _ops.exp_minus(isa, np.array([1e30, 1e9, 41, -41, -1e9, -1e30], np.float32))
     assert (beyond[:3] < 1e-17).all()
     assert (beyond[3:] > 1e17).all()
     assert (beyond[3:] < 1e18).all()

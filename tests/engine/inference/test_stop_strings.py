@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine import Model
-from engine._core import StopStrings
+from engine._ops import StopStrings
 
 
 def cut_at_stop(text: str, stops: list[str]) -> tuple[str, bool]:

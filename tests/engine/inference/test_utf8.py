@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine._core import Utf8Cutter, allowed_bytes, character_rows
+from engine._core import allowed_bytes, character_rows
+from engine._ops import Utf8Cutter
 
 
 def is_prefix(data: bytes) -> bool:

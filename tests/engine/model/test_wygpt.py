@@ -24,7 +24,7 @@ from engine import (
     TopE,
     TopP,
     Wygpt,
-    _core,
+    _ops,
 )
 from engine.cli import main
 from engine.model.catalog import ModelFileError
@@ -87,10 +87,10 @@ def raw(session: Session, data: bytes) -> Any:
 
 def test_the_hash_and_the_embedding() -> None:
     for row in GOLDEN["hash64"]:
-        assert _core.wygpt_hash(row["byte"], row["row"]) == int(row["hash"], 16)
+        assert _ops.wygpt_hash(row["byte"], row["row"]) == int(row["hash"], 16)
         assert reference.hash64(row["byte"], row["row"]) == int(row["hash"], 16)
     for byte, bits in GOLDEN["embedding_row_bits"].items():
-        assert "".join(str(_core.wygpt_hash(int(byte), i) & 1) for i in range(48)) == bits
+        assert "".join(str(_ops.wygpt_hash(int(byte), i) & 1) for i in range(48)) == bits
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -105,7 +105,7 @@ def test_float64_is_the_golden_data(name: str) -> None:
         assert np.abs(log_probs[int(position)] - row).max() < 1e-8
 
 
-@pytest.mark.parametrize("isa", _core.kernels_supported())
+@pytest.mark.parametrize("isa", _ops.kernels_supported())
 @pytest.mark.parametrize("name", TEXTS)
 def test_inference_matches_the_golden_data(name: str, isa: str, paths: dict[str, Path]) -> None:
     text = TEXTS[name]
@@ -151,9 +151,7 @@ def test_his_sampler_draws_from_the_golden_distribution(case: dict[str, Any], mo
 @pytest.mark.parametrize("dtype", ["int8", "f32"])
 def test_every_instruction_set_gives_the_same_bits(tmp_path: Path, dtype: str) -> None:
     data = bytes.fromhex(TEXTS["long"]["hex"])
-    found = [
-        raw(odd_model(tmp_path / "odd", dtype, isa).session(), data) for isa in _core.kernels_supported()
-    ]
+    found = [raw(odd_model(tmp_path / "odd", dtype, isa).session(), data) for isa in _ops.kernels_supported()]
     assert all(np.array_equal(bits, found[0]) for bits in found)
     assert np.isfinite(found[0]).all()
 

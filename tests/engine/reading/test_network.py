@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import _train
+from engine import _ops, _train
 from tests.engine.reading.conftest import TINY, tensors
 
 QUESTION = "桂枝汤治何"
@@ -69,9 +69,9 @@ def test_the_gradient_is_that_of_the_loss(answers: list[tuple[int, int, int]]) -
     given = (TINY.to_dict(), QUESTION, PASSAGES, answers)
 
     def loss(at: np.ndarray) -> float:
-        return float(_train.reader_gradient(given[0], at, *given[1:])[0])
+        return float(_ops.reader_gradient(given[0], at, *given[1:])[0])
 
-    gradient = _train.reader_gradient(given[0], weights, *given[1:])[1]
+    gradient = _ops.reader_gradient(given[0], weights, *given[1:])[1]
     rng, begin, step = np.random.default_rng(0), 0, 1e-5
     for name, shape in TINY.tensors.items():
         size = int(np.prod(shape))

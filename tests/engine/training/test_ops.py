@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import _train as ops
+from engine import _ops as ops
+from engine import _train
 
-ISAS = ops.supported()
+ISAS = _train.supported()
 Arrays = tuple[np.ndarray, ...]
 
 

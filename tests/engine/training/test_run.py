@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import _train
+from engine import _ops, _train
 from engine.model.checkpoint import read_model
 from engine.training.dataset import Text, answer_mask, load_text
 from engine.training.recipe import TrainingError, load_plan
@@ -175,10 +175,10 @@ def test_answers_are_evaluated_by_themselves(make_run: Callable[..., Run], tmp_p
     run = make_run(steps=2, valid=[dialogue], recipe=recipe)
     run.train()
     tensors = run.trainer.tensors()
-    names = [name for name, _, _ in _train.layout(run.config.to_dict())]
+    names = [name for name, _, _ in _ops.layout(run.config.to_dict())]
     flat = np.concatenate([tensors[name].ravel() for name in names])
     data = np.asarray(dialogue.bytes)
-    losses, _ = _train.network("portable", run.config.to_dict(), flat, data, 4096)
+    losses, _ = _ops.network("portable", run.config.to_dict(), flat, data, 4096)
     counted = answer_mask(data).astype(bool)
     assert counted.sum() == 3 * len("天地之道也。".encode() + b"\xff")
     bits = losses[counted].mean() / np.log(2)

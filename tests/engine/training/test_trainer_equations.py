@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine import _train
+from engine import _ops
 from engine.model.config import ModelConfig
 from tests.engine import reference, wygpt_reference
 from tests.engine.inference.test_step import MIXED, ODD
@@ -25,22 +25,22 @@ CONFIGS = [ODD, *(replace(ODD, **options) for options in OPTIONS)]
 
 @pytest.mark.parametrize("config", [*CONFIGS, replace(ODD, **WYGPT)])
 def test_the_trainer_has_the_tensors_of_the_config(config: ModelConfig) -> None:
-    layout = _train.layout(config.to_dict())
+    layout = _ops.layout(config.to_dict())
     assert {name: tuple(shape) for name, shape, _ in layout} == config.tensors
 
 
 @pytest.mark.parametrize("text", [MIXED, ENGLISH], ids=["mixed", "english"])
 @pytest.mark.parametrize("config", CONFIGS)
 def test_the_trainer_costs_what_the_equations_say(config: ModelConfig, text: bytes) -> None:
-    weights = _train.initial_weights(config.to_dict(), 3).astype(np.float64)
+    weights = _ops.initial_weights(config.to_dict(), 3).astype(np.float64)
     weights += 0.05 * np.random.default_rng(1).normal(size=weights.size)
     tensors = {
         name: weights[offset : offset + int(np.prod(shape))].reshape(shape)
-        for name, shape, offset in _train.layout(config.to_dict())
+        for name, shape, offset in _ops.layout(config.to_dict())
     }
     equations = reference.Reference(tensors, config, round_activations=False)
     expected = reference.bits(equations.read(text), text)
-    nats, _ = _train.network("float64", config.to_dict(), weights, np.frombuffer(text, np.uint8), 16)
+    nats, _ = _ops.network("float64", config.to_dict(), weights, np.frombuffer(text, np.uint8), 16)
     np.testing.assert_allclose(nats / np.log(2), expected, rtol=1e-9)
 
 
@@ -48,7 +48,7 @@ def test_the_layer_of_wygpt_costs_what_its_equations_say() -> None:
     """Texts go past the window: keys and values are carried as his inference does."""
     config = replace(ODD, **WYGPT)
     R, heads, layers = config.width, config.heads, config.layers
-    layout = _train.layout(config.to_dict())
+    layout = _ops.layout(config.to_dict())
     published = [np.array([config.window, R, layers, heads, 256], "<u4").tobytes()]
     weights, rng = [], np.random.default_rng(1)
     for name, shape, _ in layout:
@@ -62,7 +62,7 @@ def test_the_layer_of_wygpt_costs_what_its_equations_say() -> None:
     equations = wygpt_reference.Reference(b"".join(published))
     text = MIXED[:80]
     expected = [-equations.read(before)[byte] for before, byte in zip(b"\xff" + text, text, strict=False)]
-    nats, _ = _train.network(
+    nats, _ = _ops.network(
         "float64", config.to_dict(), np.concatenate(weights), np.frombuffer(text, np.uint8), 7
     )
     np.testing.assert_allclose(nats, expected, rtol=1e-8)

@@ -1,7 +1,5 @@
 // The integer matrix kernels of cpu_vnni for Python. Inference calls the tables directly; these entry points
 // let tests compare every table with NumPy and benchmarks time one table without the model around it.
-#include "bindings_i8.h"
-
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
@@ -13,8 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "bindings.h"
 #include "cpu_vnni/kernels.h"
-#include "peak.h"
 
 namespace py = pybind11;
 
@@ -130,13 +128,4 @@ void bind_i8(py::module_& m) {
     m.def("matmul_i8_seconds", &matmul_i8_seconds, py::arg("isa"), py::arg("a"), py::arg("b"),
           py::arg("copies"), py::arg("repeats"),
           "Mean seconds of one matmul_i8 over weights already packed, for benchmarks.");
-    m.def(
-        "measure_peak",
-        [](const std::string& isa, size_t block, double seconds) {
-            const py::gil_scoped_release release;
-            const plm::infer::PeakRates rates = plm::infer::measure_peak(isa.c_str(), block, seconds);
-            return std::make_pair(rates.multiply_adds, rates.read);
-        },
-        py::arg("isa"), py::arg("block"), py::arg("seconds"),
-        "The most int8 multiply-adds a second, and bytes/s read from a block of so many bytes, on one core.");
 }

@@ -1,15 +1,16 @@
-// The operators as Python functions over numpy arrays: f(isa, ...) with float32 for an instruction set's
-// table, float64 for the reference table ("float64"). Outputs are returned; gradients that an operator adds
-// to start at zero.
-#include "bindings_ops.h"
-
+// The operators of training as Python functions over numpy arrays: f(isa, ...) with float32 for an
+// instruction set's table, float64 for the reference table ("float64"). Outputs are returned; gradients that
+// an operator adds to start at zero. Then the losses and gradients of whole networks.
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
 #include <algorithm>
 
+#include "bindings.h"
 #include "model/config_of.h"
-#include "network.h"
+#include "read/example_of.h"
+#include "read/network.h"
+#include "train/network.h"
 
 namespace py = pybind11;
 
@@ -356,26 +357,10 @@ void bind_network(py::module_& m) {
         "The losses alone: with a window of 1, the work of writing the text a patch at a time.");
 }
 
-}  // namespace
-
-void bind_ops(py::module_& m) {
-    define_operators(m);
+void bind_networks(py::module_& m) {
     // float32 first: pybind takes the first overload whose arrays match without conversion.
     bind_network<float>(m);
     bind_network<double>(m);
-    m.def("supported", [] {
-        std::vector<std::string> names;
-        for (const char* const* n = supported_ops(); *n != nullptr; ++n) names.emplace_back(*n);
-        return names;
-    });
-    m.def(
-        "peak_flops",
-        [](const std::string& isa, int threads, double seconds) {
-            py::gil_scoped_release release;
-            return peak_flops(select_ops(isa.c_str()), threads, seconds);
-        },
-        py::arg("isa"), py::arg("threads"), py::arg("seconds") = 0.1,
-        "FLOP/s that the matrix products' innermost loop reaches on so many threads together.");
     m.def(
         "layout",
         [](const py::dict& config) {
@@ -406,4 +391,36 @@ void bind_ops(py::module_& m) {
     });
 }
 
+}  // namespace
 }  // namespace plm::train
+
+namespace plm::read {
+namespace {
+
+void bind_reader_gradient(py::module_& m) {
+    m.def(
+        "reader_gradient",
+        [](const py::dict& config, const py::array_t<double>& weights, Characters question,
+           const Passages& passages, const Spans& answers) {
+            const ReaderConfig c = reader_config_of(config);
+            const Parameters parameters(reader_tensors(c));
+            const Example e = example_of(std::move(question), passages, answers);
+            Network<double> network(train::ops_float64, c, parameters);
+            const Batch batch = batch_of(c, {&e});
+            py::array_t<double> gradient(static_cast<py::ssize_t>(parameters.size()));
+            std::fill_n(gradient.mutable_data(), parameters.size(), 0.0);
+            const auto spans = network.forward(weights.data(), batch);
+            const double loss = network.backward(weights.data(), gradient.mutable_data(), batch, spans, 1.0);
+            return py::make_tuple(loss, gradient);
+        },
+        "In float64: the loss of one example and its gradient, laid out as the weights.");
+}
+
+}  // namespace
+}  // namespace plm::read
+
+void bind_training(py::module_& m) {
+    plm::train::define_operators(m);
+    plm::train::bind_networks(m);
+    plm::read::bind_reader_gradient(m);
+}

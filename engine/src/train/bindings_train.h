@@ -5,8 +5,6 @@
 #include "optimizer.h"
 
 namespace plm::train {
-// The operators one by one and the whole network's gradient, for the tests.
-void bind_ops(pybind11::module_& m);
 // Readers and their trainer (read/bindings.cpp).
 void bind_readers(pybind11::module_& m);
 // threads, beta1, beta2, epsilon, momentum, decay and clip of a dictionary.
