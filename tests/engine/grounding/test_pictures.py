@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.grounding import Answerer, pictures
+from engine.grounding.clauses import formula_in
 from engine.grounding.kinds import Question
 from engine.library import words
 from engine.library.pack import read_pack
@@ -99,3 +100,22 @@ def test_each_formula_of_the_table_stands_in_the_book_that_it_names() -> None:
     ]
     assert not missing
     assert len(pictures.pictures()) >= 300
+
+
+@pytest.mark.parametrize(
+    ("question", "formula"),
+    [
+        ("天刚亮就要拉肚子，不想吃饭，腰酸怕冷", "四神丸"),
+        ("月经推迟，量又多", "温经摄血汤"),
+        ("身体胖，总怀不上孩子", "加味补中益气汤"),
+        ("夏天发烧怕冷没汗，脸红", "新加香薷饮"),
+    ],
+)
+def test_other_words_for_the_signs(question: str, formula: str) -> None:
+    assert [picture.formula for picture in pictures.likest(signs(question))][:1] == [formula]
+
+
+def test_a_name_that_begins_with_an_addition() -> None:
+    assert formula_in("方用加味补中益气汤。") == "加味补中益气汤"
+    assert formula_in("宜用加减当归补血汤。") == "加减当归补血汤"
+    assert formula_in("宜加四物汤。") == "四物汤"
