@@ -11,7 +11,7 @@ from engine.emergency.normalize import lines_of
 # What speaks of books, lessons, tales and of what is over, or was looked into already.
 _ELSEWHERE = ("ask", "exam", "book", "fiction", "past", "plan")
 _SETTLED = re.compile(
-    r"区分|分别|治法|原文|条文|近血|查过|查了|看过|检查.{0,4}(?:正常|没)|医生[说看]|大夫说|在看医生|体检|确诊|正常|吃了?铁剂|火龙果|月经|痛经|吃[多撑]|撑|[生气].?[气得]|叹|[汤散丸饮]"
+    r"区分|分别|分辨|辨别|鉴别|治法|原文|条文|近血|查过|查了|看过|检查.{0,4}(?:正常|没)|医生[说看]|大夫说|在看医生|体检|确诊|正常|吃了?铁剂|火龙果|月经|痛经|吃[多撑]|撑|[生气].?[气得]|叹|[汤散丸饮]"
 )
 
 

@@ -44,6 +44,7 @@ def test_a_doctor_is_named_before_the_answer_and_no_ambulance(text: str) -> None
         "以前尿血过，治好了",
         "《伤寒论》里热结膀胱尿血用什么",
         "桂枝汤治什么",
+        "第8问：咳嗽与血虚怎样分辨？",
         "肚子有点胀",
     ],
 )
