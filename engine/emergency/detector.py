@@ -12,13 +12,15 @@ from engine.emergency.doctor import wants_doctor
 from engine.emergency.features import features
 from engine.emergency.kinds import kind_of
 from engine.emergency.normalize import normalize
+from engine.emergency.pinyin import spelled
 from engine.emergency.toxic import asks_amount, names_toxic
 from engine.emergency.weights import Weights, probability, read_weights
 
 WEIGHTS = "weights.safetensors"
 WINDOW = 60  # characters; a cry for help in a long text is found in the window that holds it
 STEP = 30
-CRIES = "救"  # single characters that are cries for help
+CRIES = {"救": "consciousness", "sos": "consciousness", "emergency": "consciousness", "suicide": "self_harm"}
+HEARD = {"overdose", "choking", "bleeding", "unconscious", "drowning", "dying"}  # words of English alone
 DONE = "吃喝走来去睡醒好完到坐回"  # with 了 behind them replies that tell nothing
 BARE = 2  # characters that are not enough to be uncertain of
 LONG = 120  # from here on windows are read beside the whole
@@ -47,10 +49,12 @@ class Detector:
         score, toxic, place = self._scores(plain, numbers)
         if self._owner_words and self._owner_words.search(plain):
             return Assessment(Level.EMERGENCY, "owner", 1.0)
-        done = len(plain) == 2 and plain[0] in DONE and plain[1] == "了"
-        if done or (len(plain) == 1 and not plain.isascii()):  # one character tells nothing: 血, 车
-            level, kind = (Level.EMERGENCY, "consciousness") if plain in CRIES else (Level.NONE, "")
-            return Assessment(level, kind, score)
+        if _tells_nothing(plain):
+            return Assessment(Level.NONE, "", score)
+        if plain in CRIES:
+            return Assessment(
+                Level.EMERGENCY, "consciousness", max(score, self._weights.settings["emergency"])
+            )
         settings = self._weights.settings
         if score >= settings["emergency"]:
             kind, too = self._kind(place)
@@ -92,6 +96,15 @@ class Detector:
             probability(toxic * settings["toxic_slope"] + settings["toxic_offset"]),
             place,
         )
+
+
+def _tells_nothing(plain: str) -> bool:
+    """Whether a text is one character (血, 车), one with 了 (吃了), or one word of English (paint)."""
+    if plain in CRIES:
+        return False
+    if plain.isascii():
+        return plain.isalpha() and plain not in HEARD and not spelled(plain)
+    return len(plain) == 1 or (len(plain) == 2 and plain[0] in DONE and plain[1] == "了")
 
 
 def _windows(plain: str) -> Iterator[str]:

@@ -175,14 +175,18 @@ def test_everyday_matters_are_none(detector: Detector, text: str) -> None:
         "来月经肚子疼有血块",
         "手脚冰凉，脉很细",
         "脸抽动",
+        "plain",
+        "black",
+        "baby",
     ],
 )
 def test_what_is_said_of_every_day_is_none(detector: Detector, text: str) -> None:
     assert detector.assess(text).level is Level.NONE
 
 
-def test_a_cry_of_one_character_is_heard(detector: Detector) -> None:
-    assert detector.assess("救").level is Level.EMERGENCY
+@pytest.mark.parametrize("text", ["救", "SOS", "suicide", "overdose", "jiuming"])
+def test_a_cry_of_one_character_or_word_is_heard(detector: Detector, text: str) -> None:
+    assert detector.assess(text).level is Level.EMERGENCY
 
 
 def test_nothing_said_is_nothing(detector: Detector) -> None:
