@@ -293,7 +293,7 @@ def test_example_settings_exist_and_load(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_every_setting_named_anywhere_here_exists() -> None:
-    known = SETTINGS | {"PLM_CUDA", "PLM_QUEUE_URL", "PLM_TARGET"}
+    known = SETTINGS | {"PLM_CUDA", "PLM_OPS", "PLM_QUEUE_URL", "PLM_TARGET"}
     for path in (one for one in DEPLOY.rglob("*") if one.is_file()):
         named = set(re.findall(r"\bPLM_[A-Z0-9_]+[A-Z0-9]\b(?![|_])", path.read_text()))
         assert {v for v in named if v not in known and not WEBHOOK_VARIABLE.fullmatch(v)} == set(), path.name
