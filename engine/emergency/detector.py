@@ -52,9 +52,8 @@ class Detector:
         if _tells_nothing(plain):
             return Assessment(Level.NONE, "", score)
         if plain in CRIES:
-            return Assessment(
-                Level.EMERGENCY, "consciousness", max(score, self._weights.settings["emergency"])
-            )
+            heard = max(score, self._weights.settings["emergency"])
+            return Assessment(Level.EMERGENCY, CRIES[plain], heard)
         settings = self._weights.settings
         if score >= settings["emergency"]:
             kind, too = self._kind(place)

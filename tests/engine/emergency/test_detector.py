@@ -184,6 +184,12 @@ def test_what_is_said_of_every_day_is_none(detector: Detector, text: str) -> Non
     assert detector.assess(text).level is Level.NONE
 
 
+def test_one_word_of_suicide_is_sent_to_the_crisis_line(detector: Detector) -> None:
+    assessment = detector.assess("suicide")
+    assert assessment.kind == "self_harm"
+    assert "12356" in reply(assessment, "suicide")
+
+
 @pytest.mark.parametrize("text", ["救", "SOS", "suicide", "overdose", "jiuming"])
 def test_a_cry_of_one_character_or_word_is_heard(detector: Detector, text: str) -> None:
     assert detector.assess(text).level is Level.EMERGENCY
