@@ -19,13 +19,11 @@ from engine.model.config import ModelConfig
 TABLES = ("bigrams", "trigrams", "pieces")  # those that a trained model may get more rows of, or at all
 
 
-def grown(model: ModelFile, config: ModelConfig) -> ModelFile:
-    """`model` with the sizes of `config`, its tensors in float32; itself where the sizes are the same.
-
-    Raises ModelFileError where other sizes differ, or one is smaller or no multiple of what it was.
-    """
+def check_grows(model: ModelFile, config: ModelConfig) -> None:
+    """Raises ModelFileError where `model` cannot get the sizes of `config`: where others than the window and
+    the tables differ, or one is smaller or no multiple of what it was."""
     if model.config == config:
-        return model
+        return
     old = model.config
     if not isinstance(old, ModelConfig) or old.window > config.window:
         raise ModelFileError(f"{model.path}: has other sizes than the config")
@@ -37,6 +35,16 @@ def grown(model: ModelFile, config: ModelConfig) -> ModelFile:
             )
     if replace(old, window=config.window, **{table: getattr(config, table) for table in TABLES}) != config:
         raise ModelFileError(f"{model.path}: has other sizes than the config")
+
+
+def grown(model: ModelFile, config: ModelConfig) -> ModelFile:
+    """`model` with the sizes of `config`, its tensors in float32; itself where the sizes are the same.
+
+    Raises ModelFileError as `check_grows` does.
+    """
+    check_grows(model, config)
+    if model.config == config:
+        return model
     trained = model.float_tensors()
     tensors = {name: _grown(trained.get(name), shape) for name, shape in config.tensors.items()}
     return replace(model, config=config, dtype="f32", tensors=tensors)

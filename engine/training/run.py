@@ -30,7 +30,7 @@ from engine.model.device import on_device
 from engine.model.isa import training_isa
 from engine.training.card import training_card
 from engine.training.dataset import Text, answer_mask, answers_name
-from engine.training.growing import grown
+from engine.training.growing import check_grows, grown
 from engine.training.history import Record, plot_losses
 from engine.training.pairs import MORE, ROUNDS, SHARES, SHARES_MARGIN, Pairs, known
 from engine.training.recipe import Recipe, TrainingError
@@ -93,7 +93,6 @@ class Run:
         self.record.texts = [text.sha256 for text in self.texts]
         self.record.config = config
         if self.initial is not None:
-            self.initial = grown(self.initial, self.config)
             self._start_from(self.initial)
 
     @property
@@ -103,7 +102,8 @@ class Run:
     def _start_from(self, model: ModelFile) -> None:
         if model.dtype == "int8":
             raise TrainingError(f"{model.path}: is int8; fine-tune from the bf16 or f32 file")
-        self.trainer.set_tensors(model.float_tensors())
+        self.initial = grown(model, self.config)
+        self.trainer.set_tensors(self.initial.float_tensors())
         self.record = replace(self.record, before=model.card)
 
     def resume(self) -> None:
@@ -326,7 +326,7 @@ def check_inputs(
     if len(weights) != len(texts) or any(not w > 0 for w in weights):
         raise TrainingError("--mix needs one share above 0 for each --data file")
     if initial is not None:
-        grown(initial, config)
+        check_grows(initial, config)
 
 
 def summary(record: Record) -> dict[str, Any]:

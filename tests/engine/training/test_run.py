@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from engine import _ops, _train
-from engine.model.checkpoint import read_model
+from engine.model.checkpoint import quantize_model, read_model
 from engine.training.dataset import Text, answer_mask, load_text
 from engine.training.recipe import TrainingError, load_plan
 from engine.training.run import Budget, Run
@@ -91,6 +91,16 @@ def test_a_resumed_run_equals_an_unbroken_one(make_run: Callable[..., Run], opti
     second.train()
     assert second.record.steps == 24
     np.testing.assert_array_equal(weights(whole), weights(second))
+
+
+def test_int8_is_refused_with_larger_tables_too(make_run: Callable[..., Run], tmp_path: Path) -> None:
+    base = make_run("base", steps=1)
+    base.train()
+    quantize_model(base.out, tmp_path / "int8.safetensors")
+    with pytest.raises(TrainingError, match="is int8; fine-tune from the bf16 or f32 file"):
+        make_run(
+            "more", initial=read_model(tmp_path / "int8.safetensors"), config=replace(base.config, bigrams=64)
+        )
 
 
 def test_fine_tuning_starts_from_the_model(make_run: Callable[..., Run], text: Text) -> None:
