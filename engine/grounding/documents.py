@@ -137,9 +137,7 @@ def _better(line: Line, lines: Sequence[Line], read: Draft) -> bool:
 
 def _within(read: Draft, line: Line) -> bool:
     """Whether the reader points at that line too."""
-    cited = line.entry.cite(line.unit.first, line.unit.last)
-    one = read.citations[0]
-    return one.book == cited.book and one.start < cited.end and cited.start < one.end
+    return read.citations[0].overlaps(line.entry.cite(line.unit.first, line.unit.last))
 
 
 def _read(text: str, shelf: Shelf, reader: Reader) -> Draft | None:

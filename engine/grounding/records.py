@@ -16,6 +16,10 @@ class Citation:
     end: int
     passage_id: int
 
+    def overlaps(self, other: Citation) -> bool:
+        """Whether both quote some of the same text."""
+        return self.book == other.book and self.start < other.end and other.start < self.end
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from engine.grounding.clauses import Clause, clauses
 from engine.grounding.pictures import LONGEST, quoted, shown
 from engine.grounding.question import Question
-from engine.grounding.records import Citation, Draft
+from engine.grounding.records import Draft
 from engine.grounding.shelf import Shelf
 from engine.library import words
 
@@ -33,7 +33,7 @@ def symptom(question: Question, shelf: Shelf) -> Draft | None:
         if number and size + _size(clause) > SIZE:
             continue
         draft = quoted(clause)
-        if any(_overlap(c, other) for c in draft.citations for d in drafts for other in d.citations):
+        if any(c.overlaps(other) for c in draft.citations for d in drafts for other in d.citations):
             continue
         drafts.append(draft)
         formulas.add(clause.formula)
@@ -57,10 +57,6 @@ def _causes(question: Question, shelf: Shelf) -> Draft | None:
             continue
         chosen.append(clause)
     return _joined([quoted(replace(clause, extra=None)) for clause in chosen], ranked[0].coverage)
-
-
-def _overlap(one: Citation, other: Citation) -> bool:
-    return one.book == other.book and one.start < other.end and other.start < one.end
 
 
 def _joined(drafts: list[Draft], match: float) -> Draft:
